@@ -1,0 +1,17 @@
+"""Loads the shared fixtures and pins down what Hypothesis may vary between machines."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from hypothesis import settings
+
+# A busy machine must not turn a property into a timing test.
+settings.register_profile("projector", deadline=None, print_blob=True)
+settings.load_profile("projector")
+
+pytest_plugins = [
+    name
+    for name in ("tests.fixtures.postgres", "tests.fixtures.emulator")
+    if importlib.util.find_spec(name) is not None
+]
