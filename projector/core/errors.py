@@ -1,0 +1,177 @@
+"""Every error the project raises on purpose, in one tree.
+
+    ProjectorError
+    ├── ConfigurationError            a person must change a setting or a right
+    ├── FeedError
+    │   ├── FeedRangeGone             the range was split or merged: look up its successors
+    │   ├── ContinuationRefused       the service does not know this position: ask a person
+    │   ├── SourceRecreated           the container has another _rid: stop, keep the rows
+    │   ├── SourceMissing             the container or database is not there
+    │   ├── SourceUnavailable         outage: wait in place and retry
+    │   ├── CredentialExpired         403/5300: rebuild the client, then retry
+    │   ├── PageTooLarge              halve the page and retry
+    │   └── Throttled                 429: wait as long as told, keep the lease
+    ├── LeaseError
+    │   ├── LeaseLost                 somebody else owns it, or its token was changed: give back
+    │   ├── LeaseMissing              the document is gone: bootstrap again
+    │   ├── LeaseConflict             another write came first: re-read and decide again
+    │   └── LeaseStoreUnavailable     outage of the lease container: wait and retry
+    ├── SinkError
+    │   ├── SinkUnavailable           outage of the target: wait in place, lose nothing
+    │   ├── FencedOut                 a newer epoch owns the range: stop at once, write nothing
+    │   └── SchemaMismatch            the tables are not at the version this program needs
+    ├── HandlerFailed                 user code raised: give the range back, redeliver
+    └── RebuildError                  a rebuild, sweep or verify could not go on
+
+Each class answers "retry, give back, stop or ask a person?" by its `disposition`. A bad
+document is not here: it is a value (`Rejected`), not an exception.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Disposition(StrEnum):
+    """What the loop that meets an error does next."""
+
+    RETRY = "retry"
+    GIVE_BACK = "give_back"
+    STOP_RANGE = "stop_range"
+    ASK_PERSON = "ask_person"
+
+
+class ProjectorError(Exception):
+    """Base of all; the message is one line: the cause, then the remedy."""
+
+    disposition: ClassVar[Disposition] = Disposition.GIVE_BACK
+
+
+class ConfigurationError(ProjectorError):
+    """A setting, a right or a name is wrong; only a person can mend it."""
+
+    disposition = Disposition.ASK_PERSON
+
+
+class FeedError(ProjectorError):
+    """Reading the container failed."""
+
+
+class FeedRangeGone(FeedError):
+    """The physical range behind a feed range is no longer what it was (410, split, merge)."""
+
+    disposition = Disposition.STOP_RANGE
+
+
+class ContinuationRefused(FeedError):
+    """The service refused the position as malformed (400)."""
+
+    disposition = Disposition.ASK_PERSON
+
+
+class SourceRecreated(FeedError):
+    """The container of this name is another one than the one copied so far."""
+
+    disposition = Disposition.STOP_RANGE
+
+    def __init__(self, *, expected_rid: str, found_rid: str) -> None:
+        """Take both container ids; the message names the remedy."""
+        super().__init__(
+            f"source recreated: the container now has _rid {found_rid}, the copy is of {expected_rid};"
+            " to follow it type: projector leases reset --accept-new-source"
+        )
+        self.expected_rid = expected_rid
+        self.found_rid = found_rid
+
+
+class SourceMissing(FeedError):
+    """The database or container does not exist (404 without a session sub-status)."""
+
+
+class SourceUnavailable(FeedError):
+    """The service does not answer or answers with an outage (408, 449, 5xx, reset, hang)."""
+
+    disposition = Disposition.RETRY
+
+
+class CredentialExpired(FeedError):
+    """The service refuses an aged Entra token (403/5300); a rebuilt client gets a new one."""
+
+    disposition = Disposition.RETRY
+
+
+class PageTooLarge(FeedError):
+    """The service cannot build a page of the size asked for (413, "reduce page size")."""
+
+    disposition = Disposition.RETRY
+
+
+class Throttled(FeedError):
+    """429: the request budget is used up for `retry_after_seconds`."""
+
+    disposition = Disposition.RETRY
+
+    def __init__(self, *, retry_after_seconds: float) -> None:
+        """Take the wait that the service asked for, in seconds."""
+        super().__init__(f"throttled by the source for {retry_after_seconds:.3f} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class LeaseError(ProjectorError):
+    """Reading or writing a lease failed."""
+
+
+class LeaseLost(LeaseError):
+    """Another host owns the lease, or its token is not the one this host wrote last."""
+
+
+class LeaseMissing(LeaseError):
+    """The lease document does not exist any more."""
+
+
+class LeaseConflict(LeaseError):
+    """The lease document changed since it was read (412)."""
+
+    disposition = Disposition.RETRY
+
+
+class LeaseStoreUnavailable(LeaseError):
+    """The lease container does not answer or answers with an outage."""
+
+    disposition = Disposition.RETRY
+
+
+class SinkError(ProjectorError):
+    """Writing to the target failed."""
+
+
+class SinkUnavailable(SinkError):
+    """The target is down, read-only, full or asks to try again; nothing was lost."""
+
+    disposition = Disposition.RETRY
+
+    def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
+        """Take the server's reason and, where it gave one, its SQLSTATE."""
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class FencedOut(SinkError):
+    """A newer epoch owns the range; nothing of this transaction was committed."""
+
+
+class SchemaMismatch(SinkError):
+    """The schema is older or newer than this program needs."""
+
+    disposition = Disposition.ASK_PERSON
+
+
+class HandlerFailed(ProjectorError):
+    """The handler given by the user raised; `__cause__` is its exception."""
+
+
+class RebuildError(ProjectorError):
+    """A rebuild, sweep or verify could not go on."""
+
+    disposition = Disposition.ASK_PERSON

@@ -1,0 +1,20 @@
+"""The identifiers that cross module borders, each a type of its own.
+
+A `Continuation` is opaque text from the service: only `projector.cosmos` may look inside.
+"""
+
+from __future__ import annotations
+
+from typing import NewType
+
+LeaseToken = NewType("LeaseToken", str)
+"""Name of a lease: a physical partition id ("0") or the bounds of a range ("05C1-FF")."""
+
+InstanceName = NewType("InstanceName", str)
+"""Name of one running host, as written into the owner field of its leases."""
+
+Epoch = NewType("Epoch", int)
+"""Fencing number of one acquisition; only grows."""
+
+Continuation = NewType("Continuation", str)
+"""Place in the feed as the service wrote it: a quoted etag such as `"1543"`."""

@@ -1,0 +1,122 @@
+"""Where a range begins to read: the setting START_FROM and the order of bookmarks.
+
+The one place that knows the order "requested replay, bookmark, PostgreSQL position,
+START_FROM" (design, section 4). It decides from values only; callers carry it out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from projector.core.names import Continuation
+
+
+class StartKind(StrEnum):
+    """The three meanings of START_FROM."""
+
+    BEGINNING = "beginning"
+    NOW = "now"
+    TIME = "time"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartFrom:
+    """A start position; `time` (aware, UTC) is set exactly when `kind` is TIME."""
+
+    kind: StartKind
+    time: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a time without zone and a kind that contradicts it."""
+        if (self.kind is StartKind.TIME) != (self.time is not None):
+            raise ValueError("a start time goes with kind TIME and with no other")
+        if self.time is not None and self.time.utcoffset() is None:
+            raise ValueError("a start time needs a time zone, for example 2026-01-31T00:00:00Z")
+
+    def __str__(self) -> str:
+        """The text kept in a lease's properties, to see later whether the setting changed."""
+        return self.kind.value if self.time is None else self.time.isoformat()
+
+
+BEGINNING = StartFrom(kind=StartKind.BEGINNING)
+NOW = StartFrom(kind=StartKind.NOW)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bookmark:
+    """What a lease says of its place.
+
+    `lsn` is None when the continuation cannot be placed; `anchored_from` is the START_FROM
+    text while no delivered change has passed it, else None.
+    """
+
+    continuation: Continuation
+    lsn: int | None
+    anchored_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPlace:
+    """What the target says of a range: its committed place. `continuation` None: the feed's start."""
+
+    continuation: Continuation | None
+    lsn: int | None
+
+
+class StartReason(StrEnum):
+    """Why a range starts over, for the log."""
+
+    REPLAY_REQUESTED = "replay_requested"
+    NO_BOOKMARK = "no_bookmark"
+    START_FROM_CHANGED = "start_from_changed"
+    NO_STORED_POSITION = "no_stored_position"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOver:
+    """Begin at START_FROM."""
+
+    reason: StartReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """Go on after `continuation`; None is the start of the feed."""
+
+    continuation: Continuation | None
+    lsn: int | None
+
+
+def decide_start(
+    *,
+    bookmark: Bookmark | None,
+    stored: StoredPlace | None,
+    replay_requested: bool,
+    target_keeps_positions: bool,
+    start_from: StartFrom,
+) -> StartOver | Resume:
+    """Choose where a freshly acquired range begins.
+
+    `stored` None means that the target has no position that covers the range; with
+    `target_keeps_positions` false (a plain handler) the bookmark alone decides.
+    """
+    if replay_requested:
+        return StartOver(reason=StartReason.REPLAY_REQUESTED)
+    if bookmark is None:
+        return StartOver(reason=StartReason.NO_BOOKMARK)
+    if bookmark.anchored_from is not None and bookmark.anchored_from != str(start_from):
+        return StartOver(reason=StartReason.START_FROM_CHANGED)
+    if not target_keeps_positions:
+        return Resume(continuation=bookmark.continuation, lsn=bookmark.lsn)
+    if stored is None:
+        return StartOver(reason=StartReason.NO_STORED_POSITION)
+    return _lower(bookmark, stored)
+
+
+def _lower(bookmark: Bookmark, stored: StoredPlace) -> Resume:
+    """The earlier of the two; a place that cannot be compared loses to the stored one."""
+    if stored.continuation is not None and stored.lsn is not None and bookmark.lsn is not None and bookmark.lsn < stored.lsn:
+        return Resume(continuation=bookmark.continuation, lsn=bookmark.lsn)
+    return Resume(continuation=stored.continuation, lsn=stored.lsn)

@@ -1,0 +1,1 @@
+"""Pure: a page of cart documents becomes rows, tombstones and rejections."""

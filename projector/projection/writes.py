@@ -1,0 +1,98 @@
+"""What a page turns into: values that `projector.postgres` writes in one transaction.
+
+`RowWrite` doubles as the wire format of the batch statement's JSON parameter, so its field
+names are the short ones of that statement. Numbers stay the JSON text of the document
+(`msgspec.Raw`): exact, never through float.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class RowWrite(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The newest known version of one document: a live line or, when `deleted`, a tombstone.
+
+    Attributes:
+        cart_id, id: key of the row; both are good strings.
+        epk: the top 64 bits of the cart's effective partition key (never negative).
+        lsn: `_lsn` of the version; ordered within one lineage.
+        ts: `_ts`, unix seconds.
+        etag: `_etag`, "" when the document bears none.
+        item, quantity, unit_price, currency, extra: None in a tombstone; quantity and
+            unit_price are plain JSON numbers, extra a JSON object or None when empty.
+    """
+
+    cart_id: str
+    id: str
+    epk: int
+    lsn: int
+    ts: int
+    etag: str
+    deleted: bool = False
+    item: str | None = None
+    quantity: msgspec.Raw | None = None
+    unit_price: msgspec.Raw | None = None
+    currency: str | None = None
+    extra: msgspec.Raw | None = None
+
+
+class RejectionReason(StrEnum):
+    """Why a document cannot become a row."""
+
+    UNDECODABLE = "undecodable"
+    NOT_AN_OBJECT = "not_an_object"
+    BAD_ID = "bad_id"
+    BAD_CART_ID = "bad_cart_id"
+    BAD_ITEM = "bad_item"
+    BAD_QUANTITY = "bad_quantity"
+    BAD_PRICE = "bad_price"
+    BAD_CURRENCY = "bad_currency"
+    BAD_TTL = "bad_ttl"
+    BAD_TEXT = "bad_text"
+    REFUSED_BY_TARGET = "refused_by_target"
+
+
+class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+    """A document that could not be projected, kept as it came.
+
+    Attributes:
+        partition_key: its partition key as JSON text (`"a"`, `5`, `null`; `{}` when undefined).
+        id: the document's id, "" when it has none that can be read.
+        detail: one line for the operator: what is wrong with which field.
+        raw: the document's bytes as the feed sent them.
+        sqlstate: set when the target refused it.
+        cart_id: set when cart_id and id are good, so that a row of that key may exist.
+    """
+
+    partition_key: str
+    id: str
+    epk: int | None
+    lsn: int
+    ts: int
+    etag: str
+    reason: RejectionReason
+    detail: str
+    raw: bytes
+    sqlstate: str | None = None
+    cart_id: str | None = None
+
+
+class ProjectedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page made ready: writes and rejections in feed order, keys may repeat.
+
+    Attributes:
+        delivered: documents in the page, good or bad.
+        newest_ts: highest `_ts` in the page, None for an empty page.
+        container_rid: `_rid` of the page, None when it could not be read.
+        size_bytes: of the page's body.
+    """
+
+    writes: tuple[RowWrite, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
+    delivered: int = 0
+    newest_ts: int | None = None
+    container_rid: str | None = None
+    size_bytes: int = 0
