@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
+import pytest
 from hypothesis import settings
 
 # A busy machine must not turn a property into a timing test.
@@ -15,3 +16,10 @@ pytest_plugins = [
     for name in ("tests.fixtures.postgres", "tests.fixtures.emulator")
     if importlib.util.find_spec(name) is not None
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what needs a server, so that `-m "not postgres"` runs the rest without one."""
+    for item in items:
+        if "postgres_server_url" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.postgres)
