@@ -150,9 +150,11 @@ class Cluster:
 
     def remove(self) -> None:
         """Deletes the data of a server that is not running."""
-        if self.data.exists():
-            shutil.rmtree(self.data.resolve())
-        self.data.unlink(missing_ok=True)
+        if self.data.is_symlink():
+            shutil.rmtree(self.data.resolve().parent, ignore_errors=True)
+            self.data.unlink()
+        elif self.data.exists():
+            shutil.rmtree(self.data)
         (self._folder / "port").unlink(missing_ok=True)
 
     def _initdb(self, programs: Programs, data: Path, password_file: str) -> None:
