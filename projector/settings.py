@@ -1,0 +1,354 @@
+"""Settings: the environment, then `.env`, then `projector.toml`, checked once and frozen.
+
+`load_settings` reads the three places; `Settings(...)` alone takes only what it is given. Every
+name that starts with PROJECTOR_ is ours, so an unknown one is a typing error and is refused with
+the nearest known name, wherever it stands. Secrets are `SecretStr` and never part of a message.
+Each field's description is what `docs/reference/settings.md` says of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import secrets
+import socket
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from typing_extensions import override
+
+from projector.core.errors import ConfigurationError
+from projector.core.start import BEGINNING, NOW, StartFrom, StartKind
+
+PREFIX = "PROJECTOR_"
+DOTENV_FILE = ".env"
+TOML_FILE = "projector.toml"
+MAX_PAGE_SIZE = 10_000
+MAX_PORT = 65_535
+
+
+class SettingsError(ConfigurationError):
+    """A setting is missing, unknown or wrong; one line that begins with its name."""
+
+
+def parse_start_from(value: object) -> StartFrom:
+    """Reads `beginning`, `now` or an ISO 8601 time with its zone.
+
+    Raises:
+        ValueError: Anything else, above all a time without a zone.
+    """
+    if isinstance(value, StartFrom):
+        return value
+    if isinstance(value, datetime):  # TOML has times of its own
+        return _start_at(value)
+    text = str(value).strip()
+    if text.lower() == StartKind.BEGINNING:
+        return BEGINNING
+    if text.lower() == StartKind.NOW:
+        return NOW
+    try:
+        return _start_at(datetime.fromisoformat(text))
+    except ValueError as error:
+        if "time zone" in str(error):
+            raise
+        raise ValueError("give beginning, now or a time such as 2026-01-31T00:00:00Z") from None
+
+
+def _start_at(time: datetime) -> StartFrom:
+    if time.utcoffset() is None:
+        raise ValueError(
+            "a time needs its zone, for example 2026-01-31T00:00:00Z: no time zone given"
+        )
+    return StartFrom(kind=StartKind.TIME, time=time.astimezone(UTC))
+
+
+def _new_instance_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+_Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+
+
+class Settings(BaseSettings):
+    """Everything a person can set; immutable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+    )
+
+    cosmos_endpoint: str | None = Field(
+        default=None,
+        description="URL of the Cosmos DB account, for example `https://acme.documents.azure.com:443/`.",
+    )
+    cosmos_key: SecretStr | None = Field(
+        default=None,
+        description="Account key. Absent: `DefaultAzureCredential` signs in (managed identity, `az login`, ...).",
+    )
+    cosmos_verify_tls: bool = Field(
+        default=True,
+        description="Check the endpoint's certificate. Set to false only for an emulator with a self-signed one.",
+    )
+    cosmos_database: _Name = Field(
+        default="acme-webstore", description="Database of the cart container."
+    )
+    cosmos_container: _Name = Field(
+        default="cart", description="The container to copy, partitioned on `/cartId`."
+    )
+    lease_database: _Name | None = Field(
+        default=None, description="Database of the lease container. Absent: the cart container's."
+    )
+    lease_container: _Name = Field(
+        default="lease",
+        description="Container of the leases, partitioned on `/id`; created when missing.",
+    )
+    processor_name: _Name = Field(
+        default="projector",
+        description="Hosts of one processor name share the ranges; another name reads everything anew.",
+    )
+    instance_name: _Name = Field(
+        default_factory=_new_instance_name,
+        description="Name of this host in the leases. Absent: host name, process id and a random part.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL 14 to 18, for example `postgresql://user:password@host:5432/shop`."
+        " Absent: the embedded PostgreSQL in `PROJECTOR_DATA_DIR`.",
+    )
+    data_dir: Path = Field(
+        default=Path(".projector"), description="Folder of the embedded PostgreSQL."
+    )
+    start_from: Annotated[StartFrom, NoDecode, BeforeValidator(parse_start_from)] = Field(
+        default=BEGINNING,
+        description="Where a range without a bookmark starts: `beginning`, `now` or an ISO 8601 time with its zone.",
+    )
+    page_size: int = Field(
+        default=1000,
+        ge=1,
+        le=MAX_PAGE_SIZE,
+        description="Documents to ask for in one read of the feed.",
+    )
+    poll_min_seconds: float = Field(
+        default=0.05,
+        gt=0,
+        le=3600,
+        description="Wait between reads of a range right after a change. Each read costs 1 RU.",
+    )
+    poll_max_seconds: float = Field(
+        default=1.0,
+        gt=0,
+        le=3600,
+        description="Wait between reads of an idle range, reached step by step.",
+    )
+    lease_acquire_seconds: float = Field(
+        default=13.0, gt=0, le=3600, description="Time between two balancing cycles."
+    )
+    lease_renew_seconds: float = Field(
+        default=17.0, gt=0, le=3600, description="Time between two renewals of an owned lease."
+    )
+    lease_expiration_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        le=86_400,
+        description="A lease not renewed for this long may be taken by another host.",
+    )
+    min_leases: int = Field(
+        default=0, ge=0, description="Leases this host takes even when its fair share is smaller."
+    )
+    max_leases: int | None = Field(
+        default=None, ge=1, description="Leases this host never exceeds. Absent: no limit."
+    )
+    web_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address of the health and metrics endpoints.",
+    )
+    web_port: int = Field(
+        default=8080, ge=0, le=MAX_PORT, description="Their port; 0 switches them off."
+    )
+    log_format: Literal["auto", "console", "json", "logfmt"] = Field(
+        default="auto", description="`auto` is `console` on a terminal and `logfmt` elsewhere."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged."
+    )
+
+    @field_validator("cosmos_endpoint")
+    @classmethod
+    def _check_endpoint(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("must be a URL such as https://acme.documents.azure.com:443/")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {
+            "postgresql",
+            "postgres",
+        }:
+            raise ValueError("must be a URL such as postgresql://user:password@host:5432/shop")
+        return value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.lease_renew_seconds >= self.lease_expiration_seconds:
+            raise ValueError(
+                "PROJECTOR_LEASE_RENEW_SECONDS must be less than PROJECTOR_LEASE_EXPIRATION_SECONDS,"
+                f" but {self.lease_renew_seconds:g} is not less than {self.lease_expiration_seconds:g}"
+            )
+        if self.poll_min_seconds > self.poll_max_seconds:
+            raise ValueError(
+                "PROJECTOR_POLL_MIN_SECONDS must not exceed PROJECTOR_POLL_MAX_SECONDS,"
+                f" but {self.poll_min_seconds:g} is more than {self.poll_max_seconds:g}"
+            )
+        if self.max_leases is not None and self.min_leases > self.max_leases:
+            raise ValueError("PROJECTOR_MIN_LEASES must not exceed PROJECTOR_MAX_LEASES")
+        return self
+
+    @property
+    def lease_database_name(self) -> str:
+        """The database that holds the lease container."""
+        return self.lease_database or self.cosmos_database
+
+    @override
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is given: reading the surroundings is the loader's choice."""
+        return (init_settings,)
+
+
+def variable(field_name: str) -> str:
+    """The environment variable of a field of `Settings`."""
+    return PREFIX + field_name.upper()
+
+
+def load_settings(folder: Path | None = None) -> Settings:
+    """Reads the settings of this process; `.env` and `projector.toml` are looked for in `folder`.
+
+    Raises:
+        SettingsError: One line: the name, what is wrong and what would be right.
+    """
+    folder = folder or Path()
+    dotenv_file, toml_file = folder / DOTENV_FILE, folder / TOML_FILE
+    _refuse_unknown(os.environ, place="the environment")
+    _refuse_unknown(_dotenv_names(dotenv_file), place=DOTENV_FILE)
+    _refuse_unknown_fields(_toml_names(toml_file))
+
+    class Sources(Settings):
+        @override
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (
+                EnvSettingsSource(settings_cls),
+                DotEnvSettingsSource(settings_cls, env_file=dotenv_file),
+                TomlConfigSettingsSource(settings_cls, toml_file=toml_file),
+            )
+
+    try:
+        return Settings(**dict(Sources()))
+    except ValidationError as error:
+        raise SettingsError(_first_line(error)) from None
+
+
+def required_endpoint(settings: Settings) -> str:
+    """The account's URL.
+
+    Raises:
+        SettingsError: It is not set.
+    """
+    if settings.cosmos_endpoint is None:
+        raise SettingsError(
+            "PROJECTOR_COSMOS_ENDPOINT is not set: give the URL of your Cosmos DB account,"
+            " or try everything without one: projector demo"
+        )
+    return settings.cosmos_endpoint
+
+
+def _refuse_unknown(names: Iterable[str], *, place: str) -> None:
+    known = [variable(name) for name in Settings.model_fields]
+    for name in names:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            raise _unknown(name, nearest=_nearest(name.upper(), known), place=place)
+
+
+def _refuse_unknown_fields(names: Iterable[str]) -> None:
+    known = list(Settings.model_fields)
+    for name in names:
+        if name not in known:
+            nearest = _nearest(name.lower().removeprefix(PREFIX.lower()), known)
+            raise _unknown(name, nearest=nearest, place=TOML_FILE)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    return difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+
+
+def _unknown(name: str, *, nearest: str, place: str) -> SettingsError:
+    return SettingsError(f"unknown setting {name} in {place}; the nearest known name is {nearest}")
+
+
+def _dotenv_names(path: Path) -> Iterable[str]:
+    return dotenv_values(path) if path.is_file() else ()
+
+
+def _toml_names(path: Path) -> Iterable[str]:
+    if not path.is_file():
+        return ()
+    try:
+        content: Mapping[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path.name} is not valid TOML: {error}") from None
+    return tuple(content)
+
+
+def _first_line(error: ValidationError) -> str:
+    """The first complaint on one line, without the value: it may be a secret."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    return f"{variable(str(first['loc'][0]))}: {message[:1].lower()}{message[1:]}"
