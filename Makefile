@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 1000
 TESTS ?= tests
-TYPED = $(wildcard projector tests benchmarks migrations)
+TYPED = $(wildcard projector tests benchmarks migrations deploy)
 UV ?= uv
 COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --quiet

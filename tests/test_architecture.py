@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
 import tomllib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pytest
 
@@ -14,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted(ROOT.glob("projector/**/*.py"))
 EVERYTHING = sorted(
     path
-    for folder in ("projector", "migrations", "tests", "benchmarks")
+    for folder in ("projector", "migrations", "tests", "benchmarks", "deploy")
     for path in ROOT.glob(f"{folder}/**/*.py")
 )
 MAX_FILE_LINES = 400
@@ -30,6 +34,45 @@ SOLE_IMPORTERS = {
     "sqlalchemy": ("projector/postgres", "migrations"),
 }
 """Driver -> the folders (or modules) of the product that may import it."""
+
+FORBIDDEN_IMPORTS = {
+    "The core does no IO and reads no clock": (
+        {"core", "projection", "rebuild.plan"},
+        set(),
+    ),
+    "Orchestration knows ports, not drivers": (
+        {"housekeeping", "ports", "processor", "rebuild", "web"},
+        {"cosmos", "postgres", "settings"},
+    ),
+    "The emulator shares no code with the client": (
+        {"emulator"},
+        {
+            "changefeed",
+            "cli",
+            "core",
+            "cosmos",
+            "housekeeping",
+            "ports",
+            "postgres",
+            "processor",
+            "projection",
+            "rebuild",
+            "settings",
+            "telemetry",
+            "web",
+            "wiring",
+        },
+    ),
+    "The change feed processor is generic over the change": (
+        {"cosmos", "ports.feed", "processor"},
+        {"ports.rows", "projection"},
+    ),
+    "The library needs no PostgreSQL": (
+        {"changefeed"},
+        {"postgres", "projection", "wiring"},
+    ),
+}
+"""Contract -> who may not import, and which of our modules; import-linter adds the drivers."""
 
 
 def name_of(path: Path) -> str:
@@ -49,6 +92,25 @@ def functions_of(tree: ast.Module) -> Iterator[tuple[str, int]]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno is not None
             yield node.name, node.end_lineno - node.lineno + 1
+
+
+def contracts() -> list[dict[str, Any]]:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = config["tool"]["importlinter"]["contracts"]
+    return found
+
+
+def exists(module: str) -> bool:
+    path = ROOT / "projector" / module.replace(".", "/")
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def ours(modules: list[str]) -> set[str]:
+    return {m.removeprefix("projector.") for m in modules if m.startswith("projector.")}
+
+
+def normal(distribution: str) -> str:
+    return distribution.lower().replace("_", "-")
 
 
 def parsed(path: Path) -> ast.Module:
@@ -96,6 +158,19 @@ def test_every_module_opens_with_its_contract() -> None:
     assert silent == []
 
 
+def test_every_import_is_a_declared_dependency() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    declared = {
+        normal(re.split(r"[<>=\[]", requirement)[0])
+        for requirement in config["project"]["dependencies"]
+    }
+    owners = metadata.packages_distributions()
+    imported = {name.split(".")[0] for path in SOURCES for name in imports_of(parsed(path))}
+    foreign = imported - sys.stdlib_module_names - {"projector"}
+    undeclared = {n for n in foreign if not declared & {normal(o) for o in owners.get(n, ())}}
+    assert undeclared == set()
+
+
 def test_no_test_replaces_our_code_by_a_mock() -> None:
     mocked = [
         name_of(path)
@@ -106,9 +181,7 @@ def test_no_test_replaces_our_code_by_a_mock() -> None:
 
 
 def test_every_module_has_its_layer() -> None:
-    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    contracts = config["tool"]["importlinter"]["contracts"]
-    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    layers = next(contract["layers"] for contract in contracts() if contract["type"] == "layers")
     listed = {part.strip(" ()") for layer in layers for part in layer.split("|")}
     found = {
         f"projector.{path.stem}"
@@ -116,6 +189,18 @@ def test_every_module_has_its_layer() -> None:
         if (path.is_dir() or path.suffix == ".py") and not path.name.startswith((".", "__"))
     }
     assert found - listed == set()
+
+
+@pytest.mark.parametrize("name", FORBIDDEN_IMPORTS)
+def test_contract_names_every_module_it_is_about_that_exists(name: str) -> None:
+    contract = next((c for c in contracts() if c["name"] == name), None)
+    importers, imported = (set(filter(exists, part)) for part in FORBIDDEN_IMPORTS[name])
+    if not importers:
+        assert contract is None
+        return
+    assert contract is not None
+    assert ours(contract["source_modules"]) == importers
+    assert ours(contract["forbidden_modules"]) == imported
 
 
 def test_layer_rules_recognise_a_trespasser() -> None:

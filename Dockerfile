@@ -1,0 +1,29 @@
+# syntax=docker/dockerfile:1
+# The projector alone: PostgreSQL and Cosmos DB are reached through PROJECTOR_* settings.
+
+FROM python:3.13-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/venv
+COPY requirements-runtime.lock /tmp/
+RUN /opt/venv/bin/pip install --require-hashes --requirement /tmp/requirements-runtime.lock
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin projector \
+    && printf '#!/bin/sh\nexec python -m projector "$@"\n' > /usr/local/bin/projector \
+    && chmod 755 /usr/local/bin/projector
+COPY --from=build /opt/venv /opt/venv
+COPY alembic.ini /app/
+COPY migrations /app/migrations
+COPY projector /app/projector
+# The source is compiled now: the account that runs it may not write beside it.
+RUN /opt/venv/bin/python -m compileall -q /app
+ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONPATH=/app \
+    PYTHONUNBUFFERED=1
+USER projector
+WORKDIR /app
+EXPOSE 8080
+# SIGTERM finishes the batch, checkpoints and releases the leases.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["python", "-m", "projector"]
+CMD ["run"]
