@@ -67,14 +67,18 @@ class Lease:
         return self.properties.get(START_FROM_PROPERTY)
 
 
-def acquire(lease: Lease, *, name: InstanceName, seen_owner: InstanceName | None, now: datetime) -> Lease:
+def acquire(
+    lease: Lease, *, name: InstanceName, seen_owner: InstanceName | None, now: datetime
+) -> Lease:
     """Take the lease, if its owner is still the one seen when it was chosen."""
     if lease.owner != seen_owner:
         raise LeaseLost(f"lease {lease.token} was taken by {lease.owner!r} meanwhile")
     return replace(lease, owner=name, timestamp=now)
 
 
-def renew(lease: Lease, *, name: InstanceName, written: Continuation | None, now: datetime) -> Lease:
+def renew(
+    lease: Lease, *, name: InstanceName, written: Continuation | None, now: datetime
+) -> Lease:
     """Show that the owner lives; refused when owner or bookmark were changed by others."""
     _check_held(lease, name=name, written=written)
     return replace(lease, timestamp=now)

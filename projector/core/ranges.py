@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 MIN_EPK = ""
 MAX_EPK = "FF"
 
@@ -41,6 +43,7 @@ class FeedRange:
         """The part of `other` inside this range; raises ValueError when there is none."""
         return FeedRange(min=max(self.min, other.min), max=min(self.max, other.max))
 
+    @override
     def __str__(self) -> str:
         """The range as a v1 lease token writes it."""
         return f"{self.min}-{self.max}"

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from typing_extensions import override
+
 from projector.core.names import Continuation
 
 
@@ -35,6 +37,7 @@ class StartFrom:
         if self.time is not None and self.time.utcoffset() is None:
             raise ValueError("a start time needs a time zone, for example 2026-01-31T00:00:00Z")
 
+    @override
     def __str__(self) -> str:
         """The text kept in a lease's properties, to see later whether the setting changed."""
         return self.kind.value if self.time is None else self.time.isoformat()
@@ -117,6 +120,11 @@ def decide_start(
 
 def _lower(bookmark: Bookmark, stored: StoredPlace) -> Resume:
     """The earlier of the two; a place that cannot be compared loses to the stored one."""
-    if stored.continuation is not None and stored.lsn is not None and bookmark.lsn is not None and bookmark.lsn < stored.lsn:
+    if (
+        stored.continuation is not None
+        and stored.lsn is not None
+        and bookmark.lsn is not None
+        and bookmark.lsn < stored.lsn
+    ):
         return Resume(continuation=bookmark.continuation, lsn=bookmark.lsn)
     return Resume(continuation=stored.continuation, lsn=stored.lsn)

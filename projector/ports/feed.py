@@ -18,7 +18,6 @@ from projector.core.ranges import FeedRange
 from projector.core.start import StartFrom, StoredPlace
 from projector.core.states import CloseReason, RangeFailure, RangeState
 
-
 P = TypeVar("P")
 
 
@@ -98,7 +97,9 @@ class ChangeSource(Protocol):
     async def physical_ranges(self) -> Sequence[PhysicalRange]:
         """The live physical partitions, lowest first, read afresh."""
 
-    async def read_page(self, target: FeedTarget, continuation: Continuation | None, *, max_documents: int) -> Page:
+    async def read_page(
+        self, target: FeedTarget, continuation: Continuation | None, *, max_documents: int
+    ) -> Page:
         """Read one page after `continuation` (None: from the start of the feed).
 
         Raises: FeedRangeGone, SourceRecreated, SourceMissing, SourceUnavailable, Throttled,

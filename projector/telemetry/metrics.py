@@ -1,0 +1,114 @@
+"""Prometheus metrics of one host, fed as an observer of the change feed processor.
+
+Names begin with `projector_` and end in their base unit. A gap or lag that is unknown is NaN,
+never 0. `docs/reference/metrics.md` lists them; a test keeps that page complete.
+"""
+
+from __future__ import annotations
+
+import math
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from projector.core.names import LeaseToken
+from projector.core.states import CloseReason, RangeState
+from projector.ports.feed import Applied, Page, RangeReport
+
+BATCH_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+UNKNOWN = math.nan
+
+
+class Metrics:
+    """Implements `ports.feed.Observer`; one registry of its own, so tests do not share state."""
+
+    def __init__(self) -> None:
+        """Registers every metric."""
+        self.registry = CollectorRegistry()
+        by_range = ("lease_token",)
+
+        def counter(name: str, text: str, labels: tuple[str, ...] = by_range) -> Counter:
+            return Counter(name, text, labels, registry=self.registry)
+
+        def gauge(name: str, text: str, labels: tuple[str, ...] = by_range) -> Gauge:
+            return Gauge(name, text, labels, registry=self.registry)
+
+        self.documents = counter(
+            "projector_documents_total",
+            "Documents of committed batches by outcome.",
+            ("lease_token", "outcome"),
+        )
+        self.delivered = counter(
+            "projector_documents_delivered_total", "Documents delivered by the feed and committed."
+        )
+        self.polls = counter("projector_polls_total", "Answered reads of the feed.")
+        self.request_units = counter(
+            "projector_request_units_total", "Request units the reads cost."
+        )
+        self.page_bytes = counter("projector_page_bytes_total", "Bytes of the pages read.")
+        self.failures = counter(
+            "projector_range_failures_total",
+            "Errors that ended or paused a range.",
+            ("lease_token", "error_type"),
+        )
+        self.batch_seconds = Histogram(
+            "projector_batch_seconds",
+            "Time from the start of a batch's transaction to its commit.",
+            buckets=BATCH_SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self.owned = gauge("projector_leases_owned", "Leases this host owns.", ())
+        self.gap = gauge("projector_gap_changes", "Changes not yet committed; NaN while unknown.")
+        self.lag = gauge(
+            "projector_lag_seconds",
+            "Age of the oldest change not yet committed; NaN while unknown.",
+        )
+        self.state = gauge(
+            "projector_range_state", "1 for the state the range is in.", ("lease_token", "state")
+        )
+        self.newest = gauge(
+            "projector_newest_change_timestamp_seconds", "Time of the newest committed change."
+        )
+
+    def exposition(self) -> bytes:
+        """All metrics in the Prometheus text format."""
+        return generate_latest(self.registry)
+
+    async def acquired(self, token: LeaseToken) -> None:
+        """Counts the lease as owned."""
+        self.owned.inc()
+        self.gap.labels(token).set(UNKNOWN)
+        self.lag.labels(token).set(UNKNOWN)
+
+    async def released(self, token: LeaseToken, reason: CloseReason) -> None:
+        """Drops what is known only while the lease is owned."""
+        self.owned.dec()
+        for metric in (self.gap, self.lag):
+            metric.remove_by_labels({"lease_token": token})
+        self.state.remove_by_labels({"lease_token": token})
+
+    async def failed(self, token: LeaseToken, error: Exception) -> None:
+        """Counts the error by its type."""
+        self.failures.labels(token, type(error).__name__).inc()
+
+    def polled(self, token: LeaseToken, page: Page) -> None:
+        """Counts a read, its cost and its bytes."""
+        self.polls.labels(token).inc()
+        self.request_units.labels(token).inc(page.request_units)
+        self.page_bytes.labels(token).inc(page.size_bytes)
+
+    def applied(self, token: LeaseToken, applied: Applied, *, seconds: float) -> None:
+        """Counts a committed batch."""
+        self.batch_seconds.observe(seconds)
+        self.delivered.labels(token).inc(applied.delivered)
+        for outcome in ("upserted", "removed", "unchanged", "rejected"):
+            self.documents.labels(token, outcome).inc(getattr(applied, outcome))
+        if applied.newest_time is not None:
+            self.newest.labels(token).set(applied.newest_time.timestamp())
+
+    def observed(self, report: RangeReport) -> None:
+        """Shows the condition of a range."""
+        token = report.lease_token
+        self.gap.labels(token).set(UNKNOWN if report.gap_changes is None else report.gap_changes)
+        self.lag.labels(token).set(UNKNOWN if report.lag_seconds is None else report.lag_seconds)
+        for state in RangeState:
+            self.state.labels(token, state.value).set(float(state is report.state))
