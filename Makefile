@@ -3,7 +3,9 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-PYTHON ?= python3
+NEW_ENOUGH = import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && exit; done; echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -25,6 +27,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 install: $(STAMP) ## Create .venv with the pinned dependencies and the project
+	@echo "$(VENV) is ready"
 
 demo: $(STAMP) ## Watch carts turn into totals: emulator, PostgreSQL and projector, nothing else needed
 	@$(BIN)/python -m projector demo
@@ -58,17 +61,21 @@ clean: ## Remove .venv, caches and the demo's data
 	rm -rf $(VENV) .projector .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "Python 3.11 or newer is needed; \`$(PYTHON)\` is $$($(PYTHON) --version 2>&1 || :)." >&2; \
-		echo "Name another one: make $(or $(MAKECMDGOALS),install) PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "creating $(VENV)"; \
-		$(PYTHON) -m venv --clear $(VENV) || { \
-			echo "\`$(PYTHON) -m venv\` failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
-			exit 1; }; }
+	@$(BIN)/python -c 'import pip; $(NEW_ENOUGH)' 2>/dev/null || $(MAKE) --no-print-directory venv
 	@echo "installing the pinned dependencies (once; a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
 		--require-hashes --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
 		--no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
+
+.PHONY: venv
+venv:
+	@$(PYTHON) -c '$(NEW_ENOUGH)' 2>/dev/null || { \
+		found=$$($(PYTHON) --version 2>/dev/null | head -n 1); \
+		echo "Python 3.11 or newer is needed; \`$(PYTHON)\` is $${found:-not found}." >&2; \
+		echo "Name another one: make install PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "creating $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV) || { \
+		echo "\`$(PYTHON) -m venv\` failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
+		exit 1; }
