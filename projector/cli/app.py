@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
 import typer.main
 
-from projector.cli import database, emulator
+from projector.cli import emulator
 from projector.cli.failures import ExitCode, report
 
 DEBUG_OPTION = "--debug"
@@ -23,7 +23,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(emulator.emulator)
-app.add_typer(database.app, name="db")
 
 
 @app.callback(invoke_without_command=True)
@@ -40,11 +39,18 @@ def root(
     """Keeps a PostgreSQL copy of an Azure Cosmos DB container exactly right, live."""
     del debug  # taken out of the arguments by `run`, so that it may stand anywhere
     if show_version:
-        print(version("cosmos-projector"))
+        print(_version())
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit(ExitCode.USAGE)
+
+
+def _version() -> str:
+    try:
+        return version("cosmos-projector")
+    except PackageNotFoundError:  # run from its source, as in the image
+        return "unknown (not installed as a package)"
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,0 +1,41 @@
+"""One emulator process and one fresh database per test, and the command line wired to both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.shop import Shop
+from tests.acceptance.support import CommandLine, EmulatorProcess, emulator_process
+
+
+@pytest.fixture
+def emulator_command(tmp_path: Path) -> Iterator[EmulatorProcess]:
+    """The emulator, run by its own command."""
+    with emulator_process(tmp_path) as process:
+        yield process
+
+
+@pytest.fixture
+def shop(emulator_command: EmulatorProcess, database_url: str) -> Iterator[Shop]:
+    """A web shop that writes with the SDK, and reports that read SQL."""
+    with Shop.opened(emulator_command, database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def command_line(
+    emulator_command: EmulatorProcess, database_url: str, tmp_path: Path
+) -> CommandLine:
+    """`projector` with the settings of a real account."""
+    return CommandLine(
+        folder=tmp_path,
+        settings={
+            "COSMOS_ENDPOINT": emulator_command.endpoint,
+            "COSMOS_KEY": emulator_command.key,
+            "DATABASE_URL": database_url,
+            "WEB_PORT": "0",
+        },
+    )

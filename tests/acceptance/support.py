@@ -1,0 +1,234 @@
+"""The product as its user meets it: the real command line as processes, HTTP, SQL and a deadline.
+
+Nothing here knows the inside of the program. Waiting always means: until something is true, or a
+deadline passes and the test says what it saw last.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+T = TypeVar("T")
+PATIENCE_SECONDS = 30.0
+POLL_SECONDS = 0.05
+SUMMARY = re.compile(
+    r"(\d+) documents delivered: (\d+) upserted, (\d+) removed, (\d+) unchanged, (\d+) rejected"
+)
+
+
+def until(
+    read: Callable[[], T], accept: Callable[[T], bool], *, seconds: float = PATIENCE_SECONDS
+) -> T:
+    """Reads again and again until the value is accepted; fails with the last one seen."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = read()
+        if accept(value):
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s; the last value was {value!r}")
+        threading.Event().wait(POLL_SECONDS)
+
+
+def until_equal(
+    read: Callable[[], object], expected: object, *, seconds: float = PATIENCE_SECONDS
+) -> None:
+    """Waits until the value read equals the expected one."""
+    until(read, lambda value: value == expected, seconds=seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What a process left behind."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """The counts a run prints when it ends."""
+        found = SUMMARY.findall(self.stdout)
+        assert len(found) == 1, f"no summary in {self.stdout!r}, {self.stderr!r}"
+        return dict(
+            zip(
+                ("delivered", "upserted", "removed", "unchanged", "rejected"),
+                map(int, found[0]),
+                strict=True,
+            )
+        )
+
+    @property
+    def error_line(self) -> str:
+        """The one line on standard error that begins with `error:`."""
+        lines = [line for line in self.stderr.splitlines() if line.startswith("error:")]
+        assert len(lines) == 1, self.stderr
+        assert "Traceback" not in self.stderr
+        return lines[0]
+
+
+class Running:
+    """A process under way; its output is collected as it comes."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        """Start to read both outputs."""
+        self.process = process
+        self._texts: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        self._readers = [self._collect(name) for name in self._texts]
+
+    @property
+    def stdout(self) -> str:
+        """Standard output so far."""
+        return "".join(self._texts["stdout"])
+
+    @property
+    def stderr(self) -> str:
+        """Standard error so far."""
+        return "".join(self._texts["stderr"])
+
+    def says(self, pattern: str, *, seconds: float = PATIENCE_SECONDS) -> re.Match[str]:
+        """Waits until either output matches."""
+
+        def look() -> re.Match[str] | None:
+            if self.process.poll() is not None:
+                self._join()
+            return re.search(pattern, self.stdout + self.stderr, re.MULTILINE)
+
+        found = until(
+            look,
+            lambda match: match is not None or self.process.poll() is not None,
+            seconds=seconds,
+        )
+        found = found or look()
+        assert found is not None, f"{pattern!r} was never said, only:\n{self.stdout}{self.stderr}"
+        return found
+
+    def stop(self, number: int = signal.SIGTERM) -> Finished:
+        """Sends a signal, waits for the end."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.finish()
+
+    def finish(self, *, seconds: float = PATIENCE_SECONDS) -> Finished:
+        """Waits for the end by itself."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            self._join()
+            raise AssertionError(
+                f"still running after {seconds:g} s:\n{self.stdout}{self.stderr}"
+            ) from None
+        self._join()
+        return Finished(code=code, stdout=self.stdout, stderr=self.stderr)
+
+    def _collect(self, name: str) -> threading.Thread:
+        stream: IO[str] = getattr(self.process, name)
+
+        def read() -> None:
+            with stream:
+                for line in stream:
+                    self._texts[name].append(line)
+
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        return thread
+
+    def _join(self) -> None:
+        for reader in self._readers:
+            reader.join(PATIENCE_SECONDS)
+
+
+@dataclass(kw_only=True)
+class CommandLine:
+    """`python -m projector` in a folder of its own, with nothing but the given settings."""
+
+    folder: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def with_settings(self, **settings: str) -> CommandLine:
+        """The same with other settings."""
+        return CommandLine(folder=self.folder, settings={**self.settings, **settings})
+
+    def without(self, *names: str) -> CommandLine:
+        """The same without some settings."""
+        kept = {name: value for name, value in self.settings.items() if name not in names}
+        return CommandLine(folder=self.folder, settings=kept)
+
+    def start(self, *arguments: str) -> Running:
+        """Starts a command."""
+        surroundings = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.upper().startswith("PROJECTOR_")
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "projector", *arguments],
+            cwd=self.folder,
+            env={
+                **surroundings,
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "PYTHONUNBUFFERED": "1",
+                **{f"PROJECTOR_{name}": value for name, value in self.settings.items()},
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return Running(process)
+
+    def run(self, *arguments: str, seconds: float = PATIENCE_SECONDS) -> Finished:
+        """Runs a command to its end."""
+        return self.start(*arguments).finish(seconds=seconds)
+
+    @contextmanager
+    def running(self, *arguments: str) -> Iterator[Running]:
+        """Runs a command for the length of the block; a failing block does not leave it behind."""
+        running = self.start(*arguments)
+        try:
+            yield running
+        finally:
+            if running.process.poll() is None:
+                running.process.kill()
+            running.process.wait()
+            running._join()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmulatorProcess:
+    """The emulator as its own command, with what it printed about itself."""
+
+    endpoint: str
+    key: str
+    running: Running
+
+
+@contextmanager
+def emulator_process(folder: Path, *arguments: str) -> Iterator[EmulatorProcess]:
+    """`projector emulator` on a free port until the block ends."""
+    with CommandLine(folder=folder).running("emulator", "--port", "0", *arguments) as running:
+        running.says(r"^ready")
+        endpoint = running.says(r"(https?://\S+)").group(1)
+        key = running.says(r"key\S*\s+(\S+==)").group(1)
+        yield EmulatorProcess(endpoint=endpoint, key=key, running=running)
+
+
+def documents_of(items: Any) -> list[dict[str, Any]]:
+    """Documents without the service's own properties, by id."""
+    plain = [
+        {name: value for name, value in item.items() if not name.startswith("_")} for item in items
+    ]
+    return sorted(plain, key=lambda document: str(document["id"]))

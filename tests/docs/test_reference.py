@@ -1,0 +1,108 @@
+"""The reference pages name everything there is, and nothing that is not."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from pydantic_core import PydanticUndefined
+from typer.main import get_command
+
+from projector.cli import failures
+from projector.cli.app import app
+from projector.core import errors
+from projector.core.errors import ProjectorError
+from projector.postgres.embedded_programs import EmbeddedPostgresError
+from projector.settings import Settings, SettingsError, variable
+from projector.telemetry.metrics import Metrics
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def page(name: str) -> str:
+    return (DOCS / "reference" / name).read_text("utf-8")
+
+
+def first_cells(text: str) -> set[str]:
+    return set(re.findall(r"^\| `([^`]+)` \|", text, flags=re.MULTILINE))
+
+
+def commands() -> set[str]:
+    found = set()
+
+    def walk(command: object, path: str) -> None:
+        children = getattr(command, "commands", None)
+        if children is None:
+            found.add(path)
+            return
+        for name, child in children.items():
+            walk(child, f"{path} {name}")
+
+    walk(get_command(app), "projector")
+    return found
+
+
+def test_every_setting_is_described_with_its_default() -> None:
+    rows = dict(
+        re.findall(r"^\| `(PROJECTOR_\w+)` \| (.*?) \| .+ \|$", page("settings.md"), re.MULTILINE)
+    )
+    assert set(rows) == {variable(name) for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        if field.default not in {None, PydanticUndefined}:
+            told = rows[variable(name)].strip("`")
+            assert told in {
+                str(field.default),
+                str(field.default).lower(),
+                f"{field.default:g}" if isinstance(field.default, float) else told,
+            }
+
+
+def test_the_settings_page_says_what_the_code_says() -> None:
+    text = page("settings.md")
+    missing = [
+        name
+        for name, field in Settings.model_fields.items()
+        if (field.description or "?") not in text
+    ]
+    assert missing == []
+
+
+def test_every_command_has_a_heading() -> None:
+    headings = set(re.findall(r"^## (projector .+)$", page("cli.md"), re.MULTILINE))
+    assert headings == commands()
+
+
+def test_every_error_has_a_row() -> None:
+    known = {
+        name
+        for name, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, ProjectorError)
+    }
+    known |= {kind.__name__ for kind in (SettingsError, failures.UsageError, EmbeddedPostgresError)}
+    assert first_cells(page("errors.md")) == known
+
+
+def test_every_metric_has_a_row_with_its_type_and_labels() -> None:
+    told = {
+        name: (kind, {label for label in labels.split(", ") if label})
+        for name, kind, labels in re.findall(
+            r"^\| `(projector_\w+)` \| (\w+) \| (.*?) \|", page("metrics.md"), re.MULTILINE
+        )
+    }
+    metrics = Metrics()
+    known = {}
+    for metric in vars(metrics).values():
+        for family in metric.describe() if hasattr(metric, "describe") else []:
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            known[name] = (family.type, set(metric._labelnames))
+    assert told == known
+
+
+@pytest.mark.parametrize(
+    "path", sorted(DOCS.rglob("*.md")), ids=lambda path: str(path.relative_to(DOCS))
+)
+def test_links_between_pages_lead_somewhere(path: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://)([^)#]*)(?:#[^)]*)?\)", path.read_text("utf-8"))
+    assert [target for target in targets if target and not (path.parent / target).exists()] == []
