@@ -1,0 +1,85 @@
+"""Checks the `authorization` header: the master key's signature, or any Entra token where allowed.
+
+Source: cosmos-wire reference, section 6.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from email.utils import parsedate_to_datetime
+from urllib.parse import parse_qsl, unquote
+
+from projector.emulator.errors import EmulatorError, bad_request
+from projector.emulator.wire import Call
+
+WELL_KNOWN_KEY = (
+    "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw=="
+)
+_LARGEST_SKEW_SECONDS = 15 * 60
+
+
+def decoded_key(key: str) -> bytes:
+    """Decodes an account key; refuses text that is not base64."""
+    try:
+        return base64.b64decode(key, validate=True)
+    except binascii.Error as error:
+        raise ValueError("the account key is not valid base64") from error
+
+
+def check_authorization(call: Call, *, key: bytes, accept_aad: bool, now: float) -> None:
+    """Refuses with 401 a request that is not signed with the key."""
+    header = unquote(call.headers.get("authorization", ""))
+    kind, signature = _token_parts(header)
+    if kind == "aad" and accept_aad and signature:
+        return
+    if kind != "master" or not _is_signed(call, signature, key):
+        raise EmulatorError(
+            401,
+            0,
+            "The input authorization token can't serve the request. The wrong key is being used or "
+            "the expected payload is not built as per the protocol.",
+        )
+    _check_date(call, now)
+
+
+def _token_parts(header: str) -> tuple[str, str]:
+    # A signature is base64 and holds "=" and "+", so it is cut out rather than parsed as a query.
+    fields, _, signature = header.partition("&sig=")
+    return dict(parse_qsl(fields)).get("type", ""), signature
+
+
+def _is_signed(call: Call, signature: str, key: bytes) -> bool:
+    kind, link = _resource(call.segments)
+    given = signature.encode("utf-8", "replace")
+    # Links made of resource ids are signed in lower case, links made of names as they are.
+    return any(
+        hmac.compare_digest(_sign(call, kind, variant, key), given)
+        for variant in (link, link.lower())
+    )
+
+
+def _sign(call: Call, kind: str, link: str, key: bytes) -> bytes:
+    dates = [call.headers.get("x-ms-date", "").lower(), call.headers.get("date", "").lower()]
+    text = "\n".join([call.method.lower(), kind, link, *dates, ""])
+    return base64.b64encode(hmac.new(key, text.encode(), hashlib.sha256).digest())
+
+
+def _resource(segments: tuple[str, ...]) -> tuple[str, str]:
+    if not segments:
+        return "", ""
+    if len(segments) % 2:
+        return segments[-1].lower(), "/".join(segments[:-1])
+    return segments[-2].lower(), "/".join(segments)
+
+
+def _check_date(call: Call, now: float) -> None:
+    text = call.headers.get("x-ms-date") or call.headers.get("date", "")
+    try:
+        moment = parsedate_to_datetime(text).timestamp()
+    except ValueError as error:
+        raise bad_request(f"The date {text!r} is not valid.") from error
+    if abs(now - moment) > _LARGEST_SKEW_SECONDS:
+        raise EmulatorError(403, 0, "The authorization token is not valid at the current time.")

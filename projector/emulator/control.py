@@ -1,0 +1,148 @@
+"""The control requests under `/_emulator/`: what a test or a demo does to the service from outside.
+
+They need no key and are not counted. Bodies and answers are JSON, but for the documents' own bytes.
+Source: design, "Emulator control".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from projector.emulator.account import Account
+from projector.emulator.documents import decode_object
+from projector.emulator.errors import EmulatorError, bad_request
+from projector.emulator.faults import Faults, parse_fault
+from projector.emulator.stats import Meter, stats
+from projector.emulator.wire import PARTITION_KEY, Answer, Call, error_answer, json_answer
+
+PREFIX = "/_emulator/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controls:
+    """What control requests act on."""
+
+    account: Account
+    faults: Faults
+    meter: Meter
+
+
+def control(controls: Controls, call: Call, query: Mapping[str, str]) -> Answer:
+    """Carries out one control request."""
+    match call.segments[1:]:
+        case ("dbs", database, "colls", name, action):
+            route = _ON_CONTAINER.get((call.method, action))
+            if route is not None:
+                return _guarded(lambda: route(controls, call, (database, name), query))
+        case (action,):
+            plain = _PLAIN.get((call.method, action))
+            if plain is not None:
+                return _guarded(lambda: plain(controls, call))
+        case _:
+            pass
+    return error_answer(EmulatorError(404, 0, f"There is no {call.method} {call.path}."))
+
+
+def _guarded(run: Callable[[], Answer]) -> Answer:
+    try:
+        return run()
+    except EmulatorError as error:
+        return error_answer(error)
+
+
+def _split(controls: Controls, call: Call, names: tuple[str, str], _: Mapping[str, str]) -> Answer:
+    body = decode_object(call.body)
+    completing = _number(body, "completing_ms", 0) / 1000
+    container = controls.account.engine.container(*names)
+    children = container.split(_text(body, "range"), completing_seconds=completing)
+    return json_answer(200, {"children": children})
+
+
+def _merge(controls: Controls, call: Call, names: tuple[str, str], _: Mapping[str, str]) -> Answer:
+    body = decode_object(call.body)
+    ranges, lsn = body.get("ranges"), body.get("lsn")
+    if not isinstance(ranges, list) or not (lsn is None or isinstance(lsn, int)):
+        raise bad_request("A merge needs a list of ranges; its lsn is a whole number.")
+    child = controls.account.engine.container(*names).merge([str(each) for each in ranges], lsn=lsn)
+    return json_answer(200, {"child": child})
+
+
+def _raw(
+    controls: Controls, call: Call, names: tuple[str, str], query: Mapping[str, str]
+) -> Answer:
+    container = controls.account.engine.container(*names)
+    key = query.get("partitionKey", call.headers.get(PARTITION_KEY))
+    try:
+        partition_key = None if key is None else json.loads(key)
+    except ValueError as error:
+        raise bad_request("The partition key must be JSON.") from error
+    result = container.upsert_raw(call.body, item_id=query.get("id"), partition_key=partition_key)
+    answer = {"status": result.status, "etag": result.etag, "lsn": result.lsn}
+    return json_answer(result.status, {**answer, "session_token": result.session_token})
+
+
+def _purge(controls: Controls, _: Call) -> Answer:
+    return json_answer(200, {"purged": controls.account.engine.purge()})
+
+
+def _set_clock(controls: Controls, call: Call) -> Answer:
+    body = decode_object(call.body)
+    controls.account.engine.offset_seconds = _number(body, "offset_seconds", None)
+    return _clock(controls, call)
+
+
+def _clock(controls: Controls, _: Call) -> Answer:
+    engine = controls.account.engine
+    return json_answer(200, {"offset_seconds": engine.offset_seconds, "now": engine.now()})
+
+
+def _stats(controls: Controls, _: Call) -> Answer:
+    return json_answer(200, stats(controls.account.engine, controls.meter))
+
+
+def _reset_stats(controls: Controls, _: Call) -> Answer:
+    controls.meter.reset()
+    return json_answer(200, {})
+
+
+def _add_fault(controls: Controls, call: Call) -> Answer:
+    controls.faults.install(parse_fault(decode_object(call.body)))
+    return _list_faults(controls, call)
+
+
+def _list_faults(controls: Controls, _: Call) -> Answer:
+    return json_answer(200, {"faults": controls.faults.listed()})
+
+
+def _clear_faults(controls: Controls, _: Call) -> Answer:
+    return json_answer(200, {"removed": controls.faults.clear()})
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str):
+        raise bad_request(f"The request needs {name!r}, a string.")
+    return value
+
+
+def _number(body: Mapping[str, Any], name: str, default: float | None) -> float:
+    value = body.get(name, default)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise bad_request(f"The request needs {name!r}, a number.")
+    return float(value)
+
+
+_ON_CONTAINER = {("POST", "split"): _split, ("POST", "merge"): _merge, ("POST", "raw"): _raw}
+_PLAIN = {
+    ("POST", "purge"): _purge,
+    ("POST", "clock"): _set_clock,
+    ("GET", "clock"): _clock,
+    ("GET", "stats"): _stats,
+    ("DELETE", "stats"): _reset_stats,
+    ("POST", "faults"): _add_fault,
+    ("GET", "faults"): _list_faults,
+    ("DELETE", "faults"): _clear_faults,
+}

@@ -1,0 +1,68 @@
+"""Throughput offers: one per container, with the figure that its creator asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from projector.emulator.container import Container
+from projector.emulator.engine import DEFAULT_THROUGHPUT, Engine
+from projector.emulator.errors import bad_request, not_found
+
+_THROUGHPUT = "x-ms-offer-throughput"
+_AUTOPILOT = "x-ms-cosmos-offer-autopilot-settings"
+
+
+class Offers:
+    """What containers were provisioned with; it limits nothing."""
+
+    def __init__(self) -> None:
+        self._contents: dict[str, dict[str, Any]] = {}
+
+    def record(self, container: Container, headers: Mapping[str, str]) -> None:
+        """Remembers the throughput asked for in a create request."""
+        if _AUTOPILOT in headers:
+            settings = json.loads(headers[_AUTOPILOT])
+            content = {"offerThroughput": DEFAULT_THROUGHPUT, "offerAutopilotSettings": settings}
+            self._contents[container.rid] = content
+        elif (text := headers.get(_THROUGHPUT)) is not None:
+            if not text.isdigit():
+                raise bad_request(f"The throughput {text!r} is not valid.")
+            self._contents[container.rid] = {"offerThroughput": int(text)}
+
+    def replace(self, engine: Engine, offer_id: str, content: object) -> None:
+        """Changes an offer's content."""
+        if not isinstance(content, dict):
+            raise bad_request("The offer needs a content.")
+        for container in (c for _, c in engine.containers() if _offer_id(c) == offer_id):
+            self._contents[container.rid] = content
+            return
+        raise not_found()
+
+    def resources(self, engine: Engine) -> list[dict[str, Any]]:
+        """All offers as the service describes them."""
+        return [self._resource(container) for _, container in engine.containers()]
+
+    def _resource(self, container: Container) -> dict[str, Any]:
+        identity = _offer_id(container)
+        default = {
+            "offerThroughput": DEFAULT_THROUGHPUT,
+            "offerIsRUPerMinuteThroughputEnabled": False,
+        }
+        return {
+            "id": identity,
+            "_rid": identity,
+            "_self": f"offers/{identity}/",
+            "_etag": f'"00000000-0000-0000-0000-{container.written_at:08x}0000"',
+            "_ts": container.written_at,
+            "resource": container.self_link,
+            "offerResourceId": container.rid,
+            "offerType": "Invalid",
+            "offerVersion": "V2",
+            "content": self._contents.get(container.rid, default),
+        }
+
+
+def _offer_id(container: Container) -> str:
+    return container.rid[-6:-1].replace("+", "A").replace("-", "B")

@@ -1,0 +1,202 @@
+"""Answers that page through documents: the change feed, the read feed and queries.
+
+What a request selects is a partition key range, a range of effective partition keys, a partition
+key, or everything; a query over everything must say so. Source: cosmos-wire reference, sections 1.6, 1.7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from itertools import islice
+
+from projector.emulator import charges
+from projector.emulator.account import Account
+from projector.emulator.container import Container
+from projector.emulator.cursors import Row
+from projector.emulator.documents import Document, decode_leniently, encode_json
+from projector.emulator.epk import MAXIMUM, MINIMUM
+from projector.emulator.errors import bad_request
+from projector.emulator.feed import MOST_PAGE_BYTES, Beginning, Since, Start, parse_continuation
+from projector.emulator.partition import Partition
+from projector.emulator.querying import parse_query, run_query, selects_everything
+from projector.emulator.routes_items import addressed
+from projector.emulator.session import session_token
+from projector.emulator.wire import (
+    CONTINUATION,
+    IF_NONE_MATCH,
+    ITEM_COUNT,
+    Answer,
+    Call,
+    container_headers,
+    page_body,
+    position_headers,
+)
+
+_CROSS_PARTITION = "x-ms-documentdb-query-enablecrosspartition"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The partitions that a request reads, and the keys it reads of them."""
+
+    partitions: Sequence[Partition]
+    minimum: str
+    maximum: str
+
+
+def change_feed(account: Account, call: Call) -> Answer:
+    """Returns what changed in a partition key range, or 304."""
+    container = addressed(account, call)
+    if call.headers["A-IM"].lower() != "incremental feed":
+        raise bad_request("Only the latest-version mode of the change feed is supported.")
+    range_id, minimum, maximum = _fed_range(call, container)
+    result = container.change_feed(
+        range_id,
+        _start(call),
+        start_epk=minimum,
+        end_epk=maximum,
+        max_items=call.most_items,
+        session=call.session,
+    )
+    headers = {
+        **container_headers(call, container),
+        **position_headers(result.session_token, result.lsn),
+        "etag": result.etag,
+        ITEM_COUNT: str(len(result.bodies)),
+    }
+    body = page_body(container.rid, result.bodies) if result.bodies else b""
+    return Answer(
+        status=result.status, body=body, headers=headers, request_units=result.request_units
+    )
+
+
+def read_feed(account: Account, call: Call) -> Answer:
+    """Returns all items, page by page."""
+    container = addressed(account, call)
+    return _page(account, call, container, _selection(call, container, anything=True), None)
+
+
+def query_items(account: Account, call: Call) -> Answer:
+    """Returns what a query selects, page by page."""
+    container = addressed(account, call)
+    selection = _selection(call, container, anything=call.flag(_CROSS_PARTITION))
+    text, _ = parse_query(call.body)
+    return _page(
+        account, call, container, selection, None if selects_everything(text) else call.body
+    )
+
+
+def query_plan(_: Account, __: Call) -> Answer:
+    """Refused: every query is evaluated over all partitions here, so none needs a plan."""
+    raise bad_request("Query plans are not supported; send the query itself.")
+
+
+def _fed_range(call: Call, container: Container) -> tuple[str, str, str]:
+    minimum, maximum = call.epk_bounds
+    if call.partition_key is not None:
+        minimum, maximum = container.keys.epk_range(call.partition_key)
+        owner = container.topology.owner_of(minimum).range_id
+        return call.range_id or owner, minimum, maximum
+    if call.range_id is not None:
+        return call.range_id, minimum, maximum
+    partitions = container.partitions()
+    if len(partitions) > 1:
+        raise bad_request("A change feed request must name a partition key range.")
+    return partitions[0].range_id, minimum, maximum
+
+
+def _start(call: Call) -> Start:
+    continuation, since = call.headers.get(IF_NONE_MATCH), call.headers.get("If-Modified-Since")
+    if continuation:
+        return parse_continuation(continuation)
+    if since is None:
+        return Beginning()
+    try:
+        return Since(timestamp=parsedate_to_datetime(since).timestamp())
+    except ValueError as error:
+        raise bad_request(f"The date {since!r} is not valid.") from error
+
+
+def _selection(call: Call, container: Container, *, anything: bool) -> Selection:
+    topology, key = container.topology, call.partition_key
+    minimum, maximum = container.keys.epk_range(key) if key else call.epk_bounds
+    if call.range_id is not None:
+        partition = container.partition(call.range_id)
+        return Selection(partitions=[partition], minimum=minimum, maximum=maximum)
+    if (minimum, maximum) == (MINIMUM, MAXIMUM) and not anything:
+        raise bad_request(
+            "Cross partition query is required but disabled. Please set "
+            "x-ms-documentdb-query-enablecrosspartition to true, specify x-ms-documentdb-partitionkey, "
+            "or revise your query to avoid this exception."
+        )
+    partitions = topology.overlapping(minimum, maximum)
+    return Selection(partitions=partitions, minimum=minimum, maximum=maximum)
+
+
+def _page(
+    account: Account, call: Call, container: Container, selection: Selection, query: bytes | None
+) -> Answer:
+    for partition in selection.partitions:
+        container.check_session(partition, call.session)
+    result = account.cursors.open(
+        call.headers.get(CONTINUATION), lambda: _rows(container, selection, query)
+    )
+    bodies, end = _take(container, result.rows, result.row, call.most_items)
+    headers = {
+        **container_headers(call, container),
+        **_positions(selection.partitions),
+        ITEM_COUNT: str(len(bodies)),
+    }
+    continuation = result.continuation(end)
+    if continuation is None:
+        account.cursors.close(result)
+    else:
+        headers[CONTINUATION] = continuation
+    body = page_body(container.rid, bodies)
+    units = charges.page_ru(len(bodies), len(body))
+    return Answer(status=200, body=body, headers=headers, request_units=units)
+
+
+def _positions(partitions: Sequence[Partition]) -> dict[str, str]:
+    token = ",".join(session_token(p.range_id, p.lsn) for p in partitions)
+    return position_headers(token, max(p.lsn for p in partitions))
+
+
+def _rows(container: Container, selection: Selection, query: bytes | None) -> Sequence[Row]:
+    documents = [
+        document
+        for partition in selection.partitions
+        for document in container.visible(partition, selection.minimum, selection.maximum)
+    ]
+    if query is None:
+        return documents
+    decoded = [decode_leniently(document.point_body) for document in documents]
+    # A row that is a whole document is answered with its stored bytes, numbers as they were written.
+    origin = {id(value): document for value, document in zip(decoded, documents, strict=True)}
+    rows = run_query(query, (value for value in decoded if isinstance(value, dict)))
+    return [origin.get(id(row)) or encode_json(row) for row in rows]
+
+
+def _take(
+    container: Container, rows: Sequence[Row], start: int, most: int | None
+) -> tuple[list[bytes], int]:
+    bodies: list[bytes] = []
+    size, end = 0, start
+    for row in islice(rows, start, None):
+        body = _body_of(container, row)
+        size += len(body or b"")
+        if bodies and (len(bodies) == most or size > MOST_PAGE_BYTES):
+            break
+        end += 1
+        if body is not None:
+            bodies.append(body)
+    return bodies, end
+
+
+def _body_of(container: Container, row: Row) -> bytes | None:
+    if not isinstance(row, Document):
+        return row
+    current = container.current(row)
+    return None if current is None else current.point_body

@@ -1,0 +1,160 @@
+"""Answers to operations on single items and to transactional batches.
+
+Every answer, also a refusal, carries the session token of the partition asked.
+Source: cosmos-wire reference, section 1.2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from projector.emulator.account import Account
+from projector.emulator.batch import BatchOutcome
+from projector.emulator.charges import NOT_MODIFIED_RU
+from projector.emulator.container import Container, ItemResult
+from projector.emulator.documents import decode_json, decode_object, encode_json
+from projector.emulator.errors import bad_request
+from projector.emulator.keys import PartitionKey
+from projector.emulator.wire import (
+    IF_MATCH,
+    IF_NONE_MATCH,
+    Answer,
+    Call,
+    check_collection_rid,
+    container_headers,
+    position_headers,
+)
+from projector.emulator.writes import Preconditions, Written
+
+_MINIMAL = "return=minimal"
+
+
+def create_item(account: Account, call: Call) -> Answer:
+    """Stores a new item."""
+    container = addressed(account, call)
+    result = container.create(call.body, partition_key=call.partition_key)
+    return _item_answer(call, container, result)
+
+
+def upsert_item(account: Account, call: Call) -> Answer:
+    """Stores an item, new or not."""
+    container = addressed(account, call)
+    result = container.upsert(call.body, partition_key=call.partition_key, given=_given(call))
+    return _item_answer(call, container, result)
+
+
+def replace_item(account: Account, call: Call) -> Answer:
+    """Stores a new version of an item."""
+    container = addressed(account, call)
+    result = container.replace(
+        call.segments[5], call.body, partition_key=call.partition_key, given=_given(call)
+    )
+    return _item_answer(call, container, result)
+
+
+def read_item(account: Account, call: Call) -> Answer:
+    """Returns an item, or 304 when the client has its newest version."""
+    container = addressed(account, call)
+    result = container.read(call.segments[5], _required_key(call), session=call.session)
+    answer = _item_answer(call, container, result)
+    if call.headers.get(IF_NONE_MATCH) in {"*", result.etag}:
+        return Answer(status=304, headers=answer.headers, request_units=NOT_MODIFIED_RU)
+    return answer
+
+
+def delete_item(account: Account, call: Call) -> Answer:
+    """Removes an item."""
+    container = addressed(account, call)
+    result = container.delete(call.segments[5], _required_key(call), given=_given(call))
+    return _item_answer(call, container, result)
+
+
+def patch_item(account: Account, call: Call) -> Answer:
+    """Applies patch operations to an item."""
+    container = addressed(account, call)
+    body = decode_object(call.body)
+    result = container.patch(call.segments[5], _required_key(call), body, given=_given(call))
+    return _item_answer(call, container, result)
+
+
+def batch(account: Account, call: Call) -> Answer:
+    """Applies a transactional batch."""
+    container = addressed(account, call)
+    try:
+        operations = decode_json(call.body)
+    except (ValueError, RecursionError) as error:
+        raise bad_request("The batch is not valid JSON.") from error
+    if not isinstance(operations, list) or not all(isinstance(each, dict) for each in operations):
+        raise bad_request("A batch is a list of operations.")
+    result = container.batch(operations, _required_key(call))
+    return Answer(
+        status=result.outcome.status,
+        body=encode_json(_outcomes(container, result.outcome)),
+        headers={
+            **container_headers(call, container),
+            **position_headers(result.session_token, result.lsn),
+        },
+        request_units=result.outcome.request_units,
+    )
+
+
+def delete_partition_key(account: Account, call: Call) -> Answer:
+    """Removes all items of a partition key."""
+    if call.segments[5] != "partitionkeydelete":
+        raise bad_request(f"The operation {call.segments[5]!r} is not supported.")
+    container = addressed(account, call)
+    container.delete_partition_key(_required_key(call))
+    return Answer(status=200, headers=container_headers(call, container), request_units=5.0)
+
+
+def addressed(account: Account, call: Call) -> Container:
+    """The container that a request for items names; 404/1003 when there is none."""
+    container = account.engine.owner_container(*call.names)
+    check_collection_rid(call, container)
+    return container
+
+
+def _item_answer(call: Call, container: Container, result: ItemResult) -> Answer:
+    headers = {
+        **container_headers(call, container),
+        **position_headers(result.session_token, result.lsn),
+    }
+    if result.etag is not None:
+        headers["etag"] = result.etag
+    minimal = call.headers.get("Prefer") == _MINIMAL and call.method != "GET"
+    return Answer(
+        status=result.status,
+        body=b"" if result.body is None or minimal else result.body,
+        headers=headers,
+        request_units=result.request_units,
+    )
+
+
+def _given(call: Call) -> Preconditions:
+    return Preconditions(
+        if_match=call.headers.get(IF_MATCH), if_none_match=call.headers.get(IF_NONE_MATCH)
+    )
+
+
+def _required_key(call: Call) -> PartitionKey:
+    key = call.partition_key
+    if key is None:
+        raise bad_request("PartitionKey value must be supplied for this operation.")
+    return key
+
+
+def _outcomes(container: Container, outcome: BatchOutcome) -> list[dict[str, Any]]:
+    if outcome.refusals:
+        return [
+            {"statusCode": status, "subStatusCode": substatus, "requestCharge": 0.0}
+            for status, substatus in outcome.refusals
+        ]
+    return [_outcome(container, written) for written in outcome.written]
+
+
+def _outcome(container: Container, written: Written) -> dict[str, Any]:
+    outcome = {"statusCode": written.status, "requestCharge": written.request_units}
+    if written.document is None:
+        return outcome
+    body = decode_json(written.document.point_body)
+    return {**outcome, "eTag": container.etag_of(written.document), "resourceBody": body}

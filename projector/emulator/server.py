@@ -1,0 +1,226 @@
+"""The emulated account over HTTP: reads requests, lets faults strike, checks the key, answers.
+
+All decisions are made by the routes, which know nothing of HTTP's machinery. Binds to loopback unless
+told otherwise and keeps everything in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+
+from projector.emulator.account import Account
+from projector.emulator.auth import WELL_KNOWN_KEY, check_authorization, decoded_key
+from projector.emulator.bulk import load_lines
+from projector.emulator.control import PREFIX, Controls, control
+from projector.emulator.engine import DEFAULT_PARTITIONS, Engine
+from projector.emulator.errors import EmulatorError
+from projector.emulator.faults import Fault, Faults
+from projector.emulator.operations import operation_of
+from projector.emulator.routes import answer
+from projector.emulator.stats import Meter
+from projector.emulator.tls import self_signed_context
+from projector.emulator.wire import REQUEST_CHARGE, Answer, Call, error_answer
+
+_LARGEST_REQUEST_BYTES = 16 * 1024 * 1024
+_SHUTDOWN_SECONDS = 2.0
+_FIXED_HEADERS = {
+    "Content-Type": "application/json",
+    "x-ms-gatewayversion": "version=2.14.0",
+    "x-ms-serviceversion": "version=2.14.0.0",
+    "x-ms-schemaversion": "1.18",
+    "x-ms-resource-quota": "documentSize=52428800;documentsSize=52428800;documentsCount=-1;",
+    "x-ms-resource-usage": "documentSize=0;documentsSize=0;documentsCount=0;",
+}
+
+
+class EmulatorServer:
+    """An account behind an HTTP endpoint; port 0 takes a free one."""
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        key: str = WELL_KNOWN_KEY,
+        partitions: int = DEFAULT_PARTITIONS,
+        https: bool = False,
+        accept_aad: bool = False,
+        engine: Engine | None = None,
+        now: Callable[[], float] = time.time,  # noqa: TID251 - the edge, where wall time enters
+    ) -> None:
+        self.key = key
+        self.engine = engine or Engine(now=now, partitions=partitions)
+        self.faults = Faults()
+        self.meter = Meter()
+        self._host, self._port, self._https = host, port, https
+        self._now = now
+        self._signing_key = decoded_key(key)
+        self._accept_aad = accept_aad
+        self._account = Account(engine=self.engine)
+        self._controls = Controls(account=self._account, faults=self.faults, meter=self.meter)
+        self._closing = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Begins to answer; raises OSError when the port is taken."""
+        application = web.Application(client_max_size=_LARGEST_REQUEST_BYTES)
+        application.router.add_route("*", "/{path:.*}", self._serve)
+        runner = web.AppRunner(
+            application,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        await runner.setup()
+        context = self_signed_context(self._host, self._now()) if self._https else None
+        try:
+            await web.TCPSite(runner, self._host, self._port, ssl_context=context).start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+
+    async def stop(self) -> None:
+        """Closes every connection; requests that hang are let go."""
+        self._closing.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    @property
+    def endpoint(self) -> str:
+        """Where clients reach the account."""
+        if self._runner is None:
+            raise RuntimeError("the emulator has not been started")
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._host, self._host)  # noqa: S104 - compared, not bound
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        return f"{'https' if self._https else 'http'}://{host}:{self._runner.addresses[0][1]}/"
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        path = request.rel_url.raw_path
+        if path.startswith(PREFIX) and path.rstrip("/").endswith("/bulk"):
+            return _response(await load_lines(self.engine, path, _chunks(request)))
+        call = Call(
+            method=request.method,
+            path=path,
+            headers=request.headers,
+            body=await request.read(),
+            base_url=f"{request.scheme}://{request.host}",
+        )
+        if path.startswith(PREFIX):
+            return _response(control(self._controls, call, request.query))
+        operation = operation_of(call)
+        fault = self.faults.take(operation or "unknown", call)
+        if fault is None:
+            return _response(self._answer(operation, call))
+        return await self._serve_badly(request, fault, operation, call)
+
+    async def _serve_badly(
+        self, request: web.Request, fault: Fault, operation: str | None, call: Call
+    ) -> web.StreamResponse:
+        if fault.delay_ms:
+            await self._pause(fault.delay_ms / 1000)
+        if fault.action == "hang":
+            await self._closing.wait()
+        if fault.action in {"hang", "drop"}:
+            self.meter.record(operation or "unknown", 0.0)
+            _abort(request)
+            return web.Response(status=503)
+        refusal = fault.answer()
+        if refusal is not None:
+            self.meter.record(operation or "unknown", 0.0)
+            return _response(refusal)
+        given = self._answer(operation, call)
+        if fault.action == "truncate":
+            return await _truncated(request, given)
+        return _response(given)
+
+    def _answer(self, operation: str | None, call: Call) -> Answer:
+        try:
+            check_authorization(
+                call, key=self._signing_key, accept_aad=self._accept_aad, now=self._now()
+            )
+            given = answer(self._account, operation, call)
+        except EmulatorError as error:
+            given = error_answer(error)
+        self.meter.record(operation or "unknown", given.request_units)
+        return given
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        except TimeoutError:
+            return
+
+
+async def serve(
+    host: str,
+    port: int,
+    partitions: int,
+    https: bool,  # noqa: FBT001 - the command line's own flag
+    *,
+    announce: Callable[[str], None],
+    key: str | None = None,
+) -> None:
+    """Serves until cancelled; says where, with which key, and then `ready`.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    server = EmulatorServer(
+        host, port, key=key or WELL_KNOWN_KEY, partitions=partitions, https=https
+    )
+    await server.start()
+    try:
+        announce(f"endpoint {server.endpoint}")
+        announce(f"key {server.key}")
+        announce("ready")
+        await asyncio.Event().wait()
+    finally:
+        await server.stop()
+
+
+def _response(given: Answer) -> web.Response:
+    return web.Response(status=given.status, body=given.body, headers=_headers(given))
+
+
+def _headers(given: Answer) -> dict[str, str]:
+    return {
+        **_FIXED_HEADERS,
+        "x-ms-activity-id": str(uuid.uuid4()),
+        REQUEST_CHARGE: str(given.request_units),
+        **given.headers,
+    }
+
+
+async def _truncated(request: web.Request, given: Answer) -> web.StreamResponse:
+    response = web.StreamResponse(status=given.status, headers=_headers(given))
+    response.content_length = len(given.body) + 1
+    await response.prepare(request)
+    await response.write(given.body[: len(given.body) // 2])
+    _close(request)
+    return response
+
+
+def _abort(request: web.Request) -> None:
+    """Closes the connection at once, without another byte."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def _close(request: web.Request) -> None:
+    """Closes the connection after what was written."""
+    if request.transport is not None:
+        request.transport.close()
+
+
+async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
+    async for chunk in request.content.iter_any():
+        yield chunk
