@@ -50,7 +50,6 @@ class RejectionReason(StrEnum):
     BAD_QUANTITY = "bad_quantity"
     BAD_PRICE = "bad_price"
     BAD_CURRENCY = "bad_currency"
-    BAD_TTL = "bad_ttl"
     BAD_TEXT = "bad_text"
     REFUSED_BY_TARGET = "refused_by_target"
 
@@ -59,8 +58,10 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     """A document that could not be projected, kept as it came.
 
     Attributes:
-        partition_key: its partition key as JSON text (`"a"`, `5`, `null`; `{}` when undefined).
-        id: the document's id, "" when it has none that can be read.
+        partition_key: its partition key as JSON text (`"a"`, `5`, `null`; `{}` when undefined);
+            text that starts with a backslash, so never JSON, when none can be read.
+        id: the document's id; one that is not good stands as a backslash and its JSON text.
+        epk: top 64 bits of the partition key's hash, None when it has none.
         detail: one line for the operator: what is wrong with which field.
         raw: the document's bytes as the feed sent them.
         sqlstate: set when the target refused it.
@@ -80,6 +81,16 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     cart_id: str | None = None
 
 
+class ProjectedDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What one document turns into: a write, a rejection, or both.
+
+    Both: the document is rejected, and the tombstone removes the row of its older version.
+    """
+
+    write: RowWrite | None = None
+    rejection: Rejection | None = None
+
+
 class ProjectedPage(msgspec.Struct, frozen=True, kw_only=True):
     """One page made ready: writes and rejections in feed order, keys may repeat.
 
@@ -96,3 +107,19 @@ class ProjectedPage(msgspec.Struct, frozen=True, kw_only=True):
     newest_ts: int | None = None
     container_rid: str | None = None
     size_bytes: int = 0
+
+
+class FoldedBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Pages made ready for one transaction: at most one write and one rejection per document.
+
+    Attributes:
+        writes: newest per (cart_id, id), sorted by these as PostgreSQL sorts under COLLATE "C".
+        rejections: newest per (partition_key, id), sorted; none that a newer write outdates.
+        delivered: documents in the pages, good or bad, repetitions counted.
+        newest_ts: highest `_ts` in the pages, None when they were empty.
+    """
+
+    writes: tuple[RowWrite, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
+    delivered: int = 0
+    newest_ts: int | None = None
