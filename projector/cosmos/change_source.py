@@ -1,0 +1,172 @@
+"""The change feed of the monitored container: one request on the wire, one page.
+
+Each read is stateless: one SDK query over one feed range from one etag, which is abandoned
+after its page, so that the SDK's own handling of splits (it walks on into the children, without
+bound) never runs. Body, etag, session token and charge are those of that very response. 200 and
+304 alike give a place; a page never stands for another container or another range.
+Source: wire reference, sections 1.7, 3 and 7.2; traps T1 to T5, T7 and T9.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from projector.core.errors import ContinuationRefused, SourceRecreated, SourceUnavailable
+from projector.core.names import Continuation
+from projector.core.start import StartFrom, StartKind
+from projector.cosmos.client import ContainerPath, CosmosGateway
+from projector.cosmos.continuations import at_lsn, composite, feed_range_json, lsn_of
+from projector.cosmos.monitored import MonitoredContainer, check_container, check_range
+from projector.cosmos.wire import (
+    HTTP_NOT_MODIFIED,
+    PAGE_STAND_IN,
+    Answer,
+    Exchange,
+    session_lsn,
+)
+from projector.ports.feed import Anchor, FeedTarget, Page, PhysicalRange
+
+_HEAD_BYTES = 256
+_BODY_RID = re.compile(rb'^\s*\{\s*"_rid"\s*:\s*"([^"\\]*)"')
+_ANY_LSN = re.compile(rb'"_lsn"\s*:\s*([0-9]{1,19})')
+_MALFORMED = 400
+
+
+class _FirstChange(msgspec.Struct):
+    lsn: int = msgspec.field(name="_lsn")
+
+
+class _FirstPage(msgspec.Struct):
+    Documents: list[_FirstChange]
+
+
+class CosmosChangeSource:
+    """`ChangeSource` over the SDK; one object may serve many ranges at once."""
+
+    def __init__(
+        self, gateway: CosmosGateway, path: ContainerPath, *, expected_rid: str | None = None
+    ) -> None:
+        """Take the container's names; `expected_rid` None pins the one found first."""
+        self._container = MonitoredContainer(gateway, path, rid=expected_rid)
+
+    async def container_rid(self) -> str:
+        """The container's `_rid` as the service has it now, read afresh."""
+        found = await self._container.fresh_rid()
+        await self._container.rid()
+        return found
+
+    async def physical_ranges(self) -> Sequence[PhysicalRange]:
+        """The live physical partitions, lowest first, read afresh."""
+        return await self._container.physical_ranges()
+
+    async def rebuild(self) -> None:
+        """Throw the client away and make a new one, once for all ranges that ask."""
+        await self._container.rebuild()
+
+    def lsn_of(self, continuation: Continuation) -> int | None:
+        """The continuation as a number, None for a form that cannot be placed."""
+        return lsn_of(continuation)
+
+    async def read_page(
+        self, target: FeedTarget, continuation: Continuation | None, *, max_documents: int
+    ) -> Page:
+        """Read one page after `continuation`; see `ChangeSource`."""
+        answer = await self._ask(target, continuation, max_documents=max_documents)
+        place = _place(answer, continuation)
+        page = None if answer.status == HTTP_NOT_MODIFIED else answer.body
+        return Page(
+            body=page,
+            continuation=place,
+            lsn=lsn_of(place),
+            session_lsn=session_lsn(answer.session_token, target.range_id),
+            session_token=answer.session_token,
+            size_bytes=len(page or b""),
+            document_count=answer.document_count if page else 0,
+            request_units=answer.request_units,
+        )
+
+    async def resolve(self, target: FeedTarget, start: StartFrom) -> Anchor:
+        """Turn `now` or a time into the place after which reading has to begin.
+
+        A time counts in whole seconds, rounded down. Raises ValueError for the beginning, which
+        is the absence of a place.
+        """
+        if start.kind is StartKind.BEGINNING:
+            raise ValueError("the beginning of a feed has no place to resolve")
+        when: Any = "Now" if start.time is None else start.time
+        answer = await self._ask(target, None, max_documents=1, start=when)
+        place = _place(answer, None)
+        if start.kind is StartKind.TIME and answer.status != HTTP_NOT_MODIFIED:
+            place = at_lsn(max(0, _first_lsn(answer.body, place) - 1))
+        return Anchor(continuation=place, lsn=lsn_of(place))
+
+    async def _ask(
+        self,
+        target: FeedTarget,
+        continuation: Continuation | None,
+        *,
+        max_documents: int,
+        start: object = "Beginning",
+    ) -> Answer:
+        async def ask(rid: str) -> Answer:
+            query: dict[str, Any] = (
+                {"start_time": start, "feed_range": feed_range_json(target.feed_range)}
+                if continuation is None
+                else {"continuation": composite(continuation, target.feed_range, rid)}
+            )
+            return await self._read(target, rid, query, max_documents)
+
+        return await self._container.settled(ask, target)
+
+    async def _read(
+        self, target: FeedTarget, rid: str, query: dict[str, Any], max_documents: int
+    ) -> Answer:
+        def check(headers: Mapping[str, str]) -> None:
+            check_container(headers, rid)
+            check_range(headers, target)
+
+        def judge(answer: Answer) -> None:
+            if answer.status == _MALFORMED and not answer.substatus and "continuation" in query:
+                raise ContinuationRefused(
+                    f"range {target.range_id}: {self._container.meaning(answer)}"
+                )
+            self._container.judge(answer)
+
+        exchange = Exchange(check=check, judge=judge, stand_in=PAGE_STAND_IN)
+        async with self._container.lent() as container:
+            pages = container.query_items_change_feed(
+                max_item_count=max_documents, **query, **exchange.hooks
+            ).by_page()
+            await anext(pages, None)
+        if exchange.answer is None:
+            raise SourceUnavailable(f"{self._container.place} gave no answer for a page")
+        _check_body(exchange.answer.body, rid)
+        return exchange.answer
+
+
+def _place(answer: Answer, continuation: Continuation | None) -> Continuation:
+    """The place after the answer; without an etag the old one, and none is an outage."""
+    if answer.etag:
+        return Continuation(answer.etag)
+    if answer.status == HTTP_NOT_MODIFIED and continuation is not None:
+        return continuation
+    raise SourceUnavailable("the change feed answered without an etag, so the place is unknown")
+
+
+def _check_body(body: bytes, rid: str) -> None:
+    head = _BODY_RID.match(body[:_HEAD_BYTES])
+    if head and head[1] != rid.encode():
+        raise SourceRecreated(expected_rid=rid, found_rid=head[1].decode("ascii", "replace"))
+
+
+def _first_lsn(body: bytes, place: Continuation) -> int:
+    """The LSN of the first change of a page; too low rather than too high when in doubt."""
+    try:
+        return msgspec.json.decode(body, type=_FirstPage).Documents[0].lsn
+    except (msgspec.DecodeError, IndexError):
+        found = [int(match) for match in _ANY_LSN.findall(body)]
+        return min(found, default=lsn_of(place) or 0)

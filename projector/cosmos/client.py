@@ -1,0 +1,257 @@
+"""The one client of a Cosmos account: lent out, rebuilt when suspect, closed when unused.
+
+Every call of the SDK happens inside `CosmosGateway.container(...)`, which bounds it in time and
+turns whatever leaves it into errors of the project. The SDK's own retries are kept small: waiting
+is the business of the loops above, which see 429 and outages at once. Only failover between
+regions stays with the SDK. Sharing one client between ranges is safe because nobody reads its
+`last_response_headers` (see `wire`).
+Source: wire reference, sections 4, 6 and 8; trap T6 (aged Entra tokens).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.pipeline.transport import AioHttpTransport
+from azure.cosmos.aio import ContainerProxy, CosmosClient, DatabaseProxy
+from azure.identity.aio import DefaultAzureCredential
+
+from projector.core.errors import ConfigurationError, ProjectorError, SourceUnavailable
+from projector.cosmos.faults import SDK_ERRORS, Place, translate
+
+CredentialFactory = Callable[[], AsyncTokenCredential]
+
+SOURCE_SETTINGS = "PROJECTOR_COSMOS_DATABASE and PROJECTOR_COSMOS_CONTAINER"
+LEASE_SETTINGS = "PROJECTOR_LEASE_DATABASE and PROJECTOR_LEASE_CONTAINER"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CosmosAccount:
+    """How an account is reached.
+
+    Attributes:
+        endpoint: its URL.
+        key: account key; None: `credential` signs in.
+        credential: makes an Entra credential, anew for each client.
+        verify_tls: False accepts any certificate (emulators).
+        connect_timeout_seconds, read_timeout_seconds: of one request on the wire; a read that
+            gets no byte for that long is an outage.
+        deadline_seconds: of one call with everything the SDK does inside it; below the lease
+            expiration, so that a hung call never outlives the lease.
+    """
+
+    endpoint: str
+    key: str | None = field(default=None, repr=False)
+    credential: CredentialFactory = field(default=DefaultAzureCredential, repr=False)
+    verify_tls: bool = True
+    connect_timeout_seconds: float = 5.0
+    read_timeout_seconds: float = 20.0
+    deadline_seconds: float = 45.0
+
+    def __post_init__(self) -> None:
+        """Refuse what could never connect, without repeating a secret."""
+        parts = urlsplit(self.endpoint)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ConfigurationError(
+                "PROJECTOR_COSMOS_ENDPOINT is not a URL such as https://acme.documents.azure.com:443/"
+            )
+        if self.key is not None and not _is_base64(self.key):
+            raise ConfigurationError(
+                "PROJECTOR_COSMOS_KEY is not an account key: a key is Base64 text"
+            )
+
+    @property
+    def host(self) -> str:
+        """Host of the endpoint, lower case, without port: part of every lease id."""
+        return (urlsplit(self.endpoint).hostname or "").lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerPath:
+    """Names of a container; `settings` are what a person would correct when it is missing."""
+
+    database: str
+    container: str
+    settings: str = SOURCE_SETTINGS
+
+
+class CosmosGateway:
+    """Lends the containers of one account; opens its client with the first loan."""
+
+    def __init__(self, account: CosmosAccount) -> None:
+        """Take the account; nothing is connected yet."""
+        self.account = account
+        self._current: _Connection | None = None
+        self._opening = asyncio.Lock()
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        """Leave connecting to the first loan."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    @asynccontextmanager
+    async def container(self, path: ContainerPath) -> AsyncIterator[ContainerProxy]:
+        """Lend a container for one call.
+
+        Raises: errors of the project only, within `deadline_seconds`.
+        """
+        async with self._lend(path) as connection:
+            yield connection.container(path)
+
+    @asynccontextmanager
+    async def database(self, path: ContainerPath) -> AsyncIterator[DatabaseProxy]:
+        """Lend the database of a container, to create it there. Raises as `container` does."""
+        async with self._lend(path) as connection:
+            yield connection.client.get_database_client(path.database)
+
+    async def rebuild(self) -> None:
+        """Let the next loan open a new client and credential, if the present one ever failed.
+
+        The old one is closed when its last loan ends. Many ranges may ask at once.
+        """
+        async with self._opening:
+            if self._current is not None and self._current.suspect:
+                retired, self._current = self._current, None
+                await retired.retire()
+
+    async def close(self) -> None:
+        """Close the client; loans still out fail as outages."""
+        async with self._opening:
+            self._closed = True
+            if self._current is not None:
+                retired, self._current = self._current, None
+                await retired.close()
+
+    def place(self, path: ContainerPath) -> Place:
+        """What messages say of a container."""
+        return Place(
+            endpoint=self.account.endpoint,
+            database=path.database,
+            container=path.container,
+            settings=path.settings,
+            has_key=self.account.key is not None,
+        )
+
+    @asynccontextmanager
+    async def _lend(self, path: ContainerPath) -> AsyncIterator[_Connection]:
+        connection: _Connection | None = None
+        try:
+            async with asyncio.timeout(self.account.deadline_seconds):
+                connection = self._current or await self._open()
+                with connection.lent():
+                    yield connection
+        except ProjectorError:
+            raise
+        except SDK_ERRORS as error:
+            raise translate(error, self.place(path)) from error
+        finally:
+            if connection is not None:
+                await connection.settle()
+
+    async def _open(self) -> _Connection:
+        async with self._opening:
+            if self._closed:
+                raise SourceUnavailable(f"the client of {self.account.endpoint} is closed")
+            if self._current is None:
+                self._current = await _Connection.open(self.account)
+            return self._current
+
+
+class _Connection:
+    """One client with its credential, counted so that it is closed under nobody's feet."""
+
+    def __init__(self, account: CosmosAccount) -> None:
+        self._credential = None if account.key is not None else account.credential()
+        self.client = _new_client(account, self._credential)
+        self._containers: dict[ContainerPath, ContainerProxy] = {}
+        self._loans = 0
+        self._retired = False
+        self.suspect = False
+
+    @classmethod
+    async def open(cls, account: CosmosAccount) -> Self:
+        connection = cls(account)
+        try:
+            await connection.client.__aenter__()
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    def container(self, path: ContainerPath) -> ContainerProxy:
+        if path not in self._containers:
+            database = self.client.get_database_client(path.database)
+            self._containers[path] = database.get_container_client(path.container)
+        return self._containers[path]
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        self._loans += 1
+        try:
+            yield
+        except BaseException:
+            self.suspect = True
+            raise
+        finally:
+            self._loans -= 1
+
+    async def retire(self) -> None:
+        self._retired = True
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Close when retired and no longer lent."""
+        if self._retired and not self._loans:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close both; twice is fine."""
+        self._retired = False
+        await self.client.close()
+        if self._credential is not None:
+            await self._credential.close()
+
+
+def _new_client(account: CosmosAccount, credential: AsyncTokenCredential | None) -> CosmosClient:
+    # Numbers of retries: 0 where the SDK allows it; `retry_throttle_total` takes none below 1,
+    # but our hooks raise on 429 before it counts.
+    return CosmosClient(
+        account.endpoint,
+        credential=account.key if credential is None else credential,  # type: ignore[arg-type]  # one of them is set
+        transport=AioHttpTransport(use_env_settings=False),
+        connection_verify=account.verify_tls,
+        connection_timeout=account.connect_timeout_seconds,
+        read_timeout=account.read_timeout_seconds,
+        retry_total=0,
+        retry_connect=0,
+        retry_read=0,
+        retry_status=0,
+        retry_throttle_total=1,
+        retry_throttle_backoff_max=1,
+        user_agent_suffix="cosmos-projector",
+    )
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        return bool(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        return False

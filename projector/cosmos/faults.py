@@ -1,0 +1,215 @@
+"""Errors of the SDK, its transport and the service, told as errors of the project.
+
+The one table of "what does this answer mean"; callers refine it only where the request itself
+gives a status another meaning (a 404 for a document, a 412 under an etag). Messages are one line,
+name the cause and the remedy, and never hold a key, a token or a request header.
+Source: wire reference, section 4; processor reference, section 5.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError
+from azure.cosmos.exceptions import CosmosHttpResponseError
+from typing_extensions import override
+
+from projector.core.errors import (
+    ConfigurationError,
+    CredentialExpired,
+    FeedRangeGone,
+    PageTooLarge,
+    ProjectorError,
+    SourceMissing,
+    SourceUnavailable,
+    Throttled,
+)
+
+SESSION_NOT_AVAILABLE = 1002
+OWNER_MISSING = 1003
+RID_MISMATCH = 1024
+DEFAULT_RETRY_AFTER_SECONDS = 0.5
+MAX_REASON = 240
+
+SDK_ERRORS = (
+    AzureError,
+    OSError,  # includes TimeoutError
+    RecursionError,  # the SDK calls itself while a range stays gone
+    ValueError,  # the SDK parsing what it did not expect
+    LookupError,
+    TypeError,
+    AttributeError,
+)
+"""What a call of the SDK may raise beside our own errors; all else is a bug of ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What was talked to, for messages; `settings` are the names a person would correct."""
+
+    endpoint: str
+    database: str
+    container: str
+    settings: str = "PROJECTOR_COSMOS_DATABASE and PROJECTOR_COSMOS_CONTAINER"
+    has_key: bool = True
+
+    @override
+    def __str__(self) -> str:
+        """The container as it stands in messages."""
+        return f"container {self.container!r} of database {self.database!r} at {self.endpoint}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An answer of 400 or above."""
+
+    status: int
+    substatus: int | None = None
+    reason: str = ""
+    retry_after_seconds: float | None = None
+
+    @override
+    def __str__(self) -> str:
+        """Status, sub-status and the service's words in one line."""
+        code = f"{self.status}/{self.substatus}" if self.substatus else str(self.status)
+        return f"{code} {self.reason}".rstrip()
+
+
+def translate(error: Exception, place: Place) -> ProjectorError:
+    """What any error that left the SDK means."""
+    if isinstance(error, ProjectorError):
+        return error
+    if isinstance(error, CosmosHttpResponseError):
+        return refused(refusal_of(error), place)
+    if isinstance(error, ClientAuthenticationError):
+        return ConfigurationError(
+            f"no Entra credential for {place.endpoint}: {one_line(str(error))};"
+            " set PROJECTOR_COSMOS_KEY, or sign in (managed identity, az login)"
+        )
+    if isinstance(error, ServiceRequestError):
+        return SourceUnavailable(
+            f"cannot reach {place.endpoint}: {one_line(str(error))};"
+            " check PROJECTOR_COSMOS_ENDPOINT and the network"
+        )
+    if isinstance(error, TimeoutError):
+        return SourceUnavailable(f"{place} did not answer in time")
+    return SourceUnavailable(
+        f"{place} answered in a way that cannot be used:"
+        f" {type(error).__name__}: {one_line(str(error))}"
+    )
+
+
+def refused(refusal: Refusal, place: Place) -> ProjectorError:
+    """What a refusal means, whatever was asked."""
+    if "reduce page size" in refusal.reason.lower():
+        return PageTooLarge(f"{place} cannot build a page of that size: {refusal}")
+    maker = _BY_SUBSTATUS.get((refusal.status, refusal.substatus)) or _BY_STATUS.get(refusal.status)
+    if maker is None:
+        return SourceUnavailable(f"{place} answered {refusal}")
+    return maker(refusal, place)
+
+
+def refusal_of(error: CosmosHttpResponseError) -> Refusal:
+    """The refusal that the SDK wrapped into an exception."""
+    retry_after = (error.headers or {}).get("x-ms-retry-after-ms")
+    try:
+        seconds = None if retry_after is None else float(retry_after) / 1000
+    except ValueError:
+        seconds = None
+    return Refusal(
+        status=error.status_code or 0,
+        substatus=error.sub_status,
+        reason=reason_of(error.http_error_message),
+        retry_after_seconds=seconds,
+    )
+
+
+class _ErrorBody(msgspec.Struct):
+    message: str = ""
+
+
+def reason_of(body: object) -> str:
+    """The service's words, out of its JSON error body where it is one; one line."""
+    if isinstance(body, bytes):
+        body = body.decode("utf-8", "replace")
+    text = str(body or "")
+    try:
+        return one_line(msgspec.json.decode(text, type=_ErrorBody).message)
+    except msgspec.DecodeError:
+        return one_line(text)
+
+
+def one_line(text: str) -> str:
+    """The first line, cut to a length that fits a log."""
+    line = text.strip().split("\n", 1)[0].strip()
+    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
+
+
+def _wrong_key(_refusal: Refusal, place: Place) -> ProjectorError:
+    if place.has_key:
+        return ConfigurationError(
+            f"{place.endpoint} refused the account key (401): correct PROJECTOR_COSMOS_KEY"
+        )
+    return ConfigurationError(
+        f"{place.endpoint} refused the Entra credential (401): give the identity a data role,"
+        " or set PROJECTOR_COSMOS_KEY"
+    )
+
+
+def _forbidden(refusal: Refusal, place: Place) -> ProjectorError:
+    return ConfigurationError(
+        f"{place} refuses access ({refusal}): grant the right it names or open the firewall"
+    )
+
+
+def _aged_token(refusal: Refusal, place: Place) -> ProjectorError:
+    return CredentialExpired(
+        f"{place.endpoint} refused the Entra token ({refusal}): it is aged, or the identity"
+        " has no data role"
+    )
+
+
+def _missing(_refusal: Refusal, place: Place) -> ProjectorError:
+    return SourceMissing(f"there is no {place}: create it, or correct {place.settings}")
+
+
+def _malformed(refusal: Refusal, place: Place) -> ProjectorError:
+    return ConfigurationError(f"{place} refused the request as malformed: {refusal}")
+
+
+def _gone(refusal: Refusal, place: Place) -> ProjectorError:
+    return FeedRangeGone(f"the physical range is gone from {place}: {refusal}")
+
+
+def _too_large(refusal: Refusal, place: Place) -> ProjectorError:
+    return PageTooLarge(f"{place} cannot build a page of that size: {refusal}")
+
+
+def _throttled(refusal: Refusal, _place: Place) -> ProjectorError:
+    wait = refusal.retry_after_seconds
+    return Throttled(retry_after_seconds=DEFAULT_RETRY_AFTER_SECONDS if wait is None else wait)
+
+
+_Maker = Callable[[Refusal, Place], ProjectorError]
+
+_BY_SUBSTATUS: dict[tuple[int, int | None], _Maker] = {
+    (403, 5300): _aged_token,
+    (404, None): _missing,
+    (404, 0): _missing,
+    (404, OWNER_MISSING): _missing,
+}
+_BY_STATUS: dict[int, _Maker] = {
+    400: _malformed,
+    401: _wrong_key,
+    403: _forbidden,
+    410: _gone,
+    413: _too_large,
+    429: _throttled,
+}
+# A failover in progress is an outage, not a missing right.
+for _substatus in (3, 1008):
+    _BY_SUBSTATUS[403, _substatus] = lambda refusal, place: SourceUnavailable(
+        f"{place} answered {refusal}"
+    )

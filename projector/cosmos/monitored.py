@@ -1,0 +1,185 @@
+"""The monitored container, pinned to one `_rid`, and the checks that every read of it shares.
+
+A container that was deleted and recreated under its name is another container. The SDK re-reads
+it silently; here every request shows the `_rid` it is meant for before it leaves, and a
+difference, once confirmed by a fresh read, is `SourceRecreated`. The routing map may be stale
+for the whole process; a request that would go to another partition than the target's never
+leaves: the map is read afresh, and when the target is gone from it that is `FeedRangeGone`.
+Source: design, "Read raw pages" and "Absent means 404"; traps T4 and T7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from azure.cosmos.aio import ContainerProxy
+
+from projector.core.errors import (
+    FeedRangeGone,
+    ProjectorError,
+    SourceRecreated,
+    SourceUnavailable,
+)
+from projector.cosmos.client import ContainerPath, CosmosGateway
+from projector.cosmos.faults import RID_MISMATCH, SESSION_NOT_AVAILABLE, Refusal, reason_of, refused
+from projector.cosmos.routing import read_physical_ranges
+from projector.cosmos.wire import (
+    CONTAINER_RID,
+    END_EPK,
+    FIRST_ERROR,
+    FIRST_OUTAGE,
+    RANGE_ID,
+    START_EPK,
+    Answer,
+)
+from projector.ports.feed import FeedTarget, PhysicalRange
+
+T = TypeVar("T")
+
+ROUTING_ATTEMPTS = 5
+
+_SDK_DECIDES = frozenset(
+    {
+        (401, None),  # an Entra challenge
+        (403, 3),  # a failover between regions: the SDK knows the others
+        (403, 1008),
+        (404, SESSION_NOT_AVAILABLE),
+        (408, None),
+        (449, None),
+    }
+)
+
+
+class OtherContainer(Exception):
+    """The SDK's idea of the container's `_rid` differs from the pinned one."""
+
+
+class OtherRange(Exception):
+    """The SDK would read another physical partition, or other bounds, than the target's."""
+
+
+class MonitoredContainer:
+    """One container for `ChangeSource`, `PointReader` and `DocumentScanner`.
+
+    `rid` None pins the `_rid` that the first use finds.
+    """
+
+    def __init__(
+        self, gateway: CosmosGateway, path: ContainerPath, *, rid: str | None = None
+    ) -> None:
+        """Take the gateway and the container's names; nothing is read yet."""
+        self._gateway = gateway
+        self._path = path
+        self._pinned = rid
+        self._routing = asyncio.Lock()
+        self.place = gateway.place(path)
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[ContainerProxy]:
+        """The SDK's container for one call; see `CosmosGateway.container`."""
+        async with self._gateway.container(self._path) as container:
+            yield container
+
+    async def rebuild(self) -> None:
+        """See `CosmosGateway.rebuild`."""
+        await self._gateway.rebuild()
+
+    async def rid(self) -> str:
+        """The pinned `_rid`."""
+        if self._pinned is None:
+            self._pinned = await self.fresh_rid()
+        return self._pinned
+
+    async def fresh_rid(self) -> str:
+        """The `_rid` as the service has it now; pins nothing."""
+        async with self.lent() as container:
+            return str((await container.read())["_rid"])
+
+    async def physical_ranges(self) -> Sequence[PhysicalRange]:
+        """The live partitions, lowest first, read afresh."""
+        async with self._routing:
+            for _ in range(ROUTING_ATTEMPTS):
+                async with self.lent() as container:
+                    ranges = await read_physical_ranges(container, self.place)
+                if ranges:
+                    return ranges
+        raise SourceUnavailable(f"the partitions of {self.place} could not be listed; trying again")
+
+    async def settled(
+        self, ask: Callable[[str], Awaitable[T]], target: FeedTarget | None = None
+    ) -> T:
+        """Ask with the pinned `_rid`; settle a doubt about container or range once, then again.
+
+        Raises:
+            SourceRecreated: The container has another `_rid`.
+            FeedRangeGone: The target is no longer part of the partition it names.
+        """
+        rid = await self.rid()
+        try:
+            return await ask(rid)
+        except OtherContainer:
+            await self.confirm(rid)
+        except OtherRange as difference:
+            if target is None or not await self._still_there(target):
+                raise FeedRangeGone(f"{difference}; {self.place}") from None
+        try:
+            return await ask(rid)
+        except OtherContainer:
+            raise SourceUnavailable(f"{self.place} answers for two containers in turn") from None
+        except OtherRange as difference:
+            raise FeedRangeGone(f"{difference}; {self.place}") from None
+
+    async def confirm(self, rid: str) -> None:
+        """Raise SourceRecreated unless a fresh read finds that `_rid`."""
+        found = await self.fresh_rid()
+        if found != rid:
+            raise SourceRecreated(expected_rid=rid, found_rid=found)
+
+    async def _still_there(self, target: FeedTarget) -> bool:
+        return any(
+            one.id == target.range_id and one.feed_range.covers(target.feed_range)
+            for one in await self.physical_ranges()
+        )
+
+    def judge(self, answer: Answer) -> None:
+        """Raise what a refusal means, unless the SDK has to see it first."""
+        if not FIRST_ERROR <= answer.status < FIRST_OUTAGE:
+            return
+        if (answer.status, answer.substatus) == (400, RID_MISMATCH):
+            raise OtherContainer
+        if (answer.status, answer.substatus) in _SDK_DECIDES:
+            return
+        raise self.meaning(answer)
+
+    def meaning(self, answer: Answer) -> ProjectorError:
+        """The error that a refusal stands for."""
+        refusal = Refusal(
+            status=answer.status,
+            substatus=answer.substatus,
+            reason=reason_of(answer.body),
+            retry_after_seconds=answer.retry_after_seconds,
+        )
+        return refused(refusal, self.place)
+
+
+def check_container(headers: Mapping[str, str], rid: str) -> None:
+    """Raise OtherContainer when a request is meant for another `_rid`."""
+    if headers.get(CONTAINER_RID, rid) != rid:
+        raise OtherContainer
+
+
+def check_range(headers: Mapping[str, str], target: FeedTarget) -> None:
+    """Raise OtherRange when a request would read anything but the target."""
+    range_id = headers.get(RANGE_ID)
+    bounds = (headers.get(START_EPK), headers.get(END_EPK))
+    whole = bounds == (None, None)
+    if range_id != target.range_id or not (
+        whole or bounds == (target.feed_range.min, target.feed_range.max)
+    ):
+        raise OtherRange(
+            f"range {target.range_id} [{target.feed_range.min}, {target.feed_range.max}) is now"
+            f" part of {range_id}" + ("" if whole else f" [{bounds[0]}, {bounds[1]})")
+        )

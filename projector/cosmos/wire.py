@@ -1,0 +1,140 @@
+"""What one SDK call sent and received, taken from that very request and response.
+
+The SDK offers two hooks per call (`raw_request_hook`, `raw_response_hook`). `Exchange` uses them
+to look at a request before it leaves and to keep the answer's bytes and headers, never the
+client's shared `last_response_headers`. An error raised in a hook leaves the SDK at once, past
+its retry loops. For answers that are kept, the SDK gets a small stand-in body, so that pages are
+neither decoded twice nor lost to one malformed document. Other calls that share the hooks (the
+account read, the routing map) are left alone.
+Source: wire reference, sections 1.5, 7.2 and 8.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+RESOURCE_TYPE = "x-ms-thinclient-proxy-resource-type"
+CONTAINER_RID = "x-ms-cosmos-intended-collection-rid"
+RANGE_ID = "x-ms-documentdb-partitionkeyrangeid"
+START_EPK = "x-ms-start-epk"
+END_EPK = "x-ms-end-epk"
+
+DOCUMENTS = "docs"
+PARTITION_KEY_RANGES = "pkranges"
+
+HTTP_OK = 200
+HTTP_NOT_MODIFIED = 304
+HTTP_NOT_FOUND = 404
+FIRST_ERROR = 400
+FIRST_OUTAGE = 500
+
+PAGE_STAND_IN = b'{"_rid":"","Documents":[{}],"_count":1}'
+DOCUMENT_STAND_IN = b"{}"
+
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One response. `retry_after_seconds` None: the service named no wait."""
+
+    status: int
+    body: bytes
+    substatus: int | None = None
+    etag: str | None = None
+    session_token: str | None = None
+    next_page: str | None = None
+    document_count: int | None = None
+    request_units: float = 0.0
+    retry_after_seconds: float | None = None
+
+
+def answer_of(http_response: Any) -> Answer:
+    """The parts of a response that this package uses."""
+    headers: Mapping[str, str] = http_response.headers
+    retry_after = _number(headers.get("x-ms-retry-after-ms"))
+    return Answer(
+        status=http_response.status_code,
+        body=http_response.body() or b"",
+        substatus=_integer(headers.get("x-ms-substatus")),
+        etag=headers.get("etag"),
+        session_token=headers.get("x-ms-session-token"),
+        next_page=headers.get("x-ms-continuation") or None,
+        document_count=_integer(headers.get("x-ms-item-count")),
+        request_units=_number(headers.get("x-ms-request-charge")) or 0.0,
+        retry_after_seconds=None if retry_after is None else retry_after / 1000,
+    )
+
+
+class Exchange:
+    """The hooks of one SDK call, and afterwards its last answer and number of requests."""
+
+    __slots__ = ("_check", "_judge", "_resource_type", "_stand_in", "answer", "requests")
+
+    def __init__(
+        self,
+        *,
+        check: Callable[[Mapping[str, str]], None],
+        judge: Callable[[Answer], None],
+        resource_type: str = DOCUMENTS,
+        stand_in: bytes | None = None,
+    ) -> None:
+        """Take what looks at request headers and at answers; both may raise to end the call."""
+        self._check = check
+        self._judge = judge
+        self._resource_type = resource_type
+        self._stand_in = stand_in
+        self.answer: Answer | None = None
+        self.requests = 0
+
+    @property
+    def hooks(self) -> dict[str, Any]:
+        """Keyword arguments for the SDK's method."""
+        return {"raw_request_hook": self._on_request, "raw_response_hook": self._on_response}
+
+    def _on_request(self, request: Any) -> None:
+        headers = request.http_request.headers
+        if headers.get(RESOURCE_TYPE) != self._resource_type:
+            return
+        self._check(headers)
+        self.requests += 1
+
+    def _on_response(self, response: Any) -> None:
+        http_response = response.http_response
+        if http_response.request.headers.get(RESOURCE_TYPE) != self._resource_type:
+            return
+        answer = answer_of(http_response)
+        self._judge(answer)
+        self.answer = answer
+        stand_in = self._stand_in
+        if stand_in is not None and answer.status < FIRST_ERROR:
+            http_response.body = lambda: stand_in
+
+
+def session_lsn(token: str | None, range_id: str | None = None) -> int | None:
+    """The partition LSN in a session token such as `0:-1#42` or `3:1#42#5=40`.
+
+    A list of tokens is searched for `range_id`; None when nothing fits.
+    """
+    entries = [part.partition(":") for part in (token or "").split(",") if part]
+    if len(entries) != 1:
+        entries = [entry for entry in entries if entry[0].strip() == range_id]
+    if len(entries) != 1:
+        return None
+    vector = entries[0][2].split("#")
+    text = vector[0] if len(vector) == 1 else vector[1]
+    return _integer(text)
+
+
+def _integer(text: str | None) -> int | None:
+    return int(text) if text and _INTEGER.fullmatch(text) else None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
