@@ -210,7 +210,7 @@ class Cluster:
 
     def _choose_port(self, *, again: bool) -> int:
         last = self._folder / "port"
-        if last.exists() and not again and _is_free(int(last.read_text())):
+        if last.exists() and not again:
             return int(last.read_text())
         return _free_port()
 
@@ -240,16 +240,6 @@ class Cluster:
 def _may_retry(log: str, wanted_port: int) -> bool:
     # The shared memory is held by processes of a killed server that have yet to notice its death.
     return "shared memory block" in log or (wanted_port == 0 and "could not bind" in log)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
 
 
 def _free_port() -> int:

@@ -144,7 +144,6 @@ def _run(
     command: list[str], account: Account | None, output: IO[str], timeout_seconds: float
 ) -> subprocess.CompletedProcess[bytes]:
     # A session of its own: Ctrl-C at the terminal is for us, and we stop the server in order.
-    # The root folder as working directory: ours may be closed to the server's account.
     return subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -153,7 +152,6 @@ def _run(
         timeout=timeout_seconds,
         check=False,
         start_new_session=True,
-        cwd="/",
         env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"},
         user=None if account is None else account.uid,
         group=None if account is None else account.gid,

@@ -53,7 +53,10 @@ def test_server_runs_as_an_account_without_rights(open_folder: Path) -> None:
         assert not (open_folder / "pg" / "data").is_symlink()
 
 
-def test_data_below_a_closed_folder_is_placed_elsewhere_and_said(closed_folder: Path) -> None:
+def test_data_below_a_closed_folder_is_placed_elsewhere_and_said(
+    closed_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(closed_folder)
     said: list[str] = []
     folder = closed_folder / "pg"
     server = EmbeddedPostgres(folder, options=FAST, announce=said.append)
