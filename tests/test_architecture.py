@@ -51,6 +51,7 @@ FORBIDDEN_IMPORTS = {
             "cli",
             "core",
             "cosmos",
+            "demo",
             "housekeeping",
             "ports",
             "postgres",
