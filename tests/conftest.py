@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 from hypothesis import settings
 
@@ -11,11 +9,7 @@ from hypothesis import settings
 settings.register_profile("projector", deadline=None, print_blob=True)
 settings.load_profile("projector")
 
-pytest_plugins = [
-    name
-    for name in ("tests.fixtures.postgres", "tests.fixtures.emulator")
-    if importlib.util.find_spec(name) is not None
-]
+pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.emulator"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

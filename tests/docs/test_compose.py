@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -11,8 +14,10 @@ from typing import Any
 
 import pytest
 import yaml
+from azure.cosmos import CosmosClient
 from jsonschema import Draft202012Validator, ValidationError
 
+from projector.emulator import EmulatorServer
 from projector.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -122,6 +127,29 @@ def test_published_ports_are_on_loopback_and_meet_the_programs(compose: dict[str
     assert all(port.startswith(LOOPBACK) for port in published)
     web = projector_settings(compose)["PROJECTOR_WEB_PORT"]
     assert f"{LOOPBACK}{web}:{web}" in compose["services"]["cosmos"]["ports"]
+
+
+def test_seed_fills_the_cart_container_and_leaves_alone_what_is_there(
+    compose: dict[str, Any], emulator_in_thread: EmulatorServer
+) -> None:
+    endpoint = {"PROJECTOR_COSMOS_ENDPOINT": emulator_in_thread.endpoint}
+    settings = compose["services"]["seed"]["environment"]
+    assert settings["PROJECTOR_COSMOS_KEY"] == emulator_in_thread.key
+    source = compose["services"]["seed"]["volumes"][0].split(":")[0]
+    for _time in range(2):
+        done = subprocess.run(
+            [sys.executable, ROOT / source],
+            env={**os.environ, **settings, **endpoint},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == "3 documents are there\n"
+    with CosmosClient(emulator_in_thread.endpoint, emulator_in_thread.key) as client:
+        database = client.get_database_client(settings["PROJECTOR_COSMOS_DATABASE"])
+        carts = database.get_container_client(settings["PROJECTOR_COSMOS_CONTAINER"])
+        assert carts.read()["defaultTtl"] == -1
+        assert [cart["quantity"] for cart in carts.read_all_items()] == [2, 8, 1]
 
 
 def test_shell_variables_are_not_taken_for_compose_variables() -> None:
