@@ -1,0 +1,133 @@
+"""An event loop in virtual time whose only source of order is a seed.
+
+Every port call of a simulated host passes a `Gate`. When nothing else can run, the loop opens
+one gate, chosen by the seed, or, with no gate waiting, moves the clock to the next timer. Real
+input and output (PostgreSQL) happens only inside an opened gate, one call at a time, and no
+time passes meanwhile: a seed therefore replays exactly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class _IdleSelector(selectors.DefaultSelector):
+    """Asks `on_idle` what to do instead of sleeping while no real IO is under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.real_io = 0
+        self.on_idle: Callable[[float | None], bool] = lambda _timeout: False
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events = super().select(0)
+        if events or timeout == 0:
+            return events
+        if self.real_io:
+            return super().select(1.0)
+        if self.on_idle(timeout):
+            return []
+        return super().select(0.05)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A selector loop whose `time()` moves only when nothing can run."""
+
+    def __init__(self, random: Random) -> None:
+        self._idle = _IdleSelector()
+        self._virtual_seconds = 0.0
+        super().__init__(self._idle)
+        self._random = random
+        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
+        self.trace: list[str] = []
+        self._idle.on_idle = self._when_idle
+
+    def time(self) -> float:
+        return self._virtual_seconds
+
+    def now(self) -> datetime:
+        return EPOCH + timedelta(seconds=self._virtual_seconds)
+
+    async def gate(self, name: str) -> None:
+        """Wait until the seed lets this call go on."""
+        future: asyncio.Future[None] = self.create_future()
+        entry = (name, future)
+        self._waiting.append(entry)
+        try:
+            await future
+        finally:
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+
+    @contextmanager
+    def real_io(self) -> Iterator[None]:
+        """Mark real input and output: the loop waits for it and opens no gate meanwhile."""
+        self._idle.real_io += 1
+        try:
+            yield
+        finally:
+            self._idle.real_io -= 1
+
+    def _when_idle(self, timeout: float | None) -> bool:
+        if self._waiting:
+            name, future = self._waiting.pop(self._random.randrange(len(self._waiting)))
+            self.trace.append(name)
+            if not future.done():
+                future.set_result(None)
+            return True
+        if timeout is None:
+            return False
+        self._virtual_seconds += max(timeout, 1e-6)
+        return True
+
+
+class VirtualClock:
+    """The `Clock` port on a virtual loop; `skew_seconds` is this host's error of the day."""
+
+    def __init__(self, loop: VirtualLoop, *, skew_seconds: float = 0.0) -> None:
+        self._loop = loop
+        self._skew = timedelta(seconds=skew_seconds)
+
+    def now(self) -> datetime:
+        return self._loop.now() + self._skew
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(seconds, 0.001))
+
+
+def run_virtual(random: Random, main: Callable[[VirtualLoop], Any]) -> Any:
+    """Run `await main(loop)` to its end in virtual time and close the loop."""
+    loop = VirtualLoop(random)
+    try:
+        return loop.run_until_complete(main(loop))
+    finally:
+        _drain(loop)
+        loop.close()
+
+
+def _drain(loop: VirtualLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    pending = asyncio.all_tasks(loop)
+    if pending:
+        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+
+
+Weights = Mapping[str, float]
+
+
+def choose(random: Random, weights: Weights) -> str:
+    """One key, by weight."""
+    return random.choices(list(weights), weights=list(weights.values()))[0]

@@ -1,0 +1,196 @@
+"""The processor's ports over the emulator's engine, in process, each call behind a gate.
+
+`Passage` is the one place where a simulated call waits for its turn, may fail before it happens
+("refused") or after it happened ("answer lost"), and where the calls of a crashed host end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+from typing import TypeVar
+
+from projector.core.errors import (
+    FeedRangeGone,
+    LeaseConflict,
+    LeaseMissing,
+    LeaseStoreUnavailable,
+    ProjectorError,
+    SourceMissing,
+    SourceUnavailable,
+    Throttled,
+)
+from projector.core.lease import Lease
+from projector.core.names import Continuation, LeaseToken
+from projector.core.ranges import FeedRange
+from projector.core.start import StartFrom, StartKind
+from projector.emulator import Engine
+from projector.emulator.container import Container, FeedResult
+from projector.emulator.errors import EmulatorError
+from projector.emulator.feed import Beginning, Since
+from projector.emulator.writes import Preconditions
+from projector.ports.feed import Anchor, FeedTarget, Page, PhysicalRange
+from tests.simulation.loop import VirtualLoop
+
+T = TypeVar("T")
+DATABASE = "acme-webstore"
+CART = "cart"
+LEASE = "lease"
+_GONE = 410
+_NOT_FOUND = 404
+_CONFLICT = 409
+_PRECONDITION_FAILED = 412
+
+
+class HostCrashed(BaseException):
+    """The host of this call was killed; nothing it does has an effect any more."""
+
+
+class Passage:
+    """The way of one host's calls into the world."""
+
+    def __init__(self, loop: VirtualLoop, random: Random, name: str) -> None:
+        self._loop = loop
+        self._random = random
+        self.name = name
+        self.crashed = False
+        self.paused_until = 0.0
+        self.refusal_rate = 0.0
+
+    async def cross(self, call: str, failure: Callable[[], ProjectorError], act: Callable[[], Awaitable[T]]) -> T:
+        """Wait for the turn, then `act`; perhaps raise `failure()` before or after it."""
+        await self._turn(call)
+        chance = self._random.random()
+        if chance < self.refusal_rate:
+            raise failure()
+        with self._loop.real_io():
+            answer = await act()
+        if self.crashed:
+            raise HostCrashed(self.name)
+        if chance > 1 - self.refusal_rate / 2:
+            raise failure()
+        return answer
+
+    async def _turn(self, call: str) -> None:
+        if self.crashed:
+            raise HostCrashed(self.name)
+        await self._loop.gate(f"{self.name}:{call}")
+        while self._loop.time() < self.paused_until and not self.crashed:
+            await self._sleep_through_pause()
+        if self.crashed:
+            raise HostCrashed(self.name)
+
+    async def _sleep_through_pause(self) -> None:
+        import asyncio
+
+        await asyncio.sleep(self.paused_until - self._loop.time() + 0.001)
+
+
+class SimulatedSource:
+    """`ChangeSource` and point reads over the engine."""
+
+    def __init__(self, engine: Engine, passage: Passage, random: Random) -> None:
+        self._engine = engine
+        self._passage = passage
+        self._random = random
+
+    def _container(self) -> Container:
+        try:
+            return self._engine.container(DATABASE, CART)
+        except EmulatorError as error:
+            raise SourceMissing(error.message) from error
+
+    def _failure(self) -> ProjectorError:
+        if self._random.random() < 0.3:
+            return Throttled(retry_after_seconds=self._random.uniform(0.01, 2))
+        return SourceUnavailable("the simulated service does not answer")
+
+    async def container_rid(self) -> str:
+        async def act() -> str:
+            return self._container().rid
+
+        return await self._passage.cross("source.container_rid", self._failure, act)
+
+    async def physical_ranges(self) -> Sequence[PhysicalRange]:
+        async def act() -> Sequence[PhysicalRange]:
+            return [
+                PhysicalRange(
+                    id=partition.range_id,
+                    feed_range=FeedRange(min=partition.minimum, max=partition.maximum),
+                    parents=partition.ancestors,
+                )
+                for partition in self._container().partitions()
+            ]
+
+        return await self._passage.cross("source.physical_ranges", self._failure, act)
+
+    async def read_page(
+        self, target: FeedTarget, continuation: Continuation | None, *, max_documents: int
+    ) -> Page:
+        async def act() -> Page:
+            answer = self._feed(target, continuation, max_documents)
+            return page_of(answer, self._container().rid)
+
+        return await self._passage.cross("source.read_page", self._failure, act)
+
+    async def resolve(self, target: FeedTarget, start: StartFrom) -> Anchor:
+        async def act() -> Anchor:
+            if start.kind is StartKind.NOW:
+                answer = self._feed(target, Continuation("*"), 1)
+                return Anchor(continuation=Continuation(answer.etag), lsn=int(answer.etag.strip('"')))
+            if start.time is None:
+                return Anchor(continuation=Continuation('"0"'), lsn=0)
+            answer = self._feed(target, Since(timestamp=start.time.timestamp()), 1)
+            lsn = int(answer.etag.strip('"'))
+            if answer.status == 200:
+                lsn = int(json.loads(answer.bodies[0])["_lsn"]) - 1
+            return Anchor(continuation=Continuation(f'"{lsn}"'), lsn=lsn)
+
+        return await self._passage.cross("source.resolve", self._failure, act)
+
+    async def rebuild(self) -> None:
+        """There is no client to rebuild."""
+
+    def lsn_of(self, continuation: Continuation) -> int | None:
+        bare = continuation.strip('"')
+        return int(bare) if bare.isdigit() else None
+
+    def _feed(self, target: FeedTarget, start: Continuation | Since | None, most: int) -> FeedResult:
+        container = self._container()
+        physical = {p.range_id: FeedRange(min=p.minimum, max=p.maximum) for p in container.partitions()}
+        if target.range_id not in physical or not physical[target.range_id].covers(target.feed_range):
+            raise FeedRangeGone(f"range {target.range_id} is gone")
+        try:
+            return container.change_feed(
+                target.range_id,
+                start or Beginning(),
+                start_epk=target.feed_range.min,
+                end_epk=target.feed_range.max,
+                max_items=most,
+            )
+        except EmulatorError as error:
+            if error.status == _GONE:
+                raise FeedRangeGone(error.message) from error
+            raise SourceUnavailable(error.message) from error
+
+
+def page_of(answer: FeedResult, rid: str) -> Page:
+    """The engine's answer as the page that the SDK adapter would give."""
+    body = None
+    if answer.status == 200:
+        body = b'{"_rid":"%s","Documents":[%s],"_count":%d}' % (
+            rid.encode(),
+            b",".join(answer.bodies),
+            len(answer.bodies),
+        )
+    return Page(
+        body=body,
+        continuation=Continuation(answer.etag),
+        lsn=int(answer.etag.strip('"')),
+        session_lsn=answer.lsn,
+        session_token=answer.session_token,
+        size_bytes=len(body or b""),
+        document_count=len(answer.bodies),
+        request_units=answer.request_units,
+    )

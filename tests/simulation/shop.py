@@ -1,0 +1,180 @@
+"""What shoppers and operators of a simulated history do to the container, one step at a time.
+
+Few carts and few ids, so that steps meet each other; every document that was ever deleted
+outright or given a time to live is remembered, because the feed may never show that it went.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from projector.emulator import Engine
+from projector.emulator.container import Container
+from projector.emulator.errors import EmulatorError
+from tests.simulation.loop import choose
+from tests.simulation.ports import CART, DATABASE
+
+_CARTS = tuple(f"cart-{number}" for number in range(9))
+_IDS = ("a", "b", "c", "d", "e")
+_ITEMS = ("Surface Pro", "Surface Book", "Pen", "Dock")
+_CURRENCIES = ("EUR", "USD")
+
+_STEPS: dict[str, float] = {
+    "write": 10,
+    "patch": 3,
+    "soft_delete": 3,
+    "undelete": 2,
+    "hard_delete": 2,
+    "bad_document": 1.5,
+    "batch": 1,
+    "expire": 1,
+    "split": 0.25,
+    "merge": 0.25,
+    "restore": 0.05,
+    "clock": 0.2,
+    "recreate_document": 1,
+}
+
+
+class Shop:
+    """Makes one change at a time to the cart container of an engine."""
+
+    def __init__(self, engine: Engine, random: Random) -> None:
+        self._engine = engine
+        self._random = random
+        self.unseen_ends: set[tuple[str, str]] = set()
+        self.story: list[str] = []
+
+    @property
+    def container(self) -> Container:
+        return self._engine.container(DATABASE, CART)
+
+    def step(self) -> None:
+        """Do one thing, chosen by the seed; refusals of the service are part of life."""
+        name = choose(self._random, _STEPS)
+        act: Callable[[], str] = getattr(self, f"_{name}")
+        try:
+            told = act()
+        except EmulatorError as error:
+            told = f"refused {error.status}"
+        self.story.append(f"{name}: {told}")
+
+    def _key(self) -> tuple[str, str]:
+        return self._random.choice(_CARTS), self._random.choice(_IDS)
+
+    def _document(self, key: tuple[str, str]) -> dict[str, Any]:
+        random = self._random
+        document: dict[str, Any] = {
+            "id": key[1],
+            "cartId": key[0],
+            "item": random.choice(_ITEMS),
+            "quantity": random.choice([1, 2, 3, 10, 0.5, 7]),
+        }
+        if random.random() < 0.7:
+            document["price"] = random.choice([1, 2.5, "19.99", 0.1, "0.0000000001"])
+        if random.random() < 0.7:
+            document["currency"] = random.choice(_CURRENCIES)
+        if random.random() < 0.3:
+            document["note"] = random.choice(["gift", "été", {"deep": [1, None]}])
+        return document
+
+    def _write(self) -> str:
+        key = self._key()
+        self.container.upsert(self._document(key))
+        return str(key)
+
+    def _patch(self) -> str:
+        cart, item = self._key()
+        change = {"op": "set", "path": "/quantity", "value": self._random.randint(1, 9)}
+        self.container.patch(item, cart, {"operations": [change]})
+        return f"{cart}/{item}"
+
+    def _soft_delete(self) -> str:
+        key = self._key()
+        seconds = self._random.choice([1, 3, 60, 600])
+        self.container.upsert({**self._document(key), "ttl": seconds})
+        self.unseen_ends.add(key)
+        return f"{key} ttl {seconds}"
+
+    def _undelete(self) -> str:
+        key = self._key()
+        document = self._document(key)
+        if self._random.random() < 0.3:
+            document["ttl"] = -1
+        self.container.upsert(document)
+        return str(key)
+
+    def _hard_delete(self) -> str:
+        cart, item = self._key()
+        self.container.delete(item, cart)
+        self.unseen_ends.add((cart, item))
+        return f"{cart}/{item}"
+
+    def _recreate_document(self) -> str:
+        cart, item = self._key()
+        self.unseen_ends.add((cart, item))
+        self.container.delete(item, cart)
+        self.container.create(self._document((cart, item)))
+        return f"{cart}/{item}"
+
+    def _bad_document(self) -> str:
+        cart, item = self._key()
+        document = self._document((cart, item))
+        raw = self._random.choice(
+            [
+                json.dumps({**document, "quantity": "two"}).encode(),
+                json.dumps({**document, "item": ""}).encode(),
+                json.dumps({**document, "note": "\u0000"}).encode(),
+                json.dumps({**document, "price": "1,50"}).encode(),
+                json.dumps(document).replace('"item"', '"item":1e400,"itam"').encode(),
+                json.dumps({**document, "cartId": 5}).encode(),
+                json.dumps(document).encode().replace(b"Surface", b"Surf\xff\xfe"),
+            ]
+        )
+        self.container.upsert_raw(raw)
+        return f"{cart}/{item}"
+
+    def _batch(self) -> str:
+        cart = self._random.choice(_CARTS)
+        ids = self._random.sample(_IDS, 3)
+        operations = [
+            {"operationType": "Upsert", "resourceBody": self._document((cart, item))}
+            for item in ids
+        ]
+        self.container.batch(operations, cart)
+        return f"{cart}/{ids}"
+
+    def _expire(self) -> str:
+        return f"purged {self._engine.purge()}"
+
+    def _split(self) -> str:
+        partitions = self.container.partitions()
+        if len(partitions) > 6:
+            return "enough"
+        chosen = self._random.choice(partitions).range_id
+        return f"{chosen} -> {self.container.split(chosen)}"
+
+    def _merge(self) -> str:
+        pair = self._neighbours()
+        return f"{pair} -> {self.container.merge(pair)}" if pair else "nothing to merge"
+
+    def _restore(self) -> str:
+        pair = self._neighbours()
+        if not pair:
+            return "nothing to restore"
+        lsn = sum(1 for _ in self.container.documents()) + self._random.randint(1, 5)
+        return f"{pair} -> {self.container.merge(pair, lsn=lsn)} at {lsn}"
+
+    def _neighbours(self) -> list[str]:
+        partitions = self.container.partitions()
+        if len(partitions) < 3:
+            return []
+        first = self._random.randrange(len(partitions) - 1)
+        return [partitions[first].range_id, partitions[first + 1].range_id]
+
+    def _clock(self) -> str:
+        self._engine.offset_seconds += self._random.choice([-30, -1, 1, 30])
+        return f"offset {self._engine.offset_seconds}"
