@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import os
+
+from alembic import context
+from sqlalchemy import Connection, create_engine, text
+
+from projector.postgres.migrate import VERSION_SCHEMA, sqlalchemy_url
+
+
+def migrate_over(connection: Connection) -> None:
+    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {VERSION_SCHEMA}"))
+    context.configure(connection=connection, version_table_schema=VERSION_SCHEMA)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    migrate_over(given)
+else:  # the bare `alembic` command, for those who write migrations
+    engine = create_engine(sqlalchemy_url(os.environ["PROJECTOR_DATABASE_URL"]))
+    with engine.begin() as connection:
+        migrate_over(connection)
+    engine.dispose()

@@ -1,0 +1,158 @@
+"""The views of schema `carts`: what BI reads, over the tables of one generation.
+
+The columns are the contract; storage may change behind them. `view_statements` is what a rebuild
+runs to move all views to another generation in one transaction; the migrations hold their own
+copy, and a test keeps both equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+
+class View(NamedTuple):
+    """One view: its query with `{rows}` for the generation's schema, and what it says."""
+
+    name: str
+    comment: str
+    columns: Mapping[str, str]
+    query: str
+
+
+CART_ITEMS = View(
+    "cart_items",
+    "One row per live cart line: the newest version of a document that is good and not deleted.",
+    {
+        "cart_id": "The cart (cartId of the document).",
+        "id": "The document's id, unique within the cart.",
+        "item": "Name of the article.",
+        "quantity": "How many; exact.",
+        "unit_price": "Price of one, exact; NULL when the document bears none.",
+        "currency": "Currency of the price, three capital letters; NULL when not told.",
+        "amount": "quantity x unit_price, unrounded; NULL without a price.",
+        "changed_at": "When the document was last changed at the source (_ts).",
+        "extra": "All other fields of the document; {} when there are none.",
+    },
+    """
+SELECT cart_id, id, item, quantity, unit_price, currency,
+       quantity * unit_price AS amount,
+       to_timestamp(ts::double precision) AS changed_at,
+       COALESCE(extra, '{{}}'::jsonb) AS extra
+FROM {rows}.cart_items
+WHERE NOT deleted""",
+)
+
+CART_TOTALS = View(
+    "cart_totals",
+    "One row per cart with at least one live line.",
+    {
+        "cart_id": "The cart.",
+        "line_count": "Number of live lines.",
+        "total_quantity": "Sum of the quantities of the live lines.",
+        "total_amount": "Sum of the amounts of the lines with a price; NULL when no line has a"
+        " price or currencies are mixed (see cart_amounts).",
+        "currency": "The one currency of total_amount; NULL when none, not told or mixed.",
+        "first_changed_at": "Oldest changed_at of the live lines.",
+        "last_changed_at": "Newest changed_at of the live lines.",
+    },
+    """
+SELECT t.cart_id, t.line_count, t.total_quantity, t.total_amount, t.currency,
+       to_timestamp(c.first_ts::double precision) AS first_changed_at,
+       to_timestamp(c.last_ts::double precision) AS last_changed_at
+FROM (SELECT cart_id,
+             sum(line_count)::bigint AS line_count,
+             sum(total_quantity) AS total_quantity,
+             CASE WHEN count(*) FILTER (WHERE bucket <> '') = 1
+                  THEN sum(total_amount) FILTER (WHERE bucket <> '') END AS total_amount,
+             CASE WHEN count(*) FILTER (WHERE bucket <> '') = 1
+                  THEN max(bucket) FILTER (WHERE bucket NOT IN ('', '-')) END AS currency
+      FROM {rows}.cart_totals
+      WHERE line_count > 0
+      GROUP BY cart_id) AS t
+CROSS JOIN LATERAL (SELECT min(i.ts) AS first_ts, max(i.ts) AS last_ts
+                    FROM {rows}.cart_items AS i
+                    WHERE i.cart_id = t.cart_id AND NOT i.deleted) AS c""",
+)
+
+CART_AMOUNTS = View(
+    "cart_amounts",
+    "One row per cart and currency with at least one live line that has a price.",
+    {
+        "cart_id": "The cart.",
+        "currency": "The currency; NULL for prices without one.",
+        "priced_line_count": "Number of live lines with a price in this currency.",
+        "total_amount": "Sum of their amounts.",
+    },
+    """
+SELECT cart_id, NULLIF(bucket, '-') AS currency, line_count AS priced_line_count, total_amount
+FROM {rows}.cart_totals
+WHERE line_count > 0 AND bucket <> ''""",
+)
+
+ITEM_TOTALS = View(
+    "item_totals",
+    "One row per article with at least one live line.",
+    {
+        "item": "Name of the article.",
+        "line_count": "Number of live lines.",
+        "total_quantity": "Sum of their quantities.",
+    },
+    """
+SELECT item, line_count, total_quantity
+FROM {rows}.item_totals
+WHERE line_count > 0""",
+)
+
+FRESHNESS = View(
+    "freshness",
+    "How current the copy is: one row per feed range and one, named 'all', for the whole.",
+    {
+        "feed_range": "Bounds of the range as min-max of effective partition keys, or 'all'.",
+        "position_time": "Time at the source (_ts) of the newest change that is in the rows;"
+        " for the whole the oldest of these.",
+        "lag_seconds": "How far the rows may be behind the source, in seconds; NULL when unknown.",
+        "last_commit_at": "When rows or position were last written.",
+    },
+    """
+WITH parts AS (
+    SELECT r.min_epk, r.min_epk || '-' || r.max_epk AS feed_range, r.position_time,
+           CASE WHEN r.placed AND p.epoch = r.epoch
+                THEN p.lag_seconds + GREATEST(0, extract(epoch FROM now() - p.reported_at))
+                END::double precision AS lag_seconds,
+           r.last_commit_at
+    FROM projector.ranges AS r
+    LEFT JOIN projector.range_reports AS p ON p.range_id = r.id
+    WHERE r.retired_at IS NULL
+)
+SELECT feed_range, position_time, lag_seconds, last_commit_at
+FROM parts
+UNION ALL
+SELECT 'all',
+       CASE WHEN bool_and(position_time IS NOT NULL) THEN min(position_time) END,
+       CASE WHEN bool_and(lag_seconds IS NOT NULL) THEN max(lag_seconds) END,
+       max(last_commit_at)
+FROM parts""",
+)
+
+VIEWS: Sequence[View] = (CART_ITEMS, CART_TOTALS, CART_AMOUNTS, ITEM_TOTALS, FRESHNESS)
+
+
+def view_statements(rows_schema: str) -> Sequence[str]:
+    """SQL that points every view at one generation; existing views keep their grants."""
+    statements = []
+    for view in VIEWS:
+        name = f"carts.{view.name}"
+        query = view.query.format(rows=rows_schema).strip()
+        statements.append(f"CREATE OR REPLACE VIEW {name} AS\n{query}")
+        statements.append(f"COMMENT ON VIEW {name} IS {quoted(view.comment)}")
+        statements.extend(
+            f"COMMENT ON COLUMN {name}.{column} IS {quoted(comment)}"
+            for column, comment in view.columns.items()
+        )
+    return statements
+
+
+def quoted(text: str) -> str:
+    """The text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
