@@ -125,7 +125,13 @@ def position_headers(token: str | None, lsn: int | None) -> dict[str, str]:
     """Says how far the partition that answered is."""
     if token is None or lsn is None:
         return {}
-    return {SESSION_TOKEN: token, "lsn": str(lsn), "x-ms-global-committed-lsn": str(lsn)}
+    return {
+        SESSION_TOKEN: token,
+        # Without it the SDK takes every answer for one of a new partition and reads the ranges again.
+        RANGE_ID: token.partition(":")[0],
+        "lsn": str(lsn),
+        "x-ms-global-committed-lsn": str(lsn),
+    }
 
 
 def check_collection_rid(call: Call, container: Container) -> None:
