@@ -1,0 +1,66 @@
+"""All documents of one range by query, page by page, for comparing the copy with the container.
+
+Not the change feed, on purpose: what the feed left out must show. Each page is one request and
+stands alone, so that any error may be answered by asking again. As with the feed, no page stands
+for another container, another partition or other bounds than the target's.
+Source: wire reference, section 1.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from projector.core.errors import SourceUnavailable
+from projector.cosmos.client import ContainerPath, CosmosGateway
+from projector.cosmos.continuations import feed_range_json
+from projector.cosmos.monitored import MonitoredContainer, check_container, check_range
+from projector.cosmos.wire import PAGE_STAND_IN, Exchange, session_lsn
+from projector.ports.feed import FeedTarget
+from projector.ports.points import ScannedPage
+
+
+class CosmosDocumentScanner:
+    """`DocumentScanner` over the SDK."""
+
+    def __init__(
+        self, gateway: CosmosGateway, path: ContainerPath, *, expected_rid: str | None = None
+    ) -> None:
+        """Take the container's names; `expected_rid` None pins the one found first."""
+        self._container = MonitoredContainer(gateway, path, rid=expected_rid)
+
+    async def scan(
+        self, target: FeedTarget, next_page: str | None, *, max_documents: int
+    ) -> ScannedPage:
+        """Read one page; see `DocumentScanner`."""
+
+        async def ask(rid: str) -> ScannedPage:
+            return await self._read(rid, target, next_page, max_documents)
+
+        return await self._container.settled(ask, target)
+
+    async def _read(
+        self, rid: str, target: FeedTarget, next_page: str | None, max_documents: int
+    ) -> ScannedPage:
+        def check(headers: Mapping[str, str]) -> None:
+            check_container(headers, rid)
+            check_range(headers, target)
+
+        exchange = Exchange(check=check, judge=self._container.judge, stand_in=PAGE_STAND_IN)
+        async with self._container.lent() as container:
+            pages = container.query_items(
+                query="SELECT * FROM c",
+                feed_range=feed_range_json(target.feed_range),
+                max_item_count=max_documents,
+                **exchange.hooks,
+            ).by_page(next_page)
+            await anext(pages, None)
+        answer = exchange.answer
+        if answer is None:
+            raise SourceUnavailable(f"{self._container.place} gave no answer for a page")
+        return ScannedPage(
+            body=answer.body,
+            next_page=answer.next_page,
+            session_lsn=session_lsn(answer.session_token, target.range_id),
+            session_token=answer.session_token,
+            request_units=answer.request_units,
+        )
