@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 1000
 TESTS ?= tests
+# Two processes share one PostgreSQL server; WORKERS=0 runs the tests in one, for a debugger.
+WORKERS ?= 2
 TYPED = $(wildcard projector tests benchmarks migrations deploy)
 UV ?= uv
 COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
@@ -33,14 +35,14 @@ demo: $(STAMP) ## Watch carts turn into totals: emulator, PostgreSQL and project
 	@$(BIN)/python -m projector demo
 
 test: $(STAMP) ## Run the whole test suite
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) $(TESTS)
 
 check: $(STAMP) ## Check format, lint, types, import contracts and tests, as CI does
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --cov --cov-report=term:skip-covered $(TESTS)
 
 format: $(STAMP) ## Format the code and apply safe lint fixes
 	$(BIN)/ruff format .
