@@ -1,0 +1,254 @@
+"""The lease container: documents by id, whatever it is partitioned on, created when missing.
+
+Knows documents, not leases. Accepts the partition keys that .NET accepts for new containers,
+`/id` and `/partitionKey`; in the latter older writers put other values than the id, so the
+stored value is remembered. Absence and conflict are answers, all else that passes is an outage
+of the lease store. A refused Entra token is cured here by a new client, because a host without
+ranges has nobody else to notice it.
+Source: processor reference, sections 1.5 and 1.7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from azure.core import MatchConditions
+from azure.cosmos import CosmosDict, PartitionKey
+from azure.cosmos.aio import ContainerProxy
+from azure.cosmos.exceptions import (
+    CosmosAccessConditionFailedError,
+    CosmosHttpResponseError,
+    CosmosResourceExistsError,
+    CosmosResourceNotFoundError,
+)
+from azure.cosmos.partition_key import NonePartitionKeyValue
+
+from projector.core.errors import (
+    ConfigurationError,
+    CredentialExpired,
+    FeedError,
+    LeaseConflict,
+    LeaseMissing,
+    LeaseStoreUnavailable,
+    SourceMissing,
+)
+from projector.cosmos.client import ContainerPath, CosmosGateway
+from projector.cosmos.faults import SESSION_NOT_AVAILABLE
+from projector.cosmos.lease_documents import PARTITION_KEY
+
+T = TypeVar("T")
+
+ON_ID = "/id"
+ON_FIELD = f"/{PARTITION_KEY}"
+NO_DEFAULT_EXPIRY = -1
+
+
+class LeaseContainer:
+    """Documents of the lease container, for any number of stores and markers."""
+
+    def __init__(self, gateway: CosmosGateway, path: ContainerPath) -> None:
+        """Take the names; the container is looked up, and created, with the first use."""
+        self._gateway = gateway
+        self._path = path
+        self._partitioned_on: str | None = None
+        self._keys: dict[str, Any] = {}
+
+    async def list(self, id_prefix: str) -> Sequence[Mapping[str, Any]]:
+        """All documents whose id begins so; an absent container is created, and empty."""
+
+        async def work(container: ContainerProxy) -> Sequence[Mapping[str, Any]]:
+            found = container.query_items(
+                query="SELECT * FROM c WHERE STARTSWITH(c.id, @prefix)",
+                parameters=[{"name": "@prefix", "value": id_prefix}],
+            )
+            return [document async for document in found]
+
+        documents = await self._ensured(work)
+        for document in documents:
+            self._remember(document)
+        return documents
+
+    async def read(self, document_id: str) -> Mapping[str, Any]:
+        """One document. Raises LeaseMissing."""
+
+        async def work(container: ContainerProxy) -> Mapping[str, Any]:
+            try:
+                return await container.read_item(document_id, self._key(document_id))
+            except CosmosResourceNotFoundError as missing:
+                _raise_session_lag(missing)
+            if self._partitioned_on == ON_FIELD:
+                return await _find(container, document_id)
+            raise LeaseMissing(f"lease document {document_id} is gone")
+
+        document = await self._existing(work)
+        self._remember(document)
+        return document
+
+    async def create(self, document: Mapping[str, Any]) -> str | None:
+        """Write a new document and return its etag; None when the id exists."""
+
+        async def work(container: ContainerProxy) -> str | None:
+            try:
+                written = await container.create_item(self._keyed(document), no_response=True)
+            except CosmosResourceExistsError:
+                return None
+            return _etag(written)
+
+        return await self._ensured(work)
+
+    async def replace(self, document: Mapping[str, Any], etag: str | None) -> str:
+        """Write under an etag and return the new one. Raises LeaseConflict, LeaseMissing."""
+        name = document["id"]
+
+        async def work(container: ContainerProxy) -> str:
+            try:
+                written = await container.replace_item(
+                    name, dict(document), no_response=True, **_only(etag)
+                )
+            except CosmosAccessConditionFailedError:
+                raise LeaseConflict(f"lease document {name} was changed meanwhile") from None
+            except CosmosResourceNotFoundError as missing:
+                _raise_session_lag(missing)
+                raise LeaseMissing(f"lease document {name} is gone") from None
+            return _etag(written)
+
+        return await self._existing(work)
+
+    async def delete(
+        self, document_id: str, *, partition_key: str | None = None, etag: str | None = None
+    ) -> bool:
+        """Remove a document, with an etag only that version; False when it is not there."""
+        key = self._key(document_id) if partition_key is None else partition_key
+
+        async def work(container: ContainerProxy) -> bool:
+            try:
+                await container.delete_item(document_id, key, **_only(etag))
+            except CosmosAccessConditionFailedError:
+                return False
+            except CosmosResourceNotFoundError as missing:
+                _raise_session_lag(missing)
+                return False
+            return True
+
+        try:
+            return await self._existing(work)
+        except LeaseMissing:
+            return False
+
+    async def _existing(self, work: Callable[[ContainerProxy], Awaitable[T]]) -> T:
+        """Run `work`; without a container every document is missing."""
+        try:
+            return await self._tried(work)
+        except SourceMissing as missing:
+            raise LeaseMissing(f"the lease container is gone: {missing}") from missing
+
+    async def _ensured(self, work: Callable[[ContainerProxy], Awaitable[T]]) -> T:
+        """Run `work`; an absent container is created first."""
+        try:
+            return await self._tried(work)
+        except SourceMissing:
+            await self._create_container()
+        try:
+            return await self._tried(work)
+        except SourceMissing as missing:
+            raise LeaseStoreUnavailable(f"just created, not visible yet: {missing}") from missing
+
+    async def _tried(self, work: Callable[[ContainerProxy], Awaitable[T]]) -> T:
+        """Run `work`, once more with a new client after a refused Entra token."""
+        try:
+            return await self._once(work)
+        except CredentialExpired:
+            await self._gateway.rebuild()
+        except SourceMissing:
+            raise
+        except FeedError as error:
+            raise LeaseStoreUnavailable(f"lease container: {error}") from error
+        try:
+            return await self._once(work)
+        except SourceMissing:
+            raise
+        except FeedError as error:
+            raise LeaseStoreUnavailable(f"lease container: {error}") from error
+
+    async def _once(self, work: Callable[[ContainerProxy], Awaitable[T]]) -> T:
+        try:
+            async with self._gateway.container(self._path) as container:
+                if self._partitioned_on is None:
+                    self._partitioned_on = _partitioned_on(await container.read(), self._path)
+                return await work(container)
+        except SourceMissing:
+            self._partitioned_on = None  # the next container of this name may differ
+            self._keys.clear()
+            raise
+
+    async def _create_container(self) -> None:
+        try:
+            async with self._gateway.database(self._path) as database:
+                try:
+                    await database.create_container(
+                        self._path.container,
+                        PartitionKey(ON_ID),
+                        default_ttl=NO_DEFAULT_EXPIRY,
+                    )
+                except CosmosResourceExistsError:
+                    return
+        except (SourceMissing, ConfigurationError) as error:
+            raise ConfigurationError(
+                f"lease container {self._path.container!r} is missing from database"
+                f" {self._path.database!r} and cannot be created there ({error}):"
+                f" create it, partitioned on {ON_ID}"
+            ) from error
+        except FeedError as error:
+            raise LeaseStoreUnavailable(f"lease container: {error}") from error
+
+    def _key(self, document_id: str) -> Any:
+        return self._keys.get(document_id, document_id)
+
+    def _keyed(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """The document with the partition key field exactly where the container needs it."""
+        rest = {key: value for key, value in document.items() if key != PARTITION_KEY}
+        if self._partitioned_on == ON_ID:
+            return rest
+        name = rest.pop("id")
+        return {"id": name, PARTITION_KEY: document.get(PARTITION_KEY, name)} | rest
+
+    def _remember(self, document: Mapping[str, Any]) -> None:
+        if self._partitioned_on == ON_FIELD:
+            self._keys[document["id"]] = document.get(PARTITION_KEY, NonePartitionKeyValue)
+
+
+def _partitioned_on(properties: Mapping[str, Any], path: ContainerPath) -> str:
+    paths = properties.get("partitionKey", {}).get("paths", [])
+    if paths not in ([ON_ID], [ON_FIELD]):
+        raise ConfigurationError(
+            f"lease container {path.container!r} of database {path.database!r} is partitioned on"
+            f" {', '.join(paths) or 'nothing'}: it must be {ON_ID} or {ON_FIELD};"
+            f" correct {path.settings} or create another one"
+        )
+    return str(paths[0])
+
+
+async def _find(container: ContainerProxy, document_id: str) -> Mapping[str, Any]:
+    found = container.query_items(
+        query="SELECT * FROM c WHERE c.id = @id", parameters=[{"name": "@id", "value": document_id}]
+    )
+    async for document in found:
+        return document
+    raise LeaseMissing(f"lease document {document_id} is gone")
+
+
+def _only(etag: str | None) -> dict[str, Any]:
+    if etag is None:
+        return {}
+    return {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+
+
+def _etag(written: CosmosDict) -> str:
+    return str(written.get_response_headers()["etag"])
+
+
+def _raise_session_lag(error: CosmosHttpResponseError) -> None:
+    """A replica that lags behind knows nothing of absence."""
+    if error.sub_status == SESSION_NOT_AVAILABLE:
+        raise error

@@ -1,0 +1,111 @@
+"""Leases, marker and lock of one processor in the lease container.
+
+Ids and shapes are those of .NET v3 (`lease_documents`); conditions are etags, each taken from
+the answer to the write that made it. Nothing is cached that another host could have changed.
+Source: processor reference, sections 1.1, 1.5 and 4.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from projector.core.errors import LeaseMissing
+from projector.core.lease import Lease
+from projector.core.names import LeaseToken
+from projector.cosmos.lease_container import LeaseContainer
+from projector.cosmos.lease_documents import document_of, lease_id, lease_of
+from projector.ports.feed import Clock
+
+DEFAULT_LOCK_SECONDS = 30
+
+
+class CosmosLeaseStore:
+    """`LeaseStore` over a lease container; `prefix` comes from `lease_prefix`."""
+
+    def __init__(self, container: LeaseContainer, *, prefix: str) -> None:
+        """Take the container and what the ids of this processor begin with."""
+        self._container = container
+        self._prefix = prefix
+
+    async def list_leases(self) -> Sequence[Lease]:
+        """All leases of this processor, by token; never the marker or the lock."""
+        documents = await self._container.list(f"{self._prefix}..")
+        return sorted(map(lease_of, documents), key=lambda lease: lease.token)
+
+    async def create(self, lease: Lease) -> bool:
+        """Write a new lease under the id of its token; False when there is one already."""
+        named = replace(lease, id=self._id(lease.token), etag=None)
+        return await self._container.create(document_of(named)) is not None
+
+    async def read(self, token: LeaseToken) -> Lease:
+        """The lease as stored now. Raises LeaseMissing."""
+        return lease_of(await self._container.read(self._id(token)))
+
+    async def replace(self, lease: Lease) -> Lease:
+        """Write under the lease's etag; see `LeaseStore`."""
+        etag = await self._container.replace(document_of(lease), lease.etag)
+        return replace(lease, etag=etag)
+
+    async def delete(self, lease: Lease) -> None:
+        """Remove the lease, whatever its etag; a missing one is fine."""
+        await self._container.delete(lease.id, partition_key=lease.partition_key)
+
+    def _id(self, token: LeaseToken) -> str:
+        return lease_id(self._prefix, token)
+
+
+class CosmosBootstrapMarkers:
+    """`BootstrapMarkers` over a lease container."""
+
+    def __init__(self, container: LeaseContainer, *, prefix: str, clock: Clock) -> None:
+        """Take the clock to judge locks by in containers that expire nothing."""
+        self._container = container
+        self._info_id = f"{prefix}.info"
+        self._lock_id = f"{prefix}.lock"
+        self._clock = clock
+        self._held: str | None = None
+
+    async def is_initialized(self) -> bool:
+        """Whether `.info` exists."""
+        try:
+            await self._container.read(self._info_id)
+        except LeaseMissing:
+            return False
+        return True
+
+    async def mark_initialized(self) -> None:
+        """Write `.info`; one that exists already is fine."""
+        await self._container.create({"id": self._info_id})
+
+    async def acquire_lock(self, *, seconds: int) -> bool:
+        """Create `.lock` with that TTL; one left behind by a crash is taken over."""
+        document = {"id": self._lock_id, "ttl": seconds}
+        self._held = await self._container.create(document)
+        if self._held is None and await self._remove_overdue():
+            self._held = await self._container.create(document)
+        return self._held is not None
+
+    async def release_lock(self) -> None:
+        """Remove the `.lock` this process created; a missing one is fine."""
+        held, self._held = self._held, None
+        if held is not None:
+            await self._container.delete(self._lock_id, etag=held)
+
+    async def _remove_overdue(self) -> bool:
+        """Remove a lock that outlived its TTL, as in containers without TTL; True when it is gone."""
+        try:
+            lock = await self._container.read(self._lock_id)
+        except LeaseMissing:
+            return True
+        if not self._overdue(lock):
+            return False
+        return await self._container.delete(self._lock_id, etag=lock.get("_etag"))
+
+    def _overdue(self, lock: Mapping[str, Any]) -> bool:
+        written, ttl = lock.get("_ts"), lock.get("ttl")
+        if not isinstance(written, int):
+            return False
+        seconds = ttl if isinstance(ttl, int) and ttl > 0 else DEFAULT_LOCK_SECONDS
+        return self._clock.now().timestamp() - written > seconds
