@@ -95,8 +95,9 @@ class Cursor:
 
     def refusal(self, expectation: str) -> QueryError:
         """The error to raise about the next token."""
+        for word in self._tokens[max(self._index - 1, 0) : self._index + 1]:
+            if word.kind is Kind.NAME and word.text.upper() in _UNSUPPORTED:
+                return QueryError(f"{word.text.upper()} is not supported", position=word.position)
         token = self.token
-        if token.kind is Kind.NAME and token.text.upper() in _UNSUPPORTED:
-            return QueryError(f"{token.text.upper()} is not supported", position=token.position)
         near = f"near '{token.text[:40]}'" if token.text else f"at the {Kind.END}"
         return QueryError(f"Syntax error {near}: {expectation}", position=token.position)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from projector.emulator.query.aggregates import AGGREGATES
+from projector.emulator.query.alternatives import keyed
 from projector.emulator.query.clock_functions import CLOCK_FUNCTIONS, DATE_FUNCTIONS
 from projector.emulator.query.errors import QueryError
 from projector.emulator.query.operators import BINARY, UNARY, Binary, between, equal, like
@@ -159,20 +160,45 @@ def _binary(left: Code, apply: Binary, right: Code) -> Code:
 
 
 def _logical(node: Logical, scope: Scope) -> Code:
-    decisive = node.operator == "OR"
     operands = [built(operand, scope) for operand in node.operands]
+    run = _combined(operands, decisive=node.operator == "OR")
+    alternatives = keyed(node, lambda part: _value_if_constant(built(part, scope)))
+    if alternatives is None:
+        return _computed(run, *operands)
+    path = built(alternatives.path, scope).run
+    fitting = {
+        value: _combined([operands[index] for index in indexes], decisive=True)
+        for value, indexes in alternatives.by_value.items()
+    }
+
+    def go_straight(env: Env) -> Value:
+        value = path(env)
+        if type(value) is not str:
+            return run(env)
+        found = fitting.get(value)  # the alternatives for other values are false
+        return False if found is None else found(env)
+
+    return _computed(go_straight, *operands)
+
+
+def _combined(operands: list[Code], *, decisive: bool) -> Run:
+    """Three-valued AND or OR: one decisive operand decides, else one that is no boolean spoils."""
+    runs = [operand.run for operand in operands]
 
     def run(env: Env) -> Value:
-        """Three-valued: one decisive operand decides, else one that is no boolean spoils it."""
         spoilt = False
-        for operand in operands:
-            value = operand.run(env)
+        for operand in runs:
+            value = operand(env)
             if value is decisive:
                 return decisive
             spoilt = spoilt or type(value) is not bool
         return UNDEFINED if spoilt else not decisive
 
-    return _computed(run, *operands)
+    return run
+
+
+def _value_if_constant(code: Code) -> Value:
+    return code.run(()) if code.constant else UNDEFINED
 
 
 def _coalesce(node: Coalesce, scope: Scope) -> Code:

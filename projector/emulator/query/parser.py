@@ -85,6 +85,8 @@ class _SelectParser:
 
     def _projection(self) -> Star | ValueOf | Columns:
         if self._cursor.accept_symbol("*"):
+            if self._cursor.at_symbol(","):
+                raise self._cursor.refusal("* stands alone in SELECT")
             return Star()
         if self._cursor.accept_keyword("VALUE"):
             return ValueOf(expression=self._expressions.expression())

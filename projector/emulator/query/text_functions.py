@@ -120,6 +120,8 @@ def to_string(value: Value) -> Value:
     if value is UNDEFINED or type(value) is str:
         return value
     shown = number(value) if type(value) is float else value
+    if shown is UNDEFINED:  # not finite
+        return UNDEFINED
     return json.dumps(shown, separators=(",", ":"), ensure_ascii=False)
 
 
