@@ -1,0 +1,114 @@
+"""What sweep, verify, repair and retry need from the tables; this side knows carts.
+
+Kept apart from `projector.ports.feed`, so that the processor never depends on rows. Implemented by
+`projector.postgres`. Verdicts are point reads under the version order: a verdict's version is
+(lineage of the range when its read began, session LSN of the answer), and it is applied unless the
+stored version is higher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from projector.core.ranges import FeedRange
+from projector.ports.feed import Grant
+from projector.projection.writes import Rejection, RowWrite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class DocumentKey:
+    """Partition key as JSON text, and id."""
+
+    partition_key: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a point read said of one document.
+
+    `write` is the row to be: live, or a tombstone for an absent, marked or rejected document;
+    None when no row of that key can exist. `rejection` is set when the document is not good.
+    Both bear the session LSN of the answer as their version.
+    """
+
+    key: DocumentKey
+    lsn: int
+    write: RowWrite | None
+    rejection: Rejection | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What a set of verdicts changed, in documents."""
+
+    removed: int = 0
+    projected: int = 0
+    unchanged: int = 0
+
+
+class SweepStore(Protocol):
+    """The storage side of ending a replay."""
+
+    async def lineage(self, grant: Grant) -> int:
+        """The lineage of the granted range now. Raises FencedOut."""
+
+    async def sweep_candidates(
+        self, grant: Grant, *, after: DocumentKey | None, limit: int
+    ) -> Sequence[DocumentKey]:
+        """Keys of live rows and open quarantine entries of the range that its replay did not see.
+
+        Ordered by key, from behind `after`; empty when there are no more.
+        """
+
+    async def apply_verdicts(
+        self, grant: Grant, *, lineage: int, verdicts: Sequence[Verdict]
+    ) -> Settled:
+        """Write verdicts with totals in one transaction under the fence.
+
+        Nothing is written when the range's lineage is not `lineage` any more. Raises FencedOut.
+        """
+
+    async def finish_replay(self, grant: Grant) -> None:
+        """Close the open replay of the range. Raises FencedOut."""
+
+
+class DriftKind(StrEnum):
+    """How a row and its document differ."""
+
+    MISSING = "missing"
+    EXTRA = "extra"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowImage:
+    """One stored row or tombstone; numbers as text, exactly as the database prints them."""
+
+    cart_id: str
+    id: str
+    lineage: int
+    lsn: int
+    ts: int
+    etag: str
+    deleted: bool
+    item: str | None
+    quantity: str | None
+    unit_price: str | None
+    currency: str | None
+    extra: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRange:
+    """A live stored range: how far it is, and whether it starts at the beginning of the feed."""
+
+    range_id: int
+    feed_range: FeedRange
+    lineage: int
+    lsn: int | None
+    anchored_from: str | None
+    replay_open: bool
