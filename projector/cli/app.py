@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 import typer.main
 
-from projector.cli import emulator
+from projector.cli import database, emulator
 from projector.cli.failures import ExitCode, report
 
 DEBUG_OPTION = "--debug"
@@ -23,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(emulator.emulator)
+app.add_typer(database.app, name="db")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,0 +1,95 @@
+"""The target database of a command: the one that is named, or the embedded one in the data folder.
+
+The embedded server lives as long as its last user; a command that only looks starts it, looks and
+stops it again, or joins the one that a running host started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import structlog
+
+from projector.core.errors import SchemaMismatch
+from projector.postgres import migrate
+from projector.postgres.embedded import EmbeddedPostgres
+from projector.settings import Settings
+from projector.wiring.events import Event
+from projector.wiring.waiting import Patience
+
+EMBEDDED_FOLDER = "postgres"
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def target_url(settings: Settings) -> AsyncIterator[str]:
+    """URL of the target database, password included: not for logs.
+
+    Raises:
+        EmbeddedPostgresError: The embedded server cannot be started.
+    """
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    folder = settings.data_dir / EMBEDDED_FOLDER
+    async with EmbeddedPostgres(folder, announce=_announce) as server:
+        log.info(Event.TARGET_EMBEDDED, folder=str(folder), port=server.port)
+        yield server.url
+
+
+async def upgrade(url: str, patience: Patience) -> str:
+    """Brings the schema to the newest version and returns it; waits for a server that is down."""
+    revision = await patience.until_done(
+        lambda: asyncio.to_thread(migrate.upgrade, url),
+        failing=Event.TARGET_UNAVAILABLE,
+        back=Event.TARGET_BACK,
+    )
+    log.info(Event.SCHEMA_READY, revision=revision, server=_where(url))
+    return revision
+
+
+async def check(url: str, patience: Patience) -> None:
+    """Makes sure that the schema is the one this program needs; waits for a server that is down.
+
+    Raises:
+        SchemaMismatch: It is older or newer; the message says what to type.
+    """
+    await patience.until_done(
+        lambda: asyncio.to_thread(migrate.check, url),
+        failing=Event.TARGET_UNAVAILABLE,
+        back=Event.TARGET_BACK,
+    )
+
+
+async def current(url: str) -> tuple[str | None, str]:
+    """The schema's version (None: there is none yet) and the newest one."""
+    return await asyncio.to_thread(migrate.current, url), migrate.head()
+
+
+async def require_schema(url: str) -> None:
+    """For commands that only look: no waiting, no upgrade.
+
+    Raises:
+        SchemaMismatch: The schema is not there, older or newer.
+        SinkUnavailable: The server is down.
+    """
+    found, newest = await current(url)
+    if found is None:
+        raise SchemaMismatch(
+            "the database has no schema yet: start `projector run` or `projector db upgrade` first"
+        )
+    if found != newest:
+        await asyncio.to_thread(migrate.check, url)
+
+
+def _announce(line: str) -> None:
+    log.info(Event.TARGET_EMBEDDED, note=line)
+
+
+def _where(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname or 'local'}:{parts.port or 5432}{parts.path}"

@@ -1,0 +1,20 @@
+"""Names of the log events around the processor: starting, waiting for servers, ending."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Event(StrEnum):
+    """One name per thing worth a line; those of the processor are in `projector.processor.events`."""
+
+    TARGET_EMBEDDED = "target_embedded"
+    TARGET_UNAVAILABLE = "target_unavailable"
+    TARGET_BACK = "target_back"
+    SCHEMA_READY = "schema_ready"
+    SOURCE_UNAVAILABLE = "source_unavailable"
+    SOURCE_BACK = "source_back"
+    SOURCE_FOUND = "source_found"
+    WEB_STARTED = "web_started"
+    LEASE_RESET = "lease_reset"
+    DRAIN_ABANDONED = "drain_abandoned"

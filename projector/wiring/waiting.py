@@ -1,0 +1,58 @@
+"""Waits out an outage at the start of a command, and says so; anything else goes up at once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import structlog
+
+from projector.core.errors import (
+    CredentialExpired,
+    LeaseStoreUnavailable,
+    SinkUnavailable,
+    SourceUnavailable,
+    Throttled,
+)
+from projector.core.pacing import backoff_seconds
+from projector.ports.feed import Clock
+from projector.wiring.events import Event
+
+T = TypeVar("T")
+OUTAGES = (SinkUnavailable, SourceUnavailable, LeaseStoreUnavailable, Throttled, CredentialExpired)
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How a command waits for its servers."""
+
+    clock: Clock
+    draw: Callable[[], float] = field(default=random.random)
+
+    async def until_done(
+        self, action: Callable[[], Awaitable[T]], *, failing: Event, back: Event
+    ) -> T:
+        """Does it, again and again with growing pauses while a server is down.
+
+        Raises:
+            ProjectorError: What no waiting mends: a wrong key, a missing container, ...
+        """
+        failures = 0
+        while True:
+            try:
+                result = await action()
+            except OUTAGES as error:
+                failures += 1
+                seconds = backoff_seconds(failures, draw=self.draw())
+                log.warning(
+                    failing, error=str(error), attempt=failures, retry_in_seconds=round(seconds, 2)
+                )
+                await self.clock.sleep(seconds)
+            else:
+                if failures:
+                    log.info(back, attempts=failures + 1)
+                return result
