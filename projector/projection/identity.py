@@ -1,0 +1,172 @@
+"""Whose version a document is: its cart, its id, its place in the hash space, its version.
+
+A document that is not good has to be kept under a key of its own. What cannot be read stands there
+as text that starts with a backslash: never JSON, and not allowed in an id by the service. So an
+entry for the number 5 never meets the cart "5", and no entry is healed by another document.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from projector.core.epk import (
+    UNDEFINED,
+    PartitionKeyValue,
+    effective_partition_key,
+    routing_key,
+    routing_key_of_text,
+)
+from projector.projection.fields import NOT_DECODED, Fields, Problem, decoded_text, kind_of
+from projector.projection.writes import RejectionReason
+
+MAX_KEY_BYTES = 1_024
+MAX_PARTITION_KEY_BYTES = 8_192
+"""Of the JSON text: above four times the service's limit of 2,048 bytes for a partition key."""
+
+MAX_LSN = (1 << 63) - 1
+MAX_TS = 253_402_300_799  # the end of the year 9999
+_MAX_WHOLE_NUMBER = 1e21  # the service, like JavaScript, writes an exponent from here on
+_NOT_READABLE = "\\"
+_WHOLE_NUMBER = re.compile(rb"0|[1-9][0-9]{0,18}")
+_SCALAR = msgspec.json.Decoder(str | float | bool | None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """The version of a document, as the service noted it."""
+
+    lsn: int = 0
+    ts: int = 0
+    etag: str = ""
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowKey:
+    """The key of a document that may be a row: both texts are good."""
+
+    cart_id: str
+    id: str
+    epk: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whose document it is: `key`, when that is good; the rest in any case."""
+
+    partition_key: str
+    document_key: str
+    epk: int | None
+    key: RowKey | Problem
+
+
+def read_stamp(fields: Fields, *, lsn: int | None) -> Stamp:
+    """Read the version; `lsn` stands in for `_lsn` where the document was not read from a feed."""
+    found = _whole(fields.values.get("_lsn"), MAX_LSN) if lsn is None else lsn
+    ts = _whole(fields.values.get("_ts"), MAX_TS)
+    etag = decoded_text(fields.values.get("_etag", b'""')) or ""
+    problem = None
+    if found is None or ts is None:
+        name = "_lsn" if found is None else "_ts"
+        problem = Problem(RejectionReason.UNDECODABLE, f"{name} is missing or no whole number")
+    elif "\0" in etag:
+        problem = Problem(RejectionReason.BAD_TEXT, "_etag holds NUL")
+    return Stamp(
+        lsn=found or 0,
+        ts=ts or 0,
+        etag=etag.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        problem=problem,
+    )
+
+
+def identify(raw: bytes, fields: Fields) -> Identity:
+    """Read whose document it is, as far as that can be told."""
+    cart_value = fields.values.get("cartId")
+    id_found = read_text("id", fields.values.get("id"), RejectionReason.BAD_ID)
+    cart_found = read_text("cartId", cart_value, RejectionReason.BAD_CART_ID)
+    partition_key, epk = _partition_key(cart_value, fields)
+    key: RowKey | Problem
+    if isinstance(id_found, Problem):
+        key = id_found
+    elif isinstance(cart_found, Problem):
+        key = cart_found
+    else:
+        key = RowKey(cart_id=cart_found, id=id_found, epk=routing_key_of_text(cart_found.encode()))
+    return Identity(
+        partition_key=partition_key,
+        document_key=_document_key(raw, fields) if isinstance(id_found, Problem) else id_found,
+        epk=epk,
+        key=key,
+    )
+
+
+def read_text(name: str, value: bytes | None, reason: RejectionReason) -> str | Problem:
+    """Read a text that has to be there, not empty, free of NUL and at most 1,024 bytes long."""
+    if value is None:
+        return Problem(reason, f"{name} is missing")
+    if value[:1] != b'"':
+        return Problem(reason, f"{name} is {kind_of(value)}, not a string")
+    text = decoded_text(value)
+    if text is None or "\0" in text:
+        return Problem(RejectionReason.BAD_TEXT, f"{name} holds NUL or what is no Unicode text")
+    if not text:
+        return Problem(reason, f"{name} is empty")
+    size = len(text.encode())
+    if size > MAX_KEY_BYTES:
+        return Problem(reason, f"{name} has {size:,} bytes, more than {MAX_KEY_BYTES:,}")
+    return text
+
+
+def _partition_key(value: bytes | None, fields: Fields) -> tuple[str, int | None]:
+    if value is None and not fields.complete:
+        return _NOT_READABLE, None
+    try:
+        key = UNDEFINED if value is None or value[:1] in {b"{", b"["} else _SCALAR.decode(value)
+        text = _json_of(key)
+        epk = routing_key(effective_partition_key(key))
+    except (*NOT_DECODED, OverflowError):
+        text, epk = _shown(value or b""), None
+    if len(text.encode()) > MAX_PARTITION_KEY_BYTES:
+        text = _digest(text.encode())
+    return text, epk
+
+
+def _json_of(key: PartitionKeyValue) -> str:
+    """The one text for this key; numbers as JavaScript writes them, but for the sign of zero."""
+    if key is UNDEFINED:
+        return UNDEFINED.value
+    if not isinstance(key, float):
+        return msgspec.json.encode(key).decode()
+    text = repr(key)
+    if key.is_integer() and abs(key) < _MAX_WHOLE_NUMBER and text != "-0.0":
+        return str(int(key))
+    return text
+
+
+def _document_key(raw: bytes, fields: Fields) -> str:
+    """A key for a document whose id is not good: the id as it stands, else what is its own."""
+    value = fields.values.get("id")
+    if value is not None:
+        return _shown(value)
+    rid = decoded_text(fields.values.get("_rid", b""))
+    return _shown(b"_rid:%b" % rid.encode()) if rid else _digest(raw)
+
+
+def _shown(value: bytes) -> str:
+    text = _NOT_READABLE + value.decode("utf-8", "backslashreplace").replace("\0", r"\x00")
+    return text if len(text.encode()) <= MAX_KEY_BYTES else _digest(value)
+
+
+def _digest(value: bytes) -> str:
+    return f"{_NOT_READABLE}sha256:{hashlib.sha256(value).hexdigest()}"
+
+
+def _whole(value: bytes | None, highest: int) -> int | None:
+    if value is None or not _WHOLE_NUMBER.fullmatch(value):
+        return None
+    number = int(value)
+    return number if number <= highest else None
