@@ -77,6 +77,10 @@ class Refusal:
         return f"{code} {self.reason}".rstrip()
 
 
+class SessionAhead(SourceUnavailable):
+    """The session token is ahead of the answering replica, or of a container made since."""
+
+
 def translate(error: Exception, place: Place) -> ProjectorError:
     """What any error that left the SDK means."""
     if isinstance(error, ProjectorError):
@@ -183,6 +187,10 @@ def _gone(refusal: Refusal, place: Place) -> ProjectorError:
     return FeedRangeGone(f"the physical range is gone from {place}: {refusal}")
 
 
+def _session_ahead(refusal: Refusal, place: Place) -> ProjectorError:
+    return SessionAhead(f"{place} answered {refusal}")
+
+
 def _too_large(refusal: Refusal, place: Place) -> ProjectorError:
     return PageTooLarge(f"{place} cannot build a page of that size: {refusal}")
 
@@ -198,6 +206,7 @@ _BY_SUBSTATUS: dict[tuple[int, int | None], _Maker] = {
     (403, 5300): _aged_token,
     (404, None): _missing,
     (404, 0): _missing,
+    (404, SESSION_NOT_AVAILABLE): _session_ahead,
     (404, OWNER_MISSING): _missing,
 }
 _BY_STATUS: dict[int, _Maker] = {

@@ -34,7 +34,7 @@ from projector.core.errors import (
     SourceMissing,
 )
 from projector.cosmos.client import ContainerPath, CosmosGateway
-from projector.cosmos.faults import SESSION_NOT_AVAILABLE
+from projector.cosmos.faults import SESSION_NOT_AVAILABLE, SessionAhead
 from projector.cosmos.lease_documents import PARTITION_KEY
 
 T = TypeVar("T")
@@ -155,16 +155,12 @@ class LeaseContainer:
             raise LeaseStoreUnavailable(f"just created, not visible yet: {missing}") from missing
 
     async def _tried(self, work: Callable[[ContainerProxy], Awaitable[T]]) -> T:
-        """Run `work`, once more with a new client after a refused Entra token."""
+        """Run `work`, once more with a new client where the old one's token or session is refused."""
         try:
-            return await self._once(work)
-        except CredentialExpired:
-            await self._gateway.rebuild()
-        except SourceMissing:
-            raise
-        except FeedError as error:
-            raise LeaseStoreUnavailable(f"lease container: {error}") from error
-        try:
+            try:
+                return await self._once(work)
+            except (CredentialExpired, SessionAhead):
+                await self._gateway.rebuild()
             return await self._once(work)
         except SourceMissing:
             raise
