@@ -16,12 +16,13 @@ from collections.abc import Mapping
 import msgspec
 
 from projector.projection.extra import extra_of
-from projector.projection.fields import Problem, decoded_text, kind_of, read_fields
+from projector.projection.fields import Fields, Problem, decoded_text, kind_of, read_fields
 from projector.projection.identity import (
-    Identity,
     RowKey,
     Stamp,
+    document_key_of,
     identify,
+    partition_key_of,
     read_stamp,
     read_text,
 )
@@ -56,16 +57,14 @@ def project_document(raw: bytes, *, lsn: int | None = None) -> ProjectedDocument
     """
     fields = read_fields(raw)
     stamp = read_stamp(fields, lsn=lsn)
-    identity = identify(raw, fields)
-    key = stamp.problem or identity.key
+    key = stamp.problem or identify(fields)
     if isinstance(key, Problem):
-        problem = fields.problem or key
-        return ProjectedDocument(rejection=_rejection(raw, problem, identity, stamp))
+        return ProjectedDocument(rejection=_rejection(raw, fields, stamp, fields.problem or key))
     if is_marker(fields.values.get("ttl")):
         return ProjectedDocument(write=_tombstone(key, stamp))
     line = fields.problem or _line_of(fields.values)
     if isinstance(line, Problem):
-        rejection = _rejection(raw, line, identity, stamp)
+        rejection = _rejection(raw, fields, stamp, line)
         return ProjectedDocument(write=_tombstone(key, stamp), rejection=rejection)
     return ProjectedDocument(write=_row(key, line, stamp))
 
@@ -168,16 +167,18 @@ def _row(key: RowKey, line: _Line, stamp: Stamp) -> RowWrite:
     )
 
 
-def _rejection(raw: bytes, problem: Problem, identity: Identity, stamp: Stamp) -> Rejection:
+def _rejection(raw: bytes, fields: Fields, stamp: Stamp, problem: Problem) -> Rejection:
+    key = identify(fields)
+    partition_key, epk = partition_key_of(fields)
     return Rejection(
-        partition_key=identity.partition_key,
-        id=identity.document_key,
-        epk=identity.epk,
+        partition_key=partition_key,
+        id=document_key_of(raw, fields),
+        epk=epk,
         lsn=stamp.lsn,
         ts=stamp.ts,
         etag=stamp.etag,
         reason=problem.reason,
         detail=problem.detail,
         raw=raw,
-        cart_id=identity.key.cart_id if isinstance(identity.key, RowKey) else None,
+        cart_id=key.cart_id if isinstance(key, RowKey) else None,
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
@@ -46,8 +45,7 @@ class Problem(NamedTuple):
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fields:
+class Fields(msgspec.Struct, frozen=True, kw_only=True):
     """The members of a document, each value the JSON text it had; the last of a name wins.
 
     Attributes:
@@ -55,7 +53,7 @@ class Fields:
         complete: no member is missing; if not, an absent one may have been there.
     """
 
-    values: Mapping[str, bytes] = field(default_factory=dict)
+    values: dict[str, bytes]
     problem: Problem | None = None
     complete: bool = True
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 
 import msgspec
 
@@ -35,8 +34,7 @@ _WHOLE_NUMBER = re.compile(rb"0|[1-9][0-9]{0,18}")
 _SCALAR = msgspec.json.Decoder(str | float | bool | None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
+class Stamp(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The version of a document, as the service noted it."""
 
     lsn: int = 0
@@ -45,23 +43,12 @@ class Stamp:
     problem: Problem | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowKey:
+class RowKey(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The key of a document that may be a row: both texts are good."""
 
     cart_id: str
     id: str
     epk: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Whose document it is: `key`, when that is good; the rest in any case."""
-
-    partition_key: str
-    document_key: str
-    epk: int | None
-    key: RowKey | Problem
 
 
 def read_stamp(fields: Fields, *, lsn: int | None) -> Stamp:
@@ -83,25 +70,15 @@ def read_stamp(fields: Fields, *, lsn: int | None) -> Stamp:
     )
 
 
-def identify(raw: bytes, fields: Fields) -> Identity:
-    """Read whose document it is, as far as that can be told."""
-    cart_value = fields.values.get("cartId")
+def identify(fields: Fields) -> RowKey | Problem:
+    """Read whose document it is; a problem when it cannot be a row's."""
     id_found = read_text("id", fields.values.get("id"), RejectionReason.BAD_ID)
-    cart_found = read_text("cartId", cart_value, RejectionReason.BAD_CART_ID)
-    partition_key, epk = _partition_key(cart_value, fields)
-    key: RowKey | Problem
     if isinstance(id_found, Problem):
-        key = id_found
-    elif isinstance(cart_found, Problem):
-        key = cart_found
-    else:
-        key = RowKey(cart_id=cart_found, id=id_found, epk=routing_key_of_text(cart_found.encode()))
-    return Identity(
-        partition_key=partition_key,
-        document_key=_document_key(raw, fields) if isinstance(id_found, Problem) else id_found,
-        epk=epk,
-        key=key,
-    )
+        return id_found
+    cart_found = read_text("cartId", fields.values.get("cartId"), RejectionReason.BAD_CART_ID)
+    if isinstance(cart_found, Problem):
+        return cart_found
+    return RowKey(cart_id=cart_found, id=id_found, epk=routing_key_of_text(cart_found.encode()))
 
 
 def read_text(name: str, value: bytes | None, reason: RejectionReason) -> str | Problem:
@@ -121,7 +98,9 @@ def read_text(name: str, value: bytes | None, reason: RejectionReason) -> str | 
     return text
 
 
-def _partition_key(value: bytes | None, fields: Fields) -> tuple[str, int | None]:
+def partition_key_of(fields: Fields) -> tuple[str, int | None]:
+    """The partition key as JSON text, and where it lies, whatever it is."""
+    value = fields.values.get("cartId")
     if value is None and not fields.complete:
         return _NOT_READABLE, None
     try:
@@ -147,11 +126,12 @@ def _json_of(key: PartitionKeyValue) -> str:
     return text
 
 
-def _document_key(raw: bytes, fields: Fields) -> str:
-    """A key for a document whose id is not good: the id as it stands, else what is its own."""
+def document_key_of(raw: bytes, fields: Fields) -> str:
+    """The id, when it is good; else the id as it stands, or what else is the document's own."""
     value = fields.values.get("id")
     if value is not None:
-        return _shown(value)
+        found = read_text("id", value, RejectionReason.BAD_ID)
+        return _shown(value) if isinstance(found, Problem) else found
     rid = decoded_text(fields.values.get("_rid", b""))
     return _shown(b"_rid:%b" % rid.encode()) if rid else _digest(raw)
 

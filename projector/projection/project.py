@@ -132,8 +132,8 @@ def _write_of(document: PlainDocument, extras: ExtrasReader, lsn: int | None) ->
     item, quantity, currency = document.item, document.quantity, document.currency
     price, extra = _price_of(document.price), extras(document)
     if (
-        price is UNSET
-        or extra is UNSET
+        isinstance(price, UnsetType)
+        or isinstance(extra, UnsetType)
         or not _is_sure(item)
         or not _is_number(quantity)
         or not (currency is None or (type(currency) is str and _is_currency(currency)))
