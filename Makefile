@@ -52,7 +52,7 @@ bench: $(STAMP) ## Run the benchmarks and write benchmarks/results.md
 	@$(BIN)/python -m benchmarks
 
 soak: $(STAMP) ## Check SEEDS=1000 simulated histories, each reproducible by its seed
-	@$(BIN)/python -m tests.soak --seeds $(SEEDS)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 lock: ## Pin the dependencies anew (needs uv): UPGRADE=1 takes newer versions
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements.lock
