@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from projector.emulator.container import Container
-from projector.projection.documents import project_document
+from projector.projection.document import project_document
 from projector.projection.writes import RowWrite
 
 Key = tuple[str, str]

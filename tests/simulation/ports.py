@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import TypeVar
 
@@ -25,12 +27,14 @@ from projector.core.lease import Lease
 from projector.core.names import Continuation, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.core.start import StartFrom, StartKind
+from projector.cosmos.lease_documents import document_of, lease_id, lease_of
 from projector.emulator import Engine
 from projector.emulator.container import Container, FeedResult
 from projector.emulator.errors import EmulatorError
 from projector.emulator.feed import Beginning, Since
 from projector.emulator.writes import Preconditions
-from projector.ports.feed import Anchor, FeedTarget, Page, PhysicalRange
+from projector.ports.feed import Anchor, Clock, FeedTarget, Page, PhysicalRange
+from projector.ports.points import PointRead
 from tests.simulation.loop import VirtualLoop
 
 T = TypeVar("T")
@@ -40,7 +44,6 @@ LEASE = "lease"
 _GONE = 410
 _NOT_FOUND = 404
 _CONFLICT = 409
-_PRECONDITION_FAILED = 412
 
 
 class HostCrashed(BaseException):
@@ -58,7 +61,9 @@ class Passage:
         self.paused_until = 0.0
         self.refusal_rate = 0.0
 
-    async def cross(self, call: str, failure: Callable[[], ProjectorError], act: Callable[[], Awaitable[T]]) -> T:
+    async def cross(
+        self, call: str, failure: Callable[[], ProjectorError], act: Callable[[], Awaitable[T]]
+    ) -> T:
         """Wait for the turn, then `act`; perhaps raise `failure()` before or after it."""
         await self._turn(call)
         chance = self._random.random()
@@ -82,8 +87,6 @@ class Passage:
             raise HostCrashed(self.name)
 
     async def _sleep_through_pause(self) -> None:
-        import asyncio
-
         await asyncio.sleep(self.paused_until - self._loop.time() + 0.001)
 
 
@@ -138,7 +141,9 @@ class SimulatedSource:
         async def act() -> Anchor:
             if start.kind is StartKind.NOW:
                 answer = self._feed(target, Continuation("*"), 1)
-                return Anchor(continuation=Continuation(answer.etag), lsn=int(answer.etag.strip('"')))
+                return Anchor(
+                    continuation=Continuation(answer.etag), lsn=int(answer.etag.strip('"'))
+                )
             if start.time is None:
                 return Anchor(continuation=Continuation('"0"'), lsn=0)
             answer = self._feed(target, Since(timestamp=start.time.timestamp()), 1)
@@ -156,10 +161,16 @@ class SimulatedSource:
         bare = continuation.strip('"')
         return int(bare) if bare.isdigit() else None
 
-    def _feed(self, target: FeedTarget, start: Continuation | Since | None, most: int) -> FeedResult:
+    def _feed(
+        self, target: FeedTarget, start: Continuation | Since | None, most: int
+    ) -> FeedResult:
         container = self._container()
-        physical = {p.range_id: FeedRange(min=p.minimum, max=p.maximum) for p in container.partitions()}
-        if target.range_id not in physical or not physical[target.range_id].covers(target.feed_range):
+        physical = {
+            p.range_id: FeedRange(min=p.minimum, max=p.maximum) for p in container.partitions()
+        }
+        if target.range_id not in physical or not physical[target.range_id].covers(
+            target.feed_range
+        ):
             raise FeedRangeGone(f"range {target.range_id} is gone")
         try:
             return container.change_feed(
@@ -194,3 +205,144 @@ def page_of(answer: FeedResult, rid: str) -> Page:
         document_count=len(answer.bodies),
         request_units=answer.request_units,
     )
+
+
+class SimulatedLeases:
+    """`LeaseStore` and `BootstrapMarkers` over the engine's lease container, real documents."""
+
+    def __init__(self, engine: Engine, passage: Passage, *, prefix: str, clock: Clock) -> None:
+        self._engine = engine
+        self._passage = passage
+        self._prefix = prefix
+        self._clock = clock
+
+    async def list_leases(self) -> Sequence[Lease]:
+        async def act() -> Sequence[Lease]:
+            found = [json.loads(item.body) for item in self._container().documents()]
+            mine = [item for item in found if item["id"].startswith(f"{self._prefix}..")]
+            return sorted(map(lease_of, mine), key=lambda lease: lease.token)
+
+        return await self._passage.cross("leases.list", _lease_failure, act)
+
+    async def create(self, lease: Lease) -> bool:
+        named = replace(lease, id=lease_id(self._prefix, lease.token), etag=None)
+        return await self._passage.cross(
+            f"leases.create {lease.token}", _lease_failure, lambda: self._create(document_of(named))
+        )
+
+    async def read(self, token: LeaseToken) -> Lease:
+        async def act() -> Lease:
+            document_id = lease_id(self._prefix, token)
+            try:
+                body = self._container().read(document_id, document_id).body
+            except EmulatorError as error:
+                raise _lease_error(error) from error
+            return lease_of(json.loads(body or b"{}"))
+
+        return await self._passage.cross(f"leases.read {token}", _lease_failure, act)
+
+    async def replace(self, lease: Lease) -> Lease:
+        async def act() -> Lease:
+            try:
+                answer = self._container().replace(
+                    lease.id, document_of(lease), given=Preconditions(if_match=lease.etag)
+                )
+            except EmulatorError as error:
+                raise _lease_error(error) from error
+            return replace(lease, etag=answer.etag)
+
+        return await self._passage.cross(f"leases.replace {lease.token}", _lease_failure, act)
+
+    async def delete(self, lease: Lease) -> None:
+        await self._passage.cross(
+            f"leases.delete {lease.token}", _lease_failure, lambda: self._remove(lease.id)
+        )
+
+    async def is_initialized(self) -> bool:
+        async def act() -> bool:
+            try:
+                self._container().read(f"{self._prefix}.info", f"{self._prefix}.info")
+            except EmulatorError:
+                return False
+            return True
+
+        return await self._passage.cross("leases.is_initialized", _lease_failure, act)
+
+    async def mark_initialized(self) -> None:
+        await self._passage.cross(
+            "leases.mark", _lease_failure, lambda: self._create({"id": f"{self._prefix}.info"})
+        )
+
+    async def acquire_lock(self, *, seconds: int) -> bool:
+        document = {"id": f"{self._prefix}.lock", "ttl": seconds}
+        return await self._passage.cross(
+            "leases.lock", _lease_failure, lambda: self._create(document)
+        )
+
+    async def release_lock(self) -> None:
+        await self._passage.cross(
+            "leases.unlock", _lease_failure, lambda: self._remove(f"{self._prefix}.lock")
+        )
+
+    def _container(self) -> Container:
+        try:
+            return self._engine.container(DATABASE, LEASE)
+        except EmulatorError as error:
+            raise _lease_error(error) from error
+
+    async def _create(self, document: dict[str, object]) -> bool:
+        try:
+            self._container().create(document)
+        except EmulatorError as error:
+            if error.status == _CONFLICT:
+                return False
+            raise _lease_error(error) from error
+        return True
+
+    async def _remove(self, document_id: str) -> None:
+        try:
+            self._container().delete(document_id, document_id)
+        except EmulatorError as error:
+            if error.status != _NOT_FOUND:
+                raise _lease_error(error) from error
+
+
+def _lease_failure() -> ProjectorError:
+    return LeaseStoreUnavailable("the simulated lease container does not answer")
+
+
+def _lease_error(error: EmulatorError) -> ProjectorError:
+    match error.status:
+        case 404:
+            return LeaseMissing(error.message)
+        case 412:
+            return LeaseConflict(error.message)
+        case _:
+            return LeaseStoreUnavailable(error.message)
+
+
+class SimulatedPoints:
+    """`PointReader` over the engine."""
+
+    def __init__(self, engine: Engine, passage: Passage) -> None:
+        self._engine = engine
+        self._passage = passage
+
+    async def read(
+        self, partition_key_json: str, document_id: str, *, session_token: str | None = None
+    ) -> PointRead:
+        async def act() -> PointRead:
+            key = {} if partition_key_json == "{}" else json.loads(partition_key_json)
+            try:
+                answer = self._engine.container(DATABASE, CART).read(document_id, key)
+            except EmulatorError as error:
+                if error.status != _NOT_FOUND or error.substatus:
+                    raise SourceUnavailable(error.message) from error
+                return PointRead(raw=None, session_lsn=error.lsn)
+            return PointRead(raw=answer.body, session_lsn=answer.lsn, etag=answer.etag)
+
+        return await self._passage.cross(f"points.read {document_id}", _source_failure, act)
+
+
+def _source_failure() -> ProjectorError:
+    return SourceUnavailable("the simulated service does not answer a point read")
