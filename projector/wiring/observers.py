@@ -1,0 +1,101 @@
+"""What this program wants to hear from the processor: figures, a summary, session tokens.
+
+All of it is passive; an exception of one of them is caught by the processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import final
+
+from typing_extensions import override
+
+from projector.core.names import LeaseToken
+from projector.core.states import CloseReason
+from projector.ports.feed import Applied, Observer, Page, RangeReport
+from projector.processor.notifications import SilentObserver
+
+
+@final
+@dataclass(slots=True, kw_only=True)
+class Tally(SilentObserver):
+    """What one run did, in documents."""
+
+    delivered: int = 0
+    upserted: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+
+    @override
+    def applied(self, token: LeaseToken, applied: Applied, *, seconds: float) -> None:
+        """Adds a committed batch."""
+        self.delivered += applied.delivered
+        self.upserted += applied.upserted
+        self.removed += applied.removed
+        self.unchanged += applied.unchanged
+        self.rejected += applied.rejected
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.delivered} documents delivered: {self.upserted} upserted, {self.removed} removed,"
+            f" {self.unchanged} unchanged, {self.rejected} rejected"
+        )
+
+
+@final
+@dataclass(slots=True, kw_only=True)
+class SessionTokens(SilentObserver):
+    """The session token of each range's last page: point reads must not be answered by older state."""
+
+    _by_lease: dict[LeaseToken, str] = field(default_factory=dict)
+
+    def of(self, token: LeaseToken) -> str | None:
+        """The newest one; None before the first page."""
+        return self._by_lease.get(token)
+
+    @override
+    def polled(self, token: LeaseToken, page: Page) -> None:
+        """Remembers the page's token."""
+        if page.session_token is not None:
+            self._by_lease[token] = page.session_token
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Everybody:
+    """Tells several observers, in their order."""
+
+    observers: Sequence[Observer]
+
+    async def acquired(self, token: LeaseToken) -> None:
+        """The lease is owned, the range about to be read."""
+        for observer in self.observers:
+            await observer.acquired(token)
+
+    async def released(self, token: LeaseToken, reason: CloseReason) -> None:
+        """The range is no longer read by this host."""
+        for observer in self.observers:
+            await observer.released(token, reason)
+
+    async def failed(self, token: LeaseToken, error: Exception) -> None:
+        """A range ended, or waits, because of this error."""
+        for observer in self.observers:
+            await observer.failed(token, error)
+
+    def polled(self, token: LeaseToken, page: Page) -> None:
+        """A read was answered."""
+        for observer in self.observers:
+            observer.polled(token, page)
+
+    def applied(self, token: LeaseToken, applied: Applied, *, seconds: float) -> None:
+        """A batch was committed within that many seconds."""
+        for observer in self.observers:
+            observer.applied(token, applied, seconds=seconds)
+
+    def observed(self, report: RangeReport) -> None:
+        """The condition of a range, on every reporting cycle."""
+        for observer in self.observers:
+            observer.observed(report)
