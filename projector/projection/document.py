@@ -134,8 +134,8 @@ def _currency_of(value: bytes) -> str | Problem | None:
 
 
 def _shown(value: bytes) -> str:
-    """A value as an operator may see it: short, one line, no control characters."""
-    text = value[:_SHOWN_BYTES].decode("utf-8", "replace")
+    """A value as an operator may see it: short and on one line."""
+    text = " ".join(value[:_SHOWN_BYTES].decode("utf-8", "replace").split())
     return f"{kind_of(value)} ({text}{'...' if len(value) > _SHOWN_BYTES else ''})"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from decimal import Decimal
 
 import msgspec
 
@@ -122,7 +123,7 @@ def _json_of(key: PartitionKeyValue) -> str:
         return msgspec.json.encode(key).decode()
     text = repr(key)
     if key.is_integer() and abs(key) < _MAX_WHOLE_NUMBER and text != "-0.0":
-        return str(int(key))
+        return format(Decimal(text), "f").removesuffix(".0")
     return text
 
 
