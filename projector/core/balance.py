@@ -1,0 +1,181 @@
+"""Which leases a host takes next: equal shares, expired ones first, at most one theft a cycle.
+
+Without `draw` this is the table of .NET's strategy, row by row, in listing order. With it the
+same number is chosen, but at random, so that many hosts that see one listing do not all run
+for the same lease; thieves hold back when they are more than the leases in excess. A large
+fleet lists less often (`stretch`); its listers then rescue more than their share, so that the
+leases of a dead host still move within one acquire interval.
+Source: CFP EqualPartitionsBalancingStrategy; Java's random choice among expired leases.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+from typing import TypeAlias
+
+from projector.core.lease import Lease
+from projector.core.names import InstanceName, LeaseToken
+
+Draw: TypeAlias = Callable[[], float]
+"""A random number in [0, 1) on each call."""
+
+LISTERS_PER_INTERVAL = 64
+"""Hosts that may list all leases within one acquire interval before they take turns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """What one listing says of everybody.
+
+    Attributes:
+        total: leases of the processor.
+        counts: live leases by owner (case folded), with `me` even when it owns none.
+        expired: leases that anybody may take, in listing order.
+        live: the others, in listing order.
+    """
+
+    total: int
+    counts: Mapping[str, int]
+    expired: tuple[Lease, ...]
+    live: tuple[Lease, ...]
+
+    @property
+    def hosts(self) -> int:
+        """Hosts that own a live lease, and the one that asks."""
+        return len(self.counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one host's share; `max_leases` None is unbounded."""
+
+    min_leases: int = 0
+    max_leases: int | None = None
+
+
+NO_LIMITS = Limits()
+
+
+def survey(
+    leases: Sequence[Lease], *, me: InstanceName, now: datetime, expiration_seconds: float
+) -> Fleet:
+    """Sort a listing into live and expired leases and count the owners.
+
+    Raises: ValueError when a lease token is listed twice.
+    """
+    tokens = Counter(lease.token for lease in leases)
+    if len(tokens) != len(leases):
+        twice = sorted(token for token, count in tokens.items() if count > 1)
+        raise ValueError(f"lease tokens listed more than once: {', '.join(twice)}")
+    expired: list[Lease] = []
+    live: list[Lease] = []
+    counts: Counter[str] = Counter({me.casefold(): 0})
+    for lease in leases:
+        if lease.expired(now=now, expiration_seconds=expiration_seconds):
+            expired.append(lease)
+        else:
+            live.append(lease)
+            counts[(lease.owner or "").casefold()] += 1
+    return Fleet(total=len(leases), counts=counts, expired=tuple(expired), live=tuple(live))
+
+
+def share(fleet: Fleet, limits: Limits = NO_LIMITS) -> int:
+    """Leases that one host should hold; the minimum outranks the maximum."""
+    target = 1 if fleet.total <= fleet.hosts else ceil(fleet.total / fleet.hosts)
+    if limits.max_leases is not None:
+        target = min(target, limits.max_leases)
+    return max(target, limits.min_leases)
+
+
+def choose(
+    fleet: Fleet,
+    *,
+    me: InstanceName,
+    limits: Limits = NO_LIMITS,
+    draw: Draw | None = None,
+    held: Collection[LeaseToken] = (),
+) -> tuple[Lease, ...]:
+    """The leases to acquire now, best first; empty when the share is full.
+
+    Args:
+        fleet: the listing, surveyed.
+        me: the host that asks.
+        limits: bounds of its share.
+        draw: None chooses in listing order.
+        held: tokens this host must leave alone for now.
+    """
+    target = share(fleet, limits)
+    need = target - fleet.counts[me.casefold()]
+    free = [lease for lease in fleet.expired if lease.token not in held]
+    if free:
+        wanted = max(need, _rescue(fleet, need, limits, me))
+        return tuple(_ordered(free, draw)[: max(wanted, 0)])
+    if need <= 0:
+        return ()
+    return _steal(fleet, target=target, need=need, draw=draw, held=held)
+
+
+def stretch(hosts: int) -> float:
+    """How many acquire intervals a host waits between listings; 1 up to 64 hosts."""
+    return max(1.0, hosts / LISTERS_PER_INTERVAL)
+
+
+def _rescue(fleet: Fleet, need: int, limits: Limits, me: InstanceName) -> int:
+    """A lister's part of all expired leases where only some hosts list in an interval."""
+    if stretch(fleet.hosts) <= 1.0:
+        return need
+    part = ceil(len(fleet.expired) / LISTERS_PER_INTERVAL)
+    if limits.max_leases is not None:
+        part = min(part, limits.max_leases - fleet.counts[me.casefold()])
+    return part
+
+
+def _steal(
+    fleet: Fleet,
+    *,
+    target: int,
+    need: int,
+    draw: Draw | None,
+    held: Collection[LeaseToken],
+) -> tuple[Lease, ...]:
+    threshold = target - (1 if need > 1 else 0)
+    rich = {owner: count for owner, count in fleet.counts.items() if count > threshold}
+    if not rich or (draw is not None and not _dares(fleet, target, threshold, draw)):
+        return ()
+    victim = _victim(rich, threshold, draw)
+    loot = [
+        lease
+        for lease in fleet.live
+        if (lease.owner or "").casefold() == victim and lease.token not in held
+    ]
+    return tuple(_ordered(loot, draw)[:1])
+
+
+def _dares(fleet: Fleet, target: int, threshold: int, draw: Draw) -> bool:
+    """Whether this thief acts: as many as there are leases in excess do, on average."""
+    excess = sum(max(0, count - threshold) for count in fleet.counts.values())
+    thieves = sum(1 for count in fleet.counts.values() if count < target)
+    return draw() * thieves < excess
+
+
+def _victim(rich: Mapping[str, int], threshold: int, draw: Draw | None) -> str:
+    """The busiest owner, the last one listed among equals; by lot, weighted by excess, with `draw`."""
+    if draw is None:
+        most = max(rich.values())
+        return [owner for owner, count in rich.items() if count == most][-1]
+    ticket = draw() * sum(count - threshold for count in rich.values())
+    for owner, count in rich.items():
+        ticket -= count - threshold
+        if ticket < 0:
+            return owner
+    return list(rich)[-1]
+
+
+def _ordered(leases: Sequence[Lease], draw: Draw | None) -> Sequence[Lease]:
+    if draw is None:
+        return leases
+    return [lease for _, _, lease in sorted((draw(), i, lease) for i, lease in enumerate(leases))]

@@ -1,0 +1,62 @@
+"""How long a loop waits and how much it asks for: numbers in, numbers out.
+
+Idle polls grow from a minimum to a maximum and fall back with the first change. Retries wait
+exponentially longer, with jitter so that hosts do not come back together. A page that the
+service cannot build is halved and grows back by doubling with each page that works.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+BACKOFF_BASE_SECONDS = 0.1
+BACKOFF_CAP_SECONDS = 15.0
+
+
+def next_poll_seconds(
+    previous: float | None, *, minimum_seconds: float, maximum_seconds: float
+) -> float:
+    """The wait after a poll without changes; `previous` None after a poll with some."""
+    if previous is None:
+        return minimum_seconds
+    return min(maximum_seconds, max(previous * 2, minimum_seconds))
+
+
+def backoff_seconds(
+    failures: int,
+    *,
+    draw: float,
+    base_seconds: float = BACKOFF_BASE_SECONDS,
+    cap_seconds: float = BACKOFF_CAP_SECONDS,
+) -> float:
+    """The wait after that many failures in a row (1 or more).
+
+    `draw` is a random number in [0, 1): half of the wait is fixed, half is drawn.
+    """
+    whole = min(cap_seconds, base_seconds * 2.0 ** min(failures - 1, 32))
+    return whole * (0.5 + draw / 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSize:
+    """Documents asked for per page; `current` recovers towards `configured`."""
+
+    configured: int
+    current: int
+
+    def halved(self) -> PageSize:
+        """Half of it, at least one document."""
+        return replace(self, current=max(1, self.current // 2))
+
+    def recovered(self) -> PageSize:
+        """Twice as much, at most what was configured."""
+        if self.current == self.configured:
+            return self
+        return replace(self, current=min(self.configured, self.current * 2))
+
+
+def page_size(configured: int) -> PageSize:
+    """The size a reader starts with. Raises: ValueError below one document."""
+    if configured < 1:
+        raise ValueError("a page holds at least one document")
+    return PageSize(configured=configured, current=configured)

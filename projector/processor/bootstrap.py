@@ -1,0 +1,160 @@
+"""Creates the leases that are missing, on one host at a time, and marks that it was done.
+
+Order: initialised? -> lock -> leases -> mark -> unlock. Unlike CFP it also mends what it finds
+broken later: a mark without leases, leases deleted while hosts run. Ranges that start from
+`now` or a time are anchored here, all of them before any is read: first in the target, then
+in the lease, so that no change falls between two hosts' idea of "now".
+Source: CFP bootstrapper and partition synchronizer; Java's rule of the parents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+from projector.core.coverage import MissingLease, missing_leases
+from projector.core.errors import Disposition, ProjectorError, SourceRecreated
+from projector.core.lease import START_FROM_PROPERTY, Lease
+from projector.core.start import StartKind, StoredPlace
+from projector.ports.feed import Anchor, Beginning, BootstrapMarkers, FeedTarget, RangeClaim
+from projector.processor.events import Event
+from projector.processor.neighbours import Neighbours
+from projector.processor.waiting import pause, retry_seconds
+
+CREATED_AT_ONCE = 25
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Bootstrapper(Generic[P]):
+    """Sets up the leases of one processor."""
+
+    def __init__(self, *, neighbours: Neighbours[P], markers: BootstrapMarkers) -> None:
+        self._neighbours = neighbours
+        self._options = neighbours.options
+        self._source = neighbours.source
+        self._leases = neighbours.leases
+        self._sink = neighbours.sink
+        self._markers = markers
+        self._room = asyncio.Semaphore(CREATED_AT_ONCE)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Set up the leases, or wait until another host has; returns early on a stop.
+
+        Raises: any error that does not say "retry", such as a missing container.
+        """
+        failures = 0
+        while not stopping.is_set():
+            seconds = self._options.lock_wait_seconds
+            try:
+                if await self._done() or await self.repair():
+                    return
+            except ProjectorError as error:
+                if error.disposition is not Disposition.RETRY:
+                    raise
+                failures += 1
+                seconds = retry_seconds(error, failures, self._neighbours.draw)
+                log.warning(
+                    Event.BOOTSTRAP_WAITING,
+                    error=f"{type(error).__name__}: {error}",
+                    seconds=round(seconds, 3),
+                )
+            await pause(self._neighbours.clock, seconds, until=stopping)
+
+    async def repair(self) -> bool:
+        """Create what is missing, under the lock; False when another host holds it."""
+        if not await self._markers.acquire_lock(seconds=self._options.lock_seconds):
+            log.info(Event.BOOTSTRAP_WAITING, error="another host holds the bootstrap lock")
+            return False
+        try:
+            created = await self._create_missing()
+            await self._markers.mark_initialized()
+        finally:
+            await self._markers.release_lock()
+        log.info(Event.BOOTSTRAPPED, created=created)
+        return True
+
+    async def _done(self) -> bool:
+        """Whether the mark is there and the leases are too."""
+        if not await self._markers.is_initialized():
+            return False
+        missing = await self._missing()
+        if missing:
+            tokens = [part.token for part in missing]
+            log.warning(Event.LEASES_REPAIRED, missing=tokens, reason="marked, but not there")
+        return not missing
+
+    async def _missing(self) -> Sequence[MissingLease]:
+        leases = await self._leases.list_leases()
+        return missing_leases(await self._source.physical_ranges(), leases)
+
+    async def _create_missing(self) -> int:
+        leases = await _all(self._anchored(part) for part in await self._missing())
+        return sum(await _all(self._create(lease) for lease in leases))
+
+    async def _create(self, lease: Lease) -> bool:
+        async with self._room:
+            return await self._leases.create(lease)
+
+    async def _anchored(self, part: MissingLease) -> Lease:
+        """The lease to create: 1. resolve its start; 2. commit it in the target; 3. keep it."""
+        lease = Lease(
+            id=str(part.token), token=part.token, version=part.version, feed_range=part.feed_range
+        )
+        start = self._options.start_from
+        if start.kind is StartKind.BEGINNING:
+            return lease
+        async with self._room:
+            anchor = await self._source.resolve(
+                FeedTarget(
+                    lease_token=part.token, feed_range=part.feed_range, range_id=part.range_id
+                ),
+                start,
+            )
+            if not await self._committed(part, anchor):
+                return lease
+        return Lease(
+            id=lease.id,
+            token=part.token,
+            version=part.version,
+            feed_range=part.feed_range,
+            continuation=anchor.continuation,
+            properties={START_FROM_PROPERTY: str(start)},
+        )
+
+    async def _committed(self, part: MissingLease, anchor: Anchor) -> bool:
+        """Write the anchor to the target; False when that copies another container so far."""
+        claim = RangeClaim(
+            container_rid=self._neighbours.container_rid,
+            processor_name=self._options.processor_name,
+            lease_token=part.token,
+            feed_range=part.feed_range,
+            owner=self._options.instance_name,
+        )
+        try:
+            grant = await self._sink.open(claim)
+        except SourceRecreated:
+            return False
+        if grant.keeps_positions:
+            place = StoredPlace(continuation=anchor.continuation, lsn=anchor.lsn)
+            await self._sink.begin(
+                grant, Beginning(place=place, anchored_from=str(self._options.start_from))
+            )
+        return True
+
+
+async def _all(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run them together, wait for all, then raise the first error if there is one."""
+    results = await asyncio.gather(*works, return_exceptions=True)
+    done: list[T] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        done.append(result)
+    return done

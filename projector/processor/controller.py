@@ -1,0 +1,236 @@
+"""The ranges of one host: acquires leases, runs a supervisor for each, releases them.
+
+One supervisor per lease token, never two. Whatever a range ends with, the host lives on: the
+lease is given back, observers are told, and a range that failed here is left alone for a
+while. Heirs of a split are taken at once; balancing spreads them later.
+Source: CFP partition controller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Generic, TypeVar
+
+import structlog
+
+from projector.core.coverage import range_of
+from projector.core.errors import (
+    Disposition,
+    FencedOut,
+    LeaseError,
+    LeaseLost,
+    LeaseMissing,
+    ProjectorError,
+    SourceRecreated,
+)
+from projector.core.lease import Lease
+from projector.core.names import Continuation, Epoch, LeaseToken
+from projector.core.states import CloseReason, RangeState
+from projector.ports.feed import RangeReport
+from projector.processor.endings import Ending
+from projector.processor.events import Event
+from projector.processor.holdoffs import HoldOffs
+from projector.processor.lease_keeper import LeaseKeeper
+from projector.processor.neighbours import Neighbours
+from projector.processor.supervisor import RangeSupervisor
+from projector.processor.waiting import Deadline, pause, retry_seconds
+
+RELEASE_TRIES = 3
+ABORT_SECONDS = 2.0
+"""What ranges get to give their leases back after the drain budget is used up."""
+
+P = TypeVar("P")
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Controller(Generic[P]):
+    """Owner of all supervisors of a host; `soon` asks for a balancing cycle in that time."""
+
+    def __init__(
+        self,
+        *,
+        neighbours: Neighbours[P],
+        group: asyncio.TaskGroup,
+        soon: Callable[[float], None],
+        outdated: Callable[[SourceRecreated], None],
+    ) -> None:
+        self._neighbours = neighbours
+        self._clock = neighbours.clock
+        self._group = group
+        self._soon = soon
+        self._outdated = outdated
+        self._slots: set[LeaseToken] = set()
+        self._running: dict[LeaseToken, RangeSupervisor[P]] = {}
+        self._farewells: list[RangeReport] = []
+        self._draining = False
+        self._emptied = asyncio.Event()
+        self.holdoffs = HoldOffs(clock=neighbours.clock, draw=neighbours.draw)
+
+    @property
+    def tokens(self) -> frozenset[LeaseToken]:
+        """Leases that are owned or being acquired."""
+        return frozenset(self._slots)
+
+    def running(self, token: LeaseToken) -> RangeSupervisor[P] | None:
+        """The supervisor of a lease, None when this host does not run it."""
+        return self._running.get(token)
+
+    def reports(self) -> list[RangeReport]:
+        """Conditions of the ranges that run, of those left alone, and last words of those gone."""
+        farewells, self._farewells = self._farewells, []
+        return farewells + self.conditions()
+
+    def conditions(self) -> list[RangeReport]:
+        """Conditions of the ranges that run and of those left alone."""
+        running = [supervisor.report() for supervisor in self._running.values()]
+        held = [r for r in self.holdoffs.reports() if r.lease_token not in self._running]
+        return held + running
+
+    async def checkpoint(self, token: LeaseToken, epoch: Epoch, continuation: Continuation) -> None:
+        """Bookmark at the user's word. Raises: LeaseLost, LeaseStoreUnavailable."""
+        supervisor = self._running.get(token)
+        if supervisor is None:
+            raise LeaseLost(f"lease {token} is not owned by this host any more")
+        await supervisor.checkpoint(epoch, continuation)
+
+    async def acquire(self, lease: Lease) -> bool:
+        """Take a lease and start its range; False when it runs here already.
+
+        Raises: LeaseLost when somebody else was faster; any error of the lease store.
+        """
+        if lease.token in self._slots or self._draining:
+            return False
+        self._slots.add(lease.token)
+        try:
+            keeper = LeaseKeeper(
+                store=self._neighbours.leases,
+                clock=self._clock,
+                name=self._neighbours.options.instance_name,
+                lease=await self._with_range(lease),
+            )
+            await keeper.acquire()
+        except BaseException:
+            self._slots.discard(lease.token)
+            raise
+        log.info(Event.LEASE_ACQUIRED, lease=lease.token, before=lease.owner)
+        supervisor = RangeSupervisor(neighbours=self._neighbours, keeper=keeper)
+        self._running[lease.token] = supervisor
+        self._group.create_task(self._live(supervisor), name=f"range:{lease.token}:supervisor")
+        return True
+
+    def fenced_out(self, tokens: Iterable[LeaseToken]) -> None:
+        """The target says that newer epochs own these ranges: end them without waiting."""
+        for token in tokens:
+            supervisor = self._running.get(token)
+            if supervisor is not None and supervisor.report().epoch:
+                error = FencedOut(f"a newer epoch owns the range of lease {token}")
+                supervisor.end(Ending(reason=CloseReason.LEASE_LOST, error=error))
+
+    async def drain(self, deadline: Deadline) -> None:
+        """Let every range finish its batch and release its lease; abort those that are late."""
+        self._draining = True
+        for supervisor in self._running.values():
+            supervisor.stop()
+        if not await self._empty(deadline):
+            for token, supervisor in self._running.items():
+                log.warning(Event.RANGE_ABORTED, lease=token)
+                supervisor.end(Ending(reason=CloseReason.SHUTDOWN))
+            await self._empty(Deadline(self._clock, ABORT_SECONDS))
+
+    async def _empty(self, deadline: Deadline) -> bool:
+        self._emptied.clear()
+        if self._slots:
+            await pause(self._clock, deadline.remaining_seconds(), until=self._emptied)
+        return not self._slots
+
+    async def _with_range(self, lease: Lease) -> Lease:
+        """Fill in the keys of a lease that an old writer left without."""
+        if lease.feed_range is not None:
+            return lease
+        found = range_of(lease, await self._neighbours.source.recent_ranges())
+        if found is None:
+            raise LeaseLost(f"no partition bears or descends from the id of lease {lease.token}")
+        return replace(lease, feed_range=found)
+
+    async def _live(self, supervisor: RangeSupervisor[P]) -> None:
+        token = supervisor.token
+        await self._neighbours.observer.acquired(token)
+        began = self._clock.monotonic()
+        generation = self._neighbours.source.generation
+        ending = await supervisor.run()
+        if ending.reason is CloseReason.STALLED:
+            await self._rebuild(generation)
+        await self._release(supervisor.keeper, ending)
+        self._leave(supervisor, ending, ran_seconds=self._clock.monotonic() - began)
+        await self._tell(token, ending)
+        for heir in ending.heirs:
+            await self._take_heir(heir)
+
+    async def _rebuild(self, generation: int) -> None:
+        try:
+            await self._neighbours.source.rebuild(generation)
+        except ProjectorError as error:
+            log.warning(Event.RANGE_FAILED, error=f"{type(error).__name__}: {error}")
+
+    async def _release(self, keeper: LeaseKeeper, ending: Ending) -> None:
+        """Give the lease back; one that is gone or somebody else's is left alone."""
+        if ending.reason is CloseReason.RANGE_GONE:
+            return
+        for attempt in range(1, RELEASE_TRIES + 1):
+            try:
+                await keeper.release()
+            except (LeaseMissing, LeaseLost):
+                return
+            except ProjectorError as error:
+                log.warning(Event.RELEASE_FAILED, lease=keeper.token, error=str(error))
+                if error.disposition is not Disposition.RETRY or attempt == RELEASE_TRIES:
+                    return
+                await self._clock.sleep(retry_seconds(error, attempt, self._neighbours.draw))
+            except Exception as error:  # noqa: BLE001 - the lease expires; the host lives on
+                log.warning(Event.RELEASE_FAILED, lease=keeper.token, error=repr(error))
+                return
+            else:
+                return
+
+    def _leave(self, supervisor: RangeSupervisor[P], ending: Ending, *, ran_seconds: float) -> None:
+        token = supervisor.token
+        report = supervisor.report()
+        if ending.error is not None:
+            report = supervisor.failed(ending.error)
+        wait_seconds = self.holdoffs.put(ending, report, ran_seconds=ran_seconds)
+        if wait_seconds is not None:
+            self._soon(wait_seconds)
+        elif ending.reason is not CloseReason.LEASE_LOST:
+            self._farewells.append(
+                replace(report, state=RangeState.STOPPED, state_since=self._clock.now())
+            )
+        del self._running[token]
+        self._slots.discard(token)
+        if not self._slots:
+            self._emptied.set()
+
+    async def _tell(self, token: LeaseToken, ending: Ending) -> None:
+        log.info(
+            Event.LEASE_RELEASED,
+            lease=token,
+            reason=ending.reason.value,
+            error=None
+            if ending.error is None
+            else f"{type(ending.error).__name__}: {ending.error}",
+        )
+        error = ending.error
+        quiet = isinstance(error, LeaseLost | FencedOut) and error.__cause__ is None
+        if error is not None and not quiet:
+            await self._neighbours.observer.failed(token, error)
+        await self._neighbours.observer.released(token, ending.reason)
+        if isinstance(error, SourceRecreated):
+            self._outdated(error)
+
+    async def _take_heir(self, heir: Lease) -> None:
+        try:
+            await self.acquire(heir)
+        except LeaseError as error:
+            log.info(Event.ACQUIRE_FAILED, lease=heir.token, error=str(error))

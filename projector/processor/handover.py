@@ -1,0 +1,76 @@
+"""Puts the heirs of a lease in its place after a split or a merge.
+
+The heirs begin at the last committed place and bear the properties of the one they replace.
+Creating them comes before deleting it, so no key is ever without a lease; a crash in between
+leaves both, and the deletion is finished by whoever acquires the old one (the target has
+retired its range by then).
+Source: CFP split handling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from projector.core.errors import FencedOut
+from projector.core.lease import Lease
+from projector.core.names import Continuation
+from projector.core.ranges import uncovered
+from projector.core.splits import Kept, Replaced, succeed
+from projector.ports.feed import LeaseStore
+from projector.processor.events import Event
+from projector.processor.shared_source import SharedSource
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+async def hand_over(
+    lease: Lease,
+    continuation: Continuation | None,
+    *,
+    retired: bool,
+    source: SharedSource,
+    leases: LeaseStore,
+) -> Sequence[Lease] | None:
+    """Replace the lease by its heirs, starting after `continuation`.
+
+    1. Ask for the partitions as they are now. 2. Create the heirs. 3. Delete the lease.
+
+    Returns: the heirs this call created (those of other hosts are left to them); None when
+        the lease stays as it is.
+
+    Raises: SourceUnavailable, LeaseStoreUnavailable (call again); FencedOut when the target
+        retired a range that has no heirs: another processor writes there.
+    """
+    physical = await source.physical_ranges()
+    heirs: tuple[Lease, ...] = ()
+    match succeed(lease, physical, continuation=continuation):
+        case Replaced() as replaced:
+            heirs = replaced.heirs
+        case Kept() if retired:
+            await _check_covered(lease, leases)
+        case Kept():
+            return None
+    created = [heir for heir in heirs if await leases.create(heir)]
+    await leases.delete(lease)
+    log.info(
+        Event.RANGE_REPLACED,
+        lease=lease.token,
+        heirs=[heir.token for heir in heirs],
+        created=len(created),
+    )
+    return created
+
+
+async def _check_covered(lease: Lease, leases: LeaseStore) -> None:
+    own = lease.feed_range
+    others = [
+        other.feed_range
+        for other in await leases.list_leases()
+        if other.token != lease.token and other.feed_range is not None
+    ]
+    if own is None or uncovered(own, others):
+        raise FencedOut(
+            f"the range of lease {lease.token} was taken over in the target by another processor"
+        )

@@ -1,0 +1,209 @@
+"""One host of a change feed processor: bootstraps, balances, reads, and stops in good order.
+
+A stop drains: no more leases are taken, every range finishes its batch, bookmarks it and
+releases its lease, all within one deadline. Cancelling `run` is the abort: leases are left to
+expire, and the fence in the target keeps what was in flight from harm.
+Source: CFP `ChangeFeedProcessorCore` and partition manager.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+import structlog
+
+from projector.core.errors import ProjectorError, SourceRecreated
+from projector.core.lease import START_FROM_PROPERTY
+from projector.core.names import Continuation, Epoch, LeaseToken
+from projector.ports.feed import (
+    BootstrapMarkers,
+    ChangeSource,
+    Clock,
+    LeaseStore,
+    Observer,
+    RangeReport,
+    Sink,
+)
+from projector.processor.balancer import Alarm, Balancer
+from projector.processor.bootstrap import Bootstrapper
+from projector.processor.controller import Controller
+from projector.processor.events import Event
+from projector.processor.neighbours import Neighbours
+from projector.processor.notifications import Notifications, SilentObserver
+from projector.processor.options import ProcessorOptions
+from projector.processor.reporter import Reporter
+from projector.processor.shared_source import SharedSource
+from projector.processor.waiting import Deadline, Patience, Stopped, pause
+
+P = TypeVar("P")
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Host(Generic[P]):
+    """Runs once; make a new one to start again."""
+
+    def __init__(
+        self,
+        *,
+        source: ChangeSource,
+        leases: LeaseStore,
+        markers: BootstrapMarkers,
+        sink: Sink[P],
+        options: ProcessorOptions,
+        clock: Clock,
+        draw: random.Random,
+        observer: Observer | None = None,
+    ) -> None:
+        self._source = SharedSource(source, clock)
+        self._leases = leases
+        self._markers = markers
+        self._sink = sink
+        self._options = options
+        self._clock = clock
+        self._draw = draw
+        self._observer = Notifications(observer or SilentObserver())
+        self._stopping = asyncio.Event()
+        self._started = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._controller: Controller[P] | None = None
+        self._outdated: SourceRecreated | None = None
+
+    async def run(self) -> None:
+        """Serve until stopped.
+
+        Raises: at the start, errors that only a person can mend (a missing container, a wrong
+            key); later SourceRecreated alone, when the target was told to follow a container
+            that this host does not read: make a new host for it.
+        """
+        log.info(
+            Event.HOST_STARTED,
+            processor=self._options.processor_name,
+            instance=self._options.instance_name,
+        )
+        try:
+            neighbours = await self._meet()
+            bootstrapper = Bootstrapper(neighbours=neighbours, markers=self._markers)
+            await bootstrapper.run(self._stopping)
+            if not self._stopping.is_set():
+                await self._serve(neighbours, bootstrapper)
+        except Stopped:
+            pass
+        finally:
+            self._started.set()
+            self._ended.set()
+            log.info(Event.HOST_STOPPED, instance=self._options.instance_name)
+        if self._outdated is not None:
+            raise self._outdated
+
+    def request_stop(self) -> None:
+        """Ask for a stop and return at once; safe in a signal handler of the loop."""
+        self._stopping.set()
+
+    async def stop(self) -> None:
+        """Ask for a stop and wait until the host has ended."""
+        self.request_stop()
+        await self._ended.wait()
+
+    async def wait_until_started(self) -> None:
+        """Wait until the leases exist and balancing has begun, or the host has ended."""
+        await self._started.wait()
+
+    def reports(self) -> Sequence[RangeReport]:
+        """The condition of each range of this host as of now."""
+        return () if self._controller is None else self._controller.conditions()
+
+    async def checkpoint(self, token: LeaseToken, epoch: Epoch, continuation: Continuation) -> None:
+        """Bookmark a place at the user's word (manual mode).
+
+        Raises: LeaseLost when the lease, or the epoch in which the place was read, is gone.
+        """
+        if self._controller is None:
+            raise RuntimeError("the host has not started")
+        await self._controller.checkpoint(token, epoch, continuation)
+
+    async def _meet(self) -> Neighbours[P]:
+        patience = Patience(clock=self._clock, draw=self._draw, stopping=self._stopping)
+        return Neighbours(
+            source=self._source,
+            leases=self._leases,
+            sink=self._sink,
+            clock=self._clock,
+            draw=self._draw,
+            observer=self._observer,
+            options=self._options,
+            container_rid=await patience.until_done(
+                self._source.container_rid, waits=self._waits_to_start
+            ),
+        )
+
+    async def _waits_to_start(self, error: ProjectorError) -> None:
+        log.warning(Event.BOOTSTRAP_WAITING, error=f"{type(error).__name__}: {error}")
+
+    async def _serve(self, neighbours: Neighbours[P], bootstrapper: Bootstrapper[P]) -> None:
+        """Balance and report until a stop, then drain.
+
+        1. No more acquisitions. 2. Every range drains and releases. 3. The last report.
+        """
+        async with asyncio.TaskGroup() as group:
+            alarm = Alarm(self._clock)
+            controller = Controller(
+                neighbours=neighbours, group=group, soon=alarm.soon, outdated=self._follow
+            )
+            balancer = Balancer(
+                neighbours=neighbours,
+                controller=controller,
+                bootstrapper=bootstrapper,
+                alarm=alarm,
+            )
+            reporter = Reporter(neighbours=neighbours, controller=controller)
+            self._controller = controller
+            await self._name_ignored_starts(neighbours)
+            balancing = group.create_task(balancer.run(), name="host:balancer")
+            reporting = group.create_task(reporter.run(), name="host:reporter")
+            self._started.set()
+            await self._stopping.wait()
+            log.info(Event.HOST_STOPPING, instance=self._options.instance_name)
+            deadline = Deadline(self._clock, self._options.drain_seconds)
+            balancer.stop()
+            await self._ended_in_time(balancing, deadline)
+            await controller.drain(deadline)
+            reporting.cancel()
+            await reporter.report()
+            self._controller = None
+
+    async def _ended_in_time(self, task: asyncio.Task[None], deadline: Deadline) -> None:
+        ended = asyncio.Event()
+        task.add_done_callback(lambda _: ended.set())
+        if not await pause(self._clock, deadline.remaining_seconds(), until=ended):
+            task.cancel()
+
+    def _follow(self, error: SourceRecreated) -> None:
+        """The target follows another container now: only a new host can read that one."""
+        self._outdated = error
+        self._stopping.set()
+
+    async def _name_ignored_starts(self, neighbours: Neighbours[P]) -> None:
+        """One line about the bookmarks that win over a changed START_FROM."""
+        start = str(self._options.start_from)
+        try:
+            leases = await neighbours.leases.list_leases()
+        except ProjectorError:
+            return
+        kept = [
+            lease.token
+            for lease in leases
+            if lease.continuation is not None
+            and lease.anchored_from is None
+            and lease.properties.get(START_FROM_PROPERTY, start) != start
+        ]
+        if kept:
+            log.warning(
+                Event.START_FROM_IGNORED,
+                start_from=start,
+                leases=kept,
+                remedy="projector leases reset",
+            )

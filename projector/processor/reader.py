@@ -1,0 +1,188 @@
+"""Reads one range, page after page, as far as there is room; waits outages out in place.
+
+A place that was read but not committed lives here and in the waiting pages only; it never
+reaches a lease. Throttling, outages, aged credentials and pages too large keep lease, place
+and order. What ends the reading for good is returned as a value, so that the batch in hand
+can be finished first: the range is gone, the container is another one, or was restored.
+Source: CFP feed processor; Java's waiting in place for 429 and 5xx.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from projector.core.errors import (
+    CredentialExpired,
+    Disposition,
+    FeedError,
+    FeedRangeGone,
+    PageTooLarge,
+    ProjectorError,
+    SourceMissing,
+    SourceRecreated,
+    Throttled,
+)
+from projector.core.pacing import next_poll_seconds, page_size
+from projector.core.start import StoredPlace
+from projector.core.states import RangeState
+from projector.ports.feed import FeedTarget, Grant, Page
+from projector.processor.endings import SourceWentBack
+from projector.processor.neighbours import Neighbours
+from projector.processor.pages import WaitingPages
+from projector.processor.status import RangeStatus, Role
+from projector.processor.waiting import retry_seconds
+
+RESTORE_ANSWERS = 3
+"""Answers in a row below a range's place that count as a restored container."""
+
+P = TypeVar("P")
+
+
+class Reader(Generic[P]):
+    """The reading task of one range."""
+
+    def __init__(
+        self,
+        *,
+        neighbours: Neighbours[P],
+        grant: Grant,
+        target: FeedTarget,
+        pages: WaitingPages[P],
+        status: RangeStatus,
+    ) -> None:
+        self._source = neighbours.source
+        self._sink = neighbours.sink
+        self._clock = neighbours.clock
+        self._draw = neighbours.draw
+        self._observer = neighbours.observer
+        self._options = neighbours.options
+        self._grant = grant
+        self._target = target
+        self._pages = pages
+        self._status = status
+        self._place = pages.tail
+        self._size = page_size(neighbours.options.page_size)
+        self._failures = 0
+        self._idle_seconds: float | None = None
+        self._place_moved_at: float | None = None
+        self._below_since: float | None = None
+        self._below_count = 0
+
+    async def run(self) -> FeedError:
+        """Read until the range cannot be read any more; say why."""
+        while True:
+            await self._pages.room(self._size.current)
+            began = self._clock.now()
+            answer = await self._read()
+            if isinstance(answer, FeedError):
+                return answer
+            self._status.polled(answer)
+            self._observer.polled(self._target.lease_token, answer)
+            if self._below(answer):
+                if self._restored():
+                    return self._went_back(answer)
+            elif answer.body is not None:
+                self._take(answer)
+                continue
+            else:
+                self._take_nothing(answer, began)
+            await self._rest()
+
+    async def _read(self) -> Page | FeedError:
+        while True:
+            generation = self._source.generation
+            try:
+                with self._status.attempt(Role.READER):
+                    page = await self._source.read_page(
+                        self._target, self._place.continuation, max_documents=self._size.current
+                    )
+            except (FeedRangeGone, SourceRecreated) as error:
+                return error
+            except ProjectorError as error:
+                await self._recover(error, generation)
+            else:
+                self._failures = 0
+                self._status.go_on(Role.READER)
+                return page
+
+    async def _recover(self, error: ProjectorError, generation: int) -> None:
+        """Do what the error asks for, then wait; raise it when waiting does not help."""
+        if error.disposition is not Disposition.RETRY and not isinstance(error, SourceMissing):
+            raise error
+        if isinstance(error, PageTooLarge) and self._size.current > 1:
+            self._size = self._size.halved()
+            return
+        self._failures += 1
+        throttled = isinstance(error, Throttled)
+        state = RangeState.THROTTLED if throttled else RangeState.WAITING_FOR_SOURCE
+        if self._status.wait(Role.READER, state, error):
+            await self._observer.failed(self._target.lease_token, error)
+        if isinstance(error, CredentialExpired):
+            await self._source.rebuild(generation)
+        await self._clock.sleep(retry_seconds(error, self._failures, self._draw))
+
+    def _take(self, page: Page) -> None:
+        self._size = self._size.recovered()
+        self._idle_seconds = None
+        self._place = StoredPlace(continuation=page.continuation, lsn=page.lsn)
+        self._pages.put(
+            self._sink.prepare(self._grant, page),
+            place=self._place,
+            documents=self._options.page_size
+            if page.document_count is None
+            else page.document_count,
+            size_bytes=page.size_bytes,
+        )
+
+    def _take_nothing(self, page: Page, began: datetime) -> None:
+        """Let the place move with a poll without changes, but not at every one of them."""
+        self._place = StoredPlace(continuation=page.continuation, lsn=page.lsn)
+        if self._pages.idle:
+            self._status.nothing_unread(since=began)
+        if self._place.continuation == self._pages.tail.continuation:
+            return
+        now = self._clock.monotonic()
+        if (
+            self._place_moved_at is None
+            or now - self._place_moved_at >= self._options.place_seconds
+        ):
+            self._place_moved_at = now
+            self._pages.move(self._place)
+
+    async def _rest(self) -> None:
+        self._idle_seconds = next_poll_seconds(
+            self._idle_seconds,
+            minimum_seconds=self._options.poll_min_seconds,
+            maximum_seconds=self._options.poll_max_seconds,
+        )
+        await self._clock.sleep(self._idle_seconds)
+
+    def _below(self, page: Page) -> bool:
+        """Whether the service knows less than was read before: a late replica, or a restore.
+
+        Such an answer moves nothing; the place never goes back by itself.
+        """
+        told = [lsn for lsn in (page.session_lsn, page.lsn) if lsn is not None]
+        if self._place.lsn is None or not told or min(told) >= self._place.lsn:
+            self._below_since, self._below_count = None, 0
+            return False
+        if self._below_since is None:
+            self._below_since = self._clock.monotonic()
+        self._below_count += 1
+        return True
+
+    def _restored(self) -> bool:
+        """Whether that happened several times in a row and for a while."""
+        since = self._below_since
+        return (
+            since is not None
+            and self._below_count >= RESTORE_ANSWERS
+            and self._clock.monotonic() - since >= self._options.restore_seconds
+        )
+
+    def _went_back(self, page: Page) -> SourceWentBack:
+        return SourceWentBack(
+            f"the service's LSN {page.session_lsn} is below the place {self._place.lsn}"
+            f" of lease {self._target.lease_token}"
+        )

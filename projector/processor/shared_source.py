@@ -1,0 +1,79 @@
+"""One change source for all ranges of a host: shared rebuilds, a short-lived partition map.
+
+Sixteen ranges meet an aged credential at once; the client must be rebuilt once. They also ask
+for the partition map at once; one fresh answer serves them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from projector.core.names import Continuation
+from projector.core.start import StartFrom
+from projector.ports.feed import Anchor, ChangeSource, Clock, FeedTarget, Page, PhysicalRange
+from projector.processor.events import Event
+
+MAP_SECONDS = 2.0
+"""How old a partition map may be for a first look; decisions that move leases ask afresh."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class SharedSource:
+    """A `ChangeSource` that many readers use together."""
+
+    def __init__(self, source: ChangeSource, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+        self._rebuilding = asyncio.Lock()
+        self._mapping = asyncio.Lock()
+        self._map: Sequence[PhysicalRange] = ()
+        self._map_at: float | None = None
+        self.generation = 0
+        """Number of rebuilds so far; a reader remembers it before each read."""
+
+    async def container_rid(self) -> str:
+        """The container's `_rid` as the service has it now."""
+        return await self._source.container_rid()
+
+    async def read_page(
+        self, target: FeedTarget, continuation: Continuation | None, *, max_documents: int
+    ) -> Page:
+        """Read one page; errors as the port has them."""
+        return await self._source.read_page(target, continuation, max_documents=max_documents)
+
+    async def resolve(self, target: FeedTarget, start: StartFrom) -> Anchor:
+        """Turn `now` or a time into a place."""
+        return await self._source.resolve(target, start)
+
+    def lsn_of(self, continuation: Continuation) -> int | None:
+        """The continuation as a number."""
+        return self._source.lsn_of(continuation)
+
+    async def physical_ranges(self) -> Sequence[PhysicalRange]:
+        """The live partitions, lowest first, read afresh."""
+        asked_at = self._clock.monotonic()
+        async with self._mapping:
+            if self._map_at is None or self._map_at <= asked_at:
+                began_at = self._clock.monotonic()
+                self._map = await self._source.physical_ranges()
+                self._map_at = began_at
+            return self._map
+
+    async def recent_ranges(self) -> Sequence[PhysicalRange]:
+        """The live partitions, at most two seconds old."""
+        if self._map_at is not None and self._clock.monotonic() - self._map_at < MAP_SECONDS:
+            return self._map
+        return await self.physical_ranges()
+
+    async def rebuild(self, seen_generation: int) -> None:
+        """Rebuild the client, unless that happened since `seen_generation` was noted."""
+        async with self._rebuilding:
+            if self.generation != seen_generation:
+                return
+            await self._source.rebuild()
+            self.generation += 1
+            log.info(Event.SOURCE_REBUILT, generation=self.generation)
