@@ -116,9 +116,7 @@ def _head(scripts: ScriptDirectory) -> str:
 
 
 def _revision(connection: Connection) -> str | None:
-    context = MigrationContext.configure(
-        connection, opts={"version_table_schema": VERSION_SCHEMA}
-    )
+    context = MigrationContext.configure(connection, opts={"version_table_schema": VERSION_SCHEMA})
     return context.get_current_revision()
 
 

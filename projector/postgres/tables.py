@@ -33,6 +33,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.schema import ExecutableDDLElement
 
 CONTROL_SCHEMA = "projector"
 VIEW_SCHEMA = "carts"
@@ -212,11 +213,9 @@ housekeeping_runs = Table(
 
 # Hashes do not compress; trying costs the batch that stores them.
 for _column in ("keys_1", "keys_2"):
-    event.listen(
-        replay_seen,
-        "after_create",
-        DDL(f"ALTER TABLE projector.replay_seen ALTER COLUMN {_column} SET STORAGE EXTERNAL"),
-    )
+    _statement = f"ALTER TABLE projector.replay_seen ALTER COLUMN {_column} SET STORAGE EXTERNAL"
+    _ddl: ExecutableDDLElement = DDL(_statement)  # type: ignore[no-untyped-call]  # theirs
+    event.listen(replay_seen, "after_create", _ddl)
 
 
 def generation(schema: str = FIRST_GENERATION) -> MetaData:

@@ -1,0 +1,261 @@
+"""Applies one batch: rows, totals, quarantine and position in one transaction, under the fence.
+
+The usual batch is one statement, which is a transaction by itself. The longer way is taken when
+documents were rejected, when the range has quarantine entries that may heal, or when the server
+refused a value: (1) move the position under the epoch, which locks it; (2) store rejections; (3) run the batch
+statement, in halves of halves around what is refused; (4) mark the rows whose newest version is
+rejected; COMMIT. Nothing is applied one by one unless it must be.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from projector.core.errors import FencedOut
+from projector.core.start import StoredPlace
+from projector.ports.feed import Grant
+from projector.postgres import quarantine
+from projector.postgres.connections import Connections, JsonText, Session
+from projector.postgres.errors import first_line, is_of_document
+from projector.postgres.statements import (
+    FENCE,
+    RETURNING_OLD_SERVER,
+    BatchShape,
+    batch_statement,
+)
+from projector.projection.fold import encode_writes
+from projector.projection.writes import Rejection, RejectionReason, RowWrite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What is to be committed together; one write per key, sorted by key."""
+
+    writes: Sequence[RowWrite]
+    rejections: Sequence[Rejection]
+    delivered: int
+    newest_ts: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a batch did, in rows and quarantine entries."""
+
+    upserted: int = 0
+    removed: int = 0
+    healed: int = 0
+    rejected: int = 0
+
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome(
+            upserted=self.upserted + other.upserted,
+            removed=self.removed + other.removed,
+            healed=self.healed + other.healed,
+            rejected=self.rejected + other.rejected,
+        )
+
+
+class BatchWriter:
+    """Runs batches of one generation; keeps no state between them."""
+
+    def __init__(
+        self, connections: Connections, *, rows_schema: str, returning_old: bool | None = None
+    ) -> None:
+        """Write to that generation; `returning_old` forces one way of telling old images."""
+        self._connections = connections
+        self._rows_schema = rows_schema
+        self._returning_old = returning_old
+
+    async def apply(
+        self, grant: Grant, batch: Batch, place: StoredPlace, *, expect_unchanged: bool = False
+    ) -> Outcome:
+        """Commit the batch and its place, or nothing.
+
+        `expect_unchanged`: most rows are likely stored already, so look before locking them.
+
+        Raises:
+            FencedOut: A newer epoch or lineage owns the range.
+            SinkUnavailable: The target has to be waited for.
+        """
+        if not batch.rejections:
+            done = await self._apply_at_once(grant, batch, place, expect_unchanged=expect_unchanged)
+            if done is not None:
+                return done
+        async with self._connections.transaction() as session:
+            heal = await move_place(session, _parameters(grant, batch, place, only_clean=False))
+            if heal is None:
+                raise FencedOut(f"range {grant.claim.lease_token} has a newer epoch")
+            shape = BatchShape(
+                rows_schema=self._rows_schema,
+                returning_old=self._tells_old(session),
+                skip_stale=expect_unchanged,
+                heal=heal or bool(batch.rejections),
+                locked=True,
+            )
+            return await LockedRange(session=session, shape=shape, grant=grant).apply(batch)
+
+    async def _apply_at_once(
+        self, grant: Grant, batch: Batch, place: StoredPlace, *, expect_unchanged: bool
+    ) -> Outcome | None:
+        """The usual way, in one statement; None when the longer one has to be taken."""
+        async with self._connections.session() as session:
+            shape = BatchShape(
+                rows_schema=self._rows_schema,
+                returning_old=self._tells_old(session),
+                skip_stale=expect_unchanged,
+            )
+            parameters = _parameters(grant, batch, place, only_clean=True)
+            try:
+                if batch.writes:
+                    return await execute(session, shape, parameters, batch.writes)
+                return Outcome() if await move_place(session, parameters) is False else None
+            except psycopg.Error as error:
+                if not is_of_document(error):
+                    raise
+                return None
+
+    def _tells_old(self, session: Session) -> bool:
+        if self._returning_old is not None:
+            return self._returning_old
+        return session.info.server_version >= RETURNING_OLD_SERVER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedRange:
+    """Writes to a range whose row this transaction has locked."""
+
+    session: Session
+    shape: BatchShape
+    grant: Grant
+
+    async def apply(self, batch: Batch) -> Outcome:
+        """Rejections, then writes, then the marks that tie both together."""
+        await self._store(batch.rejections)
+        done = await self._write(batch.writes)
+        await self._mark(batch.rejections)
+        if done.healed or done.rejected or batch.rejections:
+            await quarantine.refresh_flag(self.session, self.grant)
+        return done + Outcome(rejected=len(batch.rejections))
+
+    async def _write(self, writes: Sequence[RowWrite]) -> Outcome:
+        """All of them in one statement; what the server refuses is found by halving."""
+        if not writes:
+            return Outcome()
+        try:
+            async with self.session.transaction():
+                done = await execute(self.session, self.shape, self._parameters, writes)
+        except psycopg.Error as error:
+            if not is_of_document(error):
+                raise
+            if len(writes) == 1:
+                return await self._refuse(writes[0], error)
+            middle = len(writes) // 2
+            return await self._write(writes[:middle]) + await self._write(writes[middle:])
+        return done or Outcome()
+
+    async def _refuse(self, write: RowWrite, error: psycopg.Error) -> Outcome:
+        """Quarantine one document; its older row goes, as for every rejected newest version."""
+        rejection = refusal(write, error)
+        await self._store([rejection])
+        tombstone = RowWrite(
+            cart_id=write.cart_id,
+            id=write.id,
+            epk=write.epk,
+            lsn=write.lsn,
+            ts=write.ts,
+            etag=write.etag,
+            deleted=True,
+        )
+        done = Outcome()
+        try:
+            async with self.session.transaction():
+                found = await execute(self.session, self.shape, self._parameters, [tombstone])
+                done = found or done
+                await self._mark([rejection])
+        except psycopg.Error as refused:  # a key that no row can have had needs no tombstone
+            if not is_of_document(refused):
+                raise
+        return done + Outcome(rejected=1)
+
+    @property
+    def _parameters(self) -> Mapping[str, Any]:
+        return {"range_id": self.grant.range_id, "lineage": self.grant.lineage}
+
+    async def _store(self, rejections: Sequence[Rejection]) -> None:
+        if rejections:
+            await quarantine.store(
+                self.session, self.grant, rejections, rows_schema=self.shape.rows_schema
+            )
+
+    async def _mark(self, rejections: Sequence[Rejection]) -> None:
+        if rejections:
+            await quarantine.mark_rows(
+                self.session, self.grant, rejections, rows_schema=self.shape.rows_schema
+            )
+
+
+async def execute(
+    session: Session,
+    shape: BatchShape,
+    parameters: Mapping[str, Any],
+    writes: Sequence[RowWrite],
+) -> Outcome | None:
+    """Run the batch statement; None when the fence, or a flag it asks about, says no."""
+    arguments = {**parameters, "writes": encoded(writes)}
+    cursor = await session.execute(batch_statement(shape), arguments, prepare=True)
+    row = await cursor.fetchone()
+    if row is None or not row[0]:
+        return None
+    return Outcome(healed=row[1], upserted=row[2], removed=row[3])
+
+
+async def move_place(session: Session, parameters: Mapping[str, Any]) -> bool | None:
+    """Move the position under the fence and hold it until COMMIT.
+
+    Tells whether the range has quarantine entries; None when the fence says no.
+    """
+    cursor = await session.execute(FENCE, parameters, prepare=True)
+    row = await cursor.fetchone()
+    return None if row is None else bool(row[2])
+
+
+def encoded(writes: Sequence[RowWrite]) -> JsonText:
+    """The writes as the statement's JSON parameter."""
+    return JsonText(encode_writes(writes))
+
+
+def refusal(write: RowWrite, error: psycopg.Error) -> Rejection:
+    """A good document that the server refused; the bytes are those it was asked to store."""
+    return Rejection(
+        partition_key=json.dumps(write.cart_id, ensure_ascii=False),
+        id=write.id,
+        epk=write.epk,
+        lsn=write.lsn,
+        ts=write.ts,
+        etag=write.etag,
+        reason=RejectionReason.REFUSED_BY_TARGET,
+        detail=first_line(error),
+        raw=encode_writes([write]),
+        sqlstate=error.sqlstate,
+        cart_id=write.cart_id,
+    )
+
+
+def _parameters(
+    grant: Grant, batch: Batch, place: StoredPlace, *, only_clean: bool
+) -> Mapping[str, Any]:
+    return {
+        "range_id": grant.range_id,
+        "epoch": grant.epoch,
+        "lineage": grant.lineage,
+        "continuation": place.continuation,
+        "lsn": place.lsn,
+        "newest_ts": batch.newest_ts,
+        "delivered": batch.delivered,
+        "only_clean": only_clean,
+    }

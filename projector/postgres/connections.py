@@ -1,0 +1,218 @@
+"""Connections to the target: few, prepared, and never able to hang for longer than a lease.
+
+Every session is in UTC, in autocommit, and bears timeouts below the lease expiration: the server
+itself ends the transaction of a host that was stopped, and a query whose server fell silent is
+given up here. Broken connections are replaced; errors leave as errors of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.abc import Buffer
+from psycopg.adapt import Dumper
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+from typing_extensions import override
+
+from projector.core.errors import SchemaMismatch, SinkUnavailable
+from projector.postgres.errors import POOL_ERRORS, first_line, translated, translated_error
+
+OLDEST_SERVER = 140000
+
+Session = AsyncConnection[TupleRow]
+
+
+class JsonText(bytes):
+    """Encoded JSON that goes to the server as it is, as one `json` parameter."""
+
+
+class _JsonTextDumper(Dumper):
+    oid = psycopg.adapters.types["json"].oid
+
+    @override
+    def dump(self, obj: JsonText) -> Buffer:
+        return obj
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionOptions:
+    """How to reach the target.
+
+    Attributes:
+        url: with the password; never shown.
+        connections: at most so many at a time; one batch in flight takes one.
+        lease_expiration_seconds: every timeout of a session stays below it.
+        acquire_seconds: how long to wait for a free or a new connection.
+    """
+
+    url: str = field(repr=False)
+    connections: int = 8
+    application_name: str = "projector"
+    lease_expiration_seconds: float = 60.0
+    acquire_seconds: float = 5.0
+
+    @property
+    def statement_seconds(self) -> float:
+        """The longest a statement of a batch may take."""
+        return self.lease_expiration_seconds / 2
+
+    @property
+    def lock_seconds(self) -> float:
+        """The longest a statement waits for a lock."""
+        return self.lease_expiration_seconds / 4
+
+    @property
+    def idle_in_transaction_seconds(self) -> float:
+        """After so long the server ends a transaction whose host is silent."""
+        return self.lease_expiration_seconds / 3
+
+
+class Connections:
+    """A bounded set of sessions; use as an async context manager, or `open` and `close`."""
+
+    def __init__(self, options: ConnectionOptions) -> None:
+        """Describe them; nothing is connected before the first use."""
+        self._options = options
+        self._arguments: dict[str, Any] = {
+            "autocommit": True,
+            "application_name": options.application_name,
+            "connect_timeout": max(2, round(options.acquire_seconds)),
+            "keepalives_idle": max(1, round(options.lock_seconds)),
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": round(options.statement_seconds * 1000),
+        }
+        self._pool: AsyncConnectionPool[Session] | None = None
+        self._server_version = 0
+
+    @property
+    def server_version(self) -> int:
+        """As PostgreSQL numbers itself (180006); 0 before the first connection."""
+        return self._server_version
+
+    async def open(self) -> None:
+        """Make ready; connections are made when they are needed."""
+        if self._pool is not None:
+            return
+        self._pool = AsyncConnectionPool(
+            self._options.url,
+            connection_class=AsyncConnection[TupleRow],
+            kwargs=self._arguments,
+            min_size=0,
+            max_size=self._options.connections,
+            timeout=self._options.acquire_seconds,
+            reconnect_timeout=self._options.acquire_seconds,
+            num_workers=2,
+            configure=self._configure,
+            open=False,
+        )
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close all; a later use raises SinkUnavailable."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def session(self, *, seconds: float | None = None) -> AsyncIterator[Session]:
+        """One session for the body, in autocommit.
+
+        Args:
+            seconds: The whole body's time; by default twice the statement timeout.
+
+        Raises:
+            SinkUnavailable: No server, or it fell silent.
+            ConfigurationError, SchemaMismatch: A person has to act.
+        """
+        limit = self._options.statement_seconds * 2 if seconds is None else seconds
+        with translated():
+            try:
+                async with asyncio.timeout(limit), self._acquired() as session:
+                    yield session
+            except TimeoutError as error:
+                raise SinkUnavailable(f"PostgreSQL did not answer within {limit:g} s") from error
+
+    @asynccontextmanager
+    async def transaction(self, *, seconds: float | None = None) -> AsyncIterator[Session]:
+        """One session inside a transaction that commits at the end of the body."""
+        async with self.session(seconds=seconds) as session, session.transaction():
+            yield session
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Session]:
+        if self._pool is None:
+            raise SinkUnavailable("the connections to PostgreSQL are closed")
+        try:
+            session = await self._pool.getconn()
+        except POOL_ERRORS as error:
+            raise await self._reason(error) from error
+        try:
+            _check_server(self._server_version)
+            yield session
+        except psycopg.OperationalError:
+            if session.closed:  # the others of a restarted server are broken as well
+                await self._pool.check()
+            raise
+        finally:
+            await self._pool.putconn(session)
+
+    async def _reason(self, error: Exception) -> Exception:
+        """Why there is no connection: the pool does not tell, so we try one ourselves."""
+        try:
+            async with asyncio.timeout(self._options.acquire_seconds):
+                probe = await AsyncConnection.connect(self._options.url, **self._arguments)
+        except psycopg.Error as reason:
+            return translated_error(reason)
+        except (TimeoutError, OSError) as reason:
+            return SinkUnavailable(f"PostgreSQL does not answer: {first_line(reason)}")
+        await probe.close()
+        return SinkUnavailable(f"all connections to PostgreSQL are in use: {first_line(error)}")
+
+    async def _configure(self, session: Session) -> None:
+        self._server_version = session.info.server_version
+        session.adapters.register_dumper(JsonText, _JsonTextDumper)
+        options = self._options
+        await session.execute(
+            "SELECT set_config('timezone', 'UTC', false),"
+            " set_config('datestyle', 'ISO, YMD', false),"
+            " set_config('plan_cache_mode', 'force_generic_plan', false),"
+            " set_config('statement_timeout', %s, false),"
+            " set_config('lock_timeout', %s, false),"
+            " set_config('idle_in_transaction_session_timeout', %s, false)",
+            [
+                _milliseconds(options.statement_seconds),
+                _milliseconds(options.lock_seconds),
+                _milliseconds(options.idle_in_transaction_seconds),
+            ],
+        )
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"
+
+
+def _check_server(version: int) -> None:
+    # Not in `_configure`: the pool would take the refusal for an outage and try for ever.
+    if version < OLDEST_SERVER:
+        raise SchemaMismatch(f"PostgreSQL 14 or newer is needed; the server is {version // 10000}")

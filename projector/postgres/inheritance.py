@@ -1,0 +1,124 @@
+"""What a range that is opened takes over from the ranges stored before it. Pure.
+
+Every key of the container has at most one holder: the stored range that was opened last among
+those that cover it. A range whose keys all have one holder goes on from that holder's place, in
+its lineage, with its replay: so it is after a split, at any point of it. Keys of several holders, or
+of none, mean that no stored place is good for all of them: then the range starts without one, in a
+lineage above all it touches, so that LSNs which cannot be compared never are.
+
+A range that was opened before and lost its keys to finer ones of the same processor was split: it is
+only there to finish that. Tokens of physical ranges never come back; those of key ranges may, and
+another processor's ranges are no split of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from projector.core.names import Epoch
+from projector.core.ranges import FeedRange, uncovered
+from projector.core.start import StoredPlace
+from projector.ports.feed import RangeClaim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRange:
+    """One row of `projector.ranges`.
+
+    Attributes:
+        opened_epoch: epoch of its last opening; orders ranges by age.
+        place: None until it has begun.
+        replay_phase: `requested` or `running` while a replay is open, else None.
+    """
+
+    id: int
+    lease_token: str
+    processor_name: str
+    feed_range: FeedRange
+    epoch: Epoch
+    opened_epoch: Epoch
+    lineage: int
+    place: StoredPlace | None
+    anchored_from: str | None
+    tick: int
+    purged_tick: int
+    retired: bool
+    replay_phase: str | None = None
+    replay_mark_lsn: int | None = None
+    seen_group: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reopen:
+    """The range is stored and still holds its keys."""
+
+    stored: StoredRange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishSplit:
+    """The range was split away; nothing is to be changed."""
+
+    stored: StoredRange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOver:
+    """All keys have this one holder: go on from its place."""
+
+    holder: StoredRange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartFresh:
+    """No stored place is good for all keys."""
+
+    lineage: int
+
+
+Inheritance = Reopen | FinishSplit | TakeOver | StartFresh
+
+
+def decide_inheritance(claim: RangeClaim, overlapping: Sequence[StoredRange]) -> Inheritance:
+    """Choose, given every stored range of the container that overlaps the claim."""
+    exact = next((stored for stored in overlapping if is_same(claim, stored)), None)
+    if exact is not None and not exact.retired:
+        return Reopen(stored=exact)
+    holders = holders_of(claim.feed_range, overlapping)
+    if exact is not None and _was_split(claim, exact, holders):
+        return FinishSplit(stored=exact)
+    if len(holders) == 1 and not uncovered(claim.feed_range, [holders[0].feed_range]):
+        return TakeOver(holder=holders[0])
+    lineage = max((stored.lineage for stored in overlapping), default=-1) + 1
+    return StartFresh(lineage=lineage)
+
+
+def holders_of(whole: FeedRange, stored: Sequence[StoredRange]) -> Sequence[StoredRange]:
+    """Those stored ranges that hold some key of `whole`, newest first."""
+    holders: list[StoredRange] = []
+    open_parts: Sequence[FeedRange] = [whole]
+    for candidate in sorted(stored, key=lambda one: one.opened_epoch, reverse=True):
+        if any(candidate.feed_range.overlaps(part) for part in open_parts):
+            holders.append(candidate)
+            open_parts = [
+                rest for part in open_parts for rest in uncovered(part, [candidate.feed_range])
+            ]
+    return holders
+
+
+def is_same(claim: RangeClaim, stored: StoredRange) -> bool:
+    """Whether the claim is for this very row: bounds and lease token."""
+    return stored.feed_range == claim.feed_range and stored.lease_token == claim.lease_token
+
+
+def _was_split(claim: RangeClaim, exact: StoredRange, holders: Sequence[StoredRange]) -> bool:
+    others = [holder for holder in holders if holder.id != exact.id]
+    if any(holder.processor_name != claim.processor_name for holder in others):
+        return False
+    if claim.lease_token != str(claim.feed_range):
+        return bool(others)
+    return bool(others) and all(
+        claim.feed_range.covers(holder.feed_range) and holder.feed_range != claim.feed_range
+        for holder in others
+    )

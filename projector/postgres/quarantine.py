@@ -1,0 +1,131 @@
+"""Quarantine inside a batch: storing rejections, and tying rows to them.
+
+One entry per document (hash of partition key as JSON text and id), holding its newest rejected
+version. An entry never goes back to an older version; a version that was discarded stays so when
+it is delivered again; a newer rejected one opens the entry anew. The row of a rejected newest
+version is a tombstone marked `rejected`, so that the same version, once good, may replace it.
+Healing is part of the batch statement (`statements.HEAL`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import msgspec
+
+from projector.ports.feed import Grant
+from projector.postgres.connections import JsonText, Session
+from projector.postgres.epks import bounds
+from projector.postgres.statements import with_seeds
+from projector.projection.writes import Rejection
+
+ENTRIES = """
+SELECT r.*, CASE WHEN r.cart_id IS NULL THEN r.partition_key ELSE to_json(r.cart_id)::text END
+  AS pk FROM json_to_recordset(%(rejections)s::json) AS r(
+  partition_key text, id text, cart_id text, epk bigint, lsn bigint, ts bigint, etag text,
+  reason text, detail text, sqlstate text, raw text)"""
+
+# An entry counts unless the row says that the document went on: to a newer version, or, at this
+# one, to good or gone.
+STORE = with_seeds("""
+WITH entries AS ({entries})
+INSERT INTO projector.quarantine AS q (key_1, key_2, partition_key, document_id, cart_id, epk,
+  lineage, lsn, ts, etag, status, reason, detail, sqlstate, raw, last_good,
+  first_seen_at, last_seen_at, seen_group)
+SELECT hashtextextended(e.pk || chr(1) || e.id, {seed_1}),
+  hashtextextended(e.pk || chr(1) || e.id, {seed_2}),
+  e.pk, e.id, e.cart_id, COALESCE(e.epk, %(low)s), %(lineage)s, e.lsn, e.ts, e.etag, 'open',
+  e.reason, e.detail, e.sqlstate, decode(e.raw, 'base64'),
+  CASE WHEN NOT t.deleted THEN jsonb_build_object('cart_id', t.cart_id, 'id', t.id,
+    'item', t.item, 'quantity', t.quantity, 'unit_price', t.unit_price, 'currency', t.currency,
+    'ts', t.ts, 'etag', t.etag, 'extra', t.extra) END,
+  now(), now(), r.seen_group
+FROM entries e
+JOIN projector.ranges r ON r.id = %(range_id)s
+LEFT JOIN {rows}.cart_items t ON t.cart_id = e.cart_id AND t.id = e.id
+WHERE t.cart_id IS NULL OR (%(lineage)s, e.lsn) > (t.lineage, t.lsn)
+  OR ((%(lineage)s, e.lsn) = (t.lineage, t.lsn) AND t.rejected)
+ORDER BY 1, 2
+ON CONFLICT (key_1, key_2) DO UPDATE SET
+  lineage = excluded.lineage, lsn = excluded.lsn, ts = excluded.ts, etag = excluded.etag,
+  reason = excluded.reason, detail = excluded.detail, sqlstate = excluded.sqlstate,
+  raw = excluded.raw, cart_id = excluded.cart_id, epk = excluded.epk,
+  status = CASE WHEN q.status <> 'open' AND (excluded.lineage, excluded.lsn) = (q.lineage, q.lsn)
+    THEN q.status ELSE 'open' END,
+  closed_at = CASE WHEN (excluded.lineage, excluded.lsn) = (q.lineage, q.lsn) THEN q.closed_at END,
+  last_good = COALESCE(excluded.last_good, CASE WHEN q.status <> 'closed' THEN q.last_good END),
+  first_seen_at = CASE WHEN q.status = 'closed' THEN excluded.first_seen_at
+    ELSE q.first_seen_at END,
+  count = CASE WHEN q.status = 'closed' THEN 1 ELSE q.count + 1 END,
+  last_seen_at = excluded.last_seen_at, seen_group = excluded.seen_group
+WHERE (excluded.lineage, excluded.lsn) >= (q.lineage, q.lsn)""").replace("{entries}", ENTRIES)
+
+MARK_ROWS = """
+UPDATE {rows}.cart_items t SET rejected = true
+FROM json_to_recordset(%(rejections)s::json) AS r(cart_id text, id text, lsn bigint)
+WHERE t.cart_id = r.cart_id AND t.id = r.id AND t.deleted AND NOT t.rejected
+  AND (t.lineage, t.lsn) = (%(lineage)s, r.lsn)"""
+
+REFRESH_FLAG = """
+UPDATE projector.ranges r SET quarantined = EXISTS (
+  SELECT FROM projector.quarantine q
+  WHERE q.status <> 'closed' AND q.epk >= %(low)s AND q.epk <= %(high)s)
+WHERE r.id = %(range_id)s"""
+
+
+async def store(
+    session: Session, grant: Grant, rejections: Sequence[Rejection], *, rows_schema: str
+) -> None:
+    """Keep rejected documents, each under its version; before the batch's rows are written."""
+    low, _ = bounds(grant.claim.feed_range)
+    await session.execute(
+        STORE.replace("{rows}", rows_schema),
+        {
+            "rejections": _encoded(rejections),
+            "range_id": grant.range_id,
+            "lineage": grant.lineage,
+            "low": low,  # a document without a key of its own counts as of the range it came in
+        },
+    )
+
+
+async def mark_rows(
+    session: Session, grant: Grant, rejections: Sequence[Rejection], *, rows_schema: str
+) -> None:
+    """Mark the tombstones of rejected versions; after the batch's rows were written."""
+    await session.execute(
+        MARK_ROWS.replace("{rows}", rows_schema),
+        {"rejections": _encoded(rejections), "lineage": grant.lineage},
+    )
+
+
+async def refresh_flag(session: Session, grant: Grant) -> None:
+    """Note at the range whether it has entries that may heal."""
+    low, high = bounds(grant.claim.feed_range)
+    await session.execute(REFRESH_FLAG, {"range_id": grant.range_id, "low": low, "high": high})
+
+
+def _encoded(rejections: Sequence[Rejection]) -> JsonText:
+    return JsonText(msgspec.json.encode([_storable(one) for one in rejections]))
+
+
+def _storable(rejection: Rejection) -> Rejection:
+    """The same with every text in a form that the server takes."""
+    return msgspec.structs.replace(
+        rejection,
+        partition_key=storable_text(rejection.partition_key),
+        id=storable_text(rejection.id),
+        etag=storable_text(rejection.etag),
+        detail=storable_text(rejection.detail),
+    )
+
+
+def storable_text(text: str) -> str:
+    """Text without NUL and lone surrogates; such a text stands as a backslash and its JSON."""
+    if "\0" not in text and text.isascii():
+        return text
+    plain = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if plain == text and "\0" not in text:
+        return text
+    return "\\" + json.dumps(text)

@@ -1,0 +1,304 @@
+"""Opening a range: the fence, and what the range takes over from those before it.
+
+Invariant: at any time the live rows of `projector.ranges` of one container do not overlap, and a
+transaction that writes rows has locked the one whose epoch it holds. Opening raises epochs first,
+each on its own, so that a row held by a stopped host delays only those who want its keys; the
+decision and its rows follow in a short transaction under one advisory lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from psycopg.rows import DictRow, dict_row
+
+from projector.core.errors import FencedOut, SourceRecreated
+from projector.core.names import Continuation, Epoch
+from projector.core.ranges import FeedRange
+from projector.core.start import StoredPlace
+from projector.ports.feed import Beginning, Grant, RangeClaim
+from projector.postgres import replays
+from projector.postgres.connections import Connections, Session
+from projector.postgres.epks import bounds
+from projector.postgres.inheritance import (
+    FinishSplit,
+    Inheritance,
+    Reopen,
+    StartFresh,
+    StoredRange,
+    TakeOver,
+    decide_inheritance,
+    holders_of,
+    is_same,
+)
+
+OPENING_LOCK = 0x70726F6A65637432
+
+REGISTER_SOURCE = """
+INSERT INTO projector.source (container_rid, accepted_at) VALUES (%s, now())
+ON CONFLICT (one_row) DO NOTHING"""
+
+STORED_RANGES = """
+SELECT r.id, r.lease_token, r.processor_name, r.min_epk, r.max_epk, r.epoch, r.opened_epoch,
+  r.lineage, r.placed, r.continuation, r.lsn, r.anchored_from, r.tick, r.purged_tick,
+  r.retired_at IS NOT NULL AS retired,
+  p.phase AS replay_phase, p.mark_lsn AS replay_mark_lsn, p.seen_group
+FROM projector.ranges r
+LEFT JOIN projector.replays p ON p.range_id = r.id AND p.phase IN ('requested', 'running')
+WHERE r.container_rid = %(rid)s AND r.min_epk < %(max)s AND r.max_epk > %(min)s
+ORDER BY r.opened_epoch DESC"""
+
+RAISE_EPOCHS = """
+UPDATE projector.ranges SET epoch = nextval('projector.epochs')
+WHERE container_rid = %(rid)s AND min_epk < %(max)s AND max_epk > %(min)s
+  AND retired_at IS NULL"""
+
+RETIRE = """
+UPDATE projector.ranges
+SET epoch = nextval('projector.epochs'), retired_at = now(), owner = NULL, seen_group = NULL
+WHERE container_rid = %(rid)s AND min_epk < %(max)s AND max_epk > %(min)s
+  AND retired_at IS NULL AND id <> %(id)s"""
+
+# The ticks start above all that was ever committed in the range: a page that is read from now on
+# was read after all of it.
+WRITE_RANGE = """
+INSERT INTO projector.ranges AS r (container_rid, processor_name, lease_token, min_epk, max_epk,
+  owner, epoch, opened_epoch, lineage, placed, continuation, lsn, anchored_from, tick, recent_ticks,
+  purged_tick, seen_group, quarantined, opened_at)
+SELECT %(rid)s, %(processor)s, %(token)s, %(min)s, %(max)s, %(owner)s, e.epoch, e.epoch,
+  %(lineage)s, %(placed)s, %(continuation)s, %(lsn)s, %(anchored_from)s, %(tick)s,
+  array_fill(%(tick)s::bigint, ARRAY[4]), %(purged_tick)s, %(seen_group)s, EXISTS (
+    SELECT FROM projector.quarantine q
+    WHERE q.status <> 'closed' AND q.epk >= %(low)s AND q.epk <= %(high)s), now()
+FROM (SELECT nextval('projector.epochs') AS epoch) e
+ON CONFLICT (container_rid, min_epk, max_epk, lease_token) DO UPDATE SET
+  processor_name = excluded.processor_name, owner = excluded.owner, epoch = excluded.epoch,
+  opened_epoch = excluded.opened_epoch, lineage = excluded.lineage, placed = excluded.placed,
+  continuation = excluded.continuation, lsn = excluded.lsn,
+  anchored_from = excluded.anchored_from, tick = excluded.tick,
+  recent_ticks = excluded.recent_ticks, purged_tick = excluded.purged_tick,
+  seen_group = excluded.seen_group, quarantined = excluded.quarantined,
+  opened_at = excluded.opened_at, retired_at = NULL
+RETURNING id, epoch"""
+
+BEGIN = """
+UPDATE projector.ranges SET placed = true, continuation = %(continuation)s, lsn = %(lsn)s,
+  anchored_from = %(anchored_from)s, lineage = lineage + %(raise)s::int
+WHERE id = %(id)s AND epoch = %(epoch)s AND retired_at IS NULL
+RETURNING lineage"""
+
+
+async def open_range(connections: Connections, claim: RangeClaim) -> Grant:
+    """Fence the range and tell its place.
+
+    1. The container must be the one that is copied (the first one ever seen is).
+    2. Epochs of all live overlapping ranges are raised: their owners can commit no more.
+    3. Under the lock: retire what overlaps, store the range with what it takes over.
+
+    Raises:
+        SourceRecreated: The rows are a copy of another container.
+        SinkUnavailable: No server, or a row of the range is held for too long.
+    """
+    async with connections.session() as session:
+        await register_source(session, claim.container_rid)
+        decision = decide_inheritance(claim, await overlapping(session, claim))
+        if isinstance(decision, FinishSplit):
+            return _retired(claim, decision.stored)
+        await session.execute(RAISE_EPOCHS, _bounds_of(claim))
+    async with connections.transaction() as session:
+        await lock_openings(session)
+        stored = await overlapping(session, claim)
+        decision = decide_inheritance(claim, stored)
+        if isinstance(decision, FinishSplit):
+            return _retired(claim, decision.stored)
+        return await place_range(session, claim, decision, stored)
+
+
+async def begin_range(connections: Connections, grant: Grant, beginning: Beginning) -> Grant:
+    """Commit where the range starts, and the record of its replay, before any page is read.
+
+    Raises:
+        FencedOut: A newer epoch owns the range.
+    """
+    parameters = {
+        "id": grant.range_id,
+        "epoch": grant.epoch,
+        "continuation": beginning.place.continuation,
+        "lsn": beginning.place.lsn,
+        "anchored_from": beginning.anchored_from,
+        "raise": beginning.raise_lineage,
+    }
+    async with connections.transaction() as session:
+        row = await (await session.execute(BEGIN, parameters)).fetchone()
+        if row is None:
+            raise FencedOut(f"range {grant.claim.lease_token} has a newer epoch")
+        begun = replace(grant, stored=beginning.place, lineage=row[0], replay_requested=False)
+        if beginning.replay_mark_lsn is not None:
+            await replays.start_replay(session, grant.range_id, beginning.replay_mark_lsn)
+            return replace(begun, replay_open=True, replay_mark_lsn=beginning.replay_mark_lsn)
+        if beginning.anchored_from is not None:  # a start from now or a time sweeps nothing
+            await replays.drop_replay(session, grant.range_id)
+            return replace(begun, replay_open=False, replay_mark_lsn=None)
+        return begun
+
+
+async def register_source(session: Session, container_rid: str) -> None:
+    """Remember the container that is copied; refuse any other one.
+
+    Raises:
+        SourceRecreated: Another container was copied so far.
+    """
+    found = await stored_source(session)
+    if found is None:
+        await session.execute(REGISTER_SOURCE, [container_rid])
+        found = await stored_source(session)
+    if found is not None and found != container_rid:
+        raise SourceRecreated(expected_rid=found, found_rid=container_rid)
+
+
+async def stored_source(session: Session) -> str | None:
+    """The `_rid` of the container that is copied; None before the first opening."""
+    row = await (await session.execute("SELECT container_rid FROM projector.source")).fetchone()
+    return None if row is None else str(row[0])
+
+
+async def lock_openings(session: Session) -> None:
+    """Wait for the right to change which ranges exist, until the transaction ends."""
+    await session.execute("SELECT pg_advisory_xact_lock(%s)", [OPENING_LOCK])
+
+
+async def overlapping(session: Session, claim: RangeClaim) -> Sequence[StoredRange]:
+    """Every stored range of the container that shares a key with the claim, newest first."""
+    cursor = session.cursor(row_factory=dict_row)
+    await cursor.execute(STORED_RANGES, _bounds_of(claim))
+    return [_stored_range(row) for row in await cursor.fetchall()]
+
+
+async def place_range(
+    session: Session,
+    claim: RangeClaim,
+    decision: Reopen | TakeOver | StartFresh,
+    stored: Sequence[StoredRange],
+) -> Grant:
+    """Store the claim as the live range of its keys, with what it takes over."""
+    exact = next((one for one in stored if is_same(claim, one)), None)
+    await session.execute(RETIRE, {**_bounds_of(claim), "id": 0 if exact is None else exact.id})
+    holder = _holder(decision)
+    row = await (await session.execute(WRITE_RANGE, _row_of(claim, decision, stored))).fetchone()
+    if row is None:  # pragma: no cover - INSERT .. ON CONFLICT DO UPDATE returns its row
+        raise FencedOut(f"range {claim.lease_token} was not stored")
+    range_id, epoch = row
+    await replays.hand_over(session, range_id=range_id, holder=holder)
+    await _end_replays_without_keys(session, claim, stored)
+    phase = None if holder is None else holder.replay_phase
+    return Grant(
+        claim=claim,
+        epoch=Epoch(epoch),
+        range_id=range_id,
+        lineage=_lineage(decision),
+        stored=None if holder is None else holder.place,
+        replay_requested=phase == replays.REQUESTED,
+        replay_open=phase == replays.RUNNING,
+        replay_mark_lsn=None if holder is None else holder.replay_mark_lsn,
+    )
+
+
+async def _end_replays_without_keys(
+    session: Session, claim: RangeClaim, stored: Sequence[StoredRange]
+) -> None:
+    """A replay lives on in the ranges that took it over, once they hold all of its keys."""
+    for old in stored:
+        if old.replay_phase is None or is_same(claim, old):
+            continue
+        its_claim = replace(claim, feed_range=old.feed_range)
+        holders = holders_of(old.feed_range, await overlapping(session, its_claim))
+        if all(holder.id != old.id for holder in holders):
+            await replays.mark_inherited(session, old.id)
+
+
+def _holder(decision: Inheritance) -> StoredRange | None:
+    match decision:
+        case Reopen(stored=holder) | TakeOver(holder=holder) | FinishSplit(stored=holder):
+            return holder
+        case StartFresh():
+            return None
+
+
+def _lineage(decision: Inheritance) -> int:
+    holder = _holder(decision)
+    if isinstance(decision, StartFresh):
+        return decision.lineage
+    return 0 if holder is None else holder.lineage
+
+
+def _row_of(
+    claim: RangeClaim, decision: Inheritance, stored: Sequence[StoredRange]
+) -> Mapping[str, Any]:
+    holder = _holder(decision)
+    place = None if holder is None else holder.place
+    running = holder is not None and holder.replay_phase == replays.RUNNING
+    low, high = bounds(claim.feed_range)
+    return {
+        **_bounds_of(claim),
+        "low": low,
+        "high": high,
+        "processor": claim.processor_name,
+        "token": claim.lease_token,
+        "owner": claim.owner,
+        "lineage": _lineage(decision),
+        "placed": place is not None,
+        "continuation": None if place is None else place.continuation,
+        "lsn": None if place is None else place.lsn,
+        "anchored_from": None if holder is None else holder.anchored_from,
+        "tick": max((one.tick for one in stored), default=0) + 1,
+        "purged_tick": max((one.purged_tick for one in stored), default=0),
+        "seen_group": holder.seen_group if holder is not None and running else None,
+    }
+
+
+def _retired(claim: RangeClaim, stored: StoredRange) -> Grant:
+    return Grant(
+        claim=claim,
+        epoch=stored.epoch,
+        range_id=stored.id,
+        lineage=stored.lineage,
+        stored=stored.place,
+        retired=True,
+    )
+
+
+def _bounds_of(claim: RangeClaim) -> Mapping[str, Any]:
+    return {
+        "rid": claim.container_rid,
+        "min": claim.feed_range.min,
+        "max": claim.feed_range.max,
+    }
+
+
+def _stored_range(row: DictRow) -> StoredRange:
+    place = None
+    if row["placed"]:
+        continuation = row["continuation"]
+        place = StoredPlace(
+            continuation=None if continuation is None else Continuation(continuation),
+            lsn=row["lsn"],
+        )
+    return StoredRange(
+        id=row["id"],
+        lease_token=row["lease_token"],
+        processor_name=row["processor_name"],
+        feed_range=FeedRange(min=row["min_epk"], max=row["max_epk"]),
+        epoch=Epoch(row["epoch"]),
+        opened_epoch=Epoch(row["opened_epoch"]),
+        lineage=row["lineage"],
+        place=place,
+        anchored_from=row["anchored_from"],
+        tick=row["tick"],
+        purged_tick=row["purged_tick"],
+        retired=row["retired"],
+        replay_phase=row["replay_phase"],
+        replay_mark_lsn=row["replay_mark_lsn"],
+        seen_group=row["seen_group"],
+    )

@@ -1,0 +1,60 @@
+"""The condition of each range as its owner reports it, for `status` in any process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from projector.core.names import LeaseToken
+from projector.ports.feed import RangeReport
+from projector.postgres.connections import Connections, JsonText
+
+# A report never replaces that of a newer epoch. One without a range (it could not even be opened)
+# replaces its own host's, or one that nobody renews any more.
+STORE = """
+INSERT INTO projector.range_reports AS p (lease_token, min_epk, max_epk, range_id, epoch, owner,
+  state, state_since, last_poll_at, gap_changes, lag_seconds, session_lsn, caught_up_at, failure,
+  properties, reported_at)
+SELECT r.lease_token, r.min_epk, r.max_epk, r.range_id, r.epoch, r.owner, r.state, r.state_since,
+  r.last_poll_at, r.gap_changes, r.lag_seconds, r.session_lsn, r.caught_up_at, r.failure,
+  r.properties, now()
+FROM json_to_recordset(%(reports)s::json) AS r(lease_token text, min_epk text, max_epk text,
+  range_id bigint, epoch bigint, owner text, state text, state_since timestamptz,
+  last_poll_at timestamptz, gap_changes bigint, lag_seconds double precision, session_lsn bigint,
+  caught_up_at timestamptz, failure jsonb, properties jsonb)
+ORDER BY r.lease_token
+ON CONFLICT (lease_token) DO UPDATE SET
+  min_epk = excluded.min_epk, max_epk = excluded.max_epk, range_id = excluded.range_id,
+  epoch = excluded.epoch, owner = excluded.owner, state = excluded.state,
+  state_since = excluded.state_since, last_poll_at = excluded.last_poll_at,
+  gap_changes = excluded.gap_changes, lag_seconds = excluded.lag_seconds,
+  session_lsn = excluded.session_lsn, caught_up_at = excluded.caught_up_at,
+  failure = excluded.failure, properties = excluded.properties, reported_at = excluded.reported_at
+WHERE excluded.epoch >= p.epoch OR excluded.range_id = 0
+  AND (p.owner = excluded.owner OR p.reported_at < now() - interval '10 seconds')"""
+
+LOST = """
+SELECT x.lease_token
+FROM json_to_recordset(%(reports)s::json) AS x(lease_token text, range_id bigint, epoch bigint)
+LEFT JOIN projector.ranges r ON r.id = x.range_id
+WHERE x.range_id <> 0 AND r.epoch IS DISTINCT FROM x.epoch"""
+
+
+async def store_reports(
+    connections: Connections, reports: Sequence[RangeReport]
+) -> frozenset[LeaseToken]:
+    """Store the conditions; answer the tokens whose epoch is no longer theirs."""
+    if not reports:
+        return frozenset()
+    parameters = {"reports": JsonText(msgspec.json.encode([_row(report) for report in reports]))}
+    async with connections.session() as session:
+        await session.execute(STORE, parameters)
+        cursor = await session.execute(LOST, parameters)
+        return frozenset(LeaseToken(row[0]) for row in await cursor.fetchall())
+
+
+def _row(report: RangeReport) -> dict[str, object]:
+    row: dict[str, object] = msgspec.to_builtins(report)
+    row["min_epk"], row["max_epk"] = report.feed_range.min, report.feed_range.max
+    return row

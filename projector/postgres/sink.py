@@ -1,0 +1,142 @@
+"""The target as the processor sees it: PostgreSQL behind `projector.ports.feed.Sink`.
+
+Pages are decoded to rows and rejections by `projector.projection`; a batch is committed by
+`BatchWriter` with its position, under the fence. What ends a replay (point reads of the source) is
+composed elsewhere and given as `settle`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+from projector.core.errors import ConfigurationError
+from projector.core.names import LeaseToken
+from projector.core.start import StoredPlace
+from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport
+from projector.postgres.batch import Batch, BatchWriter, Outcome
+from projector.postgres.connections import Connections
+from projector.postgres.ranges import begin_range, open_range
+from projector.postgres.reports import store_reports
+from projector.postgres.tables import FIRST_GENERATION
+from projector.projection.fold import fold
+from projector.projection.project import project_page
+from projector.projection.writes import ProjectedPage
+
+MOSTLY = 0.5
+REMEMBERED_RANGES = 4096
+
+Settle = Callable[[Grant], Awaitable[None]]
+
+
+class PostgresSink:
+    """Rows, totals and positions of one generation."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        *,
+        settle: Settle | None = None,
+        rows_schema: str = FIRST_GENERATION,
+        returning_old: bool | None = None,
+    ) -> None:
+        """Write through these connections.
+
+        Args:
+            connections: Opened and closed by the caller.
+            settle: Ends the open replay of a range that has passed its mark.
+            rows_schema: The generation to write to.
+            returning_old: Force one way of telling old images; None: what the server can.
+        """
+        self._connections = connections
+        self._settle = settle
+        self._writer = BatchWriter(
+            connections, rows_schema=rows_schema, returning_old=returning_old
+        )
+        # Only a hint, so it may be lost: whether the range's last batch was mostly unchanged.
+        self._mostly_unchanged: OrderedDict[int, bool] = OrderedDict()
+
+    async def open(self, claim: RangeClaim) -> Grant:
+        """Fence the range: raise its epoch, retire every overlapping one, tell its place.
+
+        Raises:
+            SinkUnavailable, SourceRecreated.
+        """
+        return await open_range(self._connections, claim)
+
+    async def begin(self, grant: Grant, beginning: Beginning) -> Grant:
+        """Commit where the range starts, with the record of its replay, before any is read.
+
+        Raises:
+            FencedOut, SinkUnavailable.
+        """
+        return await begin_range(self._connections, grant, beginning)
+
+    def prepare(self, grant: Grant, page: Page) -> ProjectedPage:
+        """Decode a page; an empty one for a 304."""
+        return ProjectedPage() if page.body is None else project_page(page.body)
+
+    async def apply(
+        self, grant: Grant, pages: Sequence[ProjectedPage], place: StoredPlace
+    ) -> Applied:
+        """Write the pages and their place in one transaction under the fence.
+
+        Raises:
+            FencedOut, SinkUnavailable.
+        """
+        folded = fold(pages)
+        batch = Batch(
+            writes=folded.writes,
+            rejections=folded.rejections,
+            delivered=folded.delivered,
+            newest_ts=folded.newest_ts,
+        )
+        outcome = await self._writer.apply(
+            grant,
+            batch,
+            place,
+            expect_unchanged=self._mostly_unchanged.get(grant.range_id, False),
+        )
+        self._remember(grant.range_id, batch, outcome)
+        return _applied(batch, outcome)
+
+    async def settle(self, grant: Grant) -> None:
+        """End the open replay of a range that has passed its mark.
+
+        Raises:
+            FencedOut, SinkUnavailable, SourceUnavailable, Throttled.
+        """
+        if self._settle is None:
+            raise ConfigurationError("this sink was built without a way to end replays")
+        await self._settle(grant)
+
+    async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
+        """Store the conditions; answer the tokens whose epoch is no longer theirs.
+
+        Raises:
+            SinkUnavailable.
+        """
+        return await store_reports(self._connections, reports)
+
+    def _remember(self, range_id: int, batch: Batch, outcome: Outcome) -> None:
+        if not batch.writes:
+            return
+        changed = outcome.upserted + outcome.removed
+        self._mostly_unchanged[range_id] = changed < len(batch.writes) * MOSTLY
+        self._mostly_unchanged.move_to_end(range_id)
+        if len(self._mostly_unchanged) > REMEMBERED_RANGES:
+            self._mostly_unchanged.popitem(last=False)
+
+
+def _applied(batch: Batch, outcome: Outcome) -> Applied:
+    changed = outcome.upserted + outcome.removed + outcome.rejected
+    newest = batch.newest_ts
+    return Applied(
+        delivered=batch.delivered,
+        upserted=outcome.upserted,
+        removed=outcome.removed,
+        unchanged=max(0, batch.delivered - changed),
+        rejected=outcome.rejected,
+        newest_time=None if newest is None else datetime.fromtimestamp(newest, UTC),
+    )

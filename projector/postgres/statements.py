@@ -1,0 +1,213 @@
+"""The batch statement: one JSON parameter in; rows, exact totals and the position out.
+
+Idempotent: a row is written only by a version newer than the one stored, and every total moves by
+what `RETURNING` says really happened to the row, so a second run of a batch finds nothing to do.
+Safe under concurrency: the old image is the one of the row version that was locked and replaced
+(never one that was read beforehand), keys arrive sorted, and the totals of items, which all ranges
+share, come last. Expected plan: one function scan, one unique-index probe per row and total.
+
+Order inside the statement: (1) the position row is updated under the epoch, which holds it until
+COMMIT; without it the input is empty and nothing else happens. (2) Rows. (3) Cart totals.
+(4) Item totals. Beside them, when a replay is open, the hashes of all keys of the batch.
+
+Servers before 18 cannot return the old image: there the same UPDATE copies it into the row's `p_`
+columns, and `RETURNING` reads those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+RETURNING_OLD_SERVER = 180000
+KEY_SEED_1 = 0
+KEY_SEED_2 = 0x5EED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchShape:
+    """What a batch statement has to do beside writing rows and totals.
+
+    Attributes:
+        rows_schema: the generation's schema.
+        returning_old: the server tells old images itself (18 and later).
+        skip_stale: look before writing, so that unchanged rows are not even locked; pays when
+            most of a batch is unchanged.
+        heal: close quarantine entries that a newer version supersedes.
+        locked: the transaction has locked and moved the position row already.
+        verdict: the writes come from point reads: absence at the version of a live row counts.
+    """
+
+    rows_schema: str
+    returning_old: bool
+    skip_stale: bool = False
+    heal: bool = False
+    locked: bool = False
+    verdict: bool = False
+
+
+# (1) Position and ticks move together; the newest of the last ticks that no page still in flight
+# can precede becomes `read_tick` (see `housekeeping`). `only_clean` sends a range with quarantine
+# entries to the longer way, which locks the row before it takes its snapshot.
+FENCE = """
+UPDATE projector.ranges SET
+  continuation = %(continuation)s::text, lsn = %(lsn)s::bigint,
+  position_time = COALESCE(to_timestamp(%(newest_ts)s::bigint), position_time),
+  anchored_from = CASE WHEN %(delivered)s::bigint > 0 THEN NULL ELSE anchored_from END,
+  tick = tick + 1, read_tick = recent_ticks[4],
+  recent_ticks = (tick + 1) || recent_ticks[1:3], last_commit_at = now()
+WHERE id = %(range_id)s::bigint AND epoch = %(epoch)s::bigint
+  AND lineage = %(lineage)s::int AND retired_at IS NULL
+  AND NOT (quarantined AND %(only_clean)s::bool)
+RETURNING tick, seen_group, quarantined"""
+
+# A batch that takes several statements moves position and ticks once, in the first.
+LOCKED = """
+SELECT tick, seen_group, quarantined FROM projector.ranges WHERE id = %(range_id)s::bigint"""
+
+INPUT = """
+SELECT x.* FROM json_to_recordset(%(writes)s::json) AS x(
+  cart_id text, id text, epk bigint, lsn bigint, ts bigint, etag text, deleted bool,
+  item text, quantity numeric, unit_price numeric, currency text, extra jsonb)
+WHERE EXISTS (SELECT FROM fence)"""
+
+# A correlated look-up, not a join: it stays an index probe whatever the planner believes.
+SKIP_STALE = """
+WHERE NOT COALESCE((
+  SELECT (s.lineage, s.lsn) >= (%(lineage)s::int, x.lsn)
+    AND NOT (s.rejected AND NOT COALESCE(x.deleted, false) AND s.lsn = x.lsn
+             AND s.lineage = %(lineage)s::int)
+  FROM {rows}.cart_items s WHERE s.cart_id = x.cart_id AND s.id = x.id), false)"""
+
+SEEN = """
+INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
+SELECT (SELECT seen_group FROM fence),
+  array_agg(hashtextextended(x.cart_id || chr(1) || x.id, {seed_1})),
+  array_agg(hashtextextended(x.cart_id || chr(1) || x.id, {seed_2}))
+FROM input x WHERE (SELECT seen_group FROM fence) IS NOT NULL HAVING count(*) > 0"""
+
+# (2) A version that was rejected may be followed by itself, good: after a retry, or with a
+# program that knows better. Otherwise only a newer one is written.
+ROWS = """
+INSERT INTO {rows}.cart_items AS t (cart_id, id, epk, lsn, ts, lineage, deleted, etag,
+  item, quantity, unit_price, currency, extra, tombstone_tick)
+SELECT x.cart_id, x.id, x.epk, x.lsn, x.ts, %(lineage)s::int, COALESCE(x.deleted, false), x.etag,
+  x.item, x.quantity, x.unit_price, x.currency, x.extra,
+  CASE WHEN x.deleted THEN (SELECT tick FROM fence) END
+FROM input x{skip}
+ON CONFLICT (cart_id, id) DO UPDATE SET
+  epk = excluded.epk, lsn = excluded.lsn, ts = excluded.ts, lineage = excluded.lineage,
+  deleted = excluded.deleted, rejected = false, etag = excluded.etag, item = excluded.item,
+  quantity = excluded.quantity, unit_price = excluded.unit_price, currency = excluded.currency,
+  extra = excluded.extra, tombstone_tick = excluded.tombstone_tick{previous}
+WHERE (excluded.lineage, excluded.lsn) > (t.lineage, t.lsn)
+  OR ((excluded.lineage, excluded.lsn) = (t.lineage, t.lsn)
+      AND (t.rejected AND NOT excluded.deleted{same_version}))
+RETURNING {returning}"""
+
+# Whoever reads at the version of the row and finds nothing has seen it expire.
+ABSENT_AT_SAME_VERSION = """
+           OR excluded.deleted AND NOT t.deleted"""
+
+COPY_PREVIOUS = """,
+  p_deleted = t.deleted, p_item = t.item, p_quantity = t.quantity, p_unit_price = t.unit_price,
+  p_currency = t.currency,
+  p_same = t.etag = excluded.etag AND t.etag <> '' AND t.deleted = excluded.deleted"""
+
+RETURN_OLD = """
+  new.cart_id, NOT old.deleted AS was, NOT new.deleted AS lives,
+  old.etag = new.etag AND new.etag <> '' AND old.deleted = new.deleted AS same,
+  old.item AS o_item, old.quantity AS o_quantity, old.quantity * old.unit_price AS o_amount,
+  CASE WHEN old.unit_price IS NULL THEN '' ELSE COALESCE(old.currency, '-') END AS o_bucket,
+  new.item AS n_item, new.quantity AS n_quantity, new.quantity * new.unit_price AS n_amount,
+  CASE WHEN new.unit_price IS NULL THEN '' ELSE COALESCE(new.currency, '-') END AS n_bucket"""
+
+RETURN_PREVIOUS = """
+  t.cart_id, NOT t.p_deleted AS was, NOT t.deleted AS lives, t.p_same AS same,
+  t.p_item AS o_item, t.p_quantity AS o_quantity, t.p_quantity * t.p_unit_price AS o_amount,
+  CASE WHEN t.p_unit_price IS NULL THEN '' ELSE COALESCE(t.p_currency, '-') END AS o_bucket,
+  t.item AS n_item, t.quantity AS n_quantity, t.quantity * t.unit_price AS n_amount,
+  CASE WHEN t.unit_price IS NULL THEN '' ELSE COALESCE(t.currency, '-') END AS n_bucket"""
+
+# (3) A line leaves its old bucket and enters its new one; buckets that end up as they were are
+# not touched.
+CARTS = """
+INSERT INTO {rows}.cart_totals AS c (cart_id, bucket, line_count, total_quantity, total_amount)
+SELECT cart_id, bucket, sum(lines), sum(quantity), sum(amount) FROM (
+  SELECT cart_id, n_bucket AS bucket, 1 AS lines, n_quantity AS quantity,
+    COALESCE(n_amount, 0) AS amount FROM written WHERE lives
+  UNION ALL
+  SELECT cart_id, o_bucket, -1, -o_quantity, -COALESCE(o_amount, 0) FROM written WHERE was
+) d
+GROUP BY cart_id, bucket
+HAVING sum(lines) <> 0 OR sum(quantity) <> 0 OR sum(amount) <> 0
+ORDER BY cart_id, bucket
+ON CONFLICT (cart_id, bucket) DO UPDATE SET
+  line_count = c.line_count + excluded.line_count,
+  total_quantity = c.total_quantity + excluded.total_quantity,
+  total_amount = c.total_amount + excluded.total_amount
+RETURNING 1"""
+
+# (4) Waits for (3) by asking for its count.
+ITEMS = """
+INSERT INTO {rows}.item_totals AS i (item, line_count, total_quantity)
+SELECT item, sum(lines), sum(quantity) FROM (
+  SELECT n_item AS item, 1 AS lines, n_quantity AS quantity FROM written WHERE lives
+  UNION ALL
+  SELECT o_item, -1, -o_quantity FROM written WHERE was
+) d
+WHERE (SELECT count(*) FROM carts) >= 0
+GROUP BY item
+HAVING sum(lines) <> 0 OR sum(quantity) <> 0
+ORDER BY item
+ON CONFLICT (item) DO UPDATE SET
+  line_count = i.line_count + excluded.line_count,
+  total_quantity = i.total_quantity + excluded.total_quantity"""
+
+HEAL = """
+UPDATE projector.quarantine q SET status = 'closed', closed_at = now(),
+  lineage = %(lineage)s::int, lsn = x.lsn
+FROM input x
+WHERE q.key_1 = hashtextextended(to_json(x.cart_id)::text || chr(1) || x.id, {seed_1})
+  AND q.key_2 = hashtextextended(to_json(x.cart_id)::text || chr(1) || x.id, {seed_2})
+  AND q.status <> 'closed'
+  AND ((%(lineage)s::int, x.lsn) > (q.lineage, q.lsn)
+       OR (NOT COALESCE(x.deleted, false) AND (%(lineage)s::int, x.lsn) = (q.lineage, q.lsn)))
+RETURNING 1"""
+
+OUTCOME = """
+SELECT (SELECT count(*) FROM fence) AS held, {healed} AS healed,
+  count(*) FILTER (WHERE lives AND same IS NOT TRUE) AS upserted,
+  count(*) FILTER (WHERE was AND NOT lives) AS removed
+FROM written"""
+
+
+@lru_cache(maxsize=32)
+def batch_statement(shape: BatchShape) -> str:
+    """The text for a batch of that shape; the parameters are named in it."""
+    parts = [
+        ("fence", LOCKED if shape.locked else FENCE),
+        ("input", INPUT),
+        ("seen", SEEN),
+        ("written", _rows(shape)),
+        ("carts", CARTS),
+        ("items", ITEMS),
+    ]
+    if shape.heal:
+        parts.append(("healed", HEAL))
+    healed = "(SELECT count(*) FROM healed)" if shape.heal else "0"
+    text = "WITH " + ", ".join(f"{name} AS ({part})" for name, part in parts)
+    text += OUTCOME.replace("{healed}", healed)
+    return with_seeds(text).replace("{rows}", shape.rows_schema)
+
+
+def with_seeds(text: str) -> str:
+    """The text with the two seeds of key hashes filled in."""
+    return text.replace("{seed_1}", str(KEY_SEED_1)).replace("{seed_2}", str(KEY_SEED_2))
+
+
+def _rows(shape: BatchShape) -> str:
+    text = ROWS.replace("{skip}", SKIP_STALE if shape.skip_stale else "")
+    text = text.replace("{same_version}", ABSENT_AT_SAME_VERSION if shape.verdict else "")
+    text = text.replace("{previous}", "" if shape.returning_old else COPY_PREVIOUS)
+    return text.replace("{returning}", RETURN_OLD if shape.returning_old else RETURN_PREVIOUS)
