@@ -20,7 +20,12 @@ from projector.core.names import Continuation
 from projector.core.start import StartFrom, StartKind
 from projector.cosmos.client import ContainerPath, CosmosGateway
 from projector.cosmos.continuations import at_lsn, composite, feed_range_json, lsn_of
-from projector.cosmos.monitored import MonitoredContainer, check_container, check_range
+from projector.cosmos.monitored import (
+    MonitoredContainer,
+    OtherContainer,
+    check_container,
+    check_range,
+)
 from projector.cosmos.wire import (
     HTTP_NOT_MODIFIED,
     PAGE_STAND_IN,
@@ -141,7 +146,10 @@ class CosmosChangeSource:
             pages = container.query_items_change_feed(
                 max_item_count=max_documents, **query, **exchange.hooks
             ).by_page()
-            await anext(pages, None)
+            try:
+                await anext(pages, None)
+            except ValueError as error:  # the SDK's word for a place in another container
+                raise OtherContainer from error
         if exchange.answer is None:
             raise SourceUnavailable(f"{self._container.place} gave no answer for a page")
         _check_body(exchange.answer.body, rid)

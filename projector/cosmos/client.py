@@ -26,7 +26,7 @@ from azure.cosmos.aio import ContainerProxy, CosmosClient, DatabaseProxy
 from azure.identity.aio import DefaultAzureCredential
 
 from projector.core.errors import ConfigurationError, ProjectorError, SourceUnavailable
-from projector.cosmos.faults import SDK_ERRORS, Place, translate
+from projector.cosmos.faults import SDK_ERRORS, Place, RegionMoved, translate
 
 CredentialFactory = Callable[[], AsyncTokenCredential]
 
@@ -54,8 +54,8 @@ class CosmosAccount:
     credential: CredentialFactory = field(default=DefaultAzureCredential, repr=False)
     verify_tls: bool = True
     connect_timeout_seconds: float = 5.0
-    read_timeout_seconds: float = 20.0
-    deadline_seconds: float = 45.0
+    read_timeout_seconds: float = 15.0
+    deadline_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         """Refuse what could never connect, without repeating a secret."""
@@ -158,6 +158,9 @@ class CosmosGateway:
                 connection = self._current or await self._open()
                 with connection.lent():
                     yield connection
+        except RegionMoved:
+            await self.rebuild()
+            raise
         except ProjectorError:
             raise
         except SDK_ERRORS as error:

@@ -12,7 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
-from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    ServiceRequestError,
+    ServiceResponseTimeoutError,
+)
 from azure.cosmos.exceptions import CosmosHttpResponseError
 from typing_extensions import override
 
@@ -27,6 +32,8 @@ from projector.core.errors import (
     Throttled,
 )
 
+WRITE_FORBIDDEN = 3
+ACCOUNT_MOVED = 1008
 SESSION_NOT_AVAILABLE = 1002
 OWNER_MISSING = 1003
 RID_MISMATCH = 1024
@@ -77,6 +84,10 @@ class Refusal:
         return f"{code} {self.reason}".rstrip()
 
 
+class RegionMoved(SourceUnavailable):
+    """The account serves from another region now; a new client finds out which."""
+
+
 class SessionAhead(SourceUnavailable):
     """The session token is ahead of the answering replica, or of a container made since."""
 
@@ -97,7 +108,7 @@ def translate(error: Exception, place: Place) -> ProjectorError:
             f"cannot reach {place.endpoint}: {one_line(str(error))};"
             " check PROJECTOR_COSMOS_ENDPOINT and the network"
         )
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError | ServiceResponseTimeoutError):
         return SourceUnavailable(f"{place} did not answer in time")
     return SourceUnavailable(
         f"{place} answered in a way that cannot be used:"
@@ -168,6 +179,10 @@ def _forbidden(refusal: Refusal, place: Place) -> ProjectorError:
     )
 
 
+def _region_moved(refusal: Refusal, place: Place) -> ProjectorError:
+    return RegionMoved(f"{place} answered {refusal}: the account is changing regions")
+
+
 def _aged_token(refusal: Refusal, place: Place) -> ProjectorError:
     return CredentialExpired(
         f"{place.endpoint} refused the Entra token ({refusal}): it is aged, or the identity"
@@ -203,6 +218,8 @@ def _throttled(refusal: Refusal, _place: Place) -> ProjectorError:
 _Maker = Callable[[Refusal, Place], ProjectorError]
 
 _BY_SUBSTATUS: dict[tuple[int, int | None], _Maker] = {
+    (403, WRITE_FORBIDDEN): _region_moved,
+    (403, ACCOUNT_MOVED): _region_moved,
     (403, 5300): _aged_token,
     (404, None): _missing,
     (404, 0): _missing,
@@ -217,8 +234,3 @@ _BY_STATUS: dict[int, _Maker] = {
     413: _too_large,
     429: _throttled,
 }
-# A failover in progress is an outage, not a missing right.
-for _substatus in (3, 1008):
-    _BY_SUBSTATUS[403, _substatus] = lambda refusal, place: SourceUnavailable(
-        f"{place} answered {refusal}"
-    )

@@ -44,8 +44,6 @@ ROUTING_ATTEMPTS = 5
 _SDK_DECIDES = frozenset(
     {
         (401, None),  # an Entra challenge
-        (403, 3),  # a failover between regions: the SDK knows the others
-        (403, 1008),
         (404, SESSION_NOT_AVAILABLE),
         (408, None),
         (449, None),
@@ -100,10 +98,21 @@ class MonitoredContainer:
 
     async def physical_ranges(self) -> Sequence[PhysicalRange]:
         """The live partitions, lowest first, read afresh."""
+        return await self.settled(self._list_ranges)
+
+    async def _list_ranges(self, rid: str) -> Sequence[PhysicalRange]:
+        def check(headers: Mapping[str, str]) -> None:
+            check_container(headers, rid)
+
         async with self._routing:
             for _ in range(ROUTING_ATTEMPTS):
-                async with self.lent() as container:
-                    ranges = await read_physical_ranges(container, self.place)
+                try:
+                    async with self.lent() as container:
+                        ranges = await read_physical_ranges(
+                            container, check=check, judge=self.judge
+                        )
+                except FeedRangeGone as gone:  # said of the listing, it is an outage
+                    raise SourceUnavailable(str(gone)) from gone
                 if ranges:
                     return ranges
         raise SourceUnavailable(f"the partitions of {self.place} could not be listed; trying again")
@@ -128,7 +137,9 @@ class MonitoredContainer:
         try:
             return await ask(rid)
         except OtherContainer:
-            raise SourceUnavailable(f"{self.place} answers for two containers in turn") from None
+            raise SourceUnavailable(
+                f"{self.place} is not settled on one _rid; trying again"
+            ) from None
         except OtherRange as difference:
             raise FeedRangeGone(f"{difference}; {self.place}") from None
 

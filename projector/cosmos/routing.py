@@ -8,15 +8,14 @@ Source: wire reference, sections 1.4 and 8.13.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from azure.cosmos.aio import ContainerProxy
 
 from projector.core.ranges import FULL_RANGE, FeedRange, uncovered
-from projector.cosmos.faults import Place, Refusal, reason_of, refused
-from projector.cosmos.wire import FIRST_ERROR, FIRST_OUTAGE, PARTITION_KEY_RANGES, Answer, Exchange
+from projector.cosmos.wire import HTTP_OK, PARTITION_KEY_RANGES, Answer, Exchange
 from projector.ports.feed import PhysicalRange
 
 
@@ -32,23 +31,25 @@ class _Ranges(msgspec.Struct):
 
 
 async def read_physical_ranges(
-    container: ContainerProxy, place: Place
+    container: ContainerProxy,
+    *,
+    check: Callable[[Mapping[str, str]], None],
+    judge: Callable[[Answer], None],
 ) -> Sequence[PhysicalRange] | None:
-    """The live partitions, lowest first.
+    """The live partitions, lowest first; `check` and `judge` as in `Exchange`.
 
     None when another task refreshed the map in between, or the answer does not cover the whole
     key space (a split under way): ask again.
     """
     seen: dict[str, _Range] = {}
 
-    def judge(answer: Answer) -> None:
-        if FIRST_ERROR <= answer.status < FIRST_OUTAGE:
-            raise refused(_refusal(answer), place)
-        if answer.body:
+    def keep(answer: Answer) -> None:
+        judge(answer)
+        if answer.status == HTTP_OK:
             for entry in msgspec.json.decode(answer.body, type=_Ranges).PartitionKeyRanges:
                 seen[entry.id] = entry
 
-    exchange = Exchange(check=_anything, judge=judge, resource_type=PARTITION_KEY_RANGES)
+    exchange = Exchange(check=check, judge=keep, resource_type=PARTITION_KEY_RANGES)
     hooks: dict[str, Any] = exchange.hooks
     async for _ in container.read_feed_ranges(force_refresh=True, **hooks):
         pass
@@ -71,16 +72,3 @@ def _live(seen: Mapping[str, _Range]) -> Sequence[PhysicalRange] | None:
         key=lambda one: one.feed_range,
     )
     return None if uncovered(FULL_RANGE, (one.feed_range for one in live)) else live
-
-
-def _anything(_headers: Mapping[str, str]) -> None:
-    """Every request may go."""
-
-
-def _refusal(answer: Answer) -> Refusal:
-    return Refusal(
-        status=answer.status,
-        substatus=answer.substatus,
-        reason=reason_of(answer.body),
-        retry_after_seconds=answer.retry_after_seconds,
-    )

@@ -17,7 +17,8 @@ from projector.cosmos.lease_container import LeaseContainer
 from projector.cosmos.lease_documents import lease_prefix
 from projector.cosmos.lease_store import CosmosBootstrapMarkers, CosmosLeaseStore
 from projector.emulator import EmulatorServer
-from projector.ports.feed import FeedTarget
+from projector.emulator.faults import parse_fault
+from projector.ports.feed import BootstrapMarkers, ChangeSource, FeedTarget, LeaseStore
 from tests.contract.change_source import RETRY_AFTER_SECONDS, Trouble, target_of
 from tests.fixtures.emulator import control
 
@@ -26,9 +27,12 @@ LEASE = ContainerPath(database="acme-webstore", container="lease")
 COLLECTION = "dbs/acme-webstore/colls/cart"
 
 FAULTS: dict[Trouble, dict[str, Any]] = {
-    Trouble.THROTTLED: {"status": 429, "retry_after_ms": int(RETRY_AFTER_SECONDS * 1000), "times": 1},
-    # The SDK asks again by itself after a 5xx; as often as this it gives up.
-    Trouble.UNAVAILABLE: {"status": 503, "times": 4},
+    Trouble.THROTTLED: {
+        "status": 429,
+        "retry_after_ms": int(RETRY_AFTER_SECONDS * 1000),
+        "times": 1,
+    },
+    Trouble.UNAVAILABLE: {"status": 449, "times": 1},  # the SDK asks again after a 5xx
     Trouble.PAGE_TOO_LARGE: {"status": 413, "times": 1},
     Trouble.CREDENTIAL_EXPIRED: {"status": 403, "substatus": 5300, "times": 1},
 }
@@ -48,7 +52,7 @@ class EmulatedWorld:
     ) -> None:
         self.server = server
         self.gateway = gateway
-        self.source = CosmosChangeSource(gateway, CART)
+        self.source: ChangeSource = CosmosChangeSource(gateway, CART)
         self._writer = writer
         self._offset_seconds = 0.0
 
@@ -91,7 +95,11 @@ class EmulatedWorld:
 
     async def fault(self, **fields: Any) -> None:
         """Install a fault; see the emulator's control."""
-        await control(self.server, "faults", fields)
+        self.server.faults.install(parse_fault(fields))
+
+    async def heal(self) -> None:
+        """Remove all faults."""
+        self.server.faults.clear()
 
     async def raw(self, body: bytes) -> None:
         """Store bytes as a document."""
@@ -166,11 +174,17 @@ class EmulatedLeases:
         self.prefix = self.prefix_of("projector")
         mine, theirs = LeaseContainer(first, LEASE), LeaseContainer(second, LEASE)
         self.container = mine
-        self.store = CosmosLeaseStore(mine, prefix=self.prefix)
-        self.markers = CosmosBootstrapMarkers(mine, prefix=self.prefix, clock=self.clock)
-        self.other_host = CosmosLeaseStore(theirs, prefix=self.prefix)
-        self.other_markers = CosmosBootstrapMarkers(theirs, prefix=self.prefix, clock=self.clock)
-        self.other_processor = CosmosLeaseStore(theirs, prefix=self.prefix_of("another"))
+        self.store: LeaseStore = CosmosLeaseStore(mine, prefix=self.prefix)
+        self.markers: BootstrapMarkers = CosmosBootstrapMarkers(
+            mine, prefix=self.prefix, clock=self.clock
+        )
+        self.other_host: LeaseStore = CosmosLeaseStore(theirs, prefix=self.prefix)
+        self.other_markers: BootstrapMarkers = CosmosBootstrapMarkers(
+            theirs, prefix=self.prefix, clock=self.clock
+        )
+        self.other_processor: LeaseStore = CosmosLeaseStore(
+            theirs, prefix=self.prefix_of("another")
+        )
 
     def prefix_of(self, processor_name: str) -> str:
         return lease_prefix(
