@@ -81,7 +81,8 @@ class Controller(Generic[P]):
     def reports(self) -> list[RangeReport]:
         """Conditions of the ranges that run, of those left alone, and last words of those gone."""
         farewells, self._farewells = self._farewells, []
-        return farewells + self.conditions()
+        newest = {report.lease_token: report for report in farewells + self.conditions()}
+        return list(newest.values())
 
     def conditions(self) -> list[RangeReport]:
         """Conditions of the ranges that run and of those left alone."""
@@ -125,7 +126,9 @@ class Controller(Generic[P]):
         """The target says that newer epochs own these ranges: end them without waiting."""
         for token in tokens:
             supervisor = self._running.get(token)
-            if supervisor is not None and supervisor.report().epoch:
+            if supervisor is None:
+                self.holdoffs.hide(token)
+            elif supervisor.report().epoch:
                 error = FencedOut(f"a newer epoch owns the range of lease {token}")
                 supervisor.end(Ending(reason=CloseReason.LEASE_LOST, error=error))
 

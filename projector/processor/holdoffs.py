@@ -40,11 +40,12 @@ _PACES: Mapping[CloseReason, Pace] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldOff:
-    """One range left alone until `until` (monotonic seconds); `report` shows it as stopped."""
+    """One range left alone until `until` (monotonic seconds); `report` shows it as stopped, None
+    once another host does."""
 
     until: float
     failures: int
-    report: RangeReport
+    report: RangeReport | None
 
 
 class HoldOffs:
@@ -77,9 +78,10 @@ class HoldOffs:
         )
         return seconds
 
-    def forget(self, token: LeaseToken) -> None:
-        """The range lives elsewhere, or not at all."""
-        self._held.pop(token, None)
+    def hide(self, token: LeaseToken) -> None:
+        """The range lives elsewhere: show it no more, but remember that it failed here."""
+        if token in self._held:
+            self._held[token] = replace(self._held[token], report=None)
 
     @property
     def tokens(self) -> frozenset[LeaseToken]:
@@ -89,7 +91,7 @@ class HoldOffs:
 
     def reports(self) -> list[RangeReport]:
         """What to show of them; also of those whose wait is over but that nobody took yet."""
-        return [held.report for held in self._held.values()]
+        return [held.report for held in self._held.values() if held.report is not None]
 
 
 def _pace(ending: Ending) -> Pace | None:

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from tests.fakes.world import World
+
+
+async def test_everything_is_read_applied_and_bookmarked(world: World) -> None:
+    world.container.fill(500)
+    world.start()
+    await world.until(world.consistent)
+    await world.until(lambda: all(x.continuation for x in world.leases.leases.values()))
+    await world.stop()
+    assert set(world.owners().values()) == {None}
+    marks = {p.id: f'"{p.lsn}"' for p in world.container.partitions}
+    assert {t: x.continuation for t, x in world.leases.leases.items()} == marks
+
+
+async def test_change_arrives_within_the_longest_poll(world: World) -> None:
+    world.container.fill(10)
+    world.start()
+    await world.until(world.consistent)
+    await world.pass_time(60)
+    world.container.put("late")
+    await world.until(world.consistent, within_seconds=1.1)
+
+
+async def test_resumes_after_the_bookmark(world: World) -> None:
+    world.container.fill(100)
+    world.start()
+    await world.until(world.consistent)
+    await world.stop()
+    before = len(world.sink.delivered)
+    world.container.put("later")
+    world.start("b")
+    await world.until(world.consistent)
+    await world.pass_time(5)
+    assert len(world.sink.delivered) == before + 1
