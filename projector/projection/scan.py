@@ -3,9 +3,9 @@
 For pages that do not decode as a whole: bytes that are not UTF-8, lone surrogates, NaN, nesting
 without end, documents that are no JSON at all. The frame of a page is the service's and can be
 relied upon; so can the properties that it puts at the end of each document, among them `_lsn` as
-the last. Where the brackets of a document do not add up, its end is found by those. A page
-whose own end is missing is none: it was cut off on its way, and must not be taken for
-delivered.
+the last. Where the brackets of a document do not add up, or the pieces are not as many as the page
+says, documents end where those do. A page whose own end is missing is none: it was cut off on its
+way, and must not be taken for delivered.
 
 Linear in the size of the page, iterative, indifferent to what the bytes hold.
 """
@@ -26,7 +26,7 @@ _OPEN = re.compile(rb"[ \t\r\n]*+\{")
 _CLOSE = re.compile(rb"[ \t\r\n]*+\}[ \t\r\n]*+")
 _DOCUMENTS = re.compile(rb'"Documents"[ \t\r\n]*+:[ \t\r\n]*+\[')
 _RID = re.compile(rb'"_rid"[ \t\r\n]*+:[ \t\r\n]*+"([^"\\]*+)"')
-_COUNT = re.compile(rb'"_count"[ \t\r\n]*+:')
+_COUNT = re.compile(rb'"_count"[ \t\r\n]*+:[ \t\r\n]*+([0-9]{1,9})')
 _TRAILER = re.compile(
     rb'\][ \t\r\n]*+(?:,[ \t\r\n]*+"[^"\\]*+"[ \t\r\n]*+:[ \t\r\n]*+'
     rb'(?:"[^"\\]*+"|[^\s,"\[\]{}]++)[ \t\r\n]*+)*+\}[ \t\r\n]*+'
@@ -69,9 +69,13 @@ def cut_page(body: bytes) -> CutPage | None:
     end = body.rfind(b"]")
     if head is None or end < head.end() or not _TRAILER.fullmatch(body, end):
         return None
-    documents, complete = _cut_documents(body, head.end(), end)
-    if not complete and not _COUNT.search(body, end):
+    count = _COUNT.search(body, end)
+    documents, complete = _cut_documents(body, head.end(), end, trusts_brackets=True)
+    if not complete and count is None:
         return None
+    if count is not None and len(documents) != int(count[1]):
+        by_tails, _ = _cut_documents(body, head.end(), end, trusts_brackets=False)
+        documents = by_tails if len(by_tails) == int(count[1]) else documents
     rid = _RID.search(body, 0, head.start()) or _RID.search(body, end)
     return CutPage(
         container_rid=rid[1].decode("utf-8", "replace") if rid else None, documents=tuple(documents)
@@ -110,10 +114,12 @@ def last_member(document: bytes, name: bytes) -> bytes | None:
     return found[1] if found else None
 
 
-def _cut_documents(body: bytes, at: int, end: int) -> tuple[list[bytes], bool]:
+def _cut_documents(
+    body: bytes, at: int, end: int, *, trusts_brackets: bool
+) -> tuple[list[bytes], bool]:
     """The pieces between `at` and `end`, and whether the last one was understood."""
     documents: list[bytes] = []
-    budget = _SCANS_PER_BYTE * len(body)  # past it, brackets are not trusted any more
+    budget = _SCANS_PER_BYTE * len(body) if trusts_brackets else 0  # then tails alone decide
     complete = True
     at = _skip_space(body, at)
     while at < end:

@@ -8,6 +8,7 @@ turns into never depends on what was learned, only how soon.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +27,7 @@ ABSENT: Final = Raw()
 
 _KNOWN = frozenset((*LINE_FIELDS, *SYSTEM_FIELDS, "ttl"))
 _SHAPES_KEPT = 16
+_is_learnable = re.compile(r'[^\\"\x00-\x1f]{0,128}').fullmatch  # the decoder takes no other names
 
 
 class PlainDocument(
@@ -114,7 +116,9 @@ class PageShapes:
         names = self._names | met
         if len(names) > MAX_LEARNED_NAMES:  # another kind of documents: begin anew
             names = met
-        if names == self._names or len(names) > MAX_LEARNED_NAMES or any("\0" in n for n in names):
+        if names == self._names or len(names) > MAX_LEARNED_NAMES:
+            return False
+        if not all(map(_is_learnable, names)):
             return False
         self._names = names
         return True
