@@ -80,8 +80,13 @@ def apply_patch(
     return patched
 
 
-def condition_holds(condition: str, document: Mapping[str, Any]) -> bool:
-    """Whether the document meets `FROM c WHERE ...`.
+def condition_holds(
+    condition: str,
+    document: Mapping[str, Any],
+    *,
+    now_seconds: Callable[[], float] | None = None,
+) -> bool:
+    """Whether the document meets `FROM c WHERE ...`; the clock is Unix time in seconds.
 
     Raises:
         PatchError: the condition cannot be read.
@@ -89,7 +94,7 @@ def condition_holds(condition: str, document: Mapping[str, Any]) -> bool:
     if not isinstance(condition, str):
         raise PatchError("The condition of a patch must be text")
     try:
-        return bool(compile_condition(condition).run([dict(document)]))
+        return bool(compile_condition(condition, now_seconds=now_seconds).run([dict(document)]))
     except QueryError as error:
         raise PatchError(f"The condition of the patch cannot be used: {error.message}") from error
 

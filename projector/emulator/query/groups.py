@@ -23,6 +23,7 @@ from projector.emulator.query.syntax import (
     Star,
     ValueOf,
     rewritten,
+    walked,
 )
 from projector.emulator.query.values import Value, identity
 
@@ -38,15 +39,11 @@ class Grouping:
 
 def is_grouped(select: Select) -> bool:
     """Whether the query gives one result per group rather than per row."""
-    found: list[Node] = []
-
-    def look(node: Node) -> None:
-        if isinstance(node, Call) and node.function in AGGREGATES:
-            found.append(node)
-
-    for expression in _selected(select.projection):
-        rewritten(expression, look)
-    return bool(found or select.group_by)
+    return bool(select.group_by) or any(
+        isinstance(node, Call) and node.function in AGGREGATES
+        for expression in _selected(select.projection)
+        for node in walked(expression)
+    )
 
 
 def grouping(select: Select, scope: Scope) -> Grouping:

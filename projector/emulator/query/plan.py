@@ -138,10 +138,13 @@ def _joined(
     sources: tuple[Source, ...], scope: Scope, first: list[_Expand]
 ) -> tuple[Scope, list[_Expand]]:
     expansions = list(first)
+    aliases = [source.alias for source in sources]
     for number, source in enumerate(sources):
+        if source.alias and source.alias in aliases[:number]:
+            raise QueryError(f"The alias '{source.alias}' is used twice", position=source.position)
         if number >= len(first):
             expansions.append(_from_row(source, scope))
-        scope = scope.binding(source.alias, source.position)
+        scope = scope.binding(source.alias)
     return scope, expansions
 
 

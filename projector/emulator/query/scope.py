@@ -39,17 +39,10 @@ class Scope:
     size: int = 1
     grouped: frozenset[str] = frozenset()
 
-    def binding(self, alias: str, position: int) -> Scope:
-        """The scope with one more input set.
-
-        Raises:
-            QueryError: the alias is taken.
-        """
-        if not alias:
-            return replace(self, size=self.size + 1)
-        if alias in self.slots:
-            raise QueryError(f"The alias '{alias}' is used twice", position=position)
-        return replace(self, size=self.size + 1, slots={**self.slots, alias: self.size})
+    def binding(self, alias: str) -> Scope:
+        """The scope with one more input set; an alias hides the same one of an outer query."""
+        slots = {**self.slots, alias: self.size} if alias else self.slots
+        return replace(self, size=self.size + 1, slots=slots)
 
     def over_groups(self, size: int) -> Scope:
         """The scope of a projection over groups of `size` slots, where no row is to be seen."""

@@ -7,10 +7,10 @@ that the depth of a tree is bounded by the nesting of its text and never by its 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from projector.emulator.query.values import Value
 
@@ -246,10 +246,19 @@ class Select:
     limit: Node | None = None
 
 
-_Tree = TypeVar("_Tree", bound=Node)
+def walked(root: Node) -> Iterator[Node]:
+    """Every node of the tree except those of subqueries, which belong to their own rows."""
+    waiting: list[Any] = [root]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Node):
+            yield part
+            waiting.extend(getattr(part, each.name) for each in fields(part))
+        elif isinstance(part, tuple):
+            waiting.extend(part)
 
 
-def rewritten(node: _Tree, change: Callable[[Node], Node | None]) -> _Tree | Node:
+def rewritten(node: Node, change: Callable[[Node], Node | None]) -> Node:
     """The tree with each node replaced for which `change` gives another, outermost first.
 
     Subqueries are left alone: their expressions belong to their own rows.
@@ -257,13 +266,13 @@ def rewritten(node: _Tree, change: Callable[[Node], Node | None]) -> _Tree | Nod
     changed = change(node)
     if changed is not None:
         return changed
-    parts = {part.name: getattr(node, part.name) for part in fields(node) if part.init}
-    return replace(node, **{name: _rewritten_part(part, change) for name, part in parts.items()})
-
-
-def _rewritten_part(part: Any, change: Callable[[Node], Node | None]) -> Any:
-    if isinstance(part, Node):
-        return rewritten(part, change)
-    if isinstance(part, tuple):
-        return tuple([_rewritten_part(item, change) for item in part])
-    return part
+    parts = {each.name: getattr(node, each.name) for each in fields(node) if each.init}
+    for name, part in parts.items():  # plain loops: one frame per level of the tree
+        if isinstance(part, Node):
+            parts[name] = rewritten(part, change)
+        elif isinstance(part, tuple):
+            items = list(part)
+            for index, item in enumerate(items):
+                items[index] = rewritten(item, change)
+            parts[name] = tuple(items)
+    return replace(node, **parts)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projector.emulator.patch import PatchError, apply_patch, condition_holds
+from projector.emulator.patch import SYSTEM_PROPERTIES, PatchError, apply_patch, condition_holds
 
 DOCUMENT: dict[str, Any] = {
     "id": "1",
@@ -184,6 +184,7 @@ objects = st.dictionaries(st.sampled_from("ab01-~/"), json_values, max_size=4)
 pointers = st.lists(
     st.sampled_from(["a", "b", "0", "1", "-", "~0", "~1", "~", ""]), max_size=3
 ).map(lambda parts: "".join(f"/{part}" for part in parts))
+names = st.text(min_size=1, max_size=4).filter(lambda name: name not in SYSTEM_PROPERTIES)
 wild = st.fixed_dictionaries(
     {"op": st.sampled_from(["add", "set", "replace", "remove", "incr", "move"]), "path": pointers},
     optional={"value": json_values, "from": pointers},
@@ -202,7 +203,7 @@ def test_any_patch_applies_or_is_refused(
 
 
 @settings(max_examples=200)
-@given(document=objects, name=st.text(min_size=1, max_size=4), value=json_values)
+@given(document=objects, name=names, value=json_values)
 def test_add_then_remove_leaves_no_trace(document: dict[str, Any], name: str, value: Any) -> None:
     pointer = "/" + name.replace("~", "~0").replace("/", "~1")
     added = apply_patch(document, [op("add", pointer, value)])
@@ -224,6 +225,13 @@ def test_add_then_remove_leaves_no_trace(document: dict[str, Any], name: str, va
 )
 def test_condition(condition: str, expected: bool) -> None:
     assert condition_holds(condition, DOCUMENT) is expected
+
+
+def test_condition_reads_the_given_clock() -> None:
+    condition = "from c where GetCurrentTimestamp() = 1500"
+    assert condition_holds(condition, DOCUMENT, now_seconds=lambda: 1.5)
+    with pytest.raises(PatchError, match="GETCURRENTTIMESTAMP"):
+        condition_holds(condition, DOCUMENT)
 
 
 @pytest.mark.parametrize("condition", ["", "c.a = 1", "from c where", "from c order by c.a", 5])

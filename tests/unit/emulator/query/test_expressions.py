@@ -293,6 +293,10 @@ def test_expression_has_the_value(expression: str, expected: str) -> None:
         pytest.param("c.list[@x]", {"x": 1}, "b", id="index"),
         pytest.param("ARRAY_CONTAINS(@x, c.two)", {"x": [1, 2]}, True, id="array"),
         pytest.param("@X", {"X": 1, "x": 2}, 1, id="case matters"),
+        pytest.param("~@x", {"x": float("inf")}, UNDEFINED, id="infinity has no bits"),
+        pytest.param("@x + 1", {"x": float("nan")}, UNDEFINED, id="nothing computes from NaN"),
+        pytest.param("@x + 0.5", {"x": 10**400}, UNDEFINED, id="beyond a double"),
+        pytest.param("@x * @x", {"x": 10**200}, UNDEFINED, id="an integer beyond a double"),
         pytest.param("@x.a", {"x": {"a": 1}}, 1, id="path of a parameter"),
     ],
 )
