@@ -54,10 +54,10 @@ def _token_parts(header: str) -> tuple[str, str]:
 def _is_signed(call: Call, signature: str, key: bytes) -> bool:
     kind, link = _resource(call.segments)
     given = signature.encode("utf-8", "replace")
-    # Links made of resource ids are signed in lower case, links made of names as they are.
+    # A link of names is signed as it is; of a link of resource ids the last one, in lower case.
     return any(
         hmac.compare_digest(_sign(call, kind, variant, key), given)
-        for variant in (link, link.lower())
+        for variant in (link, link.rpartition("/")[2].lower())
     )
 
 
@@ -70,6 +70,8 @@ def _sign(call: Call, kind: str, link: str, key: bytes) -> bytes:
 def _resource(segments: tuple[str, ...]) -> tuple[str, str]:
     if not segments:
         return "", ""
+    if segments[-1] == "partitionkeydelete":
+        return "colls", "/".join(segments[:-2])  # signed as an operation on its container
     if len(segments) % 2:
         return segments[-1].lower(), "/".join(segments[:-1])
     return segments[-2].lower(), "/".join(segments)

@@ -100,7 +100,8 @@ def _clock(controls: Controls, _: Call) -> Answer:
 
 
 def _stats(controls: Controls, _: Call) -> Answer:
-    return json_answer(200, stats(controls.account.engine, controls.meter))
+    counted = stats(controls.account.engine, controls.meter)
+    return json_answer(200, {**counted, "waiting": controls.faults.waiting})
 
 
 def _reset_stats(controls: Controls, _: Call) -> Answer:

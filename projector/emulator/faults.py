@@ -61,10 +61,11 @@ class Fault:
 
 
 class Faults:
-    """The faults in force, oldest first."""
+    """The faults in force, oldest first; `waiting` counts the requests that hang."""
 
     def __init__(self) -> None:
         self._installed: list[tuple[Fault, int | None]] = []
+        self.waiting = 0
 
     def install(self, fault: Fault) -> None:
         """Puts a fault in force."""

@@ -25,6 +25,11 @@ class PartitionKeyDefinition:
 
     paths: tuple[tuple[str, ...], ...]
 
+    @property
+    def pointers(self) -> list[str]:
+        """The paths as JSON pointers."""
+        return ["".join("/" + _escaped(name) for name in path) for path in self.paths]
+
     def key_of(self, document: Mapping[str, Any]) -> PartitionKey:
         """Returns the document's key, one component per path."""
         return tuple([_value_at(document, path) for path in self.paths])
@@ -101,6 +106,10 @@ def _value_at(document: Mapping[str, Any], path: Sequence[str]) -> Component:
             return UNDEFINED
         value = value[name]
     return value if isinstance(value, str) else _component(value)
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _parse_path(path: object) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from projector.emulator.account import Account
 from projector.emulator.documents import decode_object
 from projector.emulator.engine import Database
 from projector.emulator.errors import not_found
-from projector.emulator.querying import run_query
+from projector.emulator.querying import select_resources
 from projector.emulator.wire import Answer, Call, json_answer, list_answer
 
 
@@ -60,13 +60,15 @@ def list_databases(account: Account, _: Call) -> Answer:
 def query_databases(account: Account, call: Call) -> Answer:
     """Lists the databases that a query selects."""
     resources = [_resource(database) for database in account.engine.databases()]
-    return list_answer("", "Databases", run_query(call.body, resources))
+    return list_answer("", "Databases", select_resources(call.body, resources, account.engine.now))
 
 
 def query_offers(account: Account, call: Call) -> Answer:
     """Lists throughput offers, all or those that a query selects."""
     offers = account.offers.resources(account.engine)
-    return list_answer("", "Offers", run_query(call.body, offers) if call.body else offers)
+    if call.body:
+        offers = select_resources(call.body, offers, account.engine.now)
+    return list_answer("", "Offers", offers)
 
 
 def read_offer(account: Account, call: Call) -> Answer:

@@ -10,7 +10,7 @@ from projector.emulator.definitions import SYSTEM_LINKS
 from projector.emulator.documents import decode_object
 from projector.emulator.engine import Database
 from projector.emulator.partition import Partition
-from projector.emulator.querying import run_query
+from projector.emulator.querying import select_resources
 from projector.emulator.wire import (
     IF_NONE_MATCH,
     Answer,
@@ -56,7 +56,7 @@ def list_containers(account: Account, call: Call) -> Answer:
 def query_containers(account: Account, call: Call) -> Answer:
     """Lists the containers that a query selects."""
     database = account.engine.database(call.segments[1])
-    selected = run_query(call.body, _resources(database))
+    selected = select_resources(call.body, _resources(database), account.engine.now)
     return list_answer(database.rid, "DocumentCollections", selected)
 
 

@@ -6,21 +6,18 @@ key, or everything; a query over everything must say so. Source: cosmos-wire ref
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from itertools import islice
 
 from projector.emulator import charges
 from projector.emulator.account import Account
 from projector.emulator.container import Container
-from projector.emulator.cursors import Row
-from projector.emulator.documents import Document, decode_leniently, encode_json
 from projector.emulator.epk import MAXIMUM, MINIMUM
 from projector.emulator.errors import bad_request
-from projector.emulator.feed import MOST_PAGE_BYTES, Beginning, Since, Start, parse_continuation
+from projector.emulator.feed import Beginning, Since, Start, parse_continuation
 from projector.emulator.partition import Partition
-from projector.emulator.querying import parse_query, run_query, selects_everything
+from projector.emulator.querying import Query, parse_query, select_documents
 from projector.emulator.routes_items import addressed
 from projector.emulator.session import session_token
 from projector.emulator.wire import (
@@ -82,10 +79,9 @@ def query_items(account: Account, call: Call) -> Answer:
     """Returns what a query selects, page by page."""
     container = addressed(account, call)
     selection = _selection(call, container, anything=call.flag(_CROSS_PARTITION))
-    text, _ = parse_query(call.body)
-    return _page(
-        account, call, container, selection, None if selects_everything(text) else call.body
-    )
+    query = parse_query(call.body)
+    whole = query.selects_everything
+    return _page(account, call, container, selection, None if whole else query)
 
 
 def query_plan(_: Account, __: Call) -> Answer:
@@ -136,26 +132,28 @@ def _selection(call: Call, container: Container, *, anything: bool) -> Selection
 
 
 def _page(
-    account: Account, call: Call, container: Container, selection: Selection, query: bytes | None
+    account: Account,
+    call: Call,
+    container: Container,
+    selection: Selection,
+    query: Query | None,
 ) -> Answer:
     for partition in selection.partitions:
         container.check_session(partition, call.session)
-    result = account.cursors.open(
-        call.headers.get(CONTINUATION), lambda: _rows(container, selection, query)
+    page = account.cursors.page(
+        call.headers.get(CONTINUATION),
+        call.most_items,
+        lambda: _rows(container, selection, query, account.engine.now),
     )
-    bodies, end = _take(container, result.rows, result.row, call.most_items)
     headers = {
         **container_headers(call, container),
         **_positions(selection.partitions),
-        ITEM_COUNT: str(len(bodies)),
+        ITEM_COUNT: str(len(page.rows)),
     }
-    continuation = result.continuation(end)
-    if continuation is None:
-        account.cursors.close(result)
-    else:
-        headers[CONTINUATION] = continuation
-    body = page_body(container.rid, bodies)
-    units = charges.page_ru(len(bodies), len(body))
+    if page.continuation is not None:
+        headers[CONTINUATION] = page.continuation
+    body = page_body(container.rid, page.rows)
+    units = charges.page_ru(len(page.rows), len(body))
     return Answer(status=200, body=body, headers=headers, request_units=units)
 
 
@@ -164,39 +162,16 @@ def _positions(partitions: Sequence[Partition]) -> dict[str, str]:
     return position_headers(token, max(p.lsn for p in partitions))
 
 
-def _rows(container: Container, selection: Selection, query: bytes | None) -> Sequence[Row]:
+def _rows(
+    container: Container, selection: Selection, query: Query | None, now: Callable[[], float]
+) -> Iterator[bytes]:
     documents = [
         document
         for partition in selection.partitions
         for document in container.visible(partition, selection.minimum, selection.maximum)
     ]
-    if query is None:
-        return documents
-    decoded = [decode_leniently(document.point_body) for document in documents]
-    # A row that is a whole document is answered with its stored bytes, numbers as they were written.
-    origin = {id(value): document for value, document in zip(decoded, documents, strict=True)}
-    rows = run_query(query, (value for value in decoded if isinstance(value, dict)))
-    return [origin.get(id(row)) or encode_json(row) for row in rows]
-
-
-def _take(
-    container: Container, rows: Sequence[Row], start: int, most: int | None
-) -> tuple[list[bytes], int]:
-    bodies: list[bytes] = []
-    size, end = 0, start
-    for row in islice(rows, start, None):
-        body = _body_of(container, row)
-        size += len(body or b"")
-        if bodies and (len(bodies) == most or size > MOST_PAGE_BYTES):
-            break
-        end += 1
-        if body is not None:
-            bodies.append(body)
-    return bodies, end
-
-
-def _body_of(container: Container, row: Row) -> bytes | None:
-    if not isinstance(row, Document):
-        return row
-    current = container.current(row)
-    return None if current is None else current.point_body
+    if query is not None:
+        return select_documents(query, documents, now)
+    # A page read later shows what became of the items meanwhile.
+    versions = map(container.current, documents)
+    return (version.point_body for version in versions if version is not None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+import weakref
 from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
@@ -65,6 +66,7 @@ class EmulatorServer:
         self._controls = Controls(account=self._account, faults=self.faults, meter=self.meter)
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
+        self._transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
     async def start(self) -> None:
         """Begins to answer; raises OSError when the port is taken."""
@@ -88,9 +90,14 @@ class EmulatorServer:
     async def stop(self) -> None:
         """Closes every connection; requests that hang are let go."""
         self._closing.set()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._runner is None:
+            return
+        await self._runner.cleanup()
+        self._runner = None
+        # A TLS connection would wait for its peer's farewell, which may never come.
+        for transport in list(self._transports):
+            transport.abort()
+        await asyncio.sleep(0)
 
     @property
     def endpoint(self) -> str:
@@ -103,6 +110,8 @@ class EmulatorServer:
         return f"{'https' if self._https else 'http'}://{host}:{self._runner.addresses[0][1]}/"
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if request.transport is not None:
+            self._transports.add(request.transport)
         path = request.rel_url.raw_path
         if path.startswith(PREFIX) and path.rstrip("/").endswith("/bulk"):
             return _response(await load_lines(self.engine, path, _chunks(request)))
@@ -127,7 +136,7 @@ class EmulatorServer:
         if fault.delay_ms:
             await self._pause(fault.delay_ms / 1000)
         if fault.action == "hang":
-            await self._closing.wait()
+            await self._hang()
         if fault.action in {"hang", "drop"}:
             self.meter.record(operation or "unknown", 0.0)
             _abort(request)
@@ -151,6 +160,13 @@ class EmulatorServer:
             given = error_answer(error)
         self.meter.record(operation or "unknown", given.request_units)
         return given
+
+    async def _hang(self) -> None:
+        self.faults.waiting += 1
+        try:
+            await self._closing.wait()
+        finally:
+            self.faults.waiting -= 1
 
     async def _pause(self, seconds: float) -> None:
         try:

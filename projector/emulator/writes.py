@@ -114,7 +114,7 @@ class Writer:
     ) -> Written:
         """Applies patch operations to an item that is there, on its condition if it has one."""
         current = self._require(store, key, now, given)
-        incoming = accept(_patched(current, body), self._definition)
+        incoming = accept(_patched(current, body, self._definition), self._definition)
         if (incoming.epk, incoming.id) != key:
             raise bad_request("Neither the id nor the partition key of an item can be patched.")
         return self._put(store, incoming, now, current)
@@ -153,7 +153,9 @@ class Writer:
             raise precondition_failed()
 
 
-def _patched(current: Document, body: Mapping[str, Any]) -> dict[str, Any]:
+def _patched(
+    current: Document, body: Mapping[str, Any], definition: PartitionKeyDefinition
+) -> dict[str, Any]:
     document = decode_leniently(current.point_body)
     operations = body.get("operations")
     if not isinstance(document, dict) or not isinstance(operations, Sequence):
@@ -163,6 +165,6 @@ def _patched(current: Document, body: Mapping[str, Any]) -> dict[str, Any]:
     try:
         if "condition" in body and not condition_holds(body["condition"], document):
             raise precondition_failed()
-        return apply_patch(document, operations)
+        return apply_patch(document, operations, protected=definition.pointers)
     except PatchError as error:
         raise bad_request(str(error)) from error
