@@ -52,7 +52,7 @@ class FakeChangeSource:
         partition = self._partition(target)
         lsn = partition.lsn
         if start.kind is StartKind.BEGINNING:
-            lsn = 0
+            raise ValueError("the beginning is no place")
         if start.time is not None:
             since = start.time.timestamp()
             later = [e.lsn for e in partition.entries.values() if e.document["_ts"] >= since]

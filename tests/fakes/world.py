@@ -81,8 +81,11 @@ class World:
 
     def start(self, name: str = "a", *, sink: Any = None, **options: Any) -> Member:
         """A running host."""
-        member = self.member(name, sink=sink, **options)
-        member.task = asyncio.create_task(member.host.run(), name=f"host {name}")
+        return self.start_member(self.member(name, sink=sink, **options))
+
+    def start_member(self, member: Member) -> Member:
+        """Let a prepared host run."""
+        member.task = asyncio.create_task(member.host.run(), name=f"host {member.name}")
         return member
 
     async def stop(self, name: str = "a") -> None:
