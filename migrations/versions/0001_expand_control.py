@@ -127,6 +127,15 @@ STATEMENTS = (
     ALTER TABLE projector.replay_seen ALTER COLUMN keys_2 SET STORAGE EXTERNAL
     """,
     """
+    CREATE TABLE projector.replay_candidates (
+        range_id BIGINT NOT NULL,
+        place BIGINT NOT NULL,
+        partition_key TEXT COLLATE "C" NOT NULL,
+        document_id TEXT COLLATE "C" NOT NULL,
+        CONSTRAINT replay_candidates_pkey PRIMARY KEY (range_id, place)
+    )
+    """,
+    """
     CREATE TABLE projector.source (
         one_row BOOLEAN DEFAULT true NOT NULL,
         container_rid TEXT COLLATE "C" NOT NULL,
@@ -161,6 +170,7 @@ TABLES = (
     "range_reports",
     "ranges",
     "replay_seen",
+    "replay_candidates",
     "source",
     "replays",
 )

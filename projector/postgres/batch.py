@@ -92,7 +92,7 @@ class BatchWriter:
                 raise FencedOut(f"range {grant.claim.lease_token} has a newer epoch")
             shape = BatchShape(
                 rows_schema=self._rows_schema,
-                returning_old=self._tells_old(session),
+                returning_old=tells_old(session, forced=self._returning_old),
                 skip_stale=expect_unchanged,
                 heal=heal or bool(batch.rejections),
                 locked=True,
@@ -106,7 +106,7 @@ class BatchWriter:
         async with self._connections.session() as session:
             shape = BatchShape(
                 rows_schema=self._rows_schema,
-                returning_old=self._tells_old(session),
+                returning_old=tells_old(session, forced=self._returning_old),
                 skip_stale=expect_unchanged,
             )
             parameters = _parameters(grant, batch, place, only_clean=True)
@@ -118,11 +118,6 @@ class BatchWriter:
                 if not is_of_document(error):
                     raise
                 return None
-
-    def _tells_old(self, session: Session) -> bool:
-        if self._returning_old is not None:
-            return self._returning_old
-        return session.info.server_version >= RETURNING_OLD_SERVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +133,7 @@ class LockedRange:
         await self._store(batch.rejections)
         done = await self._write(batch.writes)
         await self._mark(batch.rejections)
-        if done.healed or done.rejected or batch.rejections:
+        if done.healed or done.rejected or batch.rejections or self.shape.verdict:
             await quarantine.refresh_flag(self.session, self.grant)
         return done + Outcome(rejected=len(batch.rejections))
 
@@ -222,6 +217,11 @@ async def move_place(session: Session, parameters: Mapping[str, Any]) -> bool | 
     cursor = await session.execute(FENCE, parameters, prepare=True)
     row = await cursor.fetchone()
     return None if row is None else bool(row[2])
+
+
+def tells_old(session: Session, *, forced: bool | None) -> bool:
+    """Whether the server returns old images itself, unless that is forced one way."""
+    return session.info.server_version >= RETURNING_OLD_SERVER if forced is None else forced
 
 
 def encoded(writes: Sequence[RowWrite]) -> JsonText:

@@ -196,7 +196,12 @@ class Connections:
         await session.execute(
             "SELECT set_config('timezone', 'UTC', false),"
             " set_config('datestyle', 'ISO, YMD', false),"
+            # The plans of batches are made once, maybe on empty tables: they must stay index
+            # probes. Whoever scans on purpose says so (`sweep.allow_scan`).
             " set_config('plan_cache_mode', 'force_generic_plan', false),"
+            " set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false),"
+            " set_config('enable_hashjoin', 'off', false),"
+            " set_config('enable_mergejoin', 'off', false),"
             " set_config('statement_timeout', %s, false),"
             " set_config('lock_timeout', %s, false),"
             " set_config('idle_in_transaction_session_timeout', %s, false)",

@@ -33,6 +33,7 @@ class StoredRange:
     """
 
     id: int
+    container_rid: str
     lease_token: str
     processor_name: str
     feed_range: FeedRange
@@ -81,11 +82,16 @@ Inheritance = Reopen | FinishSplit | TakeOver | StartFresh
 
 
 def decide_inheritance(claim: RangeClaim, overlapping: Sequence[StoredRange]) -> Inheritance:
-    """Choose, given every stored range of the container that overlaps the claim."""
+    """Choose, given every stored range that overlaps the claim, of whatever container.
+
+    Ranges of another container lend nothing; but their rows are there, and lose to the new ones.
+    """
     exact = next((stored for stored in overlapping if is_same(claim, stored)), None)
     if exact is not None and not exact.retired:
         return Reopen(stored=exact)
-    holders = holders_of(claim.feed_range, overlapping)
+    holders = holders_of(
+        claim.feed_range, [one for one in overlapping if one.container_rid == claim.container_rid]
+    )
     if exact is not None and _was_split(claim, exact, holders):
         return FinishSplit(stored=exact)
     if len(holders) == 1 and not uncovered(claim.feed_range, [holders[0].feed_range]):
@@ -109,7 +115,11 @@ def holders_of(whole: FeedRange, stored: Sequence[StoredRange]) -> Sequence[Stor
 
 def is_same(claim: RangeClaim, stored: StoredRange) -> bool:
     """Whether the claim is for this very row: bounds and lease token."""
-    return stored.feed_range == claim.feed_range and stored.lease_token == claim.lease_token
+    return (stored.container_rid, stored.feed_range, stored.lease_token) == (
+        claim.container_rid,
+        claim.feed_range,
+        claim.lease_token,
+    )
 
 
 def _was_split(claim: RangeClaim, exact: StoredRange, holders: Sequence[StoredRange]) -> bool:

@@ -16,7 +16,7 @@ from psycopg.rows import DictRow, dict_row
 
 from projector.core.errors import FencedOut, SourceRecreated
 from projector.core.names import Continuation, Epoch
-from projector.core.ranges import FeedRange
+from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.core.start import StoredPlace
 from projector.ports.feed import Beginning, Grant, RangeClaim
 from projector.postgres import replays
@@ -41,13 +41,13 @@ INSERT INTO projector.source (container_rid, accepted_at) VALUES (%s, now())
 ON CONFLICT (one_row) DO NOTHING"""
 
 STORED_RANGES = """
-SELECT r.id, r.lease_token, r.processor_name, r.min_epk, r.max_epk, r.epoch, r.opened_epoch,
+SELECT r.id, r.container_rid, r.lease_token, r.processor_name, r.min_epk, r.max_epk, r.epoch, r.opened_epoch,
   r.lineage, r.placed, r.continuation, r.lsn, r.anchored_from, r.tick, r.purged_tick,
   r.retired_at IS NOT NULL AS retired,
   p.phase AS replay_phase, p.mark_lsn AS replay_mark_lsn, p.seen_group
 FROM projector.ranges r
 LEFT JOIN projector.replays p ON p.range_id = r.id AND p.phase IN ('requested', 'running')
-WHERE r.container_rid = %(rid)s AND r.min_epk < %(max)s AND r.max_epk > %(min)s
+WHERE r.min_epk < %(max)s AND r.max_epk > %(min)s
 ORDER BY r.opened_epoch DESC"""
 
 RAISE_EPOCHS = """
@@ -170,10 +170,18 @@ async def lock_openings(session: Session) -> None:
 
 
 async def overlapping(session: Session, claim: RangeClaim) -> Sequence[StoredRange]:
-    """Every stored range of the container that shares a key with the claim, newest first."""
+    """Every stored range that shares a key with the claim, of whatever container, newest first."""
     cursor = session.cursor(row_factory=dict_row)
     await cursor.execute(STORED_RANGES, _bounds_of(claim))
     return [_stored_range(row) for row in await cursor.fetchall()]
+
+
+async def all_stored(session: Session, container_rid: str) -> Sequence[StoredRange]:
+    """Every stored range of the container, newest first."""
+    cursor = session.cursor(row_factory=dict_row)
+    await cursor.execute(STORED_RANGES, {"min": FULL_RANGE.min, "max": FULL_RANGE.max})
+    stored = [_stored_range(row) for row in await cursor.fetchall()]
+    return [one for one in stored if one.container_rid == container_rid]
 
 
 async def place_range(
@@ -213,7 +221,10 @@ async def _end_replays_without_keys(
         if old.replay_phase is None or is_same(claim, old):
             continue
         its_claim = replace(claim, feed_range=old.feed_range)
-        holders = holders_of(old.feed_range, await overlapping(session, its_claim))
+        others = await overlapping(session, its_claim)
+        holders = holders_of(
+            old.feed_range, [one for one in others if one.container_rid == old.container_rid]
+        )
         if all(holder.id != old.id for holder in holders):
             await replays.mark_inherited(session, old.id)
 
@@ -287,6 +298,7 @@ def _stored_range(row: DictRow) -> StoredRange:
         )
     return StoredRange(
         id=row["id"],
+        container_rid=row["container_rid"],
         lease_token=row["lease_token"],
         processor_name=row["processor_name"],
         feed_range=FeedRange(min=row["min_epk"], max=row["max_epk"]),

@@ -1,24 +1,26 @@
 """The target as the processor sees it: PostgreSQL behind `projector.ports.feed.Sink`.
 
 Pages are decoded to rows and rejections by `projector.projection`; a batch is committed by
-`BatchWriter` with its position, under the fence. What ends a replay (point reads of the source) is
-composed elsewhere and given as `settle`.
+`BatchWriter` with its position, under the fence. Ending a replay takes point reads of the source:
+`projector.rebuild` does it, over the methods here that are `SweepStore` of `projector.ports.rows`.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from projector.core.errors import ConfigurationError
 from projector.core.names import LeaseToken
 from projector.core.start import StoredPlace
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport
+from projector.ports.rows import DocumentKey, Settled, Verdict
 from projector.postgres.batch import Batch, BatchWriter, Outcome
 from projector.postgres.connections import Connections
 from projector.postgres.ranges import begin_range, open_range
 from projector.postgres.reports import store_reports
+from projector.postgres.sweep import VerdictStore
 from projector.postgres.tables import FIRST_GENERATION
 from projector.projection.fold import fold
 from projector.projection.project import project_page
@@ -26,8 +28,6 @@ from projector.projection.writes import ProjectedPage
 
 MOSTLY = 0.5
 REMEMBERED_RANGES = 4096
-
-Settle = Callable[[Grant], Awaitable[None]]
 
 
 class PostgresSink:
@@ -37,7 +37,6 @@ class PostgresSink:
         self,
         connections: Connections,
         *,
-        settle: Settle | None = None,
         rows_schema: str = FIRST_GENERATION,
         returning_old: bool | None = None,
     ) -> None:
@@ -45,13 +44,14 @@ class PostgresSink:
 
         Args:
             connections: Opened and closed by the caller.
-            settle: Ends the open replay of a range that has passed its mark.
             rows_schema: The generation to write to.
             returning_old: Force one way of telling old images; None: what the server can.
         """
         self._connections = connections
-        self._settle = settle
         self._writer = BatchWriter(
+            connections, rows_schema=rows_schema, returning_old=returning_old
+        )
+        self._verdicts = VerdictStore(
             connections, rows_schema=rows_schema, returning_old=returning_old
         )
         # Only a hint, so it may be lost: whether the range's last batch was mostly unchanged.
@@ -102,14 +102,30 @@ class PostgresSink:
         return _applied(batch, outcome)
 
     async def settle(self, grant: Grant) -> None:
-        """End the open replay of a range that has passed its mark.
+        """Refused: the tables alone cannot know what is gone (see `rebuild.settling`)."""
+        raise ConfigurationError(
+            f"range {grant.claim.lease_token}: this sink has no source to confirm a sweep with"
+        )
 
-        Raises:
-            FencedOut, SinkUnavailable, SourceUnavailable, Throttled.
-        """
-        if self._settle is None:
-            raise ConfigurationError("this sink was built without a way to end replays")
-        await self._settle(grant)
+    async def lineage(self, grant: Grant) -> int:
+        """The lineage of the granted range now; see `SweepStore`."""
+        return await self._verdicts.lineage(grant)
+
+    async def sweep_candidates(
+        self, grant: Grant, *, after: DocumentKey | None, limit: int
+    ) -> Sequence[DocumentKey]:
+        """Keys that the range's open replay did not see; see `SweepStore`."""
+        return await self._verdicts.sweep_candidates(grant, after=after, limit=limit)
+
+    async def apply_verdicts(
+        self, grant: Grant, *, lineage: int, verdicts: Sequence[Verdict]
+    ) -> Settled:
+        """Write what point reads said; see `SweepStore`."""
+        return await self._verdicts.apply_verdicts(grant, lineage=lineage, verdicts=verdicts)
+
+    async def finish_replay(self, grant: Grant) -> None:
+        """Close the open replay of the range; see `SweepStore`."""
+        await self._verdicts.finish_replay(grant)
 
     async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
         """Store the conditions; answer the tokens whose epoch is no longer theirs.

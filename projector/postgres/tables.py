@@ -145,6 +145,16 @@ replay_seen = Table(
     PrimaryKeyConstraint("seen_group", "part", name="replay_seen_pkey"),
 )
 
+replay_candidates = Table(
+    "replay_candidates",
+    control,
+    _number("range_id", nullable=False),
+    _number("place", nullable=False),
+    _key("partition_key"),
+    _key("document_id"),
+    PrimaryKeyConstraint("range_id", "place", name="replay_candidates_pkey"),
+)
+
 quarantine = Table(
     "quarantine",
     control,

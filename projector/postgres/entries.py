@@ -1,0 +1,124 @@
+"""Quarantine for people: list, show, discard, and the way back by a retry.
+
+A discarded version stays discarded when it is delivered again; a newer one, good or not, opens or
+closes the entry as if it had never been. Retry is a point read whose verdict is written like any
+other (`sweep.VerdictStore.apply_repairs`), so here is only what it has to know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from psycopg.rows import class_row
+
+from projector.postgres.connections import Connections
+
+
+class EntryStatus(StrEnum):
+    """What became of a rejected document."""
+
+    OPEN = "open"
+    DISCARDED = "discarded"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineEntry:
+    """One rejected document, without its bytes."""
+
+    id: int
+    partition_key: str
+    document_id: str
+    cart_id: str | None
+    status: EntryStatus
+    reason: str
+    detail: str
+    sqlstate: str | None
+    lineage: int
+    lsn: int
+    ts: int
+    etag: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+    closed_at: datetime | None
+    count: int
+
+    def __post_init__(self) -> None:
+        """Make the status the closed choice that it is; the driver knows only text."""
+        object.__setattr__(self, "status", EntryStatus(self.status))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantinedDocument:
+    """An entry with the bytes as the feed sent them and the last good row, if there was one."""
+
+    entry: QuarantineEntry
+    raw: bytes
+    last_good: dict[str, Any] | None
+
+
+COLUMNS = """id, partition_key, document_id, cart_id, status, reason, detail, sqlstate, lineage,
+  lsn, ts, etag, first_seen_at, last_seen_at, closed_at, count"""
+
+LIST = """
+SELECT {columns} FROM projector.quarantine
+WHERE status = ANY(%(statuses)s) AND id > %(after)s ORDER BY id LIMIT %(limit)s""".replace(
+    "{columns}", COLUMNS
+)
+
+SHOW = "SELECT {columns} FROM projector.quarantine WHERE id = %s".replace("{columns}", COLUMNS)
+
+DISCARD = """
+UPDATE projector.quarantine SET status = 'discarded', closed_at = NULL
+WHERE id = %s AND status = 'open'"""
+
+
+async def list_entries(
+    connections: Connections,
+    *,
+    statuses: frozenset[EntryStatus] = frozenset({EntryStatus.OPEN}),
+    after: int = 0,
+    limit: int = 1000,
+) -> list[QuarantineEntry]:
+    """Entries of these statuses by id, from behind `after`."""
+    parameters = {"statuses": [str(one) for one in statuses], "after": after, "limit": limit}
+    async with connections.session() as session:
+        cursor = session.cursor(row_factory=class_row(QuarantineEntry))
+        await cursor.execute(LIST, parameters)
+        return await cursor.fetchall()
+
+
+async def show_entry(connections: Connections, entry_id: int) -> QuarantinedDocument | None:
+    """One entry with its document; None when there is none of that id."""
+    async with connections.session() as session:
+        cursor = session.cursor(row_factory=class_row(QuarantineEntry))
+        entry = await (await cursor.execute(SHOW, [entry_id])).fetchone()
+        if entry is None:
+            return None
+        found = await session.execute(
+            "SELECT raw, last_good FROM projector.quarantine WHERE id = %s", [entry_id]
+        )
+        row = await found.fetchone()
+    if row is None:
+        return None
+    return QuarantinedDocument(entry=entry, raw=bytes(row[0]), last_good=row[1])
+
+
+async def discard_entry(connections: Connections, entry_id: int) -> bool:
+    """Set an open entry aside for good; False when it is not open."""
+    async with connections.session() as session:
+        cursor = await session.execute(DISCARD, [entry_id])
+    return cursor.rowcount == 1
+
+
+async def count_open(connections: Connections) -> int:
+    """How many entries are open."""
+    async with connections.session() as session:
+        cursor = await session.execute(
+            "SELECT count(*) FROM projector.quarantine WHERE status = 'open'"
+        )
+        row = await cursor.fetchone()
+    return 0 if row is None else int(row[0])

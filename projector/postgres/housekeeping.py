@@ -1,0 +1,214 @@
+"""Storage that would grow for ever: tombstones, empty totals, closed entries; and who ran when.
+
+A tombstone may go when no older version of its document can still arrive: (1) no older epoch can
+commit, which the fence sees to; (2) a page whose read began after the tombstone's commit has been
+committed; (3) no replay of the range is open; (4) whoever read the document meanwhile is refused:
+the range remembers up to which tick tombstones are gone (`purged_tick`, see `sweep.ReadMark`).
+
+For (2) each commit of a range takes the next tick. At most two batches are in flight and the reader
+holds one page more, so every page of a batch was read after the commit of the fourth batch before
+it: that one's tick becomes the range's `read_tick`, and opening a range fills all four places.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg.rows import class_row
+
+from projector.postgres.connections import Connections, Session
+from projector.postgres.epks import bounds
+from projector.postgres.positions import RangePosition, positions
+from projector.postgres.sweep import SCAN_SECONDS, allow_scan
+from projector.postgres.tables import FIRST_GENERATION
+
+RUN_LOCK = 0x70726A33
+
+PURGEABLE = """
+UPDATE projector.ranges r SET purged_tick = GREATEST(purged_tick, read_tick)
+WHERE r.id = %(range_id)s AND r.retired_at IS NULL AND r.read_tick > 0 AND NOT EXISTS (
+  SELECT FROM projector.replays p
+  WHERE p.range_id = r.id AND p.phase IN ('requested', 'running'))
+RETURNING read_tick"""
+
+PURGE = """
+DELETE FROM {rows}.cart_items WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM {rows}.cart_items
+  WHERE deleted AND epk BETWEEN %(low)s AND %(high)s AND tombstone_tick <= %(read_tick)s
+  LIMIT %(limit)s))"""
+
+# Locked in key order, as batches lock them; one that a batch holds is left for the next time.
+EMPTY_CARTS = """
+DELETE FROM {rows}.cart_totals WHERE line_count = 0 AND ctid = ANY (ARRAY(
+  SELECT ctid FROM {rows}.cart_totals WHERE line_count = 0
+  ORDER BY cart_id, bucket LIMIT %(limit)s FOR UPDATE SKIP LOCKED))"""
+
+EMPTY_ITEMS = """
+DELETE FROM {rows}.item_totals WHERE line_count = 0 AND ctid = ANY (ARRAY(
+  SELECT ctid FROM {rows}.item_totals WHERE line_count = 0
+  ORDER BY item LIMIT %(limit)s FOR UPDATE SKIP LOCKED))"""
+
+CLOSED_ENTRIES = """
+DELETE FROM projector.quarantine WHERE id = ANY (ARRAY(
+  SELECT id FROM projector.quarantine
+  WHERE status = 'closed' AND closed_at < now() - %(age)s LIMIT %(limit)s))"""
+
+START_RUN = """
+INSERT INTO projector.housekeeping_runs AS h (job, last_started_at) VALUES (%s, now())
+ON CONFLICT (job) DO UPDATE SET last_started_at = now(), last_ended_at = NULL"""
+
+END_RUN = """
+UPDATE projector.housekeeping_runs SET last_ended_at = now(), last_error = %(error)s,
+  last_success_at = CASE WHEN %(error)s::text IS NULL THEN now() ELSE last_success_at END,
+  result = CASE WHEN %(error)s::text IS NULL THEN %(result)s::jsonb ELSE result END
+WHERE job = %(job)s"""
+
+RUNS = """
+SELECT job, last_started_at, last_ended_at, last_success_at, last_error, result
+FROM projector.housekeeping_runs ORDER BY job"""
+
+TABLES = """
+SELECT n.nspname AS schema, c.relname AS name, GREATEST(c.reltuples, 0)::bigint AS rows_estimate,
+  pg_table_size(c.oid) AS table_bytes, pg_indexes_size(c.oid) AS index_bytes,
+  s.n_live_tup AS live_rows, s.n_dead_tup AS dead_rows, s.n_tup_upd AS updates,
+  s.n_tup_hot_upd AS heap_only_updates, s.last_autovacuum, s.last_autoanalyze
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
+WHERE c.relkind = 'r' AND n.nspname LIKE 'projector%%' ORDER BY 1, 2"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HousekeepingRun:
+    """When a job ran last, and with what result."""
+
+    job: str
+    last_started_at: datetime
+    last_ended_at: datetime | None
+    last_success_at: datetime | None
+    last_error: str | None
+    result: Mapping[str, Any] | None
+
+
+@dataclass(slots=True, kw_only=True)
+class RunningJob:
+    """A job in its turn; what it puts into `result` is kept."""
+
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableStatistics:
+    """Size and wear of one storage table."""
+
+    schema: str
+    name: str
+    rows_estimate: int
+    table_bytes: int
+    index_bytes: int
+    live_rows: int | None
+    dead_rows: int | None
+    updates: int | None
+    heap_only_updates: int | None
+    last_autovacuum: datetime | None
+    last_autoanalyze: datetime | None
+
+
+async def purge_tombstones(
+    connections: Connections, *, limit: int = 10_000, rows_schema: str = FIRST_GENERATION
+) -> int:
+    """Delete at most `limit` tombstones per range that nothing can outdate; returns how many."""
+    purged = 0
+    for position in await positions(connections):
+        purged += await _purge_range(connections, position, limit=limit, rows_schema=rows_schema)
+    return purged
+
+
+async def purge_empty_totals(
+    connections: Connections, *, limit: int = 10_000, rows_schema: str = FIRST_GENERATION
+) -> int:
+    """Delete totals of carts and items without lines; returns how many."""
+    purged = 0
+    for statement in (EMPTY_CARTS, EMPTY_ITEMS):
+        async with connections.transaction(seconds=SCAN_SECONDS) as session:
+            await allow_scan(session)
+            text = statement.replace("{rows}", rows_schema)
+            purged += (await session.execute(text, {"limit": limit})).rowcount
+    return purged
+
+
+async def purge_closed_entries(
+    connections: Connections, *, age: timedelta, limit: int = 10_000
+) -> int:
+    """Delete quarantine entries that were closed longer ago than `age`; returns how many."""
+    async with connections.session() as session:
+        cursor = await session.execute(CLOSED_ENTRIES, {"age": age, "limit": limit})
+    return cursor.rowcount
+
+
+@asynccontextmanager
+async def turn(
+    connections: Connections, job: str, *, seconds: float = SCAN_SECONDS
+) -> AsyncIterator[RunningJob | None]:
+    """One host's turn at a job; None when another host has it. Start and end are recorded.
+
+    The lock goes with its session, so a host that dies gives up its turn.
+    """
+    async with connections.session(seconds=seconds) as session:
+        if not await _try_lock(session, job):
+            yield None
+            return
+        running = RunningJob()
+        error: str | None = None
+        await session.execute(START_RUN, [job])
+        try:
+            yield running
+        except Exception as failure:
+            error = f"{type(failure).__name__}: {failure}"
+            raise
+        finally:
+            if not session.closed:
+                parameters = {"job": job, "error": error, "result": json.dumps(running.result)}
+                await session.execute(END_RUN, parameters)
+                await session.execute(
+                    "SELECT pg_advisory_unlock(%s, hashtext(%s))", [RUN_LOCK, job]
+                )
+
+
+async def housekeeping_runs(connections: Connections) -> list[HousekeepingRun]:
+    """Every job that ever ran."""
+    async with connections.session() as session:
+        cursor = session.cursor(row_factory=class_row(HousekeepingRun))
+        await cursor.execute(RUNS)
+        return await cursor.fetchall()
+
+
+async def table_statistics(connections: Connections) -> list[TableStatistics]:
+    """Size and wear of all storage tables."""
+    async with connections.session() as session:
+        cursor = session.cursor(row_factory=class_row(TableStatistics))
+        await cursor.execute(TABLES, {})
+        return await cursor.fetchall()
+
+
+async def _purge_range(
+    connections: Connections, position: RangePosition, *, limit: int, rows_schema: str
+) -> int:
+    low, high = bounds(position.feed_range)
+    async with connections.transaction() as session:
+        cursor = await session.execute(PURGEABLE, {"range_id": position.range_id})
+        row = await cursor.fetchone()
+        if row is None:
+            return 0
+        parameters = {"low": low, "high": high, "read_tick": row[0], "limit": limit}
+        return (await session.execute(PURGE.replace("{rows}", rows_schema), parameters)).rowcount
+
+
+async def _try_lock(session: Session, job: str) -> bool:
+    cursor = await session.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [RUN_LOCK, job])
+    row = await cursor.fetchone()
+    return row is not None and bool(row[0])

@@ -1,0 +1,134 @@
+"""What the tables say of ranges: positions, replays and reports, for `status` and progress.
+
+Read from any process, beside running hosts and without them. Unknown is None, never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.rows import DictRow, dict_row
+
+from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
+from projector.core.ranges import FeedRange
+from projector.core.states import FailureCategory, RangeFailure, RangeState
+from projector.ports.feed import RangeReport
+from projector.postgres.connections import Connections
+
+LIVE = """
+SELECT r.*, p.phase AS replay_phase, p.mark_lsn AS replay_mark_lsn, p.started_at AS replay_since
+FROM projector.ranges r
+LEFT JOIN projector.replays p ON p.range_id = r.id AND p.phase IN ('requested', 'running')
+WHERE r.retired_at IS NULL AND (%(rid)s::text IS NULL OR r.container_rid = %(rid)s)
+ORDER BY r.min_epk"""
+
+REPORTS = "SELECT * FROM projector.range_reports ORDER BY min_epk, lease_token"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangePosition:
+    """One live range as committed.
+
+    Attributes:
+        started: it has a place, be it the start of the feed.
+        replaying: a replay was asked for or is open.
+        owner: who opened it last.
+    """
+
+    range_id: int
+    container_rid: str
+    lease_token: LeaseToken
+    feed_range: FeedRange
+    owner: InstanceName | None
+    epoch: Epoch
+    lineage: int
+    started: bool
+    continuation: Continuation | None
+    lsn: int | None
+    time: datetime | None
+    anchored_from: str | None
+    last_commit_at: datetime | None
+    replaying: bool
+    replay_mark_lsn: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredReport:
+    """A host's report and when it came in, by the clock of the database."""
+
+    report: RangeReport
+    reported_at: datetime
+
+
+async def positions(
+    connections: Connections, container_rid: str | None = None
+) -> Sequence[RangePosition]:
+    """The live ranges, lowest first; of one container, or of whichever is copied."""
+    async with connections.session() as session:
+        cursor = session.cursor(row_factory=dict_row)
+        await cursor.execute(LIVE, {"rid": container_rid})
+        return [_position(row) for row in await cursor.fetchall()]
+
+
+async def reports(connections: Connections) -> Sequence[StoredReport]:
+    """The newest report of each lease token."""
+    async with connections.session() as session:
+        cursor = session.cursor(row_factory=dict_row)
+        await cursor.execute(REPORTS)
+        return [_report(row) for row in await cursor.fetchall()]
+
+
+def _position(row: DictRow) -> RangePosition:
+    return RangePosition(
+        range_id=row["id"],
+        container_rid=row["container_rid"],
+        lease_token=LeaseToken(row["lease_token"]),
+        feed_range=FeedRange(min=row["min_epk"], max=row["max_epk"]),
+        owner=row["owner"],
+        epoch=Epoch(row["epoch"]),
+        lineage=row["lineage"],
+        started=row["placed"],
+        continuation=row["continuation"],
+        lsn=row["lsn"],
+        time=row["position_time"],
+        anchored_from=row["anchored_from"],
+        last_commit_at=row["last_commit_at"],
+        replaying=row["replay_phase"] is not None,
+        replay_mark_lsn=row["replay_mark_lsn"],
+    )
+
+
+def _report(row: DictRow) -> StoredReport:
+    report = RangeReport(
+        lease_token=LeaseToken(row["lease_token"]),
+        feed_range=FeedRange(min=row["min_epk"], max=row["max_epk"]),
+        owner=InstanceName(row["owner"]),
+        state=RangeState(row["state"]),
+        state_since=row["state_since"],
+        epoch=Epoch(row["epoch"]),
+        range_id=row["range_id"],
+        last_poll_at=row["last_poll_at"],
+        gap_changes=row["gap_changes"],
+        lag_seconds=row["lag_seconds"],
+        session_lsn=row["session_lsn"],
+        caught_up_at=row["caught_up_at"],
+        failure=_failure(row["failure"]),
+        properties=row["properties"],
+    )
+    return StoredReport(report=report, reported_at=row["reported_at"])
+
+
+def _failure(stored: dict[str, Any] | None) -> RangeFailure | None:
+    if stored is None:
+        return None
+    return RangeFailure(
+        category=FailureCategory(stored["category"]),
+        error_type=stored["error_type"],
+        message=stored["message"],
+        first_seen_at=datetime.fromisoformat(stored["first_seen_at"]),
+        count=stored["count"],
+        document_id=stored["document_id"],
+    )
