@@ -98,4 +98,4 @@ def _encode(value: PartitionKeyValue) -> bytes:
         return b"\x03" if value else b"\x02"
     if isinstance(value, Undefined):
         return b"\x00"
-    return b"\x05" + struct.pack("<d", value)
+    return b"\x05" + struct.pack("<d", float(value))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 from hypothesis import given
@@ -48,7 +49,7 @@ def test_fold_does_not_depend_on_the_order(changes: list[int], shuffler: random.
 @given(VERSIONS, st.lists(st.integers(0, 20), max_size=4))
 def test_fold_does_not_depend_on_the_cut_into_pages(changes: list[int], cuts: list[int]) -> None:
     borders = [0, *sorted(cuts), len(changes)]
-    parts = [changes[a:b] for a, b in zip(borders, borders[1:], strict=False)]
+    parts = [changes[a:b] for a, b in pairwise(borders)]
 
     batch = fold([projected(part) for part in parts])
 
