@@ -59,8 +59,7 @@ class CosmosAccount:
 
     def __post_init__(self) -> None:
         """Refuse what could never connect, without repeating a secret."""
-        parts = urlsplit(self.endpoint)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not self.host:
             raise ConfigurationError(
                 "PROJECTOR_COSMOS_ENDPOINT is not a URL such as https://acme.documents.azure.com:443/"
             )
@@ -72,7 +71,11 @@ class CosmosAccount:
     @property
     def host(self) -> str:
         """Host of the endpoint, lower case, without port: part of every lease id."""
-        return (urlsplit(self.endpoint).hostname or "").lower()
+        try:
+            parts = urlsplit(self.endpoint)
+        except ValueError:
+            return ""
+        return (parts.hostname or "") if parts.scheme in {"http", "https"} else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+
+import pytest
+from azure.core.exceptions import ClientAuthenticationError
+
+from projector.core.errors import (
+    ConfigurationError,
+    ProjectorError,
+    SourceMissing,
+    SourceUnavailable,
+)
+from projector.cosmos.change_source import CosmosChangeSource
+from projector.cosmos.client import ContainerPath, CosmosAccount, CosmosGateway
+from projector.emulator import EmulatorServer
+from tests.contract.change_source import KEYS, drain_all, fill
+from tests.integration.cosmos.support import (
+    CART,
+    EmulatedWorld,
+    account_of,
+    emulated_world,
+)
+
+OTHER_KEY = base64.b64encode(b"not the key of this account").decode()
+
+
+@pytest.fixture
+async def world(emulator: EmulatorServer) -> AsyncIterator[EmulatedWorld]:
+    async with emulated_world(emulator) as world:
+        yield world
+
+
+async def failure(account: CosmosAccount, path: ContainerPath = CART) -> ProjectorError:
+    """The error that a first look at the container ends in."""
+    async with CosmosGateway(account) as gateway:
+        with pytest.raises(ProjectorError) as caught:
+            await CosmosChangeSource(gateway, path).container_rid()
+    assert "\n" not in str(caught.value)
+    if account.key is not None:
+        assert account.key not in f"{caught.value} {account!r}"
+    return caught.value
+
+
+async def test_wrong_key_names_its_setting(emulator: EmulatorServer) -> None:
+    error = await failure(account_of(emulator, key=OTHER_KEY))
+    assert isinstance(error, ConfigurationError)
+    assert "PROJECTOR_COSMOS_KEY" in str(error)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(ContainerPath(database="acme-webstore", container="no"), id="container"),
+        pytest.param(ContainerPath(database="no", container="cart"), id="database"),
+    ],
+)
+async def test_missing_container_or_database_is_named(
+    world: EmulatedWorld, path: ContainerPath
+) -> None:
+    error = await failure(account_of(world.server), path)
+    assert isinstance(error, SourceMissing)
+    assert "'no'" in str(error)
+    assert "PROJECTOR_COSMOS_CONTAINER" in str(error)
+
+
+async def test_account_that_nobody_serves_is_named(emulator: EmulatorServer) -> None:
+    account = account_of(emulator)
+    await emulator.stop()
+    error = await failure(account)
+    assert isinstance(error, SourceUnavailable)
+    assert account.endpoint in str(error)
+
+
+async def test_account_that_hangs_is_given_up(emulator: EmulatorServer) -> None:
+    async with emulated_world(emulator) as world:
+        await world.fault(operation="read_account", action="hang")
+        error = await failure(account_of(emulator, deadline_seconds=0.3))
+    assert isinstance(error, SourceUnavailable)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["", "acme.documents.azure.com", "ftp://acme", "https://", "http://[::1"],
+)
+def test_endpoint_that_is_no_url_is_refused(endpoint: str) -> None:
+    with pytest.raises(ConfigurationError, match="PROJECTOR_COSMOS_ENDPOINT"):
+        CosmosAccount(endpoint=endpoint, key=OTHER_KEY)
+
+
+def test_key_that_is_no_base64_is_refused_without_being_repeated() -> None:
+    with pytest.raises(ConfigurationError, match="PROJECTOR_COSMOS_KEY") as caught:
+        CosmosAccount(endpoint="https://acme.documents.azure.com/", key="s3cret!")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_account_shows_no_key_and_its_host_as_leases_spell_it() -> None:
+    account = CosmosAccount(endpoint="https://ACME.documents.azure.com:443/", key=OTHER_KEY)
+    assert OTHER_KEY not in repr(account)
+    assert account.host == "acme.documents.azure.com"
+
+
+class NobodySignedIn:
+    """A credential that has no way to get a token."""
+
+    async def get_token(self, *scopes: str, **options: object) -> None:
+        raise ClientAuthenticationError("no managed identity here\nand a long explanation")
+
+    async def close(self) -> None:
+        return
+
+    async def __aenter__(self) -> NobodySignedIn:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return
+
+
+async def test_missing_entra_credential_is_named_in_one_line() -> None:
+    account = CosmosAccount(endpoint="https://127.0.0.1:1/", credential=NobodySignedIn)  # type: ignore[arg-type]  # gives no token
+    error = await failure(account)
+    assert isinstance(error, ConfigurationError)
+    assert "no managed identity here" in str(error)
+    assert "PROJECTOR_COSMOS_KEY" in str(error)
+
+
+async def test_outage_at_the_first_use_heals_by_itself(world: EmulatedWorld) -> None:
+    await fill(world)
+    await world.fault(operation="read_account", action="hang", times=1)
+    async with CosmosGateway(account_of(world.server, deadline_seconds=0.3)) as gateway:
+        source = CosmosChangeSource(gateway, CART)
+        with pytest.raises(SourceUnavailable):
+            await source.container_rid()
+        assert len(await drain_all(source)) == len(KEYS)
+
+
+async def test_client_without_a_fault_is_not_rebuilt(world: EmulatedWorld) -> None:
+    await fill(world)
+    await world.source.container_rid()
+    before = (await world.requests())["read_account"]
+    await world.source.rebuild()
+    assert len(await drain_all(world.source)) == len(KEYS)
+    assert (await world.requests())["read_account"] == before
+
+
+async def test_call_under_way_survives_a_rebuild(world: EmulatedWorld) -> None:
+    await fill(world)
+    (target, *_) = await world.targets()
+    await world.fault(operation="change_feed", delay_ms=200, times=1)
+    await world.fault(operation="change_feed", status=449, times=1)
+    async with asyncio.TaskGroup() as group:
+        slow = group.create_task(world.source.read_page(target, None, max_documents=10))
+        while world.server.faults.listed()[0].get("delay_ms"):  # noqa: ASYNC110 - taken by the server
+            await asyncio.sleep(0)
+        with pytest.raises(SourceUnavailable):
+            await world.source.read_page(target, None, max_documents=10)
+        await world.source.rebuild()
+        again = await world.source.read_page(target, None, max_documents=10)
+    assert slow.result().body == again.body
+
+
+async def test_closed_gateway_lends_nothing(world: EmulatedWorld) -> None:
+    await world.gateway.close()
+    with pytest.raises(SourceUnavailable, match="closed"):
+        await world.source.container_rid()

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from projector.core.errors import (
+    ConfigurationError,
+    LeaseConflict,
+    LeaseError,
+    LeaseMissing,
+    LeaseStoreUnavailable,
+)
+from projector.core.names import Continuation, LeaseToken
+from projector.cosmos.lease_documents import lease_id
+from projector.emulator import EmulatorServer
+from projector.emulator.faults import parse_fault
+from tests.contract.lease_store import LOCK_SECONDS, WRITTEN_AT, created, new_lease
+from tests.integration.cosmos.support import EmulatedLeases, emulated_leases
+
+
+@pytest.fixture
+async def world(emulator: EmulatorServer) -> AsyncIterator[EmulatedLeases]:
+    async with emulated_leases(emulator) as world:
+        yield world
+
+
+def fault(world: EmulatedLeases, **fields: Any) -> None:
+    world.server.faults.install(parse_fault(fields))
+
+
+async def stored(world: EmulatedLeases) -> dict[str, Any]:
+    """The only document in the lease container."""
+    (document,) = await world.raw_documents()
+    return document
+
+
+async def test_missing_container_is_created_as_net_wants_it(world: EmulatedLeases) -> None:
+    assert list(await world.store.list_leases()) == []
+    container = world.server.engine.container("acme-webstore", "lease")
+    assert container.definition["partitionKey"]["paths"] == ["/id"]
+    assert container.definition["defaultTtl"] == -1
+
+
+async def test_hosts_that_start_together_create_one_container(world: EmulatedLeases) -> None:
+    await asyncio.gather(*(store.list_leases() for store in (world.store, world.other_host) * 5))
+    assert await world.store.create(new_lease())
+    assert len(await world.other_host.list_leases()) == 1
+
+
+async def test_stored_document_has_the_fields_of_net_in_their_order(
+    world: EmulatedLeases,
+) -> None:
+    assert await world.store.create(new_lease("0", timestamp=WRITTEN_AT))
+    document = await stored(world)
+    assert [name for name in document if name not in {"_rid", "_self", "_attachments"}] == [
+        "id",
+        "version",
+        "LeaseToken",
+        "FeedRange",
+        "Owner",
+        "ContinuationToken",
+        "properties",
+        "timestamp",
+        "Mode",
+        "_etag",
+        "_ts",
+    ]
+    assert document["id"] == "projector127.0.0.1_b0wPAA==_b0wPAK3lXxQ=..0"
+    assert document["FeedRange"] == {"Range": {"min": "", "max": "FF"}}
+    assert document["timestamp"] == "2026-05-01T12:34:56.1234560Z"
+
+
+async def test_partition_key_field_is_written_only_where_the_container_has_it(
+    world: EmulatedLeases,
+) -> None:
+    await world.create_container("/partitionKey")
+    assert await world.store.create(new_lease())
+    await world.markers.mark_initialized()
+    documents = await world.raw_documents()
+    assert {one["id"]: one["partitionKey"] for one in documents} == {
+        one["id"]: one["id"] for one in documents
+    }
+    assert list(documents[0])[:2] == ["id", "partitionKey"]
+
+
+async def test_partition_key_of_an_older_writer_is_used_as_it_is_stored(
+    world: EmulatedLeases,
+) -> None:
+    await world.create_container("/partitionKey", default_ttl=-1)
+    name = lease_id(world.prefix, LeaseToken("0"))
+    await world.put({"id": name, "partitionKey": "8b2e-a-guid", "LeaseToken": "0"})
+    lease = await world.store.read(LeaseToken("0"))  # not listed before: it has to be looked for
+    assert lease.partition_key == "8b2e-a-guid"
+    renewed = await world.store.replace(replace(lease, continuation=Continuation('"7"')))
+    assert (await world.other_host.list_leases())[0].continuation == '"7"'
+    assert (await stored(world))["partitionKey"] == "8b2e-a-guid"
+    await world.other_host.delete(renewed)
+    assert await world.raw_documents() == []
+
+
+@pytest.mark.parametrize("path", ["/pk", "/leaseToken"])
+async def test_container_partitioned_on_anything_else_is_refused(
+    world: EmulatedLeases, path: str
+) -> None:
+    await world.create_container(path)
+    with pytest.raises(ConfigurationError, match=f"partitioned on {path}"):
+        await world.store.list_leases()
+
+
+async def test_fields_of_other_writers_survive_a_replace(world: EmulatedLeases) -> None:
+    await world.create_container("/id")
+    name = lease_id(world.prefix, LeaseToken("0"))
+    foreign = {"id": name, "PartitionId": "0", "Team": {"pager": [1, 2]}, "x": None}
+    await world.put(foreign)
+    lease = await world.store.read(LeaseToken("0"))
+    await world.store.replace(replace(lease, timestamp=WRITTEN_AT))
+    document = await stored(world)
+    assert {key: document[key] for key in foreign} == foreign
+    assert document["LeaseToken"] == "0"
+
+
+async def test_lease_of_the_java_processor_is_refused_by_name(world: EmulatedLeases) -> None:
+    await world.create_container("/id")
+    name = lease_id(world.prefix, LeaseToken("-FF"))
+    await world.put(
+        {"id": name, "version": 1, "LeaseToken": "-FF", "ContinuationToken": "eyJWIjoxLCJSaWQiOiJh"}
+    )
+    with pytest.raises(ConfigurationError, match="another SDK"):
+        await world.store.list_leases()
+
+
+async def test_prefix_with_quotes_and_wildcards_is_taken_literally(
+    world: EmulatedLeases,
+) -> None:
+    await world.create_container("/id")
+    await world.put({"id": "projectorX127.0.0.1_b0wPAA==_b0wPAK3lXxQ=..0", "LeaseToken": "0"})
+    assert list(await world.store.list_leases()) == []
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param({"status": 429, "retry_after_ms": 5}, id="429"),
+        pytest.param({"status": 449}, id="449"),
+        pytest.param({"status": 404, "substatus": 1002}, id="session ahead"),
+        pytest.param({"status": 403, "substatus": 5300}, id="aged token"),
+        pytest.param({"action": "drop"}, id="connection lost"),
+    ],
+)
+async def test_outage_of_the_lease_container_is_told_as_such(
+    world: EmulatedLeases, trouble: dict[str, Any]
+) -> None:
+    lease = await created(world.store, new_lease())
+    for operation in ("replace_item", "read_item", "create_item", "query_items", "delete_item"):
+        fault(world, operation=operation, **trouble)
+    for call in (
+        world.store.replace(lease),
+        world.store.read(lease.token),
+        world.store.create(new_lease("1")),
+        world.store.list_leases(),
+        world.store.delete(lease),
+        world.markers.is_initialized(),
+        world.markers.acquire_lock(seconds=LOCK_SECONDS),
+    ):
+        with pytest.raises(LeaseStoreUnavailable):
+            await call
+    world.server.faults.clear()
+    assert await world.store.read(lease.token) == lease
+
+
+async def test_host_without_ranges_cures_an_aged_token_by_itself(world: EmulatedLeases) -> None:
+    lease = await created(world.store, new_lease())
+    fault(world, operation="read_item", status=403, substatus=5300, times=1)
+    assert await world.store.read(lease.token) == lease
+
+
+async def test_write_whose_answer_was_lost_shows_as_a_conflict(world: EmulatedLeases) -> None:
+    lease = await created(world.store, new_lease())
+    fault(world, operation="replace_item", action="truncate", times=1)
+    changed = replace(lease, continuation=Continuation('"9"'))
+    with pytest.raises(LeaseError):
+        await world.store.replace(changed)
+    with pytest.raises(LeaseConflict):
+        await world.store.replace(changed)
+    assert (await world.store.read(lease.token)).continuation == '"9"'
+
+
+async def test_database_that_is_missing_is_named(world: EmulatedLeases) -> None:
+    world.server.engine.delete_database("acme-webstore")
+    with pytest.raises(ConfigurationError, match="'acme-webstore'"):
+        await world.store.list_leases()
+    with pytest.raises(LeaseMissing):
+        await world.store.read(LeaseToken("0"))
+
+
+async def test_live_lock_is_not_taken_over_in_a_container_without_ttl(
+    world: EmulatedLeases,
+) -> None:
+    await world.create_container("/id")
+    assert await world.markers.acquire_lock(seconds=LOCK_SECONDS)
+    await world.advance(LOCK_SECONDS - 5)
+    assert not await world.other_markers.acquire_lock(seconds=LOCK_SECONDS)
+
+
+async def test_lock_of_net_has_its_shape(world: EmulatedLeases) -> None:
+    assert await world.markers.acquire_lock(seconds=LOCK_SECONDS)
+    document = await stored(world)
+    assert document["id"] == f"{world.prefix}.lock"
+    assert document["ttl"] == LOCK_SECONDS
+    assert "LeaseToken" not in document
