@@ -8,23 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from projector.core.ranges import FULL_RANGE
-from projector.ports.feed import RangeClaim
+from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.postgres import replays
-from projector.postgres.connections import Connections, Session
-from projector.postgres.inheritance import (
-    FinishSplit,
-    decide_inheritance,
-    holders_of,
-)
-from projector.postgres.ranges import (
-    all_stored,
-    lock_openings,
-    overlapping,
-    place_range,
-    register_source,
-    stored_source,
-)
+from projector.postgres.connections import Connections
+from projector.postgres.inheritance import holders_of
+from projector.postgres.ranges import all_stored, lock_openings, register_source
 
 CLEAR_PLACE = """
 UPDATE projector.ranges SET epoch = nextval('projector.epochs'), placed = false,
@@ -47,39 +35,26 @@ FROM projector.ranges r
 WHERE r.id = p.range_id AND r.container_rid <> %s AND p.phase IN ('requested', 'running')"""
 
 
-async def request_replays(connections: Connections, claims: Sequence[RangeClaim]) -> int:
-    """Make the ranges start over when they are next acquired; returns how many.
+async def request_replay(
+    connections: Connections, container_rid: str, ranges: Sequence[FeedRange] | None = None
+) -> int:
+    """Make ranges start over when they are next acquired; None: all. Returns how many.
 
-    A range that was never opened under its lease is stored first, so that the request is kept.
-    One that was split away is left alone: its children are what counts.
+    What is asked is the stored range that holds the keys, so a child that was not opened yet
+    learns of it from its parent. Keys that nobody holds begin at START_FROM anyway.
 
     Raises:
-        SourceRecreated: The claims are of another container than the one that is copied.
+        SourceRecreated: Another container was copied so far.
     """
-    asked = 0
     async with connections.transaction() as session:
         await lock_openings(session)
-        for claim in claims:
-            await register_source(session, claim.container_rid)
-            stored = await overlapping(session, claim)
-            decision = decide_inheritance(claim, stored)
-            if isinstance(decision, FinishSplit):
-                continue
-            grant = await place_range(session, claim, decision, stored)
-            await _ask(session, grant.range_id)
-            asked += 1
-    return asked
-
-
-async def request_all_replays(connections: Connections) -> int:
-    """The same for every key of the container that is copied; returns how many ranges."""
-    async with connections.transaction() as session:
-        await lock_openings(session)
-        rid = await stored_source(session)
-        # Retired ranges hold keys as long as their successors were not all opened.
-        holders = [] if rid is None else holders_of(FULL_RANGE, await all_stored(session, rid))
-        for holder in holders:
-            await _ask(session, holder.id)
+        await register_source(session, container_rid)
+        stored = await all_stored(session, container_rid)
+        wanted_ranges = (FULL_RANGE,) if ranges is None else ranges
+        holders = {holder.id for wanted in wanted_ranges for holder in holders_of(wanted, stored)}
+        for range_id in sorted(holders):
+            await session.execute(CLEAR_PLACE, [range_id])
+            await replays.ask_replay(session, range_id)
     return len(holders)
 
 
@@ -98,8 +73,3 @@ async def accept_new_source(connections: Connections, container_rid: str) -> boo
         await session.execute(END_OTHERS, [container_rid])
         await replays.forget_seen(session)
     return True
-
-
-async def _ask(session: Session, range_id: int) -> None:
-    await session.execute(CLEAR_PLACE, [range_id])
-    await replays.ask_replay(session, range_id)
