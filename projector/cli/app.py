@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 import typer.main
 
-from projector.cli import database, emulator
+from projector.cli import database, emulator, leases
+from projector.cli import run as running
 from projector.cli.failures import ExitCode, report
 
 DEBUG_OPTION = "--debug"
@@ -22,7 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(running.run)
 app.command()(emulator.emulator)
+app.add_typer(leases.app, name="leases")
 app.add_typer(database.app, name="db")
 
 

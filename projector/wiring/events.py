@@ -15,6 +15,6 @@ class Event(StrEnum):
     SOURCE_UNAVAILABLE = "source_unavailable"
     SOURCE_BACK = "source_back"
     SOURCE_FOUND = "source_found"
+    SOURCE_FOLLOWED = "source_followed"
+    SOURCE_RECREATED = "source_recreated"
     WEB_STARTED = "web_started"
-    LEASE_RESET = "lease_reset"
-    DRAIN_ABANDONED = "drain_abandoned"

@@ -1,12 +1,12 @@
-"""What this program wants to hear from the processor: figures, a summary, session tokens.
+"""What this program wants to hear from the processor: figures, a summary, polls.
 
 All of it is passive; an exception of one of them is caught by the processor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import final
 
 from typing_extensions import override
@@ -37,6 +37,7 @@ class Tally(SilentObserver):
         self.unchanged += applied.unchanged
         self.rejected += applied.rejected
 
+    @override
     def __str__(self) -> str:
         """One line for people."""
         return (
@@ -46,21 +47,16 @@ class Tally(SilentObserver):
 
 
 @final
-@dataclass(slots=True, kw_only=True)
-class SessionTokens(SilentObserver):
-    """The session token of each range's last page: point reads must not be answered by older state."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polls(SilentObserver):
+    """Passes each answered read on to one function."""
 
-    _by_lease: dict[LeaseToken, str] = field(default_factory=dict)
-
-    def of(self, token: LeaseToken) -> str | None:
-        """The newest one; None before the first page."""
-        return self._by_lease.get(token)
+    tell: Callable[[LeaseToken, Page], None]
 
     @override
     def polled(self, token: LeaseToken, page: Page) -> None:
-        """Remembers the page's token."""
-        if page.session_token is not None:
-            self._by_lease[token] = page.session_token
+        """A read was answered."""
+        self.tell(token, page)
 
 
 @final

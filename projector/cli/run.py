@@ -1,0 +1,48 @@
+"""`projector run`: one host until it is told to stop, or until everything has been read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from projector.cli.context import prepared
+from projector.cli.entry import Stopping, enter_until_stopped
+from projector.settings import required_endpoint
+from projector.wiring.observers import Tally
+from projector.wiring.service import Service
+
+
+def run(
+    *,
+    until_caught_up: Annotated[
+        bool,
+        typer.Option(
+            "--until-caught-up",
+            help="End when everything there is now has been read by whoever owns it.",
+        ),
+    ] = False,
+    migrate: Annotated[
+        bool, typer.Option("--migrate/--no-migrate", help="Bring the schema up to date first.")
+    ] = True,
+) -> None:
+    """Acquire leases, project, checkpoint, until Ctrl-C or SIGTERM."""
+    settings = prepared()
+    required_endpoint(settings)
+
+    async def command(stopping: Stopping) -> Tally:
+        service = Service(settings)
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(_pass_on(stopping, service), name="signals")
+            tally = await service.run(migrate=migrate, until_caught_up=until_caught_up)
+            watching.cancel()
+        return tally
+
+    notice = "stopping: finishing the batch in hand (once more to stop at once)"
+    print(enter_until_stopped(command, notice=notice))
+
+
+async def _pass_on(stopping: Stopping, service: Service) -> None:
+    await stopping.wait()
+    service.request_stop()

@@ -1,0 +1,233 @@
+"""One host of the projector from start to end: database, schema, account, sink, processor.
+
+The order of the start: target, schema, source, web, host; the order of the end is its reverse. An
+outage at the start is waited out and said; a mistake of configuration ends the start with one line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+from projector.core.balance import Limits
+from projector.core.errors import ProjectorError, SourceRecreated
+from projector.core.names import InstanceName
+from projector.core.states import RangeState
+from projector.ports.feed import Clock, Observer, RangeReport
+from projector.postgres.connections import ConnectionOptions, Connections
+from projector.postgres.positions import positions
+from projector.postgres.sink import PostgresSink
+from projector.processor.clock import SystemClock
+from projector.processor.host import Host
+from projector.processor.options import ProcessorOptions
+from projector.processor.progress import Reached, wait_until_caught_up
+from projector.projection.writes import ProjectedPage
+from projector.rebuild.settling import SettlingSink
+from projector.rebuild.sweep import Sweeper
+from projector.settings import Settings
+from projector.telemetry.metrics import Metrics
+from projector.web import server
+from projector.wiring import database
+from projector.wiring.account import Account, account
+from projector.wiring.events import Event
+from projector.wiring.observers import Everybody, Polls, Tally
+from projector.wiring.waiting import Patience
+
+PARKED_CHECK_SECONDS = 0.25
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+def processor_options(settings: Settings) -> ProcessorOptions:
+    """The processor's part of the settings."""
+    return ProcessorOptions(
+        processor_name=settings.processor_name,
+        instance_name=InstanceName(settings.instance_name),
+        start_from=settings.start_from,
+        page_size=settings.page_size,
+        poll_min_seconds=settings.poll_min_seconds,
+        poll_max_seconds=settings.poll_max_seconds,
+        acquire_seconds=settings.lease_acquire_seconds,
+        renew_seconds=settings.lease_renew_seconds,
+        expiration_seconds=settings.lease_expiration_seconds,
+        limits=Limits(min_leases=settings.min_leases, max_leases=settings.max_leases),
+    )
+
+
+def connection_options(settings: Settings, url: str) -> ConnectionOptions:
+    """The target's part of the settings."""
+    return ConnectionOptions(
+        url=url,
+        application_name=f"projector {settings.instance_name}"[:63],
+        lease_expiration_seconds=settings.lease_expiration_seconds,
+    )
+
+
+class Service:
+    """Runs once."""
+
+    def __init__(
+        self, settings: Settings, *, clock: Clock | None = None, observer: Observer | None = None
+    ) -> None:
+        """Describe the run; nothing happens before `run`.
+
+        Args:
+            settings: What a person has chosen.
+            clock: Real time unless a test brings its own.
+            observer: Told everything beside our own metrics.
+        """
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._patience = Patience(clock=self._clock)
+        self._more = [] if observer is None else [observer]
+        self._host: Host[ProjectedPage] | None = None
+        self._running: asyncio.Task[Any] | None = None
+        self._stop_requested = False
+        self.tally = Tally()
+        self.metrics = Metrics()
+
+    def reports(self) -> Sequence[RangeReport]:
+        """The condition of each range of this host as of now."""
+        return () if self._host is None else self._host.reports()
+
+    def request_stop(self) -> None:
+        """Asks for the end: a running host drains, a start that still waits is given up."""
+        self._stop_requested = True
+        if self._host is not None:
+            self._host.request_stop()
+        elif self._running is not None:
+            self._running.cancel()
+
+    async def run(self, *, migrate: bool = True, until_caught_up: bool = False) -> Tally:
+        """Serves until stopped; with `until_caught_up` until everything there is has been read.
+
+        Raises:
+            ProjectorError: Only a person can mend it; the message says how.
+        """
+        self._running = asyncio.current_task()
+        try:
+            await self._run(migrate=migrate, until_caught_up=until_caught_up)
+        except asyncio.CancelledError:
+            if not self._stop_requested or self._host is not None or self._running is None:
+                raise
+            self._running.uncancel()
+        return self.tally
+
+    async def _run(self, *, migrate: bool, until_caught_up: bool) -> None:
+        async with database.target_url(self._settings) as url:
+            if migrate:
+                await database.upgrade(url, self._patience)
+            else:
+                await database.check(url, self._patience)
+            async with (
+                Connections(connection_options(self._settings, url)) as connections,
+                self._web(),
+            ):
+                while await self._follow(connections, until_caught_up=until_caught_up):
+                    log.info(Event.SOURCE_FOLLOWED)
+
+    async def _follow(self, connections: Connections, *, until_caught_up: bool) -> bool:
+        """Runs a host on the container as it is now; True when the target follows another one by now."""
+        async with account(self._settings, clock=self._clock, patience=self._patience) as opened:
+            host = self._make_host(opened, connections)
+            outdated = False
+            try:
+                await self._serve(host, opened, connections, until_caught_up=until_caught_up)
+            except* SourceRecreated as group:
+                if until_caught_up:
+                    raise
+                log.warning(Event.SOURCE_RECREATED, error=str(group.exceptions[0]))
+                outdated = True
+            finally:
+                self._host = None
+        return outdated and not self._stop_requested
+
+    async def _serve(
+        self,
+        host: Host[ProjectedPage],
+        opened: Account,
+        connections: Connections,
+        *,
+        until_caught_up: bool,
+    ) -> None:
+        if self._stop_requested:
+            return
+        self._host = host
+        async with asyncio.TaskGroup() as group:
+            beside = []
+            if until_caught_up:
+                work = self._stop_when_caught_up(host, opened, connections)
+                beside += [
+                    group.create_task(work, name="host:caught-up"),
+                    group.create_task(self._refuse_parked(opened), name="host:parked"),
+                ]
+            await host.run()
+            for task in beside:
+                task.cancel()
+
+    async def _stop_when_caught_up(
+        self, host: Host[ProjectedPage], opened: Account, connections: Connections
+    ) -> None:
+        await host.wait_until_started()
+        await wait_until_caught_up(
+            source=opened.source,
+            leases=opened.leases,
+            clock=self._clock,
+            committed=lambda: _reached(connections, opened.container_rid),
+        )
+        host.request_stop()
+
+    async def _refuse_parked(self, opened: Account) -> None:
+        """A container that is not the one copied so far is never caught up with."""
+        while True:
+            await self._clock.sleep(PARKED_CHECK_SECONDS)
+            for report in self.reports():
+                if report.state is RangeState.SOURCE_RECREATED and report.failure is not None:
+                    raise ProjectorError(report.failure.message)
+
+    def _make_host(self, opened: Account, connections: Connections) -> Host[ProjectedPage]:
+        target = PostgresSink(connections)
+        sink = SettlingSink(sink=target, sweeper=Sweeper(store=target, reader=opened.points))
+        return Host(
+            source=opened.source,
+            leases=opened.leases,
+            markers=opened.markers,
+            sink=sink,
+            options=processor_options(self._settings),
+            clock=self._clock,
+            draw=random.Random(),  # noqa: S311 - spreads hosts, hides nothing
+            observer=Everybody(
+                observers=[self.tally, self.metrics, Polls(tell=sink.polled), *self._more]
+            ),
+        )
+
+    @asynccontextmanager
+    async def _web(self) -> AsyncIterator[None]:
+        if self._settings.web_port == 0:
+            yield
+            return
+        async with server.serve(
+            host=self._settings.web_host,
+            port=self._settings.web_port,
+            metrics=self.metrics,
+            is_ready=lambda: self._host is not None,
+        ) as port:
+            log.info(Event.WEB_STARTED, host=self._settings.web_host, port=port)
+            yield
+
+
+async def _reached(connections: Connections, container_rid: str) -> Sequence[Reached]:
+    return [
+        Reached(
+            feed_range=position.feed_range,
+            started=position.started,
+            lsn=position.lsn,
+            replaying=position.replaying,
+        )
+        for position in await positions(connections, container_rid)
+    ]
