@@ -15,9 +15,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
-from projector.emulator.epk import Undefined
 from projector.emulator.errors import bad_request, too_large
-from projector.emulator.keys import PartitionKey, PartitionKeyDefinition
+from projector.emulator.keys import PartitionKeyDefinition
 from projector.emulator.rids import item_rid
 from projector.emulator.ttl import item_ttl
 
@@ -166,24 +165,15 @@ def decode_leniently(body: bytes) -> Any:
 
 
 def encode_json(value: object) -> bytes:
-    """Encodes compactly; lone surrogates and undefined values do not stop it."""
+    """Encodes compactly; lone surrogates do not stop it."""
     try:
-        return msgspec.json.encode(value, enc_hook=_encode_undefined)
+        return msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":"), default=_encode_undefined).encode("ascii")
-
-
-def key_as_json(key: PartitionKey) -> str:
-    """Writes a key as the partition key header has it."""
-    return json.dumps([{} if isinstance(item, Undefined) else item for item in key])
+        return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
 def _lsn_tail(lsn: int) -> bytes:
     return b',"_lsn":%d}' % lsn
-
-
-def _encode_undefined(_: object) -> dict[str, Any]:
-    return {}
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -41,6 +41,8 @@ class Engine:
         rng: random.Random | None = None,
         partitions: int = DEFAULT_PARTITIONS,
     ) -> None:
+        if partitions < 1:
+            raise ValueError("a container needs at least one physical partition")
         self.offset_seconds = 0.0
         self._base_now = now
         self._rng = rng or random.Random()

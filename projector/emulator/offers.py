@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from projector.emulator.container import Container
+from projector.emulator.documents import decode_object
 from projector.emulator.engine import DEFAULT_THROUGHPUT, Engine
 from projector.emulator.errors import bad_request, not_found
 
@@ -20,16 +20,9 @@ class Offers:
     def __init__(self) -> None:
         self._contents: dict[str, dict[str, Any]] = {}
 
-    def record(self, container: Container, headers: Mapping[str, str]) -> None:
-        """Remembers the throughput asked for in a create request."""
-        if _AUTOPILOT in headers:
-            settings = json.loads(headers[_AUTOPILOT])
-            content = {"offerThroughput": DEFAULT_THROUGHPUT, "offerAutopilotSettings": settings}
-            self._contents[container.rid] = content
-        elif (text := headers.get(_THROUGHPUT)) is not None:
-            if not text.isdigit():
-                raise bad_request(f"The throughput {text!r} is not valid.")
-            self._contents[container.rid] = {"offerThroughput": int(text)}
+    def record(self, container: Container, content: dict[str, Any]) -> None:
+        """Remembers what a container was provisioned with."""
+        self._contents[container.rid] = content
 
     def replace(self, engine: Engine, offer_id: str, content: object) -> None:
         """Changes an offer's content."""
@@ -46,10 +39,7 @@ class Offers:
 
     def _resource(self, container: Container) -> dict[str, Any]:
         identity = _offer_id(container)
-        default = {
-            "offerThroughput": DEFAULT_THROUGHPUT,
-            "offerIsRUPerMinuteThroughputEnabled": False,
-        }
+        default = {"offerThroughput": DEFAULT_THROUGHPUT}
         return {
             "id": identity,
             "_rid": identity,
@@ -62,6 +52,17 @@ class Offers:
             "offerVersion": "V2",
             "content": self._contents.get(container.rid, default),
         }
+
+
+def requested_content(headers: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the throughput that a create request asks for."""
+    text = headers.get(_THROUGHPUT, str(DEFAULT_THROUGHPUT))
+    if not text.isdigit():
+        raise bad_request(f"The throughput {text!r} is not valid.")
+    content: dict[str, Any] = {"offerThroughput": int(text)}
+    if _AUTOPILOT in headers:
+        content["offerAutopilotSettings"] = decode_object(headers[_AUTOPILOT].encode())
+    return content
 
 
 def _offer_id(container: Container) -> str:

@@ -9,6 +9,7 @@ from projector.emulator.container import Container
 from projector.emulator.definitions import SYSTEM_LINKS
 from projector.emulator.documents import decode_object
 from projector.emulator.engine import Database
+from projector.emulator.offers import requested_content
 from projector.emulator.partition import Partition
 from projector.emulator.querying import select_resources
 from projector.emulator.wire import (
@@ -25,8 +26,9 @@ from projector.emulator.wire import (
 def create_container(account: Account, call: Call) -> Answer:
     """Creates a container."""
     definition = decode_object(call.body)
+    throughput = requested_content(call.headers)
     container = account.engine.create_container(call.segments[1], definition)
-    account.offers.record(container, call.headers)
+    account.offers.record(container, throughput)
     return _answer(201, container)
 
 
