@@ -139,7 +139,7 @@ def lease_of(document: object) -> Lease:
 
 def format_time(time: datetime) -> str:
     """UTC with seven fractional digits and `Z`, as .NET writes it."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "0Z"
 
 
 def parse_time(text: str) -> datetime | None:

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from projector.cosmos.wire import PAGE_STAND_IN, Answer, Exchange, answer_of, session_lsn
+
+
+class Message:
+    """As much of a pipeline's request or response as the hooks look at."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+
+def response(
+    status: int = 200, body: bytes = b"page", kind: str = "docs", **headers: str
+) -> Message:
+    request = Message(headers={"x-ms-thinclient-proxy-resource-type": kind})
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Message(
+        http_response=Message(status_code=status, headers=named, body=lambda: body, request=request)
+    )
+
+
+def exchange(seen: list[Answer] | None = None, **options: Any) -> Exchange:
+    kept = [] if seen is None else seen
+    return Exchange(check=lambda _: None, judge=kept.append, **options)
+
+
+@pytest.mark.parametrize(
+    ("token", "range_id", "lsn"),
+    [
+        pytest.param("0:-1#42", "0", 42, id="vector"),
+        pytest.param("12:1#42#5=40#6=41", "12", 42, id="regions"),
+        pytest.param("0:42", "0", 42, id="simple"),
+        pytest.param("7:-1#42", "0", 42, id="only entry, after a split"),
+        pytest.param("0:-1#4,1:-1#5", "1", 5, id="list"),
+        pytest.param("0:-1#4,1:-1#5", "2", None, id="list without the range"),
+        pytest.param("0:-1#4,1:-1#5", None, None, id="list without a question"),
+        pytest.param("0:-1#", "0", None, id="no number"),
+        pytest.param("0:-1#x", "0", None, id="not a number"),
+        pytest.param("nonsense", "0", None, id="no token"),
+        pytest.param("", "0", None, id="empty"),
+        pytest.param(None, "0", None, id="absent"),
+    ],
+)
+def test_session_lsn_is_the_partition_lsn_or_unknown(
+    token: str | None, range_id: str | None, lsn: int | None
+) -> None:
+    assert session_lsn(token, range_id) == lsn
+
+
+@given(st.text(), st.none() | st.text())
+def test_session_lsn_never_fails(token: str, range_id: str | None) -> None:
+    session_lsn(token, range_id)
+
+
+def test_answer_keeps_what_the_response_says() -> None:
+    answer = answer_of(
+        response(
+            429,
+            b"{}",
+            etag='"7"',
+            x_ms_substatus="3200",
+            x_ms_retry_after_ms="250",
+            x_ms_session_token="0:-1#9",
+            x_ms_continuation="next",
+            x_ms_item_count="3",
+            x_ms_request_charge="2.5",
+        ).http_response
+    )
+    assert answer == Answer(
+        status=429,
+        body=b"{}",
+        substatus=3200,
+        etag='"7"',
+        session_token="0:-1#9",
+        next_page="next",
+        document_count=3,
+        request_units=2.5,
+        retry_after_seconds=0.25,
+    )
+
+
+def test_headers_that_are_no_numbers_are_unknown() -> None:
+    answer = answer_of(
+        response(x_ms_substatus="?", x_ms_retry_after_ms="soon", x_ms_item_count="").http_response
+    )
+    assert (answer.substatus, answer.retry_after_seconds, answer.document_count) == (
+        None,
+        None,
+        None,
+    )
+
+
+def test_kept_page_is_replaced_for_the_sdk_and_no_other() -> None:
+    feed = exchange(stand_in=PAGE_STAND_IN)
+    answered = response()
+    feed.hooks["raw_response_hook"](answered)
+    assert feed.answer is not None
+    assert feed.answer.body == b"page"
+    assert answered.http_response.body() == PAGE_STAND_IN
+    refused = response(404)
+    feed.hooks["raw_response_hook"](refused)
+    assert refused.http_response.body() == b"page"
+
+
+def test_account_read_that_shares_the_hooks_is_left_alone() -> None:
+    """The SDK hands a call's options to its own refresh of the account in between."""
+    seen: list[Answer] = []
+    feed = exchange(seen, stand_in=PAGE_STAND_IN)
+    account = response(body=b"account", kind="databaseaccount")
+    feed.hooks["raw_request_hook"](Message(http_request=account.http_response.request))
+    feed.hooks["raw_response_hook"](account)
+    assert account.http_response.body() == b"account"
+    assert (seen, feed.answer, feed.requests) == ([], None, 0)
+
+
+def test_last_answer_counts_when_the_sdk_asks_again() -> None:
+    feed = exchange(stand_in=PAGE_STAND_IN)
+    for body in (b"first", b"second"):
+        feed.hooks["raw_response_hook"](response(body=body))
+    assert feed.answer is not None
+    assert feed.answer.body == b"second"
