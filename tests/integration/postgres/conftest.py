@@ -1,0 +1,31 @@
+"""Sessions and sinks on a database of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from projector.postgres.connections import ConnectionOptions, Connections
+from projector.postgres.sink import PostgresSink
+
+
+@pytest.fixture
+async def connections(database_url: str) -> AsyncIterator[Connections]:
+    """Sessions with short timeouts on a migrated database."""
+    options = ConnectionOptions(url=database_url, connections=6, lease_expiration_seconds=20)
+    async with Connections(options) as opened:
+        yield opened
+
+
+@pytest.fixture(params=[None, False], ids=["server-way", "previous-image"])
+def returning_old(request: pytest.FixtureRequest) -> bool | None:
+    """Both ways of telling old images: what the server can, and the spare columns."""
+    forced: bool | None = request.param
+    return forced
+
+
+@pytest.fixture
+def sink(connections: Connections) -> PostgresSink:
+    """An empty target."""
+    return PostgresSink(connections)

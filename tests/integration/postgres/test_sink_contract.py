@@ -1,0 +1,28 @@
+"""The target keeps the contract that every sink keeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from projector.ports.feed import Sink
+from projector.ports.points import PointRead
+from projector.postgres.sink import PostgresSink
+from projector.projection.writes import ProjectedPage
+from projector.rebuild.settling import SettlingSink
+from projector.rebuild.sweep import Sweeper
+from tests.contract.sink import SinkContract
+
+
+class EmptyContainer:
+    """Point reads of a container that has lost everything."""
+
+    async def read(
+        self, partition_key: str, document_id: str, *, session_token: str | None
+    ) -> PointRead:
+        return PointRead(raw=None, session_lsn=1000, session_token=session_token)
+
+
+class TestPostgresSink(SinkContract):
+    @pytest.fixture
+    def sink(self, sink: PostgresSink) -> Sink[ProjectedPage]:
+        return SettlingSink(sink=sink, sweeper=Sweeper(store=sink, reader=EmptyContainer()))
