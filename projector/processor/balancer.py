@@ -107,8 +107,6 @@ class Balancer(Generic[P]):
 
     async def _cycle(self) -> None:
         leases = await self._neighbours.leases.list_leases()
-        await self._watch_coverage(leases)
-        await self._verify_running(leases)
         fleet = survey(
             leases,
             me=self._options.instance_name,
@@ -116,6 +114,8 @@ class Balancer(Generic[P]):
             expiration_seconds=self._options.expiration_seconds,
         )
         self._alarm.set(self._interval_seconds(fleet))
+        await self._watch_coverage(leases)
+        await self._verify_running(leases)
         await self._take(self._own_idle(leases) + self._chosen(fleet))
 
     def _interval_seconds(self, fleet: Fleet) -> float:

@@ -124,6 +124,12 @@ class World:
         """Whether the target equals the container."""
         return self.sink.live_rows() == self.container.documents()
 
+    def bookmarked(self) -> bool:
+        """Whether every partition has a lease whose bookmark is the partition's end."""
+        leases = self.leases.leases.values()
+        ends = {partition.id: f'"{partition.lsn}"' for partition in self.container.partitions}
+        return {lease.token: lease.continuation for lease in leases} == ends
+
     def owners(self) -> dict[str, str | None]:
         return {str(token): lease.owner for token, lease in sorted(self.leases.leases.items())}
 
