@@ -1,0 +1,101 @@
+"""Plays many seeds: `python -m tests.simulation --seeds 1000 [--first 0] [--turns 60]`.
+
+Each seed replays exactly; a divergence is printed with its story, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import psycopg
+import structlog
+
+from projector.postgres.embedded import EmbeddedPostgres
+from projector.postgres.migrate import upgrade
+from tests.simulation.database import empty
+from tests.simulation.history import Divergence, play
+
+CHUNK = 20
+
+
+def main() -> int:
+    """Parse, play, tell."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--turns", type=int, default=60)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--story", action="store_true", help="print the story of every seed")
+    options = parser.parse_args()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        with EmbeddedPostgres(Path(folder) / "postgres") as server:
+            found = _play_all(server, options)
+            server.remove()
+    seconds = time.monotonic() - began
+    for divergence in found:
+        _tell(divergence)
+    print(f"{options.seeds} seeds, {len(found)} divergences, {seconds:.0f} s")  # noqa: T201
+    return 1 if found else 0
+
+
+def _play_all(server: EmbeddedPostgres, options: argparse.Namespace) -> list[Divergence]:
+    seeds = range(options.first, options.first + options.seeds)
+    chunks = [seeds[i : i + CHUNK] for i in range(0, len(seeds), CHUNK)]
+    urls = [_database(server, number) for number in range(options.processes)]
+    found: list[Divergence] = []
+    with ProcessPoolExecutor(options.processes, initializer=_quiet) as pool:
+        running = [
+            pool.submit(_play_chunks, url, chunks[number :: options.processes], options.turns)
+            for number, url in enumerate(urls)
+        ]
+        for future in running:
+            found += future.result()
+    return found
+
+
+def _quiet() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.disable(logging.CRITICAL)
+
+
+def _play_chunks(url: str, chunks: Sequence[range], turns: int) -> list[Divergence]:
+    return [found for seed in _flat(chunks) if (found := play_clean(url, seed, turns=turns))]
+
+
+def _flat(chunks: Sequence[range]) -> Iterator[int]:
+    for chunk in chunks:
+        yield from chunk
+        print(f"seeds up to {chunk[-1]} done", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def play_clean(url: str, seed: int, *, turns: int) -> Divergence | None:
+    """Play one seed on the emptied database."""
+    empty(url)
+    return play(seed, url, turns=turns)
+
+
+def _database(server: EmbeddedPostgres, number: int) -> str:
+    name = f"simulation_{number}"
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    url = server.url_of(name)
+    upgrade(url)
+    return url
+
+
+def _tell(divergence: Divergence) -> None:
+    print(f"--- seed {divergence.seed}, {divergence.phase}")  # noqa: T201
+    for line in (*divergence.story, *divergence.wrong):
+        print(f"    {line}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""One simulated host: the real processor and the real PostgreSQL sink behind gates."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from random import Random
+
+from projector.core.errors import ProjectorError, SinkUnavailable
+from projector.core.names import InstanceName, LeaseToken
+from projector.core.start import StoredPlace
+from projector.cosmos.lease_documents import lease_prefix
+from projector.emulator import Engine
+from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport, Sink
+from projector.ports.rows import DocumentKey, Settled, SweepStore, Verdict
+from projector.postgres.connections import Connections
+from projector.postgres.sink import PostgresSink
+from projector.postgres.sweep import VerdictStore
+from projector.postgres.tables import FIRST_GENERATION
+from projector.processor.host import Host
+from projector.processor.options import ProcessorOptions
+from projector.projection.writes import ProjectedPage
+from projector.rebuild.settling import SettlingSink
+from projector.rebuild.sweep import Sweeper
+from tests.simulation.loop import VirtualClock, VirtualLoop
+from tests.simulation.ports import (
+    CART,
+    DATABASE,
+    HostCrashed,
+    Passage,
+    SimulatedLeases,
+    SimulatedPoints,
+    SimulatedSource,
+)
+
+PROCESSOR = "projector"
+
+
+def _sink_failure() -> ProjectorError:
+    return SinkUnavailable("the simulated network lost PostgreSQL")
+
+
+class GatedSink:
+    """The PostgreSQL sink, each call behind the host's passage."""
+
+    def __init__(self, sink: Sink[ProjectedPage], passage: Passage) -> None:
+        self._sink = sink
+        self._passage = passage
+
+    async def open(self, claim: RangeClaim) -> Grant:
+        return await self._passage.cross(
+            f"sink.open {claim.lease_token}", _sink_failure, lambda: self._sink.open(claim)
+        )
+
+    async def begin(self, grant: Grant, beginning: Beginning) -> Grant:
+        return await self._passage.cross(
+            f"sink.begin {grant.claim.lease_token}",
+            _sink_failure,
+            lambda: self._sink.begin(grant, beginning),
+        )
+
+    def prepare(self, grant: Grant, page: Page) -> ProjectedPage:
+        return self._sink.prepare(grant, page)
+
+    async def apply(
+        self, grant: Grant, pages: Sequence[ProjectedPage], place: StoredPlace
+    ) -> Applied:
+        return await self._passage.cross(
+            f"sink.apply {grant.claim.lease_token}",
+            _sink_failure,
+            lambda: self._sink.apply(grant, pages, place),
+        )
+
+    async def settle(self, grant: Grant) -> None:
+        raise AssertionError("the settling sink ends replays")
+
+    async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
+        return await self._passage.cross(
+            "sink.report", _sink_failure, lambda: self._sink.report(reports)
+        )
+
+
+class GatedSweepStore:
+    """The storage side of sweeps, each call behind the host's passage."""
+
+    def __init__(self, store: SweepStore, passage: Passage) -> None:
+        self._store = store
+        self._passage = passage
+
+    async def lineage(self, grant: Grant) -> int:
+        return await self._passage.cross(
+            "sweep.lineage", _sink_failure, lambda: self._store.lineage(grant)
+        )
+
+    async def sweep_candidates(
+        self, grant: Grant, *, after: DocumentKey | None, limit: int
+    ) -> Sequence[DocumentKey]:
+        return await self._passage.cross(
+            "sweep.candidates",
+            _sink_failure,
+            lambda: self._store.sweep_candidates(grant, after=after, limit=min(limit, 3)),
+        )
+
+    async def apply_verdicts(
+        self, grant: Grant, *, lineage: int, verdicts: Sequence[Verdict]
+    ) -> Settled:
+        return await self._passage.cross(
+            "sweep.verdicts",
+            _sink_failure,
+            lambda: self._store.apply_verdicts(grant, lineage=lineage, verdicts=verdicts),
+        )
+
+    async def finish_replay(self, grant: Grant) -> None:
+        await self._passage.cross(
+            "sweep.finish", _sink_failure, lambda: self._store.finish_replay(grant)
+        )
+
+
+def prefix_of(engine: Engine) -> str:
+    return lease_prefix(
+        processor_name=PROCESSOR,
+        endpoint_host="simulated.documents.azure.com",
+        container_rid=engine.container(DATABASE, CART).rid,
+    )
+
+
+class SimulatedHost:
+    """Starts, stops, pauses and crashes one host."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        loop: VirtualLoop,
+        engine: Engine,
+        connections: Connections,
+        random: Random,
+    ) -> None:
+        self.name = name
+        self._loop = loop
+        self.passage = Passage(loop, random, name)
+        clock = VirtualClock(loop, skew_seconds=random.choice([0, 0, 0, 2, -2]))
+        prefix = prefix_of(engine)
+        leases = SimulatedLeases(engine, self.passage, prefix=prefix, clock=clock)
+        sweeper = Sweeper(
+            store=GatedSweepStore(
+                VerdictStore(connections, rows_schema=FIRST_GENERATION), self.passage
+            ),
+            reader=SimulatedPoints(engine, self.passage),
+        )
+        sink = SettlingSink(
+            sink=GatedSink(PostgresSink(connections), self.passage), sweeper=sweeper
+        )
+        self.host: Host[ProjectedPage] = Host(
+            source=SimulatedSource(engine, self.passage, random),
+            leases=leases,
+            markers=leases,
+            sink=sink,
+            options=ProcessorOptions(
+                processor_name=PROCESSOR,
+                instance_name=InstanceName(name),
+                page_size=random.choice([1, 2, 5, 1000]),
+                batch_documents=random.choice([3, 10, 5000]),
+                poll_max_seconds=random.choice([0.5, 5.0]),
+            ),
+            clock=clock,
+            draw=random,
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = self._loop.create_task(self._run(), name=self.name)
+
+    async def _run(self) -> None:
+        with suppress(HostCrashed):
+            await self.host.run()
+
+    async def stop(self) -> None:
+        """Stop and drain, as on SIGTERM."""
+        self.passage.paused_until = 0.0
+        self.host.request_stop()
+        await self._ended()
+
+    async def crash(self) -> None:
+        """End at once; nothing that still runs has an effect."""
+        self.passage.crashed = True
+        if self._task is not None:
+            self._task.cancel()
+        await self._ended()
+
+    def pause(self, seconds: float) -> None:
+        """Stand still, as under SIGSTOP, while the others go on."""
+        self.passage.paused_until = self._loop.time() + seconds
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the host although nobody asked for it."""
+        if self._task is None or not self._task.done() or self._task.cancelled():
+            return None
+        return self._task.exception()
+
+    async def _ended(self) -> None:
+        if self._task is None:
+            return
+        try:
+            await self._task
+        except asyncio.CancelledError:
+            if not self.passage.crashed:
+                raise
+        except BaseExceptionGroup as group:
+            if not self.passage.crashed:
+                raise
+            _, others = group.split((HostCrashed, asyncio.CancelledError))
+            if others is not None:
+                raise others from None
