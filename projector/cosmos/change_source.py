@@ -60,9 +60,7 @@ class CosmosChangeSource:
 
     async def container_rid(self) -> str:
         """The container's `_rid` as the service has it now, read afresh."""
-        found = await self._container.fresh_rid()
-        await self._container.rid()
-        return found
+        return await self._container.fresh_rid()
 
     async def physical_ranges(self) -> Sequence[PhysicalRange]:
         """The live physical partitions, lowest first, read afresh."""

@@ -63,6 +63,11 @@ class CosmosAccount:
             raise ConfigurationError(
                 "PROJECTOR_COSMOS_ENDPOINT is not a URL such as https://acme.documents.azure.com:443/"
             )
+        if self.key is None and not self.endpoint.lower().startswith("https:"):
+            raise ConfigurationError(
+                "PROJECTOR_COSMOS_ENDPOINT must be https to sign in with Entra: correct it,"
+                " or set PROJECTOR_COSMOS_KEY"
+            )
         if self.key is not None and not _is_base64(self.key):
             raise ConfigurationError(
                 "PROJECTOR_COSMOS_KEY is not an account key: a key is Base64 text"

@@ -87,14 +87,14 @@ class MonitoredContainer:
 
     async def rid(self) -> str:
         """The pinned `_rid`."""
-        if self._pinned is None:
-            self._pinned = await self.fresh_rid()
-        return self._pinned
+        return self._pinned or await self.fresh_rid()
 
     async def fresh_rid(self) -> str:
-        """The `_rid` as the service has it now; pins nothing."""
+        """The `_rid` as the service has it now; the first one found is pinned."""
         async with self.lent() as container:
-            return str((await container.read())["_rid"])
+            found = str((await container.read())["_rid"])
+        self._pinned = self._pinned or found
+        return found
 
     async def physical_ranges(self) -> Sequence[PhysicalRange]:
         """The live partitions, lowest first, read afresh."""

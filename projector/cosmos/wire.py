@@ -70,9 +70,9 @@ def answer_of(http_response: Any) -> Answer:
 
 
 class Exchange:
-    """The hooks of one SDK call, and afterwards its last answer and number of requests."""
+    """The hooks of one SDK call, and afterwards its last answer."""
 
-    __slots__ = ("_check", "_judge", "_resource_type", "_stand_in", "answer", "requests")
+    __slots__ = ("_check", "_judge", "_resource_type", "_stand_in", "answer")
 
     def __init__(
         self,
@@ -88,7 +88,6 @@ class Exchange:
         self._resource_type = resource_type
         self._stand_in = stand_in
         self.answer: Answer | None = None
-        self.requests = 0
 
     @property
     def hooks(self) -> dict[str, Any]:
@@ -97,10 +96,8 @@ class Exchange:
 
     def _on_request(self, request: Any) -> None:
         headers = request.http_request.headers
-        if headers.get(RESOURCE_TYPE) != self._resource_type:
-            return
-        self._check(headers)
-        self.requests += 1
+        if headers.get(RESOURCE_TYPE) == self._resource_type:
+            self._check(headers)
 
     def _on_response(self, response: Any) -> None:
         http_response = response.http_response

@@ -96,6 +96,11 @@ def test_key_that_is_no_base64_is_refused_without_being_repeated() -> None:
     assert "s3cret" not in str(caught.value)
 
 
+def test_entra_credential_is_never_sent_in_the_clear() -> None:
+    with pytest.raises(ConfigurationError, match="https"):
+        CosmosAccount(endpoint="http://127.0.0.1:8081/")
+
+
 def test_account_shows_no_key_and_its_host_as_leases_spell_it() -> None:
     account = CosmosAccount(endpoint="https://ACME.documents.azure.com:443/", key=OTHER_KEY)
     assert OTHER_KEY not in repr(account)
