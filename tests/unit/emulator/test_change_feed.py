@@ -115,6 +115,23 @@ def test_a_page_stays_below_four_megabytes() -> None:
     assert sizes == [2, 2, 1]
 
 
+def test_a_batch_that_does_not_fit_waits_for_the_next_page() -> None:
+    container = container_of(Clock())
+    for number in range(2):
+        container.create({"id": str(number), "pk": "x", "text": "y" * 1_900_000})
+    batch = [
+        {
+            "operationType": "Create",
+            "resourceBody": {"id": f"b{n}", "pk": "x", "text": "y" * 300_000},
+        }
+        for n in range(2)
+    ]
+    container.batch(batch, "x")
+    first = container.change_feed("0")
+    assert ids(first) == ["0", "1"]
+    assert ids(container.change_feed("0", first.etag)) == ["b0", "b1"]
+
+
 def test_a_sub_range_shows_its_own_keys_and_its_position_moves_past_the_others() -> None:
     container = container_of(Clock())
     for number in range(40):
