@@ -40,8 +40,10 @@ _PACES: Mapping[CloseReason, Pace] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldOff:
-    """One range left alone until `until` (monotonic seconds); `report` shows it as stopped, None
-    once another host does."""
+    """One range left alone until `until` (monotonic seconds).
+
+    `report` shows it as stopped; None once another host does.
+    """
 
     until: float
     failures: int

@@ -8,7 +8,7 @@ place, replays and their inheritance.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -100,7 +100,7 @@ class SinkContract:
     async def test_unknown_range_has_no_place(self, sink: Sink[Any]) -> None:
         grant = await sink.open(claim())
         assert grant.stored is None
-        assert not (grant.retired or grant.replay_requested or grant.replay_open)
+        assert not any([grant.retired, grant.replay_requested, grant.replay_open])
         assert grant.keeps_positions
 
     async def test_committed_place_is_told_to_the_next_owner(self, sink: Sink[Any]) -> None:
@@ -128,13 +128,13 @@ class SinkContract:
             await sink.open(claim()), Beginning(place=NOWHERE, replay_mark_lsn=1)
         )
         await sink.open(claim(owner=InstanceName("b")))
+        works: dict[str, Callable[[], Awaitable[object]]] = {
+            "apply": lambda: self.apply(sink, first, place(9), document("a", 9)),
+            "begin": lambda: sink.begin(first, Beginning(place=place(9))),
+            "settle": lambda: sink.settle(first),
+        }
         with pytest.raises(FencedOut):
-            if work == "apply":
-                await self.apply(sink, first, place(9), document("a", 9))
-            elif work == "begin":
-                await sink.begin(first, Beginning(place=place(9)))
-            else:
-                await sink.settle(first)
+            await works[work]()
         assert (await sink.open(claim())).stored == NOWHERE
 
     async def test_children_retire_the_parent_and_take_over_its_place(

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from selectors import SelectorKey
 from typing import Any
 
+from typing_extensions import override
+
 START = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 STUCK_LOOKS = 40
 
@@ -23,6 +25,7 @@ class _JumpingSelector(selectors.SelectSelector):
         self.seconds = 0.0
         self._looks = 0
 
+    @override
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
         if timeout is None:
             return self._look()
@@ -47,6 +50,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
 
+    @override
     def time(self) -> float:
         return self._jumping.seconds
 

@@ -170,4 +170,5 @@ class FakeContainer:
 def _middle(keys: FeedRange) -> str:
     low = int(keys.min.ljust(32, "0") or "0", 16)
     high = _TOP if keys.max == MAX_EPK else int(keys.max.ljust(32, "0"), 16)
-    return f"{(low + high) // 2:032X}".rstrip("0")
+    text = f"{(low + high) // 2:032X}".rstrip("0")
+    return text.ljust(2, "0") if len(text) < 2 else text

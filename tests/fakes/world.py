@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from typing_extensions import override
+
 from projector.core.names import InstanceName, LeaseToken
 from projector.core.states import CloseReason, RangeState
 from projector.processor.host import Host
@@ -27,12 +29,15 @@ class Listener(SilentObserver):
         self.heard: list[tuple[str, str]] = []
         self.errors: list[Exception] = []
 
+    @override
     async def acquired(self, token: LeaseToken) -> None:
         self.heard.append(("acquired", token))
 
+    @override
     async def released(self, token: LeaseToken, reason: CloseReason) -> None:
         self.heard.append((f"released: {reason.value}", token))
 
+    @override
     async def failed(self, token: LeaseToken, error: Exception) -> None:
         self.heard.append((f"failed: {type(error).__name__}", token))
         self.errors.append(error)
