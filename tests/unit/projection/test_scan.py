@@ -180,3 +180,15 @@ def test_empty_and_half_objects() -> None:
     assert not members_of(b'{"a":1} x').complete
     assert not members_of(b"[]").complete
     assert msgspec.json.decode(members_of(b'{"a":[1,{"b":2}],').values[b'"a"']) == [1, {"b": 2}]
+
+
+@pytest.mark.parametrize(
+    "rest", [b',"c":2}', b':2,"c":2}', b' "x" "y"}', b"}", b"]}", b"[1}", b'{"x"']
+)
+def test_members_end_where_the_document_stops_making_sense(rest: bytes) -> None:
+    members = members_of(b'{"a":1,"b":' + rest)
+
+    assert not members.complete
+    assert members.values.keys() <= {b'"a"', b'"b"'}
+    assert members.values[b'"a"'] == b"1"
+    assert members.values.get(b'"b"', b'"x"') == b'"x"'
