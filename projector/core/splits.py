@@ -57,10 +57,8 @@ def succeed(
     home = home_of(lease, physical)
     if home is not None:
         return Kept(range_id=home)
-    if lease.version == 0 and len(over) > 1:
-        heirs = [_partition_heir(lease, part, continuation) for part in over]
-    elif lease.version == 0:
-        heirs = [_merged_heir(lease, continuation)]
+    if lease.version == 0:
+        heirs = [_heir_in(lease, part, continuation) for part in over]
     else:
         heirs = [_key_heir(lease, cut, continuation) for cut in _cuts(lease, over)]
     return Replaced(heirs=tuple(heirs))
@@ -93,21 +91,20 @@ def _cuts(lease: Lease, over: Sequence[Physical]) -> list[FeedRange]:
     return [own.clip(part.feed_range) for part in over]
 
 
-def _partition_heir(lease: Lease, part: Physical, continuation: Continuation | None) -> Lease:
-    return _heir(
-        lease,
-        token=LeaseToken(part.id),
-        version=0,
-        feed_range=part.feed_range,
-        continuation=continuation,
-        properties=lease.properties,
-    )
-
-
-def _merged_heir(lease: Lease, continuation: Continuation | None) -> Lease:
+def _heir_in(lease: Lease, part: Physical, continuation: Continuation | None) -> Lease:
+    """A partition's lease for a child; a key range where the partition holds others' keys too."""
+    if _own(lease).covers(part.feed_range):
+        return _heir(
+            lease,
+            token=LeaseToken(part.id),
+            version=0,
+            feed_range=part.feed_range,
+            continuation=continuation,
+            properties=lease.properties,
+        )
     return _key_heir(
         replace(lease, properties={**lease.properties, RANGE_ID_PROPERTY: str(lease.token)}),
-        _own(lease),
+        _own(lease).clip(part.feed_range),
         continuation,
     )
 
