@@ -70,6 +70,7 @@ class EmulatorServer:
 
     async def start(self) -> None:
         """Begins to answer; raises OSError when the port is taken."""
+        self._closing.clear()
         application = web.Application(client_max_size=_LARGEST_REQUEST_BYTES)
         application.router.add_route("*", "/{path:.*}", self._serve)
         runner = web.AppRunner(

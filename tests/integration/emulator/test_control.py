@@ -51,6 +51,18 @@ async def test_split_and_merge_answer_with_the_new_ranges(
     assert len([each async for each in container.read_feed_ranges(force_refresh=True)]) == 4
 
 
+async def test_a_client_with_a_session_reads_on_after_split_and_merge(
+    container: ContainerProxy, emulator: EmulatorServer
+) -> None:
+    await container.read_item("1", "a")
+    children = (await control(emulator, f"{_CART}/split", {"range": "3"}))["children"]
+    assert (await container.read_item("1", "a"))["id"] == "1"
+    await control(emulator, f"{_CART}/merge", {"ranges": children})
+    await container.upsert_item({"id": "1", "cartId": "a", "n": 1})
+    assert (await container.read_item("1", "a"))["n"] == 1
+    assert len([item async for item in container.query_items("SELECT * FROM c")]) == 1
+
+
 async def test_a_split_may_take_its_time(
     container: ContainerProxy, emulator: EmulatorServer
 ) -> None:

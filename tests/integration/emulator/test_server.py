@@ -56,6 +56,14 @@ async def test_an_engine_can_be_brought_along() -> None:
     assert listed.json["Databases"][0]["_ts"] == 1_800_000_000
 
 
+async def test_a_server_starts_again_with_what_it_held() -> None:
+    async with running_emulator() as server:
+        server.engine.create_database("shop")
+        await server.stop()
+        await server.start()
+        assert (await wire(server, "GET", "dbs/shop")).status == 200
+
+
 def test_a_server_that_was_not_started_has_no_endpoint() -> None:
     with pytest.raises(RuntimeError):
         _ = EmulatorServer().endpoint

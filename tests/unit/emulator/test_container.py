@@ -281,6 +281,11 @@ def test_loading_many_documents_is_upserting_them(container: Container) -> None:
     assert json.loads(container.read("1", "k1").body or b"")["n"] == 2
 
 
+def test_a_container_needs_a_partition(clock: Clock) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Engine(now=clock, partitions=0)
+
+
 def test_every_container_has_a_resource_id_of_its_own(clock: Clock) -> None:
     engine = Engine(now=clock)
     engine.create_database("d")
