@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 import typer.main
 
-from projector.cli import database, emulator, leases
+from projector.cli import database, emulator, leases, quarantine, status
 from projector.cli import run as running
 from projector.cli.failures import ExitCode, report
 
@@ -25,7 +25,9 @@ app = typer.Typer(
 )
 app.command()(running.run)
 app.command()(emulator.emulator)
+app.command()(status.status)
 app.add_typer(leases.app, name="leases")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(database.app, name="db")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -10,12 +11,15 @@ import typer
 
 from projector.cli.context import prepared_to_look
 from projector.cli.entry import enter
+from projector.cli.failures import ExitCode, UsageError
 from projector.cli.output import print_json, print_table, say
+from projector.core.errors import ProjectorError
 from projector.core.lease import Lease
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
 from projector.wiring import leases
 from projector.wiring.account import account
+from projector.wiring.reset import Reset, prepare_reset
 
 COLUMNS = ("lease_token", "feed_range", "owner", "continuation", "timestamp")
 RangeOption = Annotated[
@@ -57,6 +61,64 @@ def release(*, token: RangeOption = None) -> None:
         )
 
 
+@app.command()
+def reset(
+    *,
+    token: RangeOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    accept_new_source: Annotated[
+        bool,
+        typer.Option(
+            "--accept-new-source", help="Follow a container that was deleted and created again."
+        ),
+    ] = False,
+) -> None:
+    """Make running and future hosts replay from the start position."""
+    settings = prepared_to_look()
+
+    async def command() -> int:
+        opening = prepare_reset(
+            settings, clock=SystemClock(), token=token, accept_source=accept_new_source
+        )
+        async with opening as prepared:
+            for line in _plan(prepared):
+                say(line)
+            if dry_run:
+                return 0
+            if not await asyncio.to_thread(confirmed, yes=yes):
+                return 1 if sys.stdin.isatty() else 2
+            done = await prepared.carry_out()
+        print(
+            f"a replay of {'the whole container' if token is None else f'lease {token}'} is requested;"
+            f" {sum(one.changed for one in done)} leases were reset"
+        )
+        return 0
+
+    _leave(enter(command))
+
+
+def _plan(prepared: Reset) -> list[str]:
+    start = prepared.settings.start_from
+    lines = [
+        f"lease {lease.token}: forgets bookmark {lease.continuation or 'none'} and owner {lease.owner or 'nobody'}"
+        for lease in prepared.chosen
+    ]
+    if prepared.follows is not None:
+        lines.append(f"the container with _rid {prepared.follows} is followed from now on")
+    lines.append(
+        f"every range concerned is read again from: {start}; rows stay until the replay has passed them"
+    )
+    return lines
+
+
+def _leave(code: int) -> None:
+    if code == ExitCode.USAGE:
+        raise UsageError("nothing was reset: without a terminal say --yes")
+    if code:
+        raise ProjectorError("nothing was reset")
+
+
 async def _leases(settings: Settings) -> Sequence[Lease]:
     async with account(settings, clock=SystemClock()) as opened:
         return await opened.leases.list_leases()
@@ -84,11 +146,6 @@ def _row(lease: Lease) -> dict[str, object]:
     }
 
 
-def confirmed(question: str, *, yes: bool) -> bool:
+def confirmed(*, yes: bool) -> bool:
     """Whether a person agrees; asked only on a terminal."""
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        return False
-    say(question)
-    return typer.confirm("Go on?", err=True)
+    return yes or (sys.stdin.isatty() and typer.confirm("Go on?", err=True))

@@ -1,0 +1,143 @@
+"""`projector status`: every range, beside running hosts and without them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from projector.cli.context import prepared_to_look
+from projector.cli.entry import Stopping, enter, enter_until_stopped
+from projector.cli.output import print_json, print_table, say, shown, table_of
+from projector.core.states import RangeFailure
+from projector.postgres.connections import Connections
+from projector.processor.clock import SystemClock
+from projector.settings import Settings
+from projector.wiring import database
+from projector.wiring.service import connection_options
+from projector.wiring.status import RangeStatus, Status, look
+
+COLUMNS = (
+    "lease_token",
+    "feed_range",
+    "owner",
+    "position",
+    "gap_changes",
+    "lag_seconds",
+    "last_poll_at",
+    "last_commit_at",
+    "state",
+    "last_error",
+)
+WATCH_SECONDS = 2.0
+NOTHING = "there are no ranges yet: no host has started"
+
+
+def status(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again every two seconds.")
+    ] = False,
+) -> None:
+    """Show owner, position, gap, lag and state of every range."""
+    settings = prepared_to_look()
+    if watch and not as_json:
+        enter_until_stopped(lambda stopping: _watch(settings, stopping), notice="")
+        return
+    found = enter(lambda: _once(settings))
+    if as_json:
+        print_json(_document(found))
+        return
+    for line in found.silent:
+        say(f"not everything is known: {line}")
+    print_table([_row(one) for one in found.ranges], COLUMNS, nothing=NOTHING)
+    print(f"quarantined documents: {shown(found.quarantined)}")
+
+
+async def _once(settings: Settings) -> Status:
+    async with database.target_url(settings) as url:
+        await database.require_schema(url)
+        async with Connections(connection_options(settings, url)) as connections:
+            return await look(settings, connections, clock=SystemClock())
+
+
+async def _watch(settings: Settings, stopping: Stopping) -> None:
+    async with database.target_url(settings) as url:
+        await database.require_schema(url)
+        async with Connections(connection_options(settings, url)) as connections:
+            with Live(console=Console(), auto_refresh=False) as live:
+                while not stopping.requested:
+                    found = await look(settings, connections, clock=SystemClock())
+                    _redraw(live, found)
+                    await _pause(stopping)
+
+
+def _redraw(live: Live, found: Status) -> None:
+    if sys.stdout.isatty():
+        title = f"quarantined documents: {shown(found.quarantined)}"
+        live.update(
+            table_of([_row(one) for one in found.ranges], COLUMNS, title=title), refresh=True
+        )
+        return
+    print_table([_row(one) for one in found.ranges], COLUMNS, nothing=NOTHING)
+    sys.stdout.flush()
+
+
+async def _pause(stopping: Stopping) -> None:
+    try:
+        async with asyncio.timeout(WATCH_SECONDS):
+            await stopping.wait()
+    except TimeoutError:
+        return
+
+
+def _document(found: Status) -> dict[str, Any]:
+    return {"ranges": [_range(one) for one in found.ranges], "quarantined": found.quarantined}
+
+
+def _range(one: RangeStatus) -> dict[str, Any]:
+    keys = one.feed_range
+    return {
+        "lease_token": one.lease_token,
+        "feed_range": None if keys is None else {"min": keys.min, "max": keys.max},
+        "owner": one.owner,
+        "position": {"continuation": one.continuation, "lsn": one.lsn, "time": one.position_time},
+        "gap_changes": one.gap_changes,
+        "lag_seconds": one.lag_seconds,
+        "last_poll_at": one.last_poll_at,
+        "last_commit_at": one.last_commit_at,
+        "state": one.state,
+        "state_since": one.state_since,
+        "last_error": _failure(one.last_error),
+    }
+
+
+def _failure(failure: RangeFailure | None) -> dict[str, Any] | None:
+    if failure is None:
+        return None
+    return {
+        "category": failure.category,
+        "error_type": failure.error_type,
+        "message": failure.message,
+        "first_seen_at": failure.first_seen_at,
+        "count": failure.count,
+        "document_id": failure.document_id,
+    }
+
+
+def _row(one: RangeStatus) -> dict[str, object]:
+    failure = one.last_error
+    return {
+        **_range(one),
+        "feed_range": None if one.feed_range is None else str(one.feed_range),
+        "position": one.lsn if one.lsn is not None else one.continuation,
+        "owner": "nobody" if one.owner is None and one.state is not None else one.owner,
+        "last_error": "none"
+        if failure is None
+        else f"{failure.error_type} x{failure.count}: {failure.message}",
+    }
