@@ -100,7 +100,7 @@ def read_text(name: str, value: bytes | None, reason: RejectionReason) -> str | 
 
 
 def partition_key_of(fields: Fields) -> tuple[str, int | None]:
-    """The partition key as JSON text, and where it lies, whatever it is."""
+    """The partition key as JSON text, and where it lies; None when the text is no JSON."""
     value = fields.values.get("cartId")
     if value is None and not fields.complete:
         return _NOT_READABLE, None
@@ -111,8 +111,13 @@ def partition_key_of(fields: Fields) -> tuple[str, int | None]:
     except (*NOT_DECODED, OverflowError):
         text, epk = _shown(value or b""), None
     if len(text.encode()) > MAX_PARTITION_KEY_BYTES:
-        text = _digest(text.encode())
+        return _digest(text.encode()), None
     return text, epk
+
+
+def can_be_asked_for(partition_key: str, document_key: str) -> bool:
+    """Whether a point read by this key of a rejection would name its document."""
+    return not (partition_key.startswith(_NOT_READABLE) or document_key.startswith(_NOT_READABLE))
 
 
 def _json_of(key: PartitionKeyValue) -> str:

@@ -61,7 +61,7 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
         partition_key: its partition key as JSON text (`"a"`, `5`, `null`; `{}` when undefined);
             text that starts with a backslash, so never JSON, when none can be read.
         id: the document's id; one that is not good stands as a backslash and its JSON text.
-        epk: top 64 bits of the partition key's hash, None when it has none.
+        epk: top 64 bits of the partition key's hash; None when `partition_key` is no JSON.
         detail: one line for the operator: what is wrong with which field.
         raw: the document's bytes as the feed sent them.
         sqlstate: set when the target refused it.

@@ -9,6 +9,7 @@ import pytest
 
 from projector.core.epk import effective_partition_key, routing_key
 from projector.projection.document import project_document, project_read
+from projector.projection.identity import can_be_asked_for
 from projector.projection.numbers import exact_number
 from projector.projection.writes import Rejection, RejectionReason, RowWrite
 from tests.unit.projection.documents import RID, document, finished
@@ -87,7 +88,10 @@ def test_long_keys_stand_in_the_quarantine_as_their_digest() -> None:
     assert rejected(document(f'"id": {long_id}')).id == (
         DIGEST + hashlib.sha256(long_id.encode()).hexdigest()
     )
-    assert rejected(document(f'"cartId": {long_id}')).partition_key.startswith(DIGEST)
+    too_long = rejected(document(f'"cartId": {long_id}'))
+    assert too_long.partition_key.startswith(DIGEST)
+    assert too_long.epk is None
+    assert not can_be_asked_for(too_long.partition_key, too_long.id)
     legal = f'"{"x" * 2048}"'
     assert rejected(document(f'"cartId": {legal}')).partition_key == legal
 
@@ -103,7 +107,16 @@ def test_long_keys_stand_in_the_quarantine_as_their_digest() -> None:
     ],
 )
 def test_bad_ids_stand_in_the_quarantine_as_their_json(members: str, expected: str) -> None:
-    assert rejected(document(members)).id == expected
+    rejection = rejected(document(members))
+
+    assert rejection.id == expected
+    assert not can_be_asked_for(rejection.partition_key, rejection.id)
+
+
+def test_rejections_with_a_readable_key_can_be_asked_for() -> None:
+    for members in ('"quantity": []', '"cartId": 5', '"cartId": null'):
+        rejection = rejected(document(members))
+        assert can_be_asked_for(rejection.partition_key, rejection.id)
 
 
 def test_document_without_id_stands_under_its_rid() -> None:

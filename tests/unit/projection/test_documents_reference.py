@@ -18,8 +18,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "documents.md"
 ROW = re.compile(r"\| (?:no `(?P<without>\w+)`|`(?P<members>.*?)`) \| (?P<outcome>.*) \|")
 
 
-def read_tables() -> list[object]:
-    cases: list[object] = []
+def read_tables() -> list[tuple[str, bytes, str]]:
+    cases = []
     for line in PAGE.read_text("utf-8").splitlines():
         if line.startswith(("| `", "| no `")):
             found = ROW.fullmatch(line)
@@ -27,14 +27,17 @@ def read_tables() -> list[object]:
             without, members = found["without"], found["members"] or ""
             raw = document(members, without=[without] if without else [])
             name = (members or f"no {without}")[:50].encode("unicode_escape").decode()
-            cases.append(pytest.param(raw, found["outcome"], id=name))
+            cases.append((name, raw, found["outcome"]))
     return cases
 
 
 CASES = read_tables()
+each_case = pytest.mark.parametrize(
+    ("raw", "outcome"), [pytest.param(raw, outcome, id=name) for name, raw, outcome in CASES]
+)
 
 
-@pytest.mark.parametrize(("raw", "outcome"), CASES)
+@each_case
 def test_document_turns_into_what_the_reference_says(raw: bytes, outcome: str) -> None:
     projected = project_document(raw)
 
@@ -49,7 +52,7 @@ def test_document_turns_into_what_the_reference_says(raw: bytes, outcome: str) -
         check_write(projected.write, outcome)
 
 
-@pytest.mark.parametrize(("raw", "outcome"), CASES)
+@each_case
 def test_document_turns_into_the_same_in_a_page(raw: bytes, outcome: str) -> None:
     del outcome
     projected = project_document(raw)

@@ -1,0 +1,87 @@
+"""What the projection calls good, the database takes: nothing is left for it to refuse."""
+
+from __future__ import annotations
+
+import json
+import random
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+
+from projector.ports.feed import Beginning
+from projector.postgres.sink import PostgresSink
+from projector.projection.project import project_page
+from projector.projection.writes import ProjectedPage, RowWrite
+from tests.contract.sink import NOWHERE, claim, place
+from tests.fuzz.documents import members
+from tests.fuzz.inputs import damaged
+from tests.unit.projection.documents import finished, page
+from tests.unit.projection.test_documents_reference import CASES
+
+FUZZED = 3_000
+MANY = 200
+
+
+def odd_documents() -> list[bytes]:
+    """The documents of the reference page and many that nobody would write."""
+    rng = random.Random(1)
+    fuzzed = [members(rng) for _ in range(FUZZED)]
+    fuzzed += [damaged(rng, raw) for raw in fuzzed[: FUZZED // 3]]
+    return [raw for _, raw, _ in CASES] + [finished(raw) for raw in fuzzed]
+
+
+def apart(found: ProjectedPage) -> ProjectedPage:
+    """The same writes, each with a key of its own, so that none hides another."""
+    writes = [
+        msgspec.structs.replace(write, cart_id=f"cart {number}", id=str(number))
+        for number, write in enumerate(found.writes)
+    ]
+    return msgspec.structs.replace(found, writes=tuple(writes))
+
+
+@pytest.mark.postgres
+async def test_database_takes_all_that_is_good_and_keeps_it_exactly(
+    sink: PostgresSink, database_url: str
+) -> None:
+    grant = await sink.begin(await sink.open(claim()), Beginning(place=NOWHERE))
+    found = apart(project_page(page(odd_documents())))
+    live = {write.id: write for write in found.writes if not write.deleted}
+
+    await sink.apply(grant, [found], place(9))
+
+    with psycopg.connect(database_url) as connection:
+        refused = connection.execute(
+            "SELECT detail, raw FROM projector.quarantine WHERE reason = 'refused_by_target'"
+        ).fetchall()
+        rows = connection.execute(
+            "SELECT id, item, quantity::text, unit_price::text, currency, extra::text"
+            " FROM carts.cart_items"
+        ).fetchall()
+    assert refused == []
+    assert len(live) > MANY
+    assert {row[0] for row in rows} == set(live)
+    for number, *values in rows:
+        assert values_of(*values) == values_of_write(live[number])
+
+
+def values_of(
+    item: str, quantity: str, price: str | None, currency: str | None, extra: str | None
+) -> tuple[Any, ...]:
+    """A stored line, numbers exact."""
+    amount = None if price is None else Decimal(price)
+    return item, Decimal(quantity), amount, currency, exact(extra or "{}")
+
+
+def values_of_write(write: RowWrite) -> tuple[Any, ...]:
+    """The same of what was written."""
+    texts = [None if x is None else bytes(x).decode() for x in (write.quantity, write.unit_price)]
+    extra = None if write.extra is None else bytes(write.extra).decode()
+    return values_of(write.item or "", texts[0] or "", texts[1], write.currency, extra)
+
+
+def exact(text: str) -> object:
+    """A JSON object with exact numbers."""
+    return json.loads(text, parse_float=Decimal, parse_int=Decimal)
