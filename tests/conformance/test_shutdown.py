@@ -1,0 +1,115 @@
+"""Checks 96 and 97: stopping in good order."""
+
+from __future__ import annotations
+
+import asyncio
+
+from projector.core.errors import SinkUnavailable
+from projector.core.names import LeaseToken
+from tests.fakes.world import World
+
+
+async def test_check_096_stop_waits_for_the_running_batch_and_bookmarks_it(world: World) -> None:
+    world.start("a")
+    await world.until(world.bookmarked)
+    slow = world.sink.faults.plan("apply", delay_seconds=10.0, times=4)
+    world.container.fill(100)
+    await world.until(lambda: (slow.times or 0) <= 0)
+    began = world.clock.monotonic()
+    await world.stop("a")
+    assert 5 < world.clock.monotonic() - began < 15
+    assert world.counts() == {}
+    assert world.bookmarked()
+    delivered = len(world.sink.delivered)
+    world.container.put("later")
+    world.start("a")
+    await world.until(world.consistent)
+    assert len(world.sink.delivered) == delivered + 1
+
+
+async def test_check_097_nothing_is_applied_after_the_stop(world: World) -> None:
+    world.start("a")
+    await world.until(world.bookmarked)
+    world.container.fill(100)
+    await world.stop("a")
+    applied = len(world.sink.batches)
+    await world.pass_time(60)
+    assert len(world.sink.batches) == applied
+
+
+async def test_stop_gives_up_a_batch_that_hangs_and_still_releases(world: World) -> None:
+    world.start("a", drain_seconds=10.0)
+    await world.until(world.bookmarked)
+    world.sink.faults.plan("apply", hang=True, times=4)
+    world.container.fill(100)
+    await world.pass_time(2)
+    began = world.clock.monotonic()
+    await world.stop("a")
+    assert world.clock.monotonic() - began < 13
+    assert world.counts() == {}
+
+
+async def test_stop_while_the_target_is_down_leaves_the_batch_to_the_next_owner(
+    world: World,
+) -> None:
+    world.start("a")
+    await world.until(world.bookmarked)
+    down = world.sink.faults.plan("apply", SinkUnavailable("down"), times=None)
+    world.container.fill(100)
+    await world.pass_time(20)
+    began = world.clock.monotonic()
+    await world.stop("a")
+    assert world.clock.monotonic() - began < 2
+    down.times = 0
+    world.sink.faults.clear()
+    world.start("b")
+    await world.until(world.consistent)
+
+
+async def test_stop_during_the_bootstrap_ends_at_once(world: World) -> None:
+    world.leases.lock = (object(), 1_000.0)
+    world.start("a")
+    await world.pass_time(5)
+    began = world.clock.monotonic()
+    await world.stop("a")
+    assert world.clock.monotonic() - began < 1
+
+
+async def test_stop_in_the_middle_of_acquiring_leaves_no_lease_behind(world: World) -> None:
+    member = world.member("a")
+    member.leases.faults.latency_seconds = 1.0
+    world.start_member(member)
+    await world.until(lambda: len(world.counts()) == 1)
+    await world.stop("a")
+    assert world.counts() == {}
+
+
+async def test_abort_leaves_at_once_and_the_heir_goes_on(world: World) -> None:
+    world.start("a")
+    await world.until(world.bookmarked)
+    world.sink.faults.plan("apply", hang=True, times=4)
+    world.container.fill(100)
+    await world.pass_time(1)
+    await world.kill("a")
+    assert world.counts() == {"a": 4}
+    world.start("b")
+    await world.until(world.consistent, within_seconds=60 + 13 + 5)
+
+
+async def test_no_task_outlives_the_host(world: World) -> None:
+    world.container.fill(100)
+    world.start("a")
+    await world.until(world.bookmarked)
+    await world.stop("a")
+    left = [t.get_name() for t in asyncio.all_tasks() if t.get_name().startswith(("range", "host"))]
+    assert left == []
+
+
+async def test_start_after_stop_on_the_same_names(world: World) -> None:
+    for round_number in range(3):
+        world.container.fill(10, prefix=f"round-{round_number}")
+        world.start("a")
+        await world.until(world.bookmarked)
+        await world.stop("a")
+    assert world.consistent()
+    assert world.leases.leases[LeaseToken("0")].owner is None
