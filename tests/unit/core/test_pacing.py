@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from projector.core.pacing import backoff_seconds, next_poll_seconds, page_size
+
+
+def test_idle_polls_grow_to_the_maximum() -> None:
+    waits: list[float] = []
+    previous = None
+    for _ in range(7):
+        previous = next_poll_seconds(previous, minimum_seconds=0.05, maximum_seconds=1.0)
+        waits.append(previous)
+    assert waits == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+
+
+def test_equal_bounds_poll_evenly() -> None:
+    assert next_poll_seconds(None, minimum_seconds=5, maximum_seconds=5) == 5
+    assert next_poll_seconds(5, minimum_seconds=5, maximum_seconds=5) == 5
+
+
+@pytest.mark.parametrize("draw", [0.0, 0.5, 0.999])
+def test_backoff_grows_up_to_the_cap(draw: float) -> None:
+    waits = [backoff_seconds(n, draw=draw, base_seconds=0.1, cap_seconds=15) for n in range(1, 40)]
+    assert all(a <= b for a, b in itertools.pairwise(waits))
+    assert 0.05 <= waits[0] <= 0.1
+    assert 7.5 <= waits[-1] <= 15
+
+
+def test_page_is_halved_to_one_document_and_doubles_back() -> None:
+    size = page_size(10)
+    sizes = [size.current]
+    for _ in range(5):
+        size = size.halved()
+        sizes.append(size.current)
+    assert sizes == [10, 5, 2, 1, 1, 1]
+    for _ in range(5):
+        size = size.recovered()
+        sizes.append(size.current)
+    assert sizes[6:] == [2, 4, 8, 10, 10]
+
+
+def test_page_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        page_size(0)

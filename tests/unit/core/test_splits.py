@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from projector.core.lease import Lease
+from projector.core.names import Continuation, LeaseToken
+from projector.core.ranges import FeedRange, uncovered
+from projector.core.splits import RANGE_ID_PROPERTY, Kept, home_of, merged_away, succeed
+from projector.ports.feed import PhysicalRange
+
+CUTS = [f"{n:02X}" for n in range(1, 0xFF, 16)]
+PLACE = Continuation('"5"')
+
+
+def parts_of(cuts: list[str]) -> list[PhysicalRange]:
+    bounds = ["", *sorted(cuts), "FF"]
+    return [
+        PhysicalRange(id=str(n), feed_range=FeedRange(min=low, max=high))
+        for n, (low, high) in enumerate(itertools.pairwise(bounds))
+    ]
+
+
+def key_lease(keys: FeedRange, **properties: str) -> Lease:
+    return Lease(
+        id=f"p..{keys}",
+        token=LeaseToken(str(keys)),
+        version=1,
+        feed_range=keys,
+        properties=properties,
+    )
+
+
+physical = st.lists(st.sampled_from(CUTS), unique=True).map(parts_of)
+keys_of = st.lists(st.sampled_from(["", *CUTS, "FF"]), min_size=2, max_size=2, unique=True).map(
+    lambda pair: FeedRange(min=min(pair), max=max(pair))
+)
+
+
+@given(parts=physical, keys=keys_of)
+def test_heirs_cover_the_lease_exactly_and_each_fits_a_partition(
+    parts: list[PhysicalRange], keys: FeedRange
+) -> None:
+    lease = key_lease(keys)
+    outcome = succeed(lease, parts, continuation=PLACE)
+    if isinstance(outcome, Kept):
+        assert home_of(lease, parts) == outcome.range_id
+        return
+    found = [heir.feed_range for heir in outcome.heirs if heir.feed_range]
+    assert not uncovered(keys, found)
+    assert all(keys.covers(one) for one in found)
+    assert all(not a.overlaps(b) for a, b in itertools.pairwise(found))
+    assert all(home_of(heir, parts) for heir in outcome.heirs)
+    assert {heir.continuation for heir in outcome.heirs} == {PLACE}
+
+
+def test_partition_lease_is_at_home_only_in_its_own_partition() -> None:
+    parts = parts_of(["80"])
+    mine = Lease(id="0", token=LeaseToken("0"), feed_range=parts[0].feed_range)
+    assert home_of(mine, parts) == "0"
+    stranger = Lease(id="9", token=LeaseToken("9"), feed_range=parts[0].feed_range)
+    assert home_of(stranger, parts) is None
+
+
+def test_lease_without_keys_cannot_be_placed() -> None:
+    with pytest.raises(ValueError, match="feed range"):
+        home_of(Lease(id="0", token=LeaseToken("0")), parts_of([]))
+
+
+def test_bookmark_of_another_partition_means_a_merge() -> None:
+    keys = FeedRange(min="", max="80")
+    assert merged_away(key_lease(keys, **{RANGE_ID_PROPERTY: "0"}), "3")
+    assert merged_away(key_lease(keys), "3")
+    assert not merged_away(key_lease(keys, **{RANGE_ID_PROPERTY: "3"}), "3")
+    assert not merged_away(Lease(id="3", token=LeaseToken("3"), feed_range=keys), "3")
+
+
+def test_heir_of_a_merge_remembers_where_its_bookmark_is_from() -> None:
+    lease = Lease(id="p..7", token=LeaseToken("7"), feed_range=FeedRange(min="", max="80"))
+    outcome = succeed(lease, parts_of([]), continuation=PLACE)
+    assert not isinstance(outcome, Kept)
+    (heir,) = outcome.heirs
+    assert heir.properties[RANGE_ID_PROPERTY] == "7"
+    assert merged_away(heir, "0")
