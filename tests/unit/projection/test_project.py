@@ -210,6 +210,13 @@ def test_fast_lane_learns_the_names_of_other_fields() -> None:
     assert not shapes.learn(body)
 
 
+def test_fast_lane_reads_documents_without_other_fields() -> None:
+    plain = PageShapes().decode(page([document()]))
+
+    assert plain is not None
+    assert plain.extras(plain.documents[0]) is None
+
+
 def test_fast_lane_knows_when_a_field_needs_a_look() -> None:
     for members in ['"a": "\\u0000"', '"a": "\\u0000", "b": 1']:
         shapes = PageShapes()
