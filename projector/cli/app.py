@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 import typer.main
 
-from projector.cli import database, emulator, leases, quarantine, status
+from projector.cli import database, demo, emulator, leases, quarantine, status
 from projector.cli import run as running
 from projector.cli.failures import ExitCode, report
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(running.run)
+app.command()(demo.demo)
 app.command()(emulator.emulator)
 app.command()(status.status)
 app.add_typer(leases.app, name="leases")

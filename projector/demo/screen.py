@@ -38,6 +38,7 @@ class Snapshot:
     counts: Mapping[str, object] = field(default_factory=dict)
     ranges: Sequence[RangeReport] = ()
     positions: Mapping[str, str | None] = field(default_factory=dict)
+    quarantined: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,7 +74,8 @@ class Screen:
         )
         return (
             f"carts={_shown(counts.get('cart_count'))} lines={_shown(counts.get('line_count'))}"
-            f" quantity={_shown(counts.get('total_quantity'))} lag={lag} | {told}"
+            f" quantity={_shown(counts.get('total_quantity'))} lag={lag}"
+            f" quarantined={_shown(self.snapshot.quarantined)} | {told}"
         )
 
     def _heading(self) -> RenderableType:
@@ -120,7 +122,8 @@ class Screen:
         )
 
     def _ranges(self) -> RenderableType:
-        table = Table(title="ranges", title_justify="left", expand=True)
+        title = f"ranges; documents in quarantine: {_shown(self.snapshot.quarantined)}"
+        table = Table(title=title, title_justify="left", expand=True)
         for column in ("lease", "feed range", "owner", "position", "gap", "lag", "state"):
             table.add_column(column, overflow="ellipsis", no_wrap=True)
         for report in self.snapshot.ranges:

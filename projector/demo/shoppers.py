@@ -14,6 +14,8 @@ from typing import Any
 
 SOFT_DELETE_TTL_SECONDS = 10
 MAX_LINES = 5
+BLUNDERS, ADDS, CHANGES = 0.03, 0.5, 0.8
+"""Cumulated shares of what happens; the rest is taken out of the carts."""
 CATALOG: Mapping[str, tuple[str, str]] = {
     "Surface Pro": ("1099.00", "EUR"),
     "Surface Book": ("1899.50", "EUR"),
@@ -64,6 +66,7 @@ class Shoppers:
     chance: random.Random
     cart_count: int = 40
     _lines: dict[str, Line] = field(default_factory=dict)
+    _blunder: Line | None = None
 
     @property
     def open_lines(self) -> int:
@@ -73,10 +76,12 @@ class Shoppers:
     def next_deed(self) -> Deed:
         """Somebody adds a line, changes a quantity or takes a line out."""
         choice = self.chance.random()
-        if not self._lines or choice < 0.5:  # noqa: PLR2004 - half of what happens is shopping
+        if choice < BLUNDERS:
+            return self._blunder_or_mend()
+        if not self._lines or choice < ADDS:
             return self._add()
         line = self.chance.choice(list(self._lines.values()))
-        return self._change(line) if choice < 0.8 else self._remove(line)  # noqa: PLR2004 - then 3 to 2
+        return self._change(line) if choice < CHANGES else self._remove(line)
 
     def _add(self) -> Deed:
         cart_id = f"cart-{self.chance.randrange(self.cart_count):03d}"
@@ -84,14 +89,30 @@ class Shoppers:
             return self._remove(
                 next(line for line in self._lines.values() if line.cart_id == cart_id)
             )
-        line = Line(
+        line = self._new_line(cart_id)
+        self._lines[line.id] = line
+        return Deed(document=line.document(), told=f"{cart_id} adds {line.quantity} x {line.item}")
+
+    def _blunder_or_mend(self) -> Deed:
+        """A till writes a document that cannot be projected; the next time it is mended."""
+        if self._blunder is not None:
+            line, self._blunder = self._blunder, None
+            self._lines[line.id] = line
+            return Deed(
+                document=line.document(), told=f"{line.cart_id} is mended (leaves quarantine)"
+            )
+        line = self._new_line(f"cart-{self.chance.randrange(self.cart_count):03d}")
+        self._blunder = line
+        broken = {**line.document(), "quantity": "many"}
+        return Deed(document=broken, told=f'{line.cart_id} gets quantity "many" (quarantined)')
+
+    def _new_line(self, cart_id: str) -> Line:
+        return Line(
             id=str(uuid.UUID(int=self.chance.getrandbits(128), version=4)),
             cart_id=cart_id,
             item=self.chance.choice(list(CATALOG)),
             quantity=self.chance.randint(1, 4),
         )
-        self._lines[line.id] = line
-        return Deed(document=line.document(), told=f"{cart_id} adds {line.quantity} x {line.item}")
 
     def _change(self, line: Line) -> Deed:
         changed = replace(line, quantity=self.chance.randint(1, 9))

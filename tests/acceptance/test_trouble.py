@@ -264,7 +264,7 @@ def test_a_reset_beside_a_running_host_is_not_undone(
             open_shop.rows("SELECT count(*) FROM projector.replays WHERE phase = 'done'")[0][0]
         )
 
-    with command_line.running("run") as host:
+    with command_line.with_settings(LEASE_ACQUIRE_SECONDS="1").running("run") as host:
         until_equal(replays_done, 4)
         assert command_line.run("leases", "reset", "--yes").code == 0
         until_equal(replays_done, 8, seconds=60)

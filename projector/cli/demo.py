@@ -1,0 +1,56 @@
+"""`projector demo`: everything at once, nothing needed beforehand."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from projector.cli.entry import Stopping, enter_until_stopped
+from projector.demo.demo import Demo, show_lines
+from projector.demo.screen import Screen
+
+FOLDER = Path(".projector") / "demo"
+
+
+def demo(
+    *,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="Stop by itself after so many seconds.")
+    ] = None,
+) -> None:
+    """Watch carts turn into totals: emulator, PostgreSQL, host and shoppers in one terminal."""
+
+    async def command(stopping: Stopping) -> None:
+        performance = Demo(folder=FOLDER, say=_say, seconds=seconds)
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(_pass_on(stopping, performance), name="signals")
+            if sys.stdout.isatty():
+                with Live(console=Console(), screen=True, auto_refresh=False) as live:
+                    await performance.run(lambda screen: _frames(screen, live))
+            else:
+                await performance.run(show_lines(sys.stdout))
+            watching.cancel()
+
+    enter_until_stopped(command, notice="stopping the demo")
+
+
+async def _frames(screen: Screen, live: Live) -> AsyncIterator[None]:
+    while True:
+        live.update(screen.draw(), refresh=True)
+        yield
+
+
+async def _pass_on(stopping: Stopping, performance: Demo) -> None:
+    await stopping.wait()
+    performance.request_stop()
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
