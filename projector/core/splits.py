@@ -16,7 +16,7 @@ from projector.core.coverage import Physical
 from projector.core.errors import SourceUnavailable
 from projector.core.lease import Lease
 from projector.core.names import Continuation, LeaseToken
-from projector.core.ranges import FeedRange
+from projector.core.ranges import FeedRange, uncovered
 
 RANGE_ID_PROPERTY = "rangeId"
 """Lease property of version 1: the physical partition its bookmark was written against."""
@@ -62,6 +62,22 @@ def succeed(
     else:
         heirs = [_key_heir(lease, cut, continuation) for cut in _cuts(lease, over)]
     return Replaced(heirs=tuple(heirs))
+
+
+def rest_of(
+    lease: Lease,
+    others: Sequence[FeedRange],
+    *,
+    range_id: str,
+    continuation: Continuation | None,
+) -> tuple[Lease, ...]:
+    """Heirs for the keys of a retired lease that no other lease covers, lowest first.
+
+    Finer leases took some of its keys (two hosts repaired the leases differently): it may not
+    read again, and the rest must not stay without a reader.
+    """
+    marked = replace(lease, properties={**lease.properties, RANGE_ID_PROPERTY: range_id})
+    return tuple(_key_heir(marked, gap, continuation) for gap in uncovered(_own(lease), others))
 
 
 def merged_away(lease: Lease, range_id: str) -> bool:

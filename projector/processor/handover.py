@@ -13,11 +13,10 @@ from collections.abc import Sequence
 
 import structlog
 
-from projector.core.errors import FencedOut
 from projector.core.lease import Lease
 from projector.core.names import Continuation
-from projector.core.ranges import uncovered
-from projector.core.splits import Kept, Replaced, succeed
+from projector.core.ranges import FeedRange
+from projector.core.splits import Kept, Replaced, rest_of, succeed
 from projector.ports.feed import LeaseStore
 from projector.processor.events import Event
 from projector.processor.shared_source import SharedSource
@@ -40,16 +39,20 @@ async def hand_over(
     Returns: the heirs this call created (those of other hosts are left to them); None when
         the lease stays as it is.
 
-    Raises: SourceUnavailable, LeaseStoreUnavailable (call again); FencedOut when the target
-        retired a range that has no heirs: another processor writes there.
+    Raises: SourceUnavailable, LeaseStoreUnavailable: call again.
     """
     physical = await source.physical_ranges()
     heirs: tuple[Lease, ...] = ()
     match succeed(lease, physical, continuation=continuation):
         case Replaced() as replaced:
             heirs = replaced.heirs
-        case Kept() if retired:
-            await _check_covered(lease, leases)
+        case Kept(range_id=range_id) if retired:
+            heirs = rest_of(
+                lease,
+                await _others(lease, leases),
+                range_id=range_id,
+                continuation=continuation,
+            )
         case Kept():
             return None
     created = [heir for heir in heirs if await leases.create(heir)]
@@ -63,14 +66,9 @@ async def hand_over(
     return created
 
 
-async def _check_covered(lease: Lease, leases: LeaseStore) -> None:
-    own = lease.feed_range
-    others = [
+async def _others(lease: Lease, leases: LeaseStore) -> Sequence[FeedRange]:
+    return [
         other.feed_range
         for other in await leases.list_leases()
         if other.token != lease.token and other.feed_range is not None
     ]
-    if own is None or uncovered(own, others):
-        raise FencedOut(
-            f"the range of lease {lease.token} was taken over in the target by another processor"
-        )

@@ -1,15 +1,16 @@
-"""Found by simulated history 142: a split that is noticed only after its child was merged."""
+"""Splits that meet merges and repairs, as simulated histories found them."""
 
 from __future__ import annotations
 
 from projector.core.lease import Lease
 from projector.core.names import Continuation, LeaseToken
 from projector.core.ranges import FeedRange
-from projector.core.splits import RANGE_ID_PROPERTY, Replaced, succeed
+from projector.core.splits import RANGE_ID_PROPERTY, Replaced, rest_of, succeed
 from projector.ports.feed import PhysicalRange
 
 
 def test_heir_never_covers_keys_that_its_parent_did_not() -> None:
+    """Simulated history 142: the split is noticed only after its child was merged."""
     parent = Lease(id="p..0", token=LeaseToken("0"), feed_range=FeedRange(min="", max="20"))
     partitions = [
         PhysicalRange(id="5", feed_range=FeedRange(min="", max="10"), parents=("0",)),
@@ -25,3 +26,21 @@ def test_heir_never_covers_keys_that_its_parent_did_not() -> None:
         FeedRange(min="10", max="20"),
     ]
     assert outcome.heirs[1].properties[RANGE_ID_PROPERTY] == "0"
+
+
+def test_retired_lease_leaves_the_keys_that_nobody_else_covers_to_heirs() -> None:
+    """Simulated history 225: leases were deleted, and two hosts repaired them differently."""
+    retired = Lease(id="p..6", token=LeaseToken("6"), feed_range=FeedRange(min="10", max="28"))
+
+    heirs = rest_of(
+        retired,
+        [FeedRange(min="20", max="28"), FeedRange(min="28", max="30")],
+        range_id="6",
+        continuation=Continuation('"9"'),
+    )
+
+    assert [(heir.token, heir.version, heir.feed_range) for heir in heirs] == [
+        ("10-20", 1, FeedRange(min="10", max="20"))
+    ]
+    assert heirs[0].properties[RANGE_ID_PROPERTY] == "6"
+    assert heirs[0].continuation == '"9"'
