@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Annotated
 
@@ -31,20 +31,17 @@ def demo(
         performance = Demo(folder=FOLDER, say=_say, seconds=seconds)
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(_pass_on(stopping, performance), name="signals")
-            if sys.stdout.isatty():
-                with Live(console=Console(), screen=True, auto_refresh=False) as live:
-                    await performance.run(lambda screen: _frames(screen, live))
-            else:
-                await performance.run(show_lines(sys.stdout))
+            await performance.run(_frames if sys.stdout.isatty() else show_lines(sys.stdout))
             watching.cancel()
 
     enter_until_stopped(command, notice="stopping the demo")
 
 
-async def _frames(screen: Screen, live: Live) -> AsyncIterator[None]:
-    while True:
-        live.update(screen.draw(), refresh=True)
-        yield
+async def _frames(screen: Screen) -> AsyncGenerator[None]:
+    with Live(console=Console(), screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(screen.draw(), refresh=True)
+            yield
 
 
 async def _pass_on(stopping: Stopping, performance: Demo) -> None:

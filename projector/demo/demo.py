@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -39,6 +39,8 @@ LOG_FILE = "projector.log"
 QUERY = "SELECT * FROM carts.cart_totals ORDER BY last_changed_at DESC LIMIT 5;"
 
 Say = Callable[[str], None]
+Show = Callable[[Screen], AsyncGenerator[None]]
+"""Draws one frame each time it is asked for the next item; closed at the end."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,11 +63,11 @@ class Demo:
         """Ends the show."""
         self._stopping.set()
 
-    async def run(self, show: Callable[[Screen], AsyncIterator[None]]) -> None:
+    async def run(self, show: Show) -> None:
         """Starts everything, shows it until stopped, ends everything.
 
         Args:
-            show: Draws one frame each time it is asked for the next item.
+            show: Draws.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / LOG_FILE).open("w") as log:
@@ -107,7 +109,7 @@ class Demo:
         server: EmulatorServer,
         shoppers: Shoppers,
         carts: Container,
-        show: Callable[[Screen], AsyncIterator[None]],
+        show: Show,
     ) -> None:
         service = Service(_settings(server, database))
         self.screen.introduction = _introduction(self.folder, server, database)
@@ -130,16 +132,16 @@ class Demo:
         self,
         service: Service,
         connections: Connections,
-        show: Callable[[Screen], AsyncIterator[None]],
+        show: Show,
     ) -> None:
         """Looks and draws until it is time to end."""
         deadline = None if self.seconds is None else time.monotonic() + self.seconds
-        frames = show(self.screen)
-        while not self._stopping.is_set() and (deadline is None or time.monotonic() < deadline):
-            if service.reports():
-                self.screen.snapshot = await _look(service, connections)
-            await anext(frames)
-            await _pause(self._stopping, LOOK_SECONDS)
+        async with aclosing(show(self.screen)) as frames:
+            while not self._stopping.is_set() and (deadline is None or time.monotonic() < deadline):
+                if service.reports():
+                    self.screen.snapshot = await _look(service, connections)
+                await anext(frames)
+                await _pause(self._stopping, LOOK_SECONDS)
 
     async def _keep_shopping(self, shoppers: Shoppers, carts: Container) -> None:
         while True:
@@ -214,12 +216,10 @@ def _introduction(folder: Path, server: EmulatorServer, database: EmbeddedPostgr
     ]
 
 
-def show_lines(
-    out: TextIO, *, every_seconds: float = 1.0
-) -> Callable[[Screen], AsyncIterator[None]]:
+def show_lines(out: TextIO, *, every_seconds: float = 1.0) -> Show:
     """A show for those without a terminal: the introduction, then one line a second."""
 
-    async def show(screen: Screen) -> AsyncIterator[None]:
+    async def show(screen: Screen) -> AsyncGenerator[None]:
         for line in screen.introduction:
             print(line, file=out, flush=True)
         shown_at = time.monotonic()

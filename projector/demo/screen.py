@@ -21,6 +21,7 @@ from projector.ports.feed import RangeReport
 
 TOLD_DEEDS = 8
 UNKNOWN = "unknown"
+SHOWN_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +131,7 @@ class Screen:
             lag = report.lag_seconds
             table.add_row(
                 report.lease_token,
-                f"{report.feed_range.min or '00'} to {report.feed_range.max}",
+                f"{_bound(report.feed_range.min) or '00'} to {_bound(report.feed_range.max)}",
                 report.owner,
                 self.snapshot.positions.get(report.lease_token) or UNKNOWN,
                 _shown(report.gap_changes),
@@ -152,3 +153,8 @@ def _shown(value: object) -> str:
 
 def _money(value: object) -> str:
     return f"{value:,.2f}" if isinstance(value, Decimal) else ""
+
+
+def _bound(epk: str) -> str:
+    """A bound of a range, cut: its first digits tell the ranges apart."""
+    return f"{epk[:SHOWN_DIGITS]}..." if len(epk) > SHOWN_DIGITS else epk
