@@ -112,6 +112,11 @@ class Host(Generic[P]):
         """Wait until the leases exist and balancing has begun, or the host has ended."""
         await self._started.wait()
 
+    @property
+    def ended(self) -> bool:
+        """Whether `run` is over."""
+        return self._ended.is_set()
+
     def reports(self) -> Sequence[RangeReport]:
         """The condition of each range of this host as of now."""
         return () if self._controller is None else self._controller.conditions()

@@ -11,7 +11,7 @@ from tests.fakes.clock import FakeClock
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """One planned failure; `times` None lasts until removed."""
+    """One planned failure, after `skip` successes; `times` None lasts until removed."""
 
     operation: str
     error: Exception | None = None
@@ -20,6 +20,7 @@ class Fault:
     after: bool = False
     hang: bool = False
     delay_seconds: float = 0.0
+    skip: int = 0
 
 
 class Faults:
@@ -55,6 +56,9 @@ class Faults:
             if fault.operation != operation or fault.after is not after:
                 continue
             if fault.about is not None and fault.about != about:
+                continue
+            if fault.skip > 0:
+                fault.skip -= 1
                 continue
             self._use(fault)
             await self._clock.sleep(fault.delay_seconds)
