@@ -1,4 +1,4 @@
-"""One emulator process and one fresh database per test, and the command line wired to both."""
+"""One emulator process for all tests, a fresh database for each, and the command line wired to both."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from tests.acceptance.shop import Shop
 from tests.acceptance.support import CommandLine, EmulatorProcess, emulator_process
 
 
-@pytest.fixture
-def emulator_command(tmp_path: Path) -> Iterator[EmulatorProcess]:
+@pytest.fixture(scope="session")
+def emulator_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
     """The emulator, run by its own command."""
-    with emulator_process(tmp_path) as process:
+    with emulator_process(tmp_path_factory.mktemp("emulator")) as process:
         yield process
 
 
 @pytest.fixture
 def shop(emulator_command: EmulatorProcess, database_url: str) -> Iterator[Shop]:
-    """A web shop that writes with the SDK, and reports that read SQL."""
+    """A web shop that writes with the SDK, and reports that read SQL; closed down at the end."""
     with Shop.opened(emulator_command, database_url) as opened:
         yield opened
+        opened.delete_database()
 
 
 @pytest.fixture

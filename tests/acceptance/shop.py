@@ -60,6 +60,11 @@ class Shop:
         self.create_carts()
         self.create_leases()
 
+    def delete_database(self) -> None:
+        """Everything goes, if there is anything."""
+        with suppress(CosmosResourceNotFoundError):
+            self.client.delete_database(DATABASE)
+
     def create_carts(self) -> None:
         """An empty cart container whose documents expire only when they say so."""
         self.database.create_container(
