@@ -39,7 +39,7 @@ STATEMENTS = (
         CONSTRAINT cart_items_live CHECK (deleted OR (item IS NOT NULL AND item <> '' AND octet_length(item) <= 1024 AND quantity IS NOT NULL)),
         CONSTRAINT cart_items_quantity CHECK (quantity > -1e18 AND quantity < 1e18),
         CONSTRAINT cart_items_unit_price CHECK (unit_price > -1e18 AND unit_price < 1e18),
-        CONSTRAINT cart_items_currency CHECK (currency ~ '^[A-Z]{3}$')
+        CONSTRAINT cart_items_currency CHECK (octet_length(currency) = 3 AND currency = upper(currency))
     )
      WITH (fillfactor = 75)
     """,

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg import AsyncRawCursor
+from psycopg.rows import TupleRow
 
 from projector.core.errors import FencedOut
 from projector.core.start import StoredPlace
 from projector.ports.feed import Grant
 from projector.postgres import quarantine
+from projector.postgres.columns import columns_of
 from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.errors import first_line, is_of_document
 from projector.postgres.statements import (
@@ -27,6 +30,7 @@ from projector.postgres.statements import (
     RETURNING_OLD_SERVER,
     BatchShape,
     batch_statement,
+    numbered,
 )
 from projector.projection.fold import encode_writes
 from projector.projection.writes import Rejection, RejectionReason, RowWrite
@@ -201,9 +205,8 @@ async def execute(
     writes: Sequence[RowWrite],
 ) -> Outcome | None:
     """Run the batch statement; None when the fence, or a flag it asks about, says no."""
-    arguments = {**parameters, "writes": encoded(writes)}
-    cursor = await session.execute(batch_statement(shape), arguments, prepare=True)
-    row = await cursor.fetchone()
+    arguments = {**parameters, **columns_of(writes)}
+    row = await _one_row(session, batch_statement(shape), arguments)
     if row is None or not row[0]:
         return None
     return Outcome(healed=row[1], upserted=row[2], removed=row[3])
@@ -214,9 +217,15 @@ async def move_place(session: Session, parameters: Mapping[str, Any]) -> bool | 
 
     Tells whether the range has quarantine entries; None when the fence says no.
     """
-    cursor = await session.execute(FENCE, parameters, prepare=True)
-    row = await cursor.fetchone()
+    row = await _one_row(session, FENCE, parameters)
     return None if row is None else bool(row[2])
+
+
+async def _one_row(session: Session, text: str, parameters: Mapping[str, Any]) -> TupleRow | None:
+    statement = numbered(text)
+    cursor = AsyncRawCursor(session)
+    await cursor.execute(statement.text, statement.arguments(parameters), prepare=True)
+    return await cursor.fetchone()
 
 
 def tells_old(session: Session, *, forced: bool | None) -> bool:
@@ -225,7 +234,7 @@ def tells_old(session: Session, *, forced: bool | None) -> bool:
 
 
 def encoded(writes: Sequence[RowWrite]) -> JsonText:
-    """The writes as the statement's JSON parameter."""
+    """The writes as one `json` parameter, for statements that compare rather than write."""
     return JsonText(encode_writes(writes))
 
 
@@ -254,7 +263,7 @@ def _parameters(
         "epoch": grant.epoch,
         "lineage": grant.lineage,
         "continuation": place.continuation,
-        "lsn": place.lsn,
+        "place_lsn": place.lsn,
         "newest_ts": batch.newest_ts,
         "delivered": batch.delivered,
         "only_clean": only_clean,

@@ -23,6 +23,7 @@ from psycopg_pool import AsyncConnectionPool
 from typing_extensions import override
 
 from projector.core.errors import SchemaMismatch, SinkUnavailable
+from projector.postgres.columns import ArrayText, ArrayTextDumper
 from projector.postgres.errors import POOL_ERRORS, first_line, translated, translated_error
 
 OLDEST_SERVER = 140000
@@ -192,6 +193,7 @@ class Connections:
     async def _configure(self, session: Session) -> None:
         self._server_version = session.info.server_version
         session.adapters.register_dumper(JsonText, _JsonTextDumper)
+        session.adapters.register_dumper(ArrayText, ArrayTextDumper)
         options = self._options
         await session.execute(
             "SELECT set_config('timezone', 'UTC', false),"

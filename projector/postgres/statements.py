@@ -1,10 +1,11 @@
-"""The batch statement: one JSON parameter in; rows, exact totals and the position out.
+"""The batch statement: one array per column in; rows, exact totals and the position out.
 
 Idempotent: a row is written only by a version newer than the one stored, and every total moves by
 what `RETURNING` says really happened to the row, so a second run of a batch finds nothing to do.
 Safe under concurrency: the old image is the one of the row version that was locked and replaced
 (never one that was read beforehand), keys arrive sorted, and the totals of items, which all ranges
-share, come last. Expected plan: one function scan, one unique-index probe per row and total.
+share, come last. Expected plan: the arrays side by side,
+one unique-index probe per row and total.
 
 Order inside the statement: (1) the position row is updated under the epoch, which holds it until
 COMMIT; without it the input is empty and nothing else happens. (2) Rows. (3) Cart totals.
@@ -16,12 +17,16 @@ columns, and `RETURNING` reads those.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 RETURNING_OLD_SERVER = 180000
 KEY_SEED_1 = 0
 KEY_SEED_2 = 0x5EED
+NAMED = re.compile(r"%\((\w+)\)s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,7 @@ class BatchShape:
 # entries to the longer way, which locks the row before it takes its snapshot.
 FENCE = """
 UPDATE projector.ranges SET
-  continuation = %(continuation)s::text, lsn = %(lsn)s::bigint,
+  continuation = %(continuation)s::text, lsn = %(place_lsn)s::bigint,
   position_time = COALESCE(to_timestamp(%(newest_ts)s::bigint), position_time),
   anchored_from = CASE WHEN %(delivered)s::bigint > 0 THEN NULL ELSE anchored_from END,
   tick = tick + 1, read_tick = recent_ticks[4],
@@ -65,17 +70,21 @@ RETURNING tick, seen_group, quarantined"""
 LOCKED = """
 SELECT tick, seen_group, quarantined FROM projector.ranges WHERE id = %(range_id)s::bigint"""
 
+# Arrays in the select list advance together; in FROM each would be stored first.
 INPUT = """
-SELECT x.* FROM json_to_recordset(%(writes)s::json) AS x(
-  cart_id text, id text, epk bigint, lsn bigint, ts bigint, etag text, deleted bool,
-  item text, quantity numeric, unit_price numeric, currency text, extra jsonb)
+SELECT unnest(%(cart_id)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
+  unnest(%(epk)s::bigint[]) AS epk, unnest(%(lsn)s::bigint[]) AS lsn,
+  unnest(%(ts)s::bigint[]) AS ts, unnest(%(etag)s::text[]) AS etag,
+  unnest(%(deleted)s::bool[]) AS deleted, unnest(%(item)s::text[]) AS item,
+  unnest(%(quantity)s::numeric[]) AS quantity, unnest(%(unit_price)s::numeric[]) AS unit_price,
+  unnest(%(currency)s::text[]) AS currency, unnest(%(extra)s::jsonb[]) AS extra
 WHERE EXISTS (SELECT FROM fence)"""
 
 # A correlated look-up, not a join: it stays an index probe whatever the planner believes.
 SKIP_STALE = """
 WHERE NOT COALESCE((
   SELECT (s.lineage, s.lsn) >= (%(lineage)s::int, x.lsn)
-    AND NOT (s.rejected AND NOT COALESCE(x.deleted, false) AND s.lsn = x.lsn
+    AND NOT (s.rejected AND NOT x.deleted AND s.lsn = x.lsn
              AND s.lineage = %(lineage)s::int)
   FROM {rows}.cart_items s WHERE s.cart_id = x.cart_id AND s.id = x.id), false)"""
 
@@ -84,14 +93,15 @@ INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
 SELECT (SELECT seen_group FROM fence),
   array_agg(hashtextextended(x.cart_id || chr(1) || x.id, {seed_1})),
   array_agg(hashtextextended(x.cart_id || chr(1) || x.id, {seed_2}))
-FROM input x WHERE (SELECT seen_group FROM fence) IS NOT NULL HAVING count(*) > 0"""
+FROM unnest(%(cart_id)s::text[], %(id)s::text[]) AS x(cart_id, id)
+WHERE (SELECT seen_group FROM fence) IS NOT NULL HAVING count(*) > 0"""
 
 # (2) A version that was rejected may be followed by itself, good: after a retry, or with a
 # program that knows better. Otherwise only a newer one is written.
 ROWS = """
 INSERT INTO {rows}.cart_items AS t (cart_id, id, epk, lsn, ts, lineage, deleted, etag,
   item, quantity, unit_price, currency, extra, tombstone_tick)
-SELECT x.cart_id, x.id, x.epk, x.lsn, x.ts, %(lineage)s::int, COALESCE(x.deleted, false), x.etag,
+SELECT x.cart_id, x.id, x.epk, x.lsn, x.ts, %(lineage)s::int, x.deleted, x.etag,
   x.item, x.quantity, x.unit_price, x.currency, x.extra,
   CASE WHEN x.deleted THEN (SELECT tick FROM fence) END
 FROM input x{skip}
@@ -105,9 +115,15 @@ WHERE (excluded.lineage, excluded.lsn) > (t.lineage, t.lsn)
       AND (t.rejected AND NOT excluded.deleted{same_version}))
 RETURNING {returning}"""
 
-# Whoever reads at the version of the row and finds nothing has seen it expire.
-ABSENT_AT_SAME_VERSION = """
-           OR excluded.deleted AND NOT t.deleted"""
+# Whoever reads at the version of the row and finds nothing has seen it expire. Whoever finds
+# something else than the row says has seen a damaged row; but the tombstone of an absence (it bears
+# no etag) outlasts a read that came before it.
+READ_AT_SAME_VERSION = """
+           OR excluded.deleted AND NOT t.deleted
+           OR NOT excluded.deleted AND (t.etag <> '' OR NOT t.deleted)
+              AND (t.deleted, t.item, t.quantity, t.unit_price, t.currency, t.extra, t.ts, t.etag)
+                IS DISTINCT FROM (false, excluded.item, excluded.quantity, excluded.unit_price,
+                  excluded.currency, excluded.extra, excluded.ts, excluded.etag)"""
 
 COPY_PREVIOUS = """,
   p_deleted = t.deleted, p_item = t.item, p_quantity = t.quantity, p_unit_price = t.unit_price,
@@ -167,12 +183,13 @@ ON CONFLICT (item) DO UPDATE SET
 HEAL = """
 UPDATE projector.quarantine q SET status = 'closed', closed_at = now(),
   lineage = %(lineage)s::int, lsn = x.lsn
-FROM input x
-WHERE q.key_1 = hashtextextended(to_json(x.cart_id)::text || chr(1) || x.id, {seed_1})
+FROM unnest(%(cart_id)s::text[], %(id)s::text[], %(lsn)s::bigint[], %(deleted)s::bool[])
+  AS x(cart_id, id, lsn, deleted)
+WHERE EXISTS (SELECT FROM fence) AND q.key_1 = hashtextextended(to_json(x.cart_id)::text || chr(1) || x.id, {seed_1})
   AND q.key_2 = hashtextextended(to_json(x.cart_id)::text || chr(1) || x.id, {seed_2})
   AND q.status <> 'closed'
   AND ((%(lineage)s::int, x.lsn) > (q.lineage, q.lsn)
-       OR (NOT COALESCE(x.deleted, false) AND (%(lineage)s::int, x.lsn) = (q.lineage, q.lsn)))
+       OR (NOT x.deleted AND (%(lineage)s::int, x.lsn) = (q.lineage, q.lsn)))
 RETURNING 1"""
 
 OUTCOME = """
@@ -180,6 +197,26 @@ SELECT (SELECT count(*) FROM fence) AS held, {healed} AS healed,
   count(*) FILTER (WHERE lives AND same IS NOT TRUE) AS upserted,
   count(*) FILTER (WHERE was AND NOT lives) AS removed
 FROM written"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """Text with numbered parameters, and their names in that order."""
+
+    text: str
+    names: tuple[str, ...]
+
+    def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
+        """The values in the order of the numbers."""
+        return [parameters[name] for name in self.names]
+
+
+@lru_cache(maxsize=64)
+def numbered(text: str) -> Statement:
+    """Names replaced by numbers once, and not at each execution."""
+    names = tuple(dict.fromkeys(NAMED.findall(text)))
+    places = {name: f"${number}" for number, name in enumerate(names, 1)}
+    return Statement(text=NAMED.sub(lambda found: places[found[1]], text), names=names)
 
 
 @lru_cache(maxsize=32)
@@ -208,6 +245,6 @@ def with_seeds(text: str) -> str:
 
 def _rows(shape: BatchShape) -> str:
     text = ROWS.replace("{skip}", SKIP_STALE if shape.skip_stale else "")
-    text = text.replace("{same_version}", ABSENT_AT_SAME_VERSION if shape.verdict else "")
+    text = text.replace("{same_version}", READ_AT_SAME_VERSION if shape.verdict else "")
     text = text.replace("{previous}", "" if shape.returning_old else COPY_PREVIOUS)
     return text.replace("{returning}", RETURN_OLD if shape.returning_old else RETURN_PREVIOUS)

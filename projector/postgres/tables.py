@@ -100,6 +100,7 @@ ranges = Table(
     _time("opened_at", nullable=False),
     _time("retired_at"),
     _time("last_commit_at"),
+    _time("read_since"),  # documents last changed before it were never asked for
     PrimaryKeyConstraint("id", name="ranges_pkey"),
     UniqueConstraint("container_rid", "min_epk", "max_epk", "lease_token", name="ranges_identity"),
     CheckConstraint("min_epk < max_epk", name="ranges_not_empty"),
@@ -276,7 +277,9 @@ def _cart_items(metadata: MetaData) -> Table:
         # NaN sorts above every number, so one interval keeps out NaN and both infinities.
         CheckConstraint("quantity > -1e18 AND quantity < 1e18", name="cart_items_quantity"),
         CheckConstraint("unit_price > -1e18 AND unit_price < 1e18", name="cart_items_unit_price"),
-        CheckConstraint("currency ~ '^[A-Z]{3}$'", name="cart_items_currency"),
+        CheckConstraint(
+            "octet_length(currency) = 3 AND currency = upper(currency)", name="cart_items_currency"
+        ),
         postgresql_with={"fillfactor": 75},
     )
     # Not on a column that live updates change, or those would no longer be heap-only.

@@ -17,7 +17,7 @@ class EmptyContainer:
     """Point reads of a container that has lost everything."""
 
     async def read(
-        self, partition_key: str, document_id: str, *, session_token: str | None
+        self, partition_key_json: str, document_id: str, *, session_token: str | None = None
     ) -> PointRead:
         return PointRead(raw=None, session_lsn=1000, session_token=session_token)
 

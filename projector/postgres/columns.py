@@ -1,0 +1,77 @@
+"""Writes as columns: one array parameter per column of the batch statement.
+
+The server reads twelve array literals in less than half the time of one JSON array of objects,
+because it neither looks up names nor parses twice. Building them in Python would cost more than
+that saves; but a JSON array of strings is a PostgreSQL array literal up to its brackets, unless a
+string holds a control character, and JSON arrays are built by msgspec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+from psycopg.abc import Buffer
+from psycopg.adapt import Dumper
+from typing_extensions import override
+
+from projector.projection.writes import RowWrite
+
+PLAIN = ("epk", "lsn", "ts", "deleted", "quantity", "unit_price")
+TEXTS = ("cart_id", "id", "etag", "item", "currency")
+
+_encoder = msgspec.json.Encoder()
+_readers = {name: attrgetter(name) for name in (*PLAIN, *TEXTS, "extra")}
+
+
+class ArrayText(bytes):
+    """An array literal, sent as it is; the statement names its type."""
+
+
+class ArrayTextDumper(Dumper):
+    """Passes the bytes on; without a type, so that the cast in the statement decides."""
+
+    @override
+    def dump(self, obj: ArrayText) -> Buffer:
+        return obj
+
+
+def columns_of(writes: Sequence[RowWrite]) -> Mapping[str, ArrayText]:
+    """The batch statement's parameters for these writes, by column name."""
+    columns = {name: _plain(map(_readers[name], writes)) for name in PLAIN}
+    for name in TEXTS:
+        columns[name] = text_array(list(map(_readers[name], writes)))
+    columns["extra"] = _json_array([write.extra for write in writes])
+    return columns
+
+
+def text_array(texts: Sequence[str | None]) -> ArrayText:
+    """The texts as the literal of a `text[]`."""
+    encoded = _encoder.encode(texts)
+    # Both notations escape a quote and a backslash alike, and nothing else is alike.
+    if encoded.count(b"\\") != encoded.count(b'\\"') and _has_other_escape(encoded):
+        encoded = ("[" + ",".join(map(_quoted, texts)) + "]").encode()
+    return ArrayText(b"{%b}" % encoded[1:-1])
+
+
+def _plain(values: Iterable[Any]) -> ArrayText:
+    return ArrayText(b"{%b}" % _encoder.encode(list(values))[1:-1])
+
+
+def _has_other_escape(encoded: bytes) -> bool:
+    return b"\\" in encoded.replace(b"\\\\", b"").replace(b'\\"', b"")
+
+
+def _quoted(text: str | None) -> str:
+    if text is None:
+        return "null"
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _json_array(raws: Sequence[msgspec.Raw | None]) -> ArrayText:
+    # JSON text holds no control characters, so they can mark what is between and what is missing.
+    joined = b"\0".join([b"\1" if raw is None else raw for raw in raws])
+    escaped = joined.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\0", b'","')
+    return ArrayText((b'{"%b"}' % escaped).replace(b'"\1"', b"null"))
