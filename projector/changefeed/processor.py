@@ -7,12 +7,15 @@ import os
 import random
 import signal
 import socket
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
+
+import structlog
 
 from projector.changefeed.adapters import opened
 from projector.changefeed.containers import container_of
@@ -137,6 +140,7 @@ class ChangeFeedProcessor(Generic[T]):
         """
         if self._task is not None:
             raise RuntimeError("the processor runs already; stop it first")
+        _quiet_logs()
         self._connected.clear()
         loop = asyncio.get_running_loop()
         # Held here and joined in `stop`: a start that returns cannot live in a caller's group.
@@ -247,6 +251,15 @@ def _start(position: StartPosition) -> StartFrom:
             raise ConfigurationError(
                 'start_from is "now", "beginning" or a datetime with a time zone'
             )
+
+
+def _quiet_logs() -> None:
+    """Warnings to stderr, unless the program has configured structlog itself."""
+    if not structlog.is_configured():
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger("warning"),
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        )
 
 
 def _unique_name() -> str:

@@ -1,0 +1,300 @@
+"""The library over HTTP, with the real SDK, as its user meets it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.cosmos import PartitionKey
+from azure.cosmos.aio import ContainerProxy, CosmosClient, DatabaseProxy
+
+from projector.changefeed import (
+    ChangeContext,
+    ChangeFeedEstimator,
+    ChangeFeedProcessor,
+    ChangeHandlerFailed,
+    ConfigurationError,
+    CosmosContainer,
+    SourceMissing,
+)
+from projector.emulator import EmulatorServer
+from tests.fixtures.emulator import control
+
+ROOT = Path(__file__).parents[3]
+HOWTO = ROOT / "docs" / "howto" / "use-as-a-library.md"
+COLLECTION = "dbs/acme-webstore/colls/cart"
+DEADLINE_SECONDS = 20.0
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not holds():  # noqa: ASYNC110 - the condition is the processor's affair
+            await asyncio.sleep(0.01)
+
+
+class Shop:
+    """A database with the monitored container, written to by the SDK."""
+
+    def __init__(self, server: EmulatorServer, database: DatabaseProxy) -> None:
+        self.server = server
+        self.database = database
+        self.cart: ContainerProxy = database.get_container_client("cart")
+        self.lease: ContainerProxy = database.get_container_client("lease")
+        self.seen: list[str] = []
+        self.contexts: list[ChangeContext] = []
+
+    async def write(self, *names: str) -> None:
+        for name in names:
+            await self.cart.upsert_item({"id": name, "cartId": name, "quantity": 1})
+
+    async def handle(self, changes: list[dict[str, Any]], context: ChangeContext) -> None:
+        self.seen += [change["id"] for change in changes]
+        self.contexts.append(context)
+
+    def address(self, container: str = "cart", **changes: Any) -> CosmosContainer:
+        where: dict[str, Any] = {
+            "endpoint": self.server.endpoint,
+            "key": self.server.key,
+            "database": "acme-webstore",
+            "container": container,
+        }
+        return CosmosContainer(**where | changes)
+
+    def processor(self, **options: Any) -> ChangeFeedProcessor[Any]:
+        chosen: dict[str, Any] = {
+            "container": self.address(),
+            "lease_container": self.address("lease"),
+            "handler": self.handle,
+            "processor_name": "test",
+            "start_from": "beginning",
+            "poll_max_seconds": 0.1,
+            "lease_acquire_seconds": 0.3,
+        }
+        return ChangeFeedProcessor(**chosen | options)
+
+    async def leases(self) -> list[dict[str, Any]]:
+        query = "SELECT * FROM c WHERE IS_DEFINED(c.LeaseToken)"
+        return [item async for item in self.lease.query_items(query)]
+
+
+@asynccontextmanager
+async def opened(server: EmulatorServer) -> AsyncIterator[Shop]:
+    async with CosmosClient(server.endpoint, server.key) as client:
+        database = await client.create_database("acme-webstore")
+        await database.create_container("cart", PartitionKey("/cartId"), default_ttl=-1)
+        yield Shop(server, database)
+
+
+@pytest.fixture
+async def shop(emulator: EmulatorServer) -> AsyncIterator[Shop]:
+    async with opened(emulator) as made:
+        yield made
+
+
+NAMES = [f"cart-{number}" for number in range(40)]
+
+
+async def test_changes_are_delivered_bookmarked_and_resumed(shop: Shop) -> None:
+    await shop.write(*NAMES)
+    async with shop.processor():
+        await until(lambda: len(shop.seen) == len(NAMES))
+        await shop.write("later")
+        await until(lambda: shop.seen[-1] == "later")
+    assert sorted(shop.seen) == sorted([*NAMES, "later"])
+    leases = await shop.leases()
+    assert {lease["Owner"] for lease in leases} == {None}
+    assert all(lease["ContinuationToken"].startswith('"') for lease in leases)
+    async with shop.processor():
+        await shop.write("last")
+        await until(lambda: shop.seen[-1] == "last")
+    assert len(shop.seen) == len(NAMES) + 2
+
+
+async def test_check_031_now_delivers_what_is_written_after_the_start(shop: Shop) -> None:
+    await shop.write("old")
+    processor = shop.processor(start_from="now")
+    await processor.start()
+    await shop.write(*NAMES[:10])
+    await until(lambda: len(shop.seen) == 10)
+    await processor.stop()
+    assert sorted(shop.seen) == sorted(NAMES[:10])
+
+
+async def test_check_101_context_carries_headers_of_its_page(shop: Shop) -> None:
+    await shop.write("one")
+    async with shop.processor():
+        await until(lambda: shop.seen)
+    (context,) = shop.contexts
+    assert context.request_units > 0
+    assert context.session_token
+    assert context.etag == f'"{context.lsn}"'
+    assert context.feed_range.min < context.feed_range.max
+
+
+async def test_containers_of_the_sdk_are_accepted(shop: Shop) -> None:
+    await shop.write(*NAMES)
+    async with shop.processor(container=shop.cart, lease_container=shop.lease):
+        await until(lambda: len(shop.seen) == len(NAMES))
+    await shop.write("the user's client still works")
+
+
+async def test_two_processes_share_the_ranges(shop: Shop) -> None:
+    first = shop.processor(instance_name="first")
+    second = shop.processor(instance_name="second")
+    await first.start()
+    await second.start()
+    owners: list[Any] = []
+
+    async def look() -> None:
+        while sorted(owners) != ["first", "first", "second", "second"]:
+            owners[:] = [lease["Owner"] or "" for lease in await shop.leases()]
+
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await look()
+    await shop.write(*NAMES)
+    await until(lambda: len(set(shop.seen)) == len(NAMES))
+    await second.stop()
+    await first.stop()
+
+
+async def test_handler_that_raises_gets_the_same_changes_again(shop: Shop) -> None:
+    await shop.write("one")
+    errors: list[Exception] = []
+    attempts = 0
+
+    async def flaky(changes: list[dict[str, Any]], context: ChangeContext) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise ValueError("not today")
+        await shop.handle(changes, context)
+
+    async def on_error(_token: str, error: Exception) -> None:
+        errors.append(error)
+
+    async with shop.processor(handler=flaky, on_error=on_error):
+        await until(lambda: shop.seen == ["one"])
+    (error,) = errors
+    assert isinstance(error, ChangeHandlerFailed)
+    assert isinstance(error.__cause__, ValueError)
+
+
+async def test_manual_checkpoint_moves_the_lease(shop: Shop) -> None:
+    await shop.write("one")
+    async with shop.processor(checkpoint="manual"):
+        await until(lambda: shop.contexts)
+        await shop.contexts[0].checkpoint()
+    assert shop.contexts[0].etag in {x["ContinuationToken"] for x in await shop.leases()}
+
+
+async def test_checkpoint_by_hand_is_refused_when_automatic(shop: Shop) -> None:
+    await shop.write("one")
+    async with shop.processor():
+        await until(lambda: shop.contexts)
+        with pytest.raises(RuntimeError, match="automatic"):
+            await shop.contexts[0].checkpoint()
+
+
+async def test_split_and_merge_while_running(shop: Shop) -> None:
+    await shop.write(*NAMES)
+    async with shop.processor():
+        await until(lambda: len(shop.seen) == len(NAMES))
+        children = (await control(shop.server, f"{COLLECTION}/split", {"range": "0"}))["children"]
+        await shop.write(*(f"split-{n}" for n in range(40)))
+        await until(lambda: len(set(shop.seen)) == 80)
+        await control(shop.server, f"{COLLECTION}/merge", {"ranges": children})
+        await shop.write(*(f"merge-{n}" for n in range(40)))
+        await until(lambda: len(set(shop.seen)) == 120)
+    assert len(shop.seen) == 120
+
+
+async def test_check_026_missing_container_raises_at_the_start(shop: Shop) -> None:
+    processor = shop.processor(container=shop.address("nowhere"))
+    with pytest.raises(SourceMissing, match="nowhere"):
+        await processor.start()
+    await processor.stop()
+
+
+async def test_wrong_key_raises_at_the_start(shop: Shop) -> None:
+    processor = shop.processor(container=shop.address(key="d3Jvbmc="))
+    with pytest.raises(ConfigurationError):
+        await processor.start()
+
+
+async def test_check_016_lease_container_with_a_foreign_key_is_refused(shop: Shop) -> None:
+    await shop.database.create_container("odd", PartitionKey("/foo"))
+    processor = shop.processor(lease_container=shop.address("odd"))
+    with pytest.raises(ConfigurationError, match="/id"):
+        await processor.start()
+
+
+async def test_second_start_is_refused(shop: Shop) -> None:
+    async with shop.processor() as processor:
+        with pytest.raises(RuntimeError, match="runs already"):
+            await processor.start()
+
+
+@pytest.mark.parametrize("wrong", ["something", 5])
+def test_wrong_container_is_refused_at_once(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="CosmosContainer"):
+        ChangeFeedEstimator(container=wrong, lease_container=wrong, processor_name="x")
+
+
+async def test_estimator_tells_the_gap_from_outside(shop: Shop) -> None:
+    async with ChangeFeedEstimator(
+        container=shop.address(), lease_container=shop.address("lease"), processor_name="test"
+    ) as estimator:
+        assert await estimator.gap() == 1
+        async with shop.processor(instance_name="me"):
+            await shop.write(*NAMES)
+            await until(lambda: len(shop.seen) == len(NAMES))
+        assert await estimator.gap() == 0
+        await shop.write(*(f"more-{n}" for n in range(7)))
+        estimates = await estimator.estimate()
+        assert sum(one.gap_changes or 0 for one in estimates) == 7
+        assert all(one.owner is None for one in estimates)
+
+
+def first_example() -> str:
+    found = re.search(r"```python\n(.*?)```", HOWTO.read_text("utf-8"), flags=re.DOTALL)
+    assert found
+    return found[1]
+
+
+@pytest.mark.slow
+async def test_example_of_the_howto_runs_as_printed(
+    emulator_in_thread: EmulatorServer, tmp_path: Path
+) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(first_example())
+    server = emulator_in_thread
+    async with opened(server) as shop:
+        await shop.write("one", "two")
+        environment = os.environ | {
+            "COSMOS_ENDPOINT": server.endpoint,
+            "COSMOS_KEY": server.key,
+            "PYTHONPATH": str(ROOT),
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, script, stdout=subprocess.PIPE, env=environment
+        )
+        assert process.stdout is not None
+        printed: set[str] = set()
+        async with asyncio.timeout(60):
+            while not {"one", "two"} <= printed:
+                line = await process.stdout.readline()
+                assert line, "the example ended early"
+                printed |= set(line.decode().split()[-1:])
+        process.send_signal(signal.SIGTERM)
+        await process.stdout.read()
+        assert await process.wait() == 0
+        assert {lease["Owner"] for lease in await shop.leases()} == {None}
