@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from projector.telemetry.logs import LogFormat, configure_logging
+
+
+@pytest.fixture(autouse=True)
+def logging_put_back() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def logged(style: LogFormat, *, level: str = "info") -> str:
+    out = io.StringIO()
+    configure_logging(style=style, level=level, stream=out)
+    log = structlog.get_logger("test")
+    log.debug("too_fine")
+    log.info("range_waiting", lease="0", error='said "no"')
+    logging.getLogger("library").warning("from a %s", "library")
+    logging.getLogger("library").info("chatter")
+    logging.getLogger("azure.core").warning("chatter")
+    return out.getvalue()
+
+
+def test_json_is_one_object_a_line() -> None:
+    lines = [json.loads(line) for line in logged("json").splitlines()]
+    assert [line["event"] for line in lines] == ["range_waiting", "from a library"]
+    assert lines[0]["lease"] == "0"
+    assert lines[0]["level"] == "info"
+    assert lines[0]["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("style", ["logfmt", "auto"])
+def test_without_a_terminal_lines_are_key_value(style: LogFormat) -> None:
+    first, second = logged(style).splitlines()
+    assert 'event=range_waiting lease=0 error="said \\"no\\""' in first
+    assert 'event="from a library"' in second
+
+
+def test_the_console_style_is_for_people() -> None:
+    assert "range_waiting" in logged("console")
+
+
+def test_the_level_is_kept() -> None:
+    assert "too_fine" in logged("logfmt", level="debug")
+    assert "range_waiting" not in logged("logfmt", level="warning")
