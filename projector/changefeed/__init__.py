@@ -22,6 +22,7 @@ from projector.changefeed.containers import CosmosContainer
 from projector.changefeed.context import ChangeContext, ChangeHandlerFailed
 from projector.changefeed.estimator import ChangeFeedEstimator
 from projector.changefeed.processor import ChangeFeedProcessor
+from projector.changefeed.tuning import ProcessorTuning
 from projector.core.errors import (
     ConfigurationError,
     LeaseLost,
@@ -41,6 +42,7 @@ __all__ = [
     "ConfigurationError",
     "CosmosContainer",
     "LeaseLost",
+    "ProcessorTuning",
     "ProjectorError",
     "RangeEstimate",
     "SourceMissing",

@@ -21,14 +21,14 @@ from projector.changefeed.adapters import opened
 from projector.changefeed.containers import container_of
 from projector.changefeed.handler_sink import Decoder, Handler, HandlerSink
 from projector.changefeed.hooks import Hooks, OnAcquired, OnError, OnReleased
-from projector.core.balance import Limits
+from projector.changefeed.tuning import ProcessorTuning
 from projector.core.errors import ConfigurationError
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.start import BEGINNING, NOW, StartFrom, StartKind
 from projector.ports.feed import Page
 from projector.processor.clock import SystemClock
 from projector.processor.host import Host
-from projector.processor.options import Checkpointing, ProcessorOptions
+from projector.processor.options import Checkpointing
 
 T = TypeVar("T")
 StartPosition = Literal["now", "beginning"] | datetime
@@ -52,15 +52,7 @@ class ChangeFeedProcessor(Generic[T]):
         start_from: StartPosition = "now",
         checkpoint: Literal["automatic", "manual"] = "automatic",
         decoder: Decoder[T] | None = None,
-        page_size: int = 100,
-        poll_min_seconds: float = 0.05,
-        poll_max_seconds: float = 1.0,
-        lease_acquire_seconds: float = 13.0,
-        lease_renew_seconds: float = 17.0,
-        lease_expiration_seconds: float = 60.0,
-        min_leases: int = 0,
-        max_leases: int | None = None,
-        drain_seconds: float = 30.0,
+        tuning: ProcessorTuning = ProcessorTuning(),  # noqa: B008 - frozen
         on_acquired: OnAcquired | None = None,
         on_released: OnReleased | None = None,
         on_error: OnError | None = None,
@@ -82,15 +74,7 @@ class ChangeFeedProcessor(Generic[T]):
             checkpoint: "automatic" bookmarks each page after the handler returned; "manual"
                 leaves that to `context.checkpoint()`.
             decoder: makes one change of a document's JSON bytes; None makes dicts.
-            page_size: documents asked for per page; a transaction is never torn apart.
-            poll_min_seconds: wait after the first poll without changes; it doubles from there.
-            poll_max_seconds: longest wait between two polls of an idle range.
-            lease_acquire_seconds: how often the share of leases is balanced.
-            lease_renew_seconds: how often an owned lease is written at least.
-            lease_expiration_seconds: silence after which others take a lease.
-            min_leases: leases this process takes at least.
-            max_leases: leases this process takes at most; None is unbounded.
-            drain_seconds: budget of a stop; a handler that takes longer is cancelled.
+            tuning: page size, polling, leases, stopping.
             on_acquired: `async (lease_token)`, before its first change.
             on_released: `async (lease_token, reason)`, after its last.
             on_error: `async (lease_token, error)`; handler errors are `ChangeHandlerFailed`.
@@ -103,22 +87,11 @@ class ChangeFeedProcessor(Generic[T]):
         self._clock = SystemClock()
         self._hooks = Hooks(on_acquired=on_acquired, on_released=on_released, on_error=on_error)
         self._sink = HandlerSink(handler=handler, decoder=decoder, bookmark=self._bookmark)
-        self._options = ProcessorOptions(
+        self._options = tuning.options(
             processor_name=processor_name,
             instance_name=InstanceName(instance_name or _unique_name()),
             start_from=_start(start_from),
             checkpointing=Checkpointing(checkpoint),
-            page_size=page_size,
-            batch_documents=1,
-            poll_min_seconds=poll_min_seconds,
-            poll_max_seconds=poll_max_seconds,
-            acquire_seconds=lease_acquire_seconds,
-            renew_seconds=lease_renew_seconds,
-            expiration_seconds=lease_expiration_seconds,
-            limits=Limits(min_leases=min_leases, max_leases=max_leases),
-            checkpoint_seconds=0.0,
-            apply_stall_seconds=None,
-            drain_seconds=drain_seconds,
         )
         self._host: Host[Page] | None = None
         self._task: asyncio.Task[None] | None = None

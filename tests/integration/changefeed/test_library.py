@@ -24,6 +24,7 @@ from projector.changefeed import (
     ChangeHandlerFailed,
     ConfigurationError,
     CosmosContainer,
+    ProcessorTuning,
     SourceMissing,
 )
 from projector.emulator import EmulatorServer
@@ -76,8 +77,7 @@ class Shop:
             "handler": self.handle,
             "processor_name": "test",
             "start_from": "beginning",
-            "poll_max_seconds": 0.1,
-            "lease_acquire_seconds": 0.3,
+            "tuning": ProcessorTuning(poll_max_seconds=0.1, lease_acquire_seconds=0.3),
         }
         return ChangeFeedProcessor(**chosen | options)
 
