@@ -39,6 +39,26 @@ class ChangeFeedProcessor(Generic[T]):
 
     Start it with `async with`, with `start()` and `stop()`, or with `run()`, which ends at
     SIGTERM or Ctrl-C. It may be started again after a stop.
+
+    Args:
+        container: what to read: a `CosmosContainer`, or a `ContainerProxy` of
+            azure.cosmos.aio.
+        lease_container: where leases live, in the same forms; created when missing,
+            partitioned on /id.
+        handler: `async (changes, context)`; called once per page that holds changes, one
+            page at a time per range, ranges concurrently. When it raises, the range is
+            given back and the same changes come again.
+        processor_name: processors of one name share the work; another name reads it all.
+        instance_name: must differ between processes; unique by default.
+        start_from: where ranges without a bookmark begin: "now" (as of the first start of
+            this name), "beginning", or an aware datetime.
+        checkpoint: "automatic" bookmarks each page after the handler returned; "manual"
+            leaves that to `context.checkpoint()`.
+        decoder: makes one change of a document's JSON bytes; None makes dicts.
+        tuning: page size, polling, leases, stopping.
+        on_acquired: `async (lease_token)`, before its first change.
+        on_released: `async (lease_token, reason)`, after its last.
+        on_error: `async (lease_token, error)`; handler errors are `ChangeHandlerFailed`.
     """
 
     def __init__(
@@ -58,26 +78,6 @@ class ChangeFeedProcessor(Generic[T]):
         on_error: OnError | None = None,
     ) -> None:
         """Describe the processor; nothing is connected before it starts.
-
-        Args:
-            container: what to read: a `CosmosContainer`, or a `ContainerProxy` of
-                azure.cosmos.aio.
-            lease_container: where leases live, in the same forms; created when missing,
-                partitioned on /id.
-            handler: `async (changes, context)`; called once per page that holds changes, one
-                page at a time per range, ranges concurrently. When it raises, the range is
-                given back and the same changes come again.
-            processor_name: processors of one name share the work; another name reads it all.
-            instance_name: must differ between processes; unique by default.
-            start_from: where ranges without a bookmark begin: "now" (as of the first start of
-                this name), "beginning", or an aware datetime.
-            checkpoint: "automatic" bookmarks each page after the handler returned; "manual"
-                leaves that to `context.checkpoint()`.
-            decoder: makes one change of a document's JSON bytes; None makes dicts.
-            tuning: page size, polling, leases, stopping.
-            on_acquired: `async (lease_token)`, before its first change.
-            on_released: `async (lease_token, reason)`, after its last.
-            on_error: `async (lease_token, error)`; handler errors are `ChangeHandlerFailed`.
 
         Raises:
             ConfigurationError: options that contradict each other.
