@@ -143,6 +143,22 @@ def test_postgresql_down_in_the_middle_loses_nothing(
     assert open_shop.rows("SELECT count(*) FROM projector.quarantine") == [(0,)]
 
 
+def test_a_stop_during_an_outage_does_not_wait_for_its_end(
+    open_shop: Shop, command_line: CommandLine, database_url: str
+) -> None:
+    with cuttable(database_url) as (proxy, url):
+        proxy.up()
+        with command_line.with_settings(DATABASE_URL=url).running("run") as host:
+            until_equal(open_shop.bookmarked, expected=True)
+            proxy.down()
+            open_shop.add("123", "Surface Pro", 2)
+            host.says("waiting_for_target")
+            assert host.stop().code == 0
+    assert open_shop.totals() is None
+    assert command_line.run("run", "--until-caught-up").summary["upserted"] == 1
+    assert open_shop.totals() == (1, Decimal(2))
+
+
 BAD = {
     "no-cart": (b'{"id": "no-cart", "item": "x", "quantity": 1}', "bad_cart_id"),
     "text": (b'{"id": "text", "cartId": "c", "item": "x", "quantity": "2"}', "bad_quantity"),

@@ -1,0 +1,130 @@
+"""One host in the test's own process, against the emulator and a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from projector.core.errors import ConfigurationError, ProjectorError, SchemaMismatch, SourceMissing
+from projector.emulator import EmulatorServer
+from projector.settings import Settings, SettingsError
+from projector.wiring.events import Event
+from projector.wiring.service import Service
+
+pytestmark = pytest.mark.postgres
+
+NO_SERVER = "postgresql://user:password@127.0.0.1:1/none"
+
+
+def settings(emulator: EmulatorServer, url: str, **others: Any) -> Settings:
+    return Settings.model_validate(
+        {
+            "cosmos_endpoint": emulator.endpoint,
+            "cosmos_key": emulator.key,
+            "database_url": url,
+            "web_port": 0,
+            **others,
+        }
+    )
+
+
+def create_carts(emulator: EmulatorServer, count: int = 0) -> None:
+    emulator.engine.create_database("acme-webstore")
+    carts = emulator.engine.create_container(
+        "acme-webstore",
+        {
+            "id": "cart",
+            "partitionKey": {"paths": ["/cartId"], "kind": "Hash", "version": 2},
+            "defaultTtl": -1,
+        },
+    )
+    for number in range(count):
+        carts.upsert({"id": str(number), "cartId": f"c{number}", "item": "x", "quantity": 1})
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - the log has no event to wait for
+            await asyncio.sleep(0.02)
+
+
+async def test_a_run_until_caught_up_delivers_everything_and_releases(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    create_carts(emulator, count=50)
+    tally = await Service(settings(emulator, database_url)).run(until_caught_up=True)
+    assert (tally.delivered, tally.upserted) == (50, 50)
+    tally = await Service(settings(emulator, database_url)).run(until_caught_up=True)
+    assert tally.delivered == 0
+
+
+async def test_a_stop_while_the_target_is_down_ends_the_start(emulator: EmulatorServer) -> None:
+    service = Service(settings(emulator, NO_SERVER))
+    with capture_logs() as told:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(service.run())
+            await until(lambda: any(entry["event"] == Event.TARGET_UNAVAILABLE for entry in told))
+            service.request_stop()
+    assert running.result().delivered == 0
+    assert "password" not in str(told)
+
+
+async def test_a_stop_while_the_source_is_down_ends_the_start(database_url: str) -> None:
+    emulator = EmulatorServer()
+    await emulator.start()
+    wanted = settings(emulator, database_url)
+    await emulator.stop()
+    service = Service(wanted)
+    with capture_logs() as told:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(service.run())
+            await until(lambda: any(entry["event"] == Event.SOURCE_UNAVAILABLE for entry in told))
+            service.request_stop()
+    assert running.result().delivered == 0
+
+
+async def test_a_cancelled_run_stays_cancelled(emulator: EmulatorServer) -> None:
+    service = Service(settings(emulator, NO_SERVER))
+    running = asyncio.create_task(service.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_without_migration_an_empty_database_is_refused(
+    emulator: EmulatorServer, empty_database_url: str
+) -> None:
+    with pytest.raises(SchemaMismatch, match="projector db upgrade"):
+        await Service(settings(emulator, empty_database_url)).run(migrate=False)
+
+
+async def test_mistakes_of_configuration_end_the_start(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    create_carts(emulator)
+    with pytest.raises(SourceMissing, match="'card'"):
+        await Service(settings(emulator, database_url, cosmos_container="card")).run()
+    with pytest.raises(ConfigurationError, match="PROJECTOR_COSMOS_KEY"):
+        await Service(settings(emulator, database_url, cosmos_key="b3RoZXI=")).run()
+    with pytest.raises(SettingsError, match="PROJECTOR_COSMOS_ENDPOINT"):
+        await Service(settings(emulator, database_url, cosmos_endpoint=None)).run()
+
+
+async def test_a_recreated_container_is_never_caught_up_with(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    create_carts(emulator, count=1)
+    assert (
+        await Service(settings(emulator, database_url)).run(until_caught_up=True)
+    ).delivered == 1
+    emulator.engine.delete_database("acme-webstore")
+    create_carts(emulator, count=1)
+    with pytest.raises(ExceptionGroup) as caught:
+        await Service(settings(emulator, database_url)).run(until_caught_up=True)
+    found = caught.value.subgroup(ProjectorError)
+    assert found is not None
+    assert "source recreated" in str(found.exceptions[0])
