@@ -1,0 +1,183 @@
+"""Hosts that balance and own leases but read nothing: the real balancer over the lease model.
+
+Under test are `Balancer`, `LeaseKeeper` and `projector.core.balance`. A range that was acquired
+reads its lease again after the fence and writes its first bookmark, as a supervisor does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from benchmarks.processor.lease_model import LeaseContainerModel, ModelStore
+from projector.core.errors import LeaseLost, ProjectorError
+from projector.core.lease import Lease
+from projector.core.names import Continuation, InstanceName, LeaseToken
+from projector.processor.balancer import Alarm, Balancer
+from projector.processor.bootstrap import Bootstrapper
+from projector.processor.controller import Controller
+from projector.processor.lease_keeper import LeaseKeeper
+from projector.processor.neighbours import Neighbours
+from projector.processor.notifications import Notifications, SilentObserver
+from projector.processor.options import ProcessorOptions
+
+FIRST_BOOKMARK = Continuation('"1"')
+
+
+@dataclass(slots=True)
+class Takings:
+    """What the acquisitions of a fleet came to."""
+
+    rescued: int = 0
+    stolen: int = 0
+    lost_races: int = 0
+    moves: Counter[LeaseToken] = field(default_factory=Counter)
+
+
+class NoHoldOffs:
+    """No range ever fails here."""
+
+    tokens: frozenset[LeaseToken] = frozenset()
+
+
+class Running:
+    """A range that this host believes to own."""
+
+    def __init__(self, keeper: LeaseKeeper, roster: Roster) -> None:
+        self.keeper = keeper
+        self._roster = roster
+
+    async def verify(self) -> None:
+        """Ask whether the lease is still ours."""
+        try:
+            await self.keeper.verify()
+        except LeaseLost:
+            self._roster.lose(self.keeper.token)
+        except ProjectorError:
+            return
+
+
+class Roster:
+    """Stands where the controller stands: the leases of one host."""
+
+    def __init__(
+        self, name: InstanceName, container: LeaseContainerModel, takings: Takings
+    ) -> None:
+        self._name = name
+        self._container = container
+        self._takings = takings
+        self._owned: dict[LeaseToken, Running] = {}
+        self.holdoffs = NoHoldOffs()
+
+    @property
+    def tokens(self) -> frozenset[LeaseToken]:
+        """Leases this host believes to own."""
+        return frozenset(self._owned)
+
+    def running(self, token: LeaseToken) -> Running | None:
+        """The range of a lease."""
+        return self._owned.get(token)
+
+    def lose(self, token: LeaseToken) -> None:
+        """Another host owns it."""
+        self._owned.pop(token, None)
+
+    async def acquire(self, lease: Lease) -> bool:
+        """Take a lease as the controller and the supervisor do."""
+        if lease.token in self._owned:
+            return False
+        keeper = LeaseKeeper(
+            store=ModelStore(self._container),
+            clock=self._container.clock,
+            name=self._name,
+            lease=lease,
+        )
+        before = lease.owner in self._container.living
+        try:
+            await keeper.acquire()
+        except LeaseLost:
+            self._takings.lost_races += 1
+            raise
+        if before:
+            self._takings.stolen += 1
+        else:
+            self._takings.rescued += 1
+        self._takings.moves[lease.token] += 1
+        self._owned[lease.token] = Running(keeper, self)
+        self._container.start_renewing(lease.token, self._name)
+        if (await keeper.refresh()).continuation is None:
+            await keeper.checkpoint(FIRST_BOOKMARK, {})
+        return True
+
+
+class FleetHost:
+    """One host: lists at its start as often as a real one does, then balances."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        container: LeaseContainerModel,
+        takings: Takings,
+        options: ProcessorOptions,
+        extra_listings: int,
+    ) -> None:
+        self.name = InstanceName(name)
+        self._container = container
+        self._extra_listings = extra_listings
+        self._draw = random.Random(f"{name} {container.draw.random()}")
+        roster = Roster(self.name, container, takings)
+        container.join(self.name, roster.lose)
+        # Neither source nor sink is asked for anything by the balancer.
+        neighbours: Neighbours[None] = Neighbours(
+            source=cast("Any", None),
+            leases=ModelStore(container),
+            sink=cast("Any", None),
+            clock=container.clock,
+            draw=self._draw,
+            observer=Notifications(SilentObserver()),
+            options=options,
+            container_rid="",
+        )
+        self._store = neighbours.leases
+        self._balancer = Balancer(
+            neighbours=neighbours,
+            controller=cast("Controller[None]", roster),
+            bootstrapper=cast("Bootstrapper[None]", None),
+            alarm=Alarm(container.clock),
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, *, within_seconds: float) -> None:
+        """Begin some time within that many seconds."""
+        after = self._draw.random() * within_seconds
+        self._task = asyncio.create_task(self._run(after), name=f"host {self.name}")
+
+    async def kill(self) -> None:
+        """End without a word."""
+        self._container.die(self.name)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self, after_seconds: float) -> None:
+        await self._container.clock.sleep(after_seconds)
+        for _ in range(self._extra_listings):
+            try:
+                await self._store.list_leases()
+            except ProjectorError:
+                await self._container.clock.sleep(self._draw.uniform(0.5, 1.5))
+        await self._balancer.run()
+
+
+def shares(container: LeaseContainerModel, hosts: Iterable[FleetHost]) -> dict[str, int]:
+    """Leases by living owner, with those who own none."""
+    counts = dict.fromkeys((str(host.name) for host in hosts), 0)
+    for lease in container.leases.values():
+        if lease.owner in counts:
+            counts[str(lease.owner)] += 1
+    return counts
