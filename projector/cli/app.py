@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 import typer.main
 
-from projector.cli import database, demo, emulator, leases, quarantine, status
+from projector.cli import database, demo, emulator, leases, quarantine, status, verify
 from projector.cli import run as running
 from projector.cli.failures import ExitCode, report
 
@@ -27,6 +27,7 @@ app.command()(running.run)
 app.command()(demo.demo)
 app.command()(emulator.emulator)
 app.command()(status.status)
+app.command()(verify.verify)
 app.add_typer(leases.app, name="leases")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(database.app, name="db")

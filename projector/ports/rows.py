@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from projector.core.ranges import FeedRange
 from projector.ports.feed import Grant
 from projector.projection.writes import Rejection, RowWrite
 
@@ -85,30 +84,9 @@ class DriftKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RowImage:
-    """One stored row or tombstone; numbers as text, exactly as the database prints them."""
-
-    cart_id: str
-    id: str
-    lineage: int
-    lsn: int
-    ts: int
-    etag: str
-    deleted: bool
-    item: str | None
-    quantity: str | None
-    unit_price: str | None
-    currency: str | None
-    extra: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRange:
-    """A live stored range: how far it is, and whether it starts at the beginning of the feed."""
+class ReadMark:
+    """The state of a range before point reads begin; their verdicts are good only after it."""
 
     range_id: int
-    feed_range: FeedRange
     lineage: int
-    lsn: int | None
-    anchored_from: str | None
-    replay_open: bool
+    tick: int

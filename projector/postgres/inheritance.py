@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from projector.core.names import Epoch
 from projector.core.ranges import FeedRange, uncovered
@@ -48,6 +49,7 @@ class StoredRange:
     replay_phase: str | None = None
     replay_mark_lsn: int | None = None
     seen_group: int | None = None
+    read_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

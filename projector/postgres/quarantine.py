@@ -52,6 +52,7 @@ ON CONFLICT (key_1, key_2) DO UPDATE SET
   reason = excluded.reason, detail = excluded.detail, sqlstate = excluded.sqlstate,
   raw = excluded.raw, cart_id = excluded.cart_id, epk = excluded.epk,
   status = CASE WHEN q.status <> 'open' AND (excluded.lineage, excluded.lsn) = (q.lineage, q.lsn)
+    OR q.status = 'discarded' AND q.etag = excluded.etag AND q.etag <> ''
     THEN q.status ELSE 'open' END,
   closed_at = CASE WHEN (excluded.lineage, excluded.lsn) = (q.lineage, q.lsn) THEN q.closed_at END,
   last_good = COALESCE(excluded.last_good, CASE WHEN q.status <> 'closed' THEN q.last_good END),
@@ -82,7 +83,7 @@ async def store(
     await session.execute(
         STORE.replace("{rows}", rows_schema),
         {
-            "rejections": _encoded(rejections),
+            "rejections": encoded(rejections),
             "range_id": grant.range_id,
             "lineage": grant.lineage,
             "low": low,  # a document without a key of its own counts as of the range it came in
@@ -96,7 +97,7 @@ async def mark_rows(
     """Mark the tombstones of rejected versions; after the batch's rows were written."""
     await session.execute(
         MARK_ROWS.replace("{rows}", rows_schema),
-        {"rejections": _encoded(rejections), "lineage": grant.lineage},
+        {"rejections": encoded(rejections), "lineage": grant.lineage},
     )
 
 
@@ -106,7 +107,8 @@ async def refresh_flag(session: Session, grant: Grant) -> None:
     await session.execute(REFRESH_FLAG, {"range_id": grant.range_id, "low": low, "high": high})
 
 
-def _encoded(rejections: Sequence[Rejection]) -> JsonText:
+def encoded(rejections: Sequence[Rejection]) -> JsonText:
+    """The rejections as the statements' JSON parameter."""
     return JsonText(msgspec.json.encode([_storable(one) for one in rejections]))
 
 

@@ -42,7 +42,8 @@ ON CONFLICT (one_row) DO NOTHING"""
 
 STORED_RANGES = """
 SELECT r.id, r.container_rid, r.lease_token, r.processor_name, r.min_epk, r.max_epk, r.epoch, r.opened_epoch,
-  r.lineage, r.placed, r.continuation, r.lsn, r.anchored_from, r.tick, r.purged_tick,
+  r.lineage, r.placed, r.continuation, r.lsn, r.anchored_from, r.read_since,
+  r.tick, r.purged_tick,
   r.retired_at IS NOT NULL AS retired,
   p.phase AS replay_phase, p.mark_lsn AS replay_mark_lsn, p.seen_group
 FROM projector.ranges r
@@ -65,11 +66,11 @@ WHERE container_rid = %(rid)s AND min_epk < %(max)s AND max_epk > %(min)s
 # was read after all of it.
 WRITE_RANGE = """
 INSERT INTO projector.ranges AS r (container_rid, processor_name, lease_token, min_epk, max_epk,
-  owner, epoch, opened_epoch, lineage, placed, continuation, lsn, anchored_from, tick, recent_ticks,
-  purged_tick, seen_group, quarantined, opened_at)
+  owner, epoch, opened_epoch, lineage, placed, continuation, lsn, anchored_from, read_since, tick,
+  recent_ticks, purged_tick, seen_group, quarantined, opened_at)
 SELECT %(rid)s, %(processor)s, %(token)s, %(min)s, %(max)s, %(owner)s, e.epoch, e.epoch,
-  %(lineage)s, %(placed)s, %(continuation)s, %(lsn)s, %(anchored_from)s, %(tick)s,
-  array_fill(%(tick)s::bigint, ARRAY[4]), %(purged_tick)s, %(seen_group)s, EXISTS (
+  %(lineage)s, %(placed)s, %(continuation)s, %(lsn)s, %(anchored_from)s,
+  %(read_since)s, %(tick)s, array_fill(%(tick)s::bigint, ARRAY[4]), %(purged_tick)s, %(seen_group)s, EXISTS (
     SELECT FROM projector.quarantine q
     WHERE q.status <> 'closed' AND q.epk >= %(low)s AND q.epk <= %(high)s), now()
 FROM (SELECT nextval('projector.epochs') AS epoch) e
@@ -77,7 +78,7 @@ ON CONFLICT (container_rid, min_epk, max_epk, lease_token) DO UPDATE SET
   processor_name = excluded.processor_name, owner = excluded.owner, epoch = excluded.epoch,
   opened_epoch = excluded.opened_epoch, lineage = excluded.lineage, placed = excluded.placed,
   continuation = excluded.continuation, lsn = excluded.lsn,
-  anchored_from = excluded.anchored_from, tick = excluded.tick,
+  anchored_from = excluded.anchored_from, read_since = excluded.read_since, tick = excluded.tick,
   recent_ticks = excluded.recent_ticks, purged_tick = excluded.purged_tick,
   seen_group = excluded.seen_group, quarantined = excluded.quarantined,
   opened_at = excluded.opened_at, retired_at = NULL
@@ -85,7 +86,9 @@ RETURNING id, epoch"""
 
 BEGIN = """
 UPDATE projector.ranges SET placed = true, continuation = %(continuation)s, lsn = %(lsn)s,
-  anchored_from = %(anchored_from)s, lineage = lineage + %(raise)s::int
+  anchored_from = %(anchored_from)s, lineage = lineage + %(raise)s::int,
+  read_since = CASE WHEN %(replay)s THEN NULL WHEN %(anchored_from)s::text IS NULL THEN read_since
+    WHEN %(anchored_from)s = 'now' THEN now() ELSE %(anchored_from)s::timestamptz END
 WHERE id = %(id)s AND epoch = %(epoch)s AND retired_at IS NULL
 RETURNING lineage"""
 
@@ -129,6 +132,7 @@ async def begin_range(connections: Connections, grant: Grant, beginning: Beginni
         "lsn": beginning.place.lsn,
         "anchored_from": beginning.anchored_from,
         "raise": beginning.raise_lineage,
+        "replay": beginning.replay_mark_lsn is not None,
     }
     async with connections.transaction() as session:
         row = await (await session.execute(BEGIN, parameters)).fetchone()
@@ -263,6 +267,7 @@ def _row_of(
         "continuation": None if place is None else place.continuation,
         "lsn": None if place is None else place.lsn,
         "anchored_from": None if holder is None else holder.anchored_from,
+        "read_since": None if holder is None else holder.read_since,
         "tick": max((one.tick for one in stored), default=0) + 1,
         "purged_tick": max((one.purged_tick for one in stored), default=0),
         "seen_group": holder.seen_group if holder is not None and running else None,
@@ -307,6 +312,7 @@ def _stored_range(row: DictRow) -> StoredRange:
         lineage=row["lineage"],
         place=place,
         anchored_from=row["anchored_from"],
+        read_since=row["read_since"],
         tick=row["tick"],
         purged_tick=row["purged_tick"],
         retired=row["retired"],

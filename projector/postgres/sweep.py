@@ -11,14 +11,14 @@ replay is open, a repair because it names the tick at which its reads began.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
 from projector.core.errors import FencedOut
 from projector.ports.feed import Grant
-from projector.ports.rows import DocumentKey, Settled, Verdict
-from projector.postgres import replays
+from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
+from projector.postgres import quarantine, replays
 from projector.postgres.batch import Batch, LockedRange, tells_old
 from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.epks import bounds
@@ -74,13 +74,15 @@ RETURNING lineage, tick"""
 
 READ_MARK = "SELECT lineage, tick FROM projector.ranges WHERE id = %s AND retired_at IS NULL"
 
+# What was stored by this very transaction (its time is now()) was refused by the server.
 CLOSE = with_seeds("""
 UPDATE projector.quarantine q SET status = 'closed', closed_at = now(),
   lineage = %(lineage)s, lsn = k.lsn
 FROM json_to_recordset(%(keys)s::json) AS k(pk text, id text, lsn bigint)
 WHERE q.key_1 = hashtextextended(k.pk || chr(1) || k.id, {seed_1})
   AND q.key_2 = hashtextextended(k.pk || chr(1) || k.id, {seed_2})
-  AND q.status <> 'closed' AND (%(lineage)s, k.lsn) >= (q.lineage, q.lsn)""")
+  AND q.status <> 'closed' AND (%(lineage)s, k.lsn) >= (q.lineage, q.lsn)
+  AND q.last_seen_at <> now()""")
 
 # Nothing can be asked about an unreadable document; that a whole replay did not bring it is all
 # there will ever be to know, and no row depends on it.
@@ -95,15 +97,6 @@ RUNNING_GROUP = """
 SELECT p.seen_group FROM projector.replays p JOIN projector.ranges r ON r.id = p.range_id
 WHERE r.id = %(range_id)s AND r.epoch = %(epoch)s AND r.retired_at IS NULL
   AND p.phase = 'running'"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadMark:
-    """The state of a range before point reads begin; their verdicts are good only after it."""
-
-    range_id: int
-    lineage: int
-    tick: int
 
 
 class VerdictStore:
@@ -241,8 +234,8 @@ class VerdictStore:
             delivered=0,
             newest_ts=None,
         )
-        await self._close(session, grant, verdicts)
         done = await LockedRange(session=session, shape=shape, grant=grant).apply(batch)
+        await self._close(session, grant, verdicts)
         changed = done.upserted + done.removed
         return Settled(
             removed=done.removed,
@@ -258,6 +251,7 @@ class VerdictStore:
         ]
         parameters = {"keys": JsonText(msgspec.json.encode(keys)), "lineage": grant.lineage}
         await session.execute(CLOSE, parameters)
+        await quarantine.refresh_flag(session, grant)
 
 
 async def allow_scan(session: Session) -> None:

@@ -82,11 +82,12 @@ async def read_verdicts(
                 group.create_task(one(key), name=f"point read {n}") for n, key in enumerate(keys)
             ]
     except* Exception as failed:
-        raise _first(failed) from failed
+        raise first_of(failed) from failed
     return [task.result() for task in tasks]
 
 
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+def first_of(group: BaseExceptionGroup[Exception]) -> Exception:
+    """The first error of a group of tasks that were stopped by it."""
     leaf: Exception | BaseExceptionGroup[Exception] = group
     while isinstance(leaf, BaseExceptionGroup):
         leaf = leaf.exceptions[0]

@@ -14,6 +14,7 @@ import structlog
 
 from projector.cosmos.change_source import CosmosChangeSource
 from projector.cosmos.client import LEASE_SETTINGS, ContainerPath, CosmosAccount, CosmosGateway
+from projector.cosmos.document_scan import CosmosDocumentScanner
 from projector.cosmos.lease_container import LeaseContainer
 from projector.cosmos.lease_documents import lease_prefix
 from projector.cosmos.lease_store import CosmosBootstrapMarkers, CosmosLeaseStore
@@ -33,6 +34,7 @@ class Account:
     container_rid: str
     source: CosmosChangeSource
     points: CosmosPointReader
+    scanner: CosmosDocumentScanner
     leases: CosmosLeaseStore
     markers: CosmosBootstrapMarkers
 
@@ -75,6 +77,7 @@ async def account(
             container_rid=rid,
             source=source,
             points=CosmosPointReader(gateway, path, expected_rid=rid),
+            scanner=CosmosDocumentScanner(gateway, path, expected_rid=rid),
             leases=CosmosLeaseStore(leases, prefix=prefix),
             markers=CosmosBootstrapMarkers(leases, prefix=prefix, clock=clock),
         )

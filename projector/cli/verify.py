@@ -1,0 +1,142 @@
+"""`projector verify`: whether SQL equals the container, and with `--repair` making it so."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as ProgressBar
+
+from projector.cli.context import prepared_to_look
+from projector.cli.entry import enter
+from projector.cli.failures import ExitCode
+from projector.cli.output import print_json, say
+from projector.ports.verification import Difference
+from projector.processor.clock import SystemClock
+from projector.rebuild.verify_report import Progress, VerifyReport
+from projector.settings import Settings
+from projector.wiring.both_sides import both_sides
+
+LINE_SECONDS = 5.0
+
+
+def verify(
+    *,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend what differs, by reading each document anew.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Compare PostgreSQL with the container both ways; exit code 3 when they differ."""
+    settings = prepared_to_look()
+    with _shown_progress() as on_progress:
+        report = enter(lambda: _verify(settings, repair=repair, on_progress=on_progress))
+    if as_json:
+        print_json(_document(report))
+    else:
+        for line in _lines(report, repair=repair):
+            print(line)
+    if not report.consistent:
+        raise typer.Exit(ExitCode.DRIFT)
+
+
+async def _verify(
+    settings: Settings, *, repair: bool, on_progress: Callable[[Progress], object]
+) -> VerifyReport:
+    async with both_sides(settings, clock=SystemClock()) as copy:
+        return await copy.verify(repair=repair, on_progress=on_progress)
+
+
+@contextmanager
+def _shown_progress() -> Iterator[Callable[[Progress], object]]:
+    """A bar on a terminal, a line every few seconds elsewhere; always on standard error."""
+    if not sys.stderr.isatty():
+        yield _Lines().show
+        return
+    columns = (TextColumn("documents"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with ProgressBar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("verify", total=None)
+        yield lambda progress: bar.update(
+            task,
+            completed=progress.documents,
+            total=max(progress.rows, progress.documents) or None,
+        )
+
+
+class _Lines:
+    """Says how far it is, now and then."""
+
+    def __init__(self) -> None:
+        self._clock = SystemClock()
+        self._said = self._clock.monotonic()
+
+    def show(self, progress: Progress) -> None:
+        """Say it when the last line is some seconds old."""
+        now = self._clock.monotonic()
+        if now - self._said >= LINE_SECONDS:
+            self._said = now
+            say(f"verified {progress.documents} documents of about {progress.rows}")
+
+
+def _document(report: VerifyReport) -> dict[str, Any]:
+    return {
+        "consistent": report.consistent,
+        "documents": report.documents,
+        "rows": report.rows,
+        "missing": report.missing,
+        "extra": report.extra,
+        "stale": report.stale,
+        "totals_wrong": report.totals_wrong,
+        "repaired": report.repaired,
+        "pending": report.pending,
+        "before_start": report.before_start,
+        "examples": [_example(one) for one in report.examples],
+        "totals_examples": list(report.totals_examples),
+        "not_repaired": [_example(one) for one in report.unmended],
+    }
+
+
+def _example(one: Difference) -> dict[str, str]:
+    return {
+        "kind": one.kind,
+        "partition_key": one.key.partition_key,
+        "document_id": one.key.id,
+        "detail": one.detail,
+    }
+
+
+def _lines(report: VerifyReport, *, repair: bool) -> list[str]:
+    lines = [
+        f"{one.kind}: document {one.key.id} in cart {one.key.partition_key}: {one.detail}"
+        for one in report.examples
+    ]
+    lines += [f"total: {text}" for text in report.totals_examples]
+    lines += [
+        f"not repaired: document {one.key.id} in cart {one.key.partition_key}: {one.detail}"
+        for one in report.unmended
+    ]
+    lines.append(
+        f"{report.documents} documents, {report.rows} rows: {report.missing} missing,"
+        f" {report.extra} extra, {report.stale} stale, {report.totals_wrong} totals wrong;"
+        f" {report.repaired} repaired"
+    )
+    if report.pending:
+        lines.append(f"{report.pending} differences are pending: the feed has yet to bring them")
+    if report.before_start:
+        lines.append(f"{report.before_start} documents are older than the start of the copy")
+    if not report.consistent:
+        lines.append(
+            "drift is left: see above"
+            if repair
+            else "drift found; to mend it type: projector verify --repair"
+        )
+    elif report.repaired:
+        lines.append("PostgreSQL equals the container again")
+    else:
+        lines.append("PostgreSQL equals the container")
+    return lines

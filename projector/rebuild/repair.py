@@ -1,0 +1,72 @@
+"""Mending what a verify found: by point read, under the version order, beside the owner.
+
+A verdict is written unless the row is newer; the mark, noted before the reads begin, refuses it
+when the range was merged, or tombstones of that time are gone. What was written is compared again,
+so that only what is right now counts as mended. Source: design, "A point read, found or 404, is a
+version too".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from projector.ports.points import PointReader
+from projector.ports.rows import DocumentKey, Verdict
+from projector.ports.verification import Comparison, Difference, RangePlace, VerifyStore
+from projector.rebuild.sweep import read_verdicts
+
+ATTEMPTS = 5
+
+
+def is_newer(difference: Difference, place: RangePlace | None, verdict: Verdict) -> bool:
+    """Whether the tables hold a later version than the one read, so that the read decides nothing."""
+    if difference.lineage is None or difference.lsn is None or place is None:
+        return False
+    return (difference.lineage, difference.lsn) > (place.lineage, verdict.lsn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """Writes what the container says of single documents."""
+
+    store: VerifyStore
+    reader: PointReader
+
+    async def mend(
+        self,
+        comparison: Comparison,
+        place: RangePlace,
+        drift: Sequence[Difference],
+        *,
+        session_token: str | None,
+    ) -> Sequence[Difference]:
+        """Mend these documents of one stored range; returns what is still wrong.
+
+        1. The mark. 2. The reads. 3. The verdicts, with totals, in one transaction; again when
+        the range changed in between. 4. The comparison.
+        """
+        before = {one.key: (one.lineage, one.lsn) for one in drift}
+        for _ in range(ATTEMPTS):
+            verdicts = await self.write(place, list(before), session_token=session_token)
+            if verdicts is not None:
+                by_key = {verdict.key: verdict for verdict in verdicts}
+                left = await comparison.compare(verdicts)
+                return [
+                    one
+                    for one in left
+                    if before[one.key] == (one.lineage, one.lsn)
+                    or not is_newer(one, place, by_key[one.key])
+                ]
+        return drift
+
+    async def write(
+        self, place: RangePlace, keys: Sequence[DocumentKey], *, session_token: str | None = None
+    ) -> Sequence[Verdict] | None:
+        """Read and write once; None when the range changed meanwhile, so nothing was written."""
+        mark = await self.store.read_mark(place.range_id)
+        if mark is None:
+            return None
+        verdicts = await read_verdicts(self.reader, keys, session_token=session_token)
+        done = await self.store.repair(place, mark, verdicts)
+        return None if done is None else verdicts

@@ -1,0 +1,195 @@
+"""From suspicion to drift: what still differs once the tables had every chance to follow.
+
+A document differs from its row for a moment after every change. So each suspicion is settled in
+turns: (1) wait until the range has come to where the document was read; (2) read the document;
+(3) wait until the range has come to where that answer stands; (4) compare again. A row that is
+newer than the answer decides nothing and takes another turn. When the range does not move, the feed
+tells what it has yet to bring. What is left is drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from projector.ports.rows import DocumentKey, DriftKind, Verdict
+from projector.ports.verification import Comparison, Difference, RangePlace
+from projector.projection.identity import can_be_asked_for
+from projector.rebuild.repair import Repair, is_newer
+from projector.rebuild.sweep import read_verdicts
+from projector.rebuild.verify_backlog import Backlog
+from projector.rebuild.verify_places import PlaceWatch
+from projector.rebuild.verify_report import Tally
+
+TURNS = 8
+DIGEST = "\\sha256:"
+
+Version = tuple[int | None, int | None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Suspects:
+    """Documents that may be wrong, and where they were read; one set at a time."""
+
+    keys: dict[DocumentKey, Difference | None] = field(default_factory=dict)
+    lsn: int = 0
+    session_token: str | None = None
+
+    def add(
+        self, found: Sequence[Difference], *, lsn: int | None, session_token: str | None
+    ) -> None:
+        """Add what one page raised."""
+        self.keys.update({one.key: one for one in found})
+        self.read_at(lsn=lsn, session_token=session_token)
+
+    def read_at(self, *, lsn: int | None, session_token: str | None) -> None:
+        """Note where the part's newest page was read."""
+        if lsn is not None and lsn >= self.lsn:
+            self.lsn, self.session_token = lsn, session_token
+
+    def taken(self) -> Sequence[DocumentKey]:
+        """All of them that can be asked for; afterwards there are none."""
+        keys = [key for key in self.keys if can_be_asked_for(key.partition_key, key.id)]
+        self.keys.clear()
+        return keys
+
+    def unreadable(self) -> Sequence[Difference]:
+        """Those whose key names no document; a digest of bytes cannot be compared across reads."""
+        return [
+            one
+            for key, one in self.keys.items()
+            if one is not None
+            and not can_be_asked_for(key.partition_key, key.id)
+            and not (key.id.startswith(DIGEST) or key.partition_key.startswith(DIGEST))
+        ]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Turn:
+    """What one turn left open: too new to tell, or different."""
+
+    newer: list[Difference]
+    different: list[Difference]
+    verdicts: dict[DocumentKey, Verdict]
+    reached: bool
+    place: RangePlace | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmer:
+    """Settles suspects of one part, and mends them when it has a repair."""
+
+    comparison: Comparison
+    watch: PlaceWatch
+    backlog: Backlog
+    mending: Repair
+    repair: bool
+    tally: Tally
+
+    async def settle(self, suspects: Suspects) -> None:
+        """Count all suspects as drift, pending, before the start, or nothing; none is left.
+
+        Raises:
+            FeedRangeGone: The part has to begin anew.
+        """
+        if not suspects.keys:
+            return
+        await self.watch.reached(suspects.lsn)
+        await self._settle_unreadable(suspects.unreadable())
+        await self._take_turns(suspects.taken(), suspects.session_token)
+
+    async def _take_turns(self, keys: Sequence[DocumentKey], session_token: str | None) -> None:
+        ahead: dict[DocumentKey, Version] = {}
+        for number in range(TURNS):
+            if not keys:
+                return
+            turn = await self._turn(keys, session_token)
+            await self._decide(turn, turn.different, session_token)
+            if number == TURNS - 1:
+                # Newer than every answer, turn after turn: either it changes all the time, or its
+                # version is one that the container never gave.
+                still = [one for one in turn.newer if ahead.get(one.key) == _version(one)]
+                await self._decide(turn, still, session_token)
+                self.tally.pending += len(turn.newer) - len(still)
+            ahead = {one.key: _version(one) for one in turn.newer}
+            keys = list(ahead)
+
+    async def _turn(self, keys: Sequence[DocumentKey], session_token: str | None) -> _Turn:
+        found = await read_verdicts(self.mending.reader, keys, session_token=session_token)
+        verdicts = {one.key: one for one in found}
+        reached = await self.watch.reached(max(one.lsn for one in found))
+        place = await self.watch.place()
+        different = await self.comparison.compare(found)
+        newer = [one for one in different if is_newer(one, place, verdicts[one.key])]
+        rest = [one for one in different if one not in newer]
+        return _Turn(newer=newer, different=rest, verdicts=verdicts, reached=reached, place=place)
+
+    async def _decide(
+        self, turn: _Turn, different: Sequence[Difference], session_token: str | None
+    ) -> None:
+        if not different:
+            return
+        pending = await self._pending(turn, different)
+        old = {one.key for one in different if _is_before_start(one, turn)} - pending
+        drift = [one for one in different if one.key not in pending | old]
+        self.tally.pending += len(pending)
+        self.tally.before_start += len(old)
+        self.tally.add_drift(drift)
+        if self.repair and drift and turn.place is not None:
+            left = await self.mending.mend(
+                self.comparison, turn.place, drift, session_token=session_token
+            )
+            self.tally.repaired += len(drift) - len(left)
+            self.tally.add_unmended(left)
+
+    async def _pending(
+        self, turn: _Turn, different: Sequence[Difference]
+    ) -> frozenset[DocumentKey]:
+        """What the feed, or the sweep of an open replay, has yet to bring."""
+        swept = frozenset(
+            one.key
+            for one in different
+            if one.kind is DriftKind.EXTRA
+            and turn.place is not None
+            and turn.place.replay_open
+            and _is_absent(turn.verdicts[one.key])
+        )
+        if turn.reached:
+            return swept
+        keys = [one.key for one in different]
+        return swept | await self.backlog.holding(turn.place, keys)
+
+    async def _settle_unreadable(self, found: Sequence[Difference]) -> None:
+        """Nothing can be asked about these; that they are in no quarantine is wrong by itself."""
+        if not found:
+            return
+        place = await self.watch.place()
+        missing = set(await self.comparison.without_entry([one.key for one in found]))
+        pending = await self.backlog.holding(place, list(missing))
+        drift = [one for one in found if one.key in missing - pending]
+        self.tally.pending += len(pending)
+        self.tally.add_drift(drift)
+        if self.repair:
+            self.tally.add_unmended(drift)
+
+
+def _version(difference: Difference) -> Version:
+    return difference.lineage, difference.lsn
+
+
+def _is_absent(verdict: Verdict) -> bool:
+    """Whether the container has no such document at all; a marker is a document."""
+    absent = verdict.write is None or (verdict.write.deleted and not verdict.write.etag)
+    return absent and verdict.rejection is None
+
+
+def _is_before_start(difference: Difference, turn: _Turn) -> bool:
+    """Whether nothing is known of a document that is older than what was asked for."""
+    verdict = turn.verdicts[difference.key]
+    since = None if turn.place is None else turn.place.read_since
+    if since is None or difference.lineage is not None:
+        return False
+    if difference.kind is not DriftKind.MISSING:
+        return False
+    changed = verdict.rejection or verdict.write
+    return changed is not None and changed.ts < since.timestamp()

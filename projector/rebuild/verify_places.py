@@ -1,0 +1,110 @@
+"""Parts of the container to verify one by one, and how far the tables are in each.
+
+A part lies in one physical partition and in one stored range (or in none), so that one LSN says
+how far its tables are. When partitions or stored ranges change so that this is no longer true, the
+part is gone and its keys are cut anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from projector.core.errors import FeedRangeGone
+from projector.core.names import LeaseToken
+from projector.core.ranges import FeedRange, uncovered
+from projector.ports.feed import Clock, FeedTarget, PhysicalRange
+from projector.ports.verification import RangePlace, VerifyStore
+
+LOOK_SECONDS = 0.05
+TOKEN = LeaseToken("verify")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How long to wait for hosts to bring a range to where its document was read.
+
+    Attributes:
+        stall_seconds: a place that has not moved for so long has no host.
+        limit_seconds: the longest wait for one set of documents, however it moves.
+    """
+
+    stall_seconds: float = 5.0
+    limit_seconds: float = 300.0
+
+
+def parts_of(
+    whole: FeedRange, physical: Sequence[PhysicalRange], places: Sequence[RangePlace]
+) -> Sequence[FeedTarget]:
+    """Cut `whole` at the bounds of partitions and stored ranges, lowest first."""
+    parts: list[FeedTarget] = []
+    for partition in physical:
+        if not partition.feed_range.overlaps(whole):
+            continue
+        keys = partition.feed_range.clip(whole)
+        cuts = [keys.clip(one.feed_range) for one in places if one.feed_range.overlaps(keys)]
+        parts += [
+            FeedTarget(lease_token=TOKEN, feed_range=cut, range_id=partition.id)
+            for cut in sorted([*cuts, *uncovered(keys, cuts)])
+        ]
+    return parts
+
+
+def place_of(keys: FeedRange, places: Sequence[RangePlace]) -> RangePlace | None:
+    """The stored range that holds all these keys; None when none of them has one.
+
+    Raises:
+        FeedRangeGone: Several do, or one that holds some: the part has to be cut anew.
+    """
+    found = [one for one in places if one.feed_range.overlaps(keys)]
+    if not found:
+        return None
+    if not found[0].feed_range.covers(keys):
+        raise FeedRangeGone(f"the stored ranges of {keys} changed during the verify")
+    return found[0]
+
+
+class PlaceWatch:
+    """Waits until the tables of one part have come to an LSN."""
+
+    def __init__(
+        self, *, store: VerifyStore, keys: FeedRange, clock: Clock, waiting: Waiting
+    ) -> None:
+        """Watch the stored range of these keys."""
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+        self._waiting = waiting
+        self._stalled_at: tuple[int | None, int | None] | None = None
+
+    async def place(self) -> RangePlace | None:
+        """How far the part is now. Raises FeedRangeGone."""
+        return place_of(self._keys, await self._store.places())
+
+    async def reached(self, lsn: int) -> bool:
+        """Whether the part comes to `lsn`; False when it stopped before, or takes too long.
+
+        A range that was found standing still is waited for no more until it moves.
+
+        Raises:
+            FeedRangeGone: The part has to be cut anew.
+        """
+        began = moved = self._clock.monotonic()
+        seen: tuple[int | None, int | None] | None = None
+        while True:
+            place = await self.place()
+            if place is not None and place.lsn is not None and place.lsn >= lsn:
+                self._stalled_at = None
+                return True
+            here = (None, None) if place is None else (place.range_id, place.lsn)
+            if here == self._stalled_at:
+                return False
+            now = self._clock.monotonic()
+            if here != seen:
+                seen, moved = here, now
+            if now - moved >= self._waiting.stall_seconds:
+                self._stalled_at = here
+                return False
+            if now - began >= self._waiting.limit_seconds:
+                return False
+            await self._clock.sleep(LOOK_SECONDS)

@@ -1,0 +1,87 @@
+"""What a verify counts and tells. Values only.
+
+Drift is what still differed after the tables had every chance to follow; `pending` differs because
+the tables have not got there yet, `before_start` because they were told not to ask. Neither of
+these makes a copy inconsistent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from projector.ports.rows import DriftKind
+from projector.ports.verification import Difference
+
+EXAMPLES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a verify is; `rows` is what it is likely to find, from the count before."""
+
+    documents: int
+    rows: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """Counts of one part of the container, thrown away when the part has to begin anew."""
+
+    documents: int = 0
+    drift: Counter[DriftKind] = field(default_factory=Counter)
+    pending: int = 0
+    before_start: int = 0
+    repaired: int = 0
+    examples: list[Difference] = field(default_factory=list)
+    unmended: list[Difference] = field(default_factory=list)
+
+    def add_drift(self, found: Sequence[Difference]) -> None:
+        """Count confirmed differences, and keep the first ones."""
+        self.drift.update(one.kind for one in found)
+        self.examples += found[: max(0, EXAMPLES - len(self.examples))]
+
+    def add_unmended(self, left: Sequence[Difference]) -> None:
+        """Keep the first of those that could not be mended."""
+        self.unmended += left[: max(0, EXAMPLES - len(self.unmended))]
+
+    def add(self, other: Tally) -> None:
+        """Add the counts of another part."""
+        self.documents += other.documents
+        self.drift.update(other.drift)
+        self.pending += other.pending
+        self.before_start += other.before_start
+        self.repaired += other.repaired
+        self.examples += other.examples[: max(0, EXAMPLES - len(self.examples))]
+        self.add_unmended(other.unmended)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """The outcome.
+
+    Attributes:
+        consistent: nothing differs, or everything that differed was mended.
+        documents, rows: documents of the container, live rows of the copy.
+        missing, extra, stale: confirmed differences of rows and quarantine entries.
+        totals_wrong: totals that were not what the rows say.
+        repaired: rows, entries and totals that were mended.
+        pending: differences that the feed has yet to bring, so they are no drift.
+        before_start: documents older than START_FROM, left out as was asked.
+        examples, unmended: the first differences, and the first that could not be mended.
+    """
+
+    consistent: bool
+    documents: int
+    rows: int
+    missing: int
+    extra: int
+    stale: int
+    totals_wrong: int
+    repaired: int
+    pending: int
+    before_start: int
+    examples: tuple[Difference, ...]
+    totals_examples: tuple[str, ...]
+    unmended: tuple[Difference, ...]

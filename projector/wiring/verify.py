@@ -1,0 +1,101 @@
+"""Verify, repair and retry, joined with a real container and a real target."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from projector.core.errors import ConfigurationError
+from projector.ports.feed import Clock
+from projector.postgres.connections import Connections
+from projector.postgres.entries import EntryStatus, QuarantineEntry, list_entries, show_entry
+from projector.postgres.verification import Verification
+from projector.rebuild.repair import Repair
+from projector.rebuild.retry import Retried, Retry
+from projector.rebuild.verify import Verifier, VerifyOptions
+from projector.rebuild.verify_places import Waiting
+from projector.rebuild.verify_reads import Patience, PatientReader
+from projector.rebuild.verify_report import Progress, VerifyReport
+from projector.settings import Settings
+from projector.wiring.account import Account
+
+LEAST_STALL_SECONDS = 5.0
+POLLS_OF_A_STALL = 3
+ENTRIES_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """The container and its copy, both reached."""
+
+    settings: Settings
+    clock: Clock
+    opened: Account
+    connections: Connections
+
+    async def verify(
+        self,
+        *,
+        repair: bool,
+        on_progress: Callable[[Progress], object] = lambda progress: None,
+        parts_at_once: int = 2,
+    ) -> VerifyReport:
+        """Compare both; see `Verifier`."""
+        verifier = Verifier(
+            source=self.opened.source,
+            scanner=self.opened.scanner,
+            reader=self.opened.points,
+            store=self._store(),
+            clock=self.clock,
+            draw=random.random,
+            options=VerifyOptions(
+                page_size=self.settings.page_size,
+                parts_at_once=parts_at_once,
+                waiting=Waiting(stall_seconds=stall_seconds(self.settings)),
+            ),
+            on_progress=on_progress,
+        )
+        return await verifier.verify(repair=repair)
+
+    async def retry_entry(self, entry_id: int) -> Retried:
+        """Ask for the document of one quarantine entry again.
+
+        Raises:
+            ConfigurationError: There is no such entry.
+        """
+        found = await show_entry(self.connections, entry_id)
+        if found is None:
+            raise ConfigurationError(
+                f"there is no quarantine entry {entry_id}; type: projector quarantine list"
+            )
+        if found.entry.status is EntryStatus.CLOSED:
+            raise ConfigurationError(
+                f"quarantine entry {entry_id} is closed already: its document is good or gone"
+            )
+        return (await self._retry([found.entry]))[0]
+
+    async def retry_all(self) -> Sequence[Retried]:
+        """Ask for the documents of all open entries again, some at a time."""
+        done: list[Retried] = []
+        after = 0
+        while True:
+            entries = await list_entries(self.connections, after=after, limit=ENTRIES_AT_ONCE)
+            if not entries:
+                return done
+            done += await self._retry(entries)
+            after = entries[-1].id
+
+    async def _retry(self, entries: Sequence[QuarantineEntry]) -> Sequence[Retried]:
+        reader = PatientReader(self.opened.points, Patience(clock=self.clock, draw=random.random))
+        store = self._store()
+        retry = Retry(store=store, repair=Repair(store=store, reader=reader))
+        return await retry.run([(one.id, one.partition_key, one.document_id) for one in entries])
+
+    def _store(self) -> Verification:
+        return Verification(self.connections, container_rid=self.opened.container_rid)
+
+
+def stall_seconds(settings: Settings) -> float:
+    """After how long without a move a range has no host that reads it."""
+    return max(LEAST_STALL_SECONDS, POLLS_OF_A_STALL * settings.poll_max_seconds)
