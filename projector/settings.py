@@ -192,6 +192,30 @@ class Settings(BaseSettings):
     web_port: int = Field(
         default=8080, ge=0, le=MAX_PORT, description="Their port; 0 switches them off."
     )
+    housekeeping_purge_hours: float = Field(
+        default=1.0,
+        ge=0,
+        le=8760,
+        description="Hours between two purges of tombstones that nothing can outdate; 0: never.",
+    )
+    housekeeping_retry_hours: float = Field(
+        default=6.0,
+        ge=0,
+        le=8760,
+        description="Hours between two retries of all quarantined documents; 0: never.",
+    )
+    housekeeping_verify_hours: float = Field(
+        default=24.0,
+        ge=0,
+        le=8760,
+        description="Hours between two verifications of the whole copy; 0: never.",
+    )
+    housekeeping_repair: bool = Field(
+        default=False, description="Whether a scheduled verification mends what differs."
+    )
+    housekeeping_closed_days: float = Field(
+        default=30.0, ge=0, le=36_500, description="Days that a closed quarantine entry is kept."
+    )
     log_format: Literal["auto", "console", "json", "logfmt"] = Field(
         default="auto", description="`auto` is `console` on a terminal and `logfmt` elsewhere."
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
 
 from projector.cli.context import prepared_to_look
 from projector.cli.entry import enter
+from projector.cli.failures import UsageError
 from projector.cli.output import print_json, print_table, shown
 from projector.core.errors import ConfigurationError
 from projector.postgres.connections import Connections
@@ -20,8 +21,11 @@ from projector.postgres.entries import (
     list_entries,
     show_entry,
 )
+from projector.processor.clock import SystemClock
+from projector.rebuild.retry import Retried
 from projector.settings import Settings
 from projector.wiring import database
+from projector.wiring.both_sides import both_sides
 from projector.wiring.service import connection_options
 
 T = TypeVar("T")
@@ -58,7 +62,9 @@ def show(entry_id: EntryId, *, as_json: JsonOption = False) -> None:
     """Show one entry in full: its document as it came, and the last good row."""
     found = _ask(lambda connections: show_entry(connections, entry_id))
     if found is None:
-        raise ConfigurationError(f"there is no quarantine entry {entry_id}")
+        raise ConfigurationError(
+            f"there is no quarantine entry {entry_id}; type: projector quarantine list"
+        )
     document = _whole(found)
     if as_json:
         print_json(document)
@@ -71,8 +77,38 @@ def show(entry_id: EntryId, *, as_json: JsonOption = False) -> None:
 def discard(entry_id: EntryId) -> None:
     """Set an entry aside for good: this version of the document stays discarded, also on replays."""
     if not _ask(lambda connections: discard_entry(connections, entry_id)):
-        raise ConfigurationError(f"there is no open quarantine entry {entry_id}")
+        raise ConfigurationError(
+            f"there is no open quarantine entry {entry_id}; type: projector quarantine list"
+        )
     print(f"quarantine entry {entry_id} is discarded")
+
+
+@app.command()
+def retry(
+    entry_id: Annotated[
+        int | None, typer.Argument(metavar="ID", help="The id that `quarantine list` shows.")
+    ] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Retry all open entries.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read documents anew from the container and apply them as they are now."""
+    if (entry_id is None) != everything:
+        raise UsageError("say which: projector quarantine retry ID, or --all")
+    settings = prepared_to_look()
+
+    async def command() -> Sequence[Retried]:
+        async with both_sides(settings, clock=SystemClock()) as copy:
+            if entry_id is None:
+                return await copy.retry_all()
+            return [await copy.retry_entry(entry_id)]
+
+    done = enter(command)
+    rows = [{"id": one.entry_id, "outcome": one.outcome, "detail": one.detail} for one in done]
+    if as_json:
+        print_json({"retried": rows})
+        return
+    print_table(rows, ("id", "outcome", "detail"), nothing="no document is in quarantine")
 
 
 def _ask(question: Callable[[Connections], Awaitable[T]]) -> T:

@@ -18,7 +18,7 @@ import msgspec
 from projector.core.ranges import FeedRange
 from projector.ports.rows import DocumentKey, DriftKind, Verdict
 from projector.ports.verification import Difference
-from projector.postgres.batch import encoded
+from projector.postgres.columns import columns_of
 from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.epks import bounds
 from projector.postgres.quarantine import ENTRIES
@@ -42,9 +42,12 @@ CREATE TEMPORARY TABLE IF NOT EXISTS verify_unseen (
 
 ROWS = with_seeds("""
 WITH input AS MATERIALIZED (
-  SELECT x.*, COALESCE(x.deleted, false) AS gone FROM json_to_recordset(%(writes)s::json) AS x(
-    cart_id text, id text, epk bigint, lsn bigint, ts bigint, etag text, deleted bool,
-    item text, quantity numeric, unit_price numeric, currency text, extra jsonb)),
+  SELECT unnest(%(cart_id)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
+    unnest(%(epk)s::bigint[]) AS epk, unnest(%(ts)s::bigint[]) AS ts,
+    unnest(%(etag)s::text[]) AS etag, unnest(%(deleted)s::bool[]) AS gone,
+    unnest(%(item)s::text[]) AS item, unnest(%(quantity)s::numeric[]) AS quantity,
+    unnest(%(unit_price)s::numeric[]) AS unit_price, unnest(%(currency)s::text[]) AS currency,
+    unnest(%(extra)s::jsonb[]) AS extra),
 seen AS (
   INSERT INTO verify_seen (kind, keys_1, keys_2)
   SELECT %(kind)s, array_agg(hashtextextended(x.cart_id || chr(1) || x.id, {seed_1})),
@@ -213,7 +216,7 @@ class SessionComparison:
         if not writes:
             return []
         statement = ROWS.replace("{rows}", self._rows_schema)
-        return await self._differences(statement, {"writes": encoded(writes), "kind": kind})
+        return await self._differences(statement, {**columns_of(writes), "kind": kind})
 
     async def _rejected(
         self, rejections: Sequence[Rejection], *, kind: int | None

@@ -13,7 +13,7 @@ it: that one's tick becomes the range's `read_tick`, and opening a range fills a
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -61,6 +61,11 @@ DELETE FROM projector.quarantine WHERE id = ANY (ARRAY(
 START_RUN = """
 INSERT INTO projector.housekeeping_runs AS h (job, last_started_at) VALUES (%s, now())
 ON CONFLICT (job) DO UPDATE SET last_started_at = now(), last_ended_at = NULL"""
+
+DUE = """
+SELECT NOT EXISTS (SELECT FROM projector.housekeeping_runs WHERE job = %(job)s AND (
+  last_success_at > now() - %(every)s::interval
+  OR last_error IS NOT NULL AND last_ended_at > now() - %(again)s::interval))"""
 
 END_RUN = """
 UPDATE projector.housekeeping_runs SET last_ended_at = now(), last_error = %(error)s,
@@ -152,31 +157,52 @@ async def purge_closed_entries(
 
 @asynccontextmanager
 async def turn(
-    connections: Connections, job: str, *, seconds: float = SCAN_SECONDS
+    connections: Connections,
+    job: str,
+    *,
+    every: timedelta | None = None,
+    again: timedelta = timedelta(0),
+    seconds: float = SCAN_SECONDS,
 ) -> AsyncIterator[RunningJob | None]:
-    """One host's turn at a job; None when another host has it. Start and end are recorded.
+    """One host's turn at a job; None when another host has it, or it is not due.
 
-    The lock goes with its session, so a host that dies gives up its turn.
+    Due by the clock of the database: `every` after the last success (None: always), and not
+    before `again` after a failure. The lock goes with its session, so a host that dies gives up
+    its turn. Start and end are recorded.
     """
+    due = {"job": job, "every": every, "again": again}
     async with connections.session(seconds=seconds) as session:
-        if not await _try_lock(session, job):
+        if not await _is(session, DUE, due) or not await _try_lock(session, job):
             yield None
             return
-        running = RunningJob()
-        error: str | None = None
-        await session.execute(START_RUN, [job])
-        try:
-            yield running
-        except Exception as failure:
-            error = f"{type(failure).__name__}: {failure}"
-            raise
+        try:  # another host may have had its turn just before
+            if await _is(session, DUE, due):
+                async with _recorded(session, job) as running:
+                    yield running
+            else:
+                yield None
         finally:
             if not session.closed:
-                parameters = {"job": job, "error": error, "result": json.dumps(running.result)}
-                await session.execute(END_RUN, parameters)
                 await session.execute(
                     "SELECT pg_advisory_unlock(%s, hashtext(%s))", [RUN_LOCK, job]
                 )
+
+
+@asynccontextmanager
+async def _recorded(session: Session, job: str) -> AsyncIterator[RunningJob]:
+    running = RunningJob()
+    error: str | None = "it was cut short"
+    await session.execute(START_RUN, [job])
+    try:
+        yield running
+        error = None
+    except Exception as failure:
+        error = f"{type(failure).__name__}: {failure}"
+        raise
+    finally:
+        if not session.closed:
+            parameters = {"job": job, "error": error, "result": json.dumps(running.result)}
+            await session.execute(END_RUN, parameters)
 
 
 async def housekeeping_runs(connections: Connections) -> list[HousekeepingRun]:
@@ -209,6 +235,11 @@ async def _purge_range(
 
 
 async def _try_lock(session: Session, job: str) -> bool:
-    cursor = await session.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [RUN_LOCK, job])
-    row = await cursor.fetchone()
+    return await _is(session, "SELECT pg_try_advisory_lock(%s, hashtext(%s))", [RUN_LOCK, job])
+
+
+async def _is(
+    session: Session, question: str, parameters: Mapping[str, Any] | Sequence[object]
+) -> bool:
+    row = await (await session.execute(question, parameters)).fetchone()
     return row is not None and bool(row[0])

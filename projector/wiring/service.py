@@ -35,7 +35,9 @@ from projector.web import server
 from projector.wiring import database
 from projector.wiring.account import Account, account
 from projector.wiring.events import Event
+from projector.wiring.housekeeping import housekeeping
 from projector.wiring.observers import Everybody, Polls, Tally
+from projector.wiring.verify import Copy
 from projector.wiring.waiting import Patience
 
 PARKED_CHECK_SECONDS = 0.25
@@ -166,9 +168,17 @@ class Service:
                     group.create_task(work, name="host:caught-up"),
                     group.create_task(self._refuse_parked(opened), name="host:parked"),
                 ]
+            else:
+                work = housekeeping(self._copy(opened, connections), self._settings).run()
+                beside.append(group.create_task(work, name="host:housekeeping"))
             await host.run()
             for task in beside:
                 task.cancel()
+
+    def _copy(self, opened: Account, connections: Connections) -> Copy:
+        return Copy(
+            settings=self._settings, clock=self._clock, opened=opened, connections=connections
+        )
 
     async def _stop_when_caught_up(
         self, host: Host[ProjectedPage], opened: Account, connections: Connections

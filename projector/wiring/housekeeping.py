@@ -1,0 +1,113 @@
+"""Which jobs a host does now and then, on its own target and container."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from projector.housekeeping import Housekeeping, Job, Postponed, RunningJob
+from projector.postgres import housekeeping as storage
+from projector.postgres.connections import Connections
+from projector.postgres.positions import positions
+from projector.settings import Settings
+from projector.wiring.verify import Copy
+
+AGAIN = timedelta(minutes=10)
+TURN_SECONDS = 7 * 86_400.0
+PURGED_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseTurns:
+    """`Turns` by an advisory lock and a record per job."""
+
+    connections: Connections
+
+    def __call__(
+        self, job: str, *, every: timedelta
+    ) -> AbstractAsyncContextManager[RunningJob | None]:
+        """One host's turn; see `Turns`."""
+        return storage.turn(
+            self.connections, job, every=every, again=min(AGAIN, every), seconds=TURN_SECONDS
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """The jobs themselves."""
+
+    copy: Copy
+    settings: Settings
+
+    async def purge(self) -> Mapping[str, Any]:
+        """Delete tombstones that nothing can outdate, and totals without lines."""
+        tombstones = await _until_less(
+            lambda: storage.purge_tombstones(self.copy.connections, limit=PURGED_AT_ONCE)
+        )
+        totals = await _until_less(
+            lambda: storage.purge_empty_totals(self.copy.connections, limit=PURGED_AT_ONCE)
+        )
+        return {"tombstones": tombstones, "totals": totals}
+
+    async def forget_closed(self) -> Mapping[str, Any]:
+        """Delete quarantine entries that were closed long ago."""
+        age = timedelta(days=self.settings.housekeeping_closed_days)
+        entries = await _until_less(
+            lambda: storage.purge_closed_entries(
+                self.copy.connections, age=age, limit=PURGED_AT_ONCE
+            )
+        )
+        return {"entries": entries}
+
+    async def retry(self) -> Mapping[str, Any]:
+        """Ask for quarantined documents again."""
+        done = await self.copy.retry_all()
+        return dict(Counter(str(one.outcome) for one in done))
+
+    async def verify(self) -> Mapping[str, Any]:
+        """Compare container and copy, and mend what differs if that is wanted.
+
+        Raises:
+            Postponed: A range is still being filled.
+        """
+        ranges = await positions(self.copy.connections, self.copy.opened.container_rid)
+        if not ranges or any(one.replaying or not one.started for one in ranges):
+            raise Postponed("a replay is under way")
+        report = await self.copy.verify(repair=self.settings.housekeeping_repair, parts_at_once=1)
+        counts = asdict(report)
+        for name in ("examples", "totals_examples", "unmended"):
+            del counts[name]
+        return {**counts, "examples": [one.detail for one in report.examples]}
+
+
+def housekeeping(copy: Copy, settings: Settings) -> Housekeeping:
+    """All jobs whose interval is not 0."""
+    work = Work(copy=copy, settings=settings)
+    jobs = (
+        ("purge", settings.housekeeping_purge_hours, work.purge),
+        ("forget_closed", settings.housekeeping_purge_hours * 24, work.forget_closed),
+        ("retry", settings.housekeeping_retry_hours, work.retry),
+        ("verify", settings.housekeeping_verify_hours, work.verify),
+    )
+    return Housekeeping(
+        jobs=[
+            Job(name=name, every=timedelta(hours=hours), work=run)
+            for name, hours, run in jobs
+            if hours
+        ],
+        turns=DatabaseTurns(connections=copy.connections),
+    )
+
+
+async def _until_less(purge: Callable[[], Awaitable[int]]) -> int:
+    """Purge in steps until one finds fewer than a step's worth; returns how many in all."""
+    purged = 0
+    while True:
+        step = await purge()
+        purged += step
+        if step < PURGED_AT_ONCE:
+            return purged
