@@ -36,9 +36,10 @@ def main() -> int:
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        with EmbeddedPostgres(Path(folder) / "postgres") as server:
+        server = EmbeddedPostgres(Path(folder) / "postgres")
+        with server:
             found = _play_all(server, options)
-            server.remove()
+        server.remove()
     seconds = time.monotonic() - began
     for divergence in found:
         _tell(divergence)

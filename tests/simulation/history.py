@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import psycopg
 
 from projector.core import lease as lease_changes
+from projector.core.errors import ProjectorError
 from projector.cosmos.lease_documents import document_of, lease_of
 from projector.emulator import Engine
 from projector.emulator.errors import EmulatorError
@@ -25,6 +28,7 @@ from projector.postgres.resets import request_replay
 from projector.processor.progress import Reached, wait_until_caught_up
 from tests.simulation.hosts import SimulatedHost, prefix_of
 from tests.simulation.loop import VirtualClock, VirtualLoop, choose, run_virtual
+from tests.simulation.operators import Operator
 from tests.simulation.oracle import differences
 from tests.simulation.ports import (
     CART,
@@ -53,6 +57,10 @@ _TURNS: dict[str, float] = {
     "delete_leases": 0.4,
     "delete_lease": 0.6,
     "cut_connections": 1.5,
+    "purge": 2,
+    "retry": 1.5,
+    "verify": 0.7,
+    "repair": 0.7,
 }
 
 
@@ -78,6 +86,7 @@ class History:
         self._engine = Engine(now=lambda: loop.now().timestamp(), rng=Random(seed), partitions=2)
         self._hosts: list[SimulatedHost] = []
         self._pools: list[Connections] = []
+        self._jobs: list[asyncio.Task[None]] = []
         self._born = 0
         self._refusal_rate = 0.0
 
@@ -97,10 +106,16 @@ class History:
         try:
             for _ in range(self._turns):
                 await self._turn()
-            return await self._quiet("history", forgiven=True) or await self._after_reset()
+            found = await self._quiet("history", forgiven=True)
+            if found is None and self._random.random() < 0.5:
+                return await self._after_repair()
+            return found or await self._after_reset()
         finally:
             for host in self._hosts:
                 await host.crash()
+            for job in self._jobs:
+                job.cancel()
+            await asyncio.gather(*self._jobs, return_exceptions=True)
             for pool in self._pools:
                 await pool.close()
 
@@ -126,10 +141,7 @@ class History:
 
     async def _start_host(self) -> str:
         self._born += 1
-        pool = Connections(ConnectionOptions(url=self._url, connections=4))
-        with self._loop.real_io():
-            await pool.open()
-        self._pools.append(pool)
+        pool = await self._pool(4)
         host = SimulatedHost(
             name=f"host-{self._born}",
             loop=self._loop,
@@ -228,6 +240,44 @@ class History:
         self._engine.container(DATABASE, LEASE).delete(document["id"], document["id"])
         return str(document["LeaseToken"])
 
+    async def _purge(self) -> str:
+        return await self._operate("purge", lambda operator: operator.purge())
+
+    async def _retry(self) -> str:
+        return await self._operate("retry", lambda operator: operator.retry())
+
+    async def _verify(self) -> str:
+        return await self._operate("verify", lambda operator: operator.verify(repair=False))
+
+    async def _repair(self) -> str:
+        return await self._operate("repair", lambda operator: operator.verify(repair=True))
+
+    async def _operate(self, job: str, work: Callable[[Operator], Awaitable[object]]) -> str:
+        """Begin a job beside the hosts; an outage may end it, nothing else."""
+        self._born += 1
+        operator = Operator(
+            loop=self._loop,
+            engine=self._engine,
+            connections=await self._pool(4),
+            random=self._random,
+            name=f"{job}-{self._born}",
+        )
+        operator.passage.refusal_rate = self._refusal_rate
+
+        async def run() -> None:
+            with suppress(ProjectorError):
+                await work(operator)
+
+        self._jobs.append(self._loop.create_task(run(), name=operator.passage.name))
+        return operator.passage.name
+
+    async def _pool(self, connections: int) -> Connections:
+        pool = Connections(ConnectionOptions(url=self._url, connections=connections))
+        with self._loop.real_io():
+            await pool.open()
+        self._pools.append(pool)
+        return pool
+
     async def _cut_connections(self) -> str:
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(
@@ -265,6 +315,7 @@ class History:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self._caught_up()
+                await asyncio.gather(*self._jobs)
         except TimeoutError:
             return self._divergence(phase, ["did not catch up", *self._condition()])
         failed = [f"{h.name} ended: {h.failure!r}" for h in self._hosts if h.failure]
@@ -275,6 +326,24 @@ class History:
                 forgiven=self._shop.unseen_ends if forgiven else (),
             )
         return self._divergence(phase, wrong) if wrong else None
+
+    async def _after_repair(self) -> Divergence | None:
+        """Verify mends what a reset would, and then finds nothing more."""
+        self._shop.story.append("final repair")
+        operator = Operator(
+            loop=self._loop,
+            engine=self._engine,
+            connections=await self._pool(4),
+            random=self._random,
+            name="final",
+        )
+        self._engine.purge()
+        first = await operator.verify(repair=True)
+        second = await operator.verify(repair=False)
+        found = await self._quiet("repair", forgiven=False)
+        if found is None and not (first.consistent and second.consistent):
+            return self._divergence("verify", [str(first), str(second)])
+        return found
 
     async def _after_reset(self) -> Divergence | None:
         # Nothing may expire between the drain and the comparison: let it happen before.

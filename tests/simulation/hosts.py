@@ -143,14 +143,15 @@ class SimulatedHost:
         clock = VirtualClock(loop, skew_seconds=random.choice([0, 0, 0, 2, -2]))
         prefix = prefix_of(engine)
         leases = SimulatedLeases(engine, self.passage, prefix=prefix, clock=clock)
+        tells_old = random.choice([None, False])
+        verdicts = VerdictStore(connections, rows_schema=FIRST_GENERATION, returning_old=tells_old)
         sweeper = Sweeper(
-            store=GatedSweepStore(
-                VerdictStore(connections, rows_schema=FIRST_GENERATION), self.passage
-            ),
+            store=GatedSweepStore(verdicts, self.passage),
             reader=SimulatedPoints(engine, self.passage),
         )
         sink = SettlingSink(
-            sink=GatedSink(PostgresSink(connections), self.passage), sweeper=sweeper
+            sink=GatedSink(PostgresSink(connections, returning_old=tells_old), self.passage),
+            sweeper=sweeper,
         )
         self.host: Host[ProjectedPage] = Host(
             source=SimulatedSource(engine, self.passage, random),

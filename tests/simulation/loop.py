@@ -16,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+from typing_extensions import override
+
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -27,6 +29,7 @@ class _IdleSelector(selectors.DefaultSelector):
         self.real_io = 0
         self.on_idle: Callable[[float | None], bool] = lambda _timeout: False
 
+    @override
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         events = super().select(0)
         if events or timeout == 0:
@@ -50,6 +53,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.trace: list[str] = []
         self._idle.on_idle = self._when_idle
 
+    @override
     def time(self) -> float:
         return self._virtual_seconds
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from random import Random
 from typing import TypeVar
@@ -76,6 +77,10 @@ class Passage:
         if chance > 1 - self.refusal_rate / 2:
             raise failure()
         return answer
+
+    def io(self) -> AbstractContextManager[None]:
+        """Real input and output outside of a gate, for what has to be cleaned up."""
+        return self._loop.real_io()
 
     async def _turn(self, call: str) -> None:
         if self.crashed:
