@@ -60,6 +60,18 @@ BLAME_BY_SQLSTATE: dict[str, Blame] = {
 }
 
 
+# A refused connection bears no SQLSTATE, only the server's sentence.
+REFUSED_CONNECTION = (
+    "password authentication failed",
+    "no password supplied",
+    "authentication method",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "permission denied for database",
+    "is not permitted to log in",
+)
+
+
 def blame(sqlstate: str | None) -> Blame:
     """Who is to blame; an error without SQLSTATE is a broken connection."""
     if sqlstate is None:
@@ -79,6 +91,8 @@ def is_of_document(error: psycopg.Error) -> bool:
 def translated_error(error: psycopg.Error) -> ProjectorError:
     """The error of ours that says what to do; one line, without the statement or its values."""
     text = first_line(error)
+    if error.sqlstate is None and any(said in text for said in REFUSED_CONNECTION):
+        return ConfigurationError(f"PostgreSQL refuses the connection: {text}")
     match blame(error.sqlstate):
         case Blame.SCHEMA:
             return SchemaMismatch(

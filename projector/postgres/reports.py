@@ -31,8 +31,8 @@ ON CONFLICT (lease_token) DO UPDATE SET
   gap_changes = excluded.gap_changes, lag_seconds = excluded.lag_seconds,
   session_lsn = excluded.session_lsn, caught_up_at = excluded.caught_up_at,
   failure = excluded.failure, properties = excluded.properties, reported_at = excluded.reported_at
-WHERE excluded.epoch >= p.epoch OR excluded.range_id = 0
-  AND (p.owner = excluded.owner OR p.reported_at < now() - interval '10 seconds')"""
+WHERE CASE WHEN excluded.range_id <> 0 THEN excluded.epoch >= p.epoch
+  ELSE p.owner = excluded.owner OR p.reported_at < now() - interval '10 seconds' END"""
 
 LOST = """
 SELECT x.lease_token

@@ -1,0 +1,155 @@
+"""The batch statement against a model that recounts: any history, any cut, any order, both ways."""
+
+from __future__ import annotations
+
+import decimal
+from collections.abc import Iterator
+
+import pytest
+
+from projector.core.start import StoredPlace
+from projector.ports.feed import Beginning
+from projector.postgres.connections import Connections
+from projector.postgres.sink import PostgresSink
+from tests.integration.postgres.carts import (
+    Model,
+    Shop,
+    apply,
+    begun,
+    line,
+    page,
+    place,
+    tombstone,
+    views,
+)
+
+
+@pytest.fixture(autouse=True)
+def exact_decimals() -> Iterator[None]:
+    with decimal.localcontext() as context:
+        context.prec = 60
+        yield
+
+
+@pytest.mark.parametrize("replaying", [False, True], ids=["live", "replaying"])
+@pytest.mark.parametrize("seed", range(6))
+async def test_any_history_equals_a_recount(
+    connections: Connections, returning_old: bool | None, seed: int, replaying: bool
+) -> None:
+    sink = PostgresSink(connections, returning_old=returning_old)
+    shop, model = Shop(seed), Model()
+    grant = await begun(sink, mark=1000 if replaying else None)
+    for _ in range(25):
+        pages = [
+            page(*(shop.write(40) for _ in range(shop.draw.randint(0, 12))))
+            for _ in range(shop.draw.randint(1, 3))
+        ]
+        await apply(sink, grant, *pages)
+        model.apply((write for one in pages for write in one.writes), lineage=grant.lineage)
+        if shop.draw.random() < 0.1:
+            grant = await sink.begin(grant, Beginning(place=place(1), raise_lineage=True))
+        if shop.draw.random() < 0.3:
+            assert await views(connections) == model.views()
+    assert await views(connections) == model.views()
+
+
+async def test_a_batch_again_changes_nothing_and_says_so(
+    connections: Connections, returning_old: bool | None
+) -> None:
+    sink = PostgresSink(connections, returning_old=returning_old)
+    grant = await begun(sink)
+    writes = [line("a", "1", 5), line("a", "2", 6, item="Pen"), tombstone("a", "3", 7)]
+    first = await apply(sink, grant, page(*writes))
+    before = await views(connections)
+    second = await apply(sink, grant, page(*writes))
+    third = await apply(sink, grant, page(*writes))
+    assert (first.upserted, first.removed, first.unchanged) == (2, 0, 1)
+    assert (second.upserted, second.removed, second.unchanged) == (0, 0, 3)
+    assert (third.upserted, third.removed, third.unchanged) == (0, 0, 3)
+    assert await views(connections) == before
+
+
+async def test_higher_version_with_the_same_etag_is_unchanged(
+    connections: Connections, returning_old: bool | None
+) -> None:
+    sink = PostgresSink(connections, returning_old=returning_old)
+    grant = await begun(sink)
+    await apply(sink, grant, page(line("a", "1", 5, etag='"e"')))
+    grant = await sink.begin(grant, Beginning(place=place(1), raise_lineage=True))
+    again = await apply(sink, grant, page(line("a", "1", 3, etag='"e"')))
+    assert (again.upserted, again.unchanged) == (0, 1)
+    older = await apply(sink, grant, page(line("a", "1", 2, etag='"f"', quantity="9")))
+    assert (older.upserted, older.unchanged) == (0, 1)
+
+
+async def test_documents_without_etag_count_as_changed(
+    connections: Connections, returning_old: bool | None
+) -> None:
+    sink = PostgresSink(connections, returning_old=returning_old)
+    grant = await begun(sink)
+    await apply(sink, grant, page(line("a", "1", 5, etag="")))
+    done = await apply(sink, grant, page(line("a", "1", 6, etag="", quantity="2")))
+    assert done.upserted == 1
+
+
+async def test_tombstone_that_comes_first_keeps_an_older_version_out(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    grant = await begun(sink)
+    await apply(sink, grant, page(tombstone("a", "1", 9)))
+    done = await apply(sink, grant, page(line("a", "1", 8)))
+    assert done.upserted == 0
+    assert (await views(connections))["cart_items"] == set()
+    undeleted = await apply(sink, grant, page(line("a", "1", 10)))
+    assert undeleted.upserted == 1
+
+
+async def test_mixed_currencies_have_no_total_amount(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    grant = await begun(sink)
+    await apply(
+        sink,
+        grant,
+        page(
+            line("mixed", "1", 1, price="2", currency="EUR"),
+            line("mixed", "2", 2, price="3", currency="USD"),
+            line("none", "1", 3, price="2"),
+            line("none", "2", 4, price="3", currency="USD"),
+            line("unknown", "1", 5, price="2"),
+            line("one", "1", 6, price="2", currency="EUR"),
+            line("one", "2", 7),
+        ),
+    )
+    totals = {row[0]: row[3:5] for row in (await views(connections))["cart_totals"]}
+    assert totals == {
+        "mixed": (None, None),
+        "none": (None, None),
+        "unknown": (2, None),
+        "one": (2, "EUR"),
+    }
+
+
+async def test_the_place_is_what_was_given(sink: PostgresSink) -> None:
+    grant = await begun(sink)
+    await sink.apply(grant, [page(line("a", "1", 5))], place(5))
+    await sink.apply(grant, [], place(9))
+    reopened = await sink.open(grant.claim)
+    assert reopened.stored == StoredPlace(continuation=place(9).continuation, lsn=9)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["tab\tnew\nline", 'quote " back \\ slash', "\\n", "\x01\x1f", "{},NULL", "null", "é☃😀", " "],
+    ids=repr,
+)
+async def test_any_text_arrives_as_it_is(connections: Connections, text: str) -> None:
+    sink = PostgresSink(connections)
+    grant = await begun(sink)
+    written = line("c" + text, "i" + text, 1, item="x" + text, etag=text)
+    await apply(sink, grant, page(written, line("other", "1", 2)))
+    async with connections.session() as session:
+        cursor = await session.execute(
+            "SELECT cart_id, id, item, etag FROM projector_g1.cart_items WHERE lsn = 1"
+        )
+        assert await cursor.fetchone() == (written.cart_id, written.id, written.item, text)

@@ -1,0 +1,250 @@
+"""Who may commit: the newest epoch, and nobody else, whatever a stopped host still holds."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import pytest
+
+from projector.core.errors import FencedOut, SourceRecreated
+from projector.core.ranges import FULL_RANGE, FeedRange
+from projector.ports.feed import Beginning, Grant, RangeClaim
+from projector.postgres.connections import ConnectionOptions, Connections
+from projector.postgres.sink import PostgresSink
+from tests.integration.postgres.carts import (
+    NOWHERE,
+    apply,
+    begun,
+    claim,
+    line,
+    page,
+    place,
+    rows,
+    views,
+)
+
+LEFT, RIGHT = FeedRange(min="", max="20"), FeedRange(min="20", max="FF")
+LEFT_LOW, LEFT_HIGH = FeedRange(min="", max="10"), FeedRange(min="10", max="20")
+
+
+async def test_older_owner_commits_nothing(connections: Connections, sink: PostgresSink) -> None:
+    old = await begun(sink)
+    await sink.open(claim(owner="host-b"))
+    with pytest.raises(FencedOut):
+        await apply(sink, old, page(line("a", "1", 1)))
+    with pytest.raises(FencedOut):
+        await apply(sink, old)
+    with pytest.raises(FencedOut):
+        await sink.begin(old, Beginning(place=NOWHERE))
+    assert (await views(connections))["cart_items"] == set()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        claim("1", LEFT),
+        claim("-20", LEFT),
+        claim("0", FULL_RANGE, processor="another"),
+        claim("7", FULL_RANGE, processor="another"),
+    ],
+    ids=["child", "key range", "other processor", "other processor's token"],
+)
+async def test_any_overlapping_range_fences_out(sink: PostgresSink, other: RangeClaim) -> None:
+    old = await begun(sink)
+    await sink.open(other)
+    with pytest.raises(FencedOut):
+        await apply(sink, old, page(line("a", "1", 1)))
+
+
+async def test_neighbours_do_not_fence_each_other(sink: PostgresSink) -> None:
+    left = await begun(sink, token="1", keys=LEFT)
+    right = await begun(sink, token="2", keys=RIGHT)
+    assert (await apply(sink, left, page(line("a", "1", 1)))).upserted == 1
+    assert (await apply(sink, right, page(line("b", "1", 1)))).upserted == 1
+
+
+async def test_batches_of_an_older_lineage_are_refused(sink: PostgresSink) -> None:
+    old = await begun(sink)
+    await sink.begin(old, Beginning(place=NOWHERE, raise_lineage=True))
+    with pytest.raises(FencedOut):
+        await apply(sink, old, page(line("a", "1", 1)))
+
+
+async def test_children_take_over_place_lineage_and_replay(sink: PostgresSink) -> None:
+    parent = await sink.begin(
+        await sink.open(claim()), Beginning(place=NOWHERE, replay_mark_lsn=50, raise_lineage=True)
+    )
+    await apply(sink, parent, page(line("a", "1", 7)), at=7)
+    for token, keys in (("1", LEFT), ("2", RIGHT)):
+        child = await sink.open(claim(token, keys))
+        assert child.stored == place(7)
+        assert child.lineage == parent.lineage
+        assert (child.replay_open, child.replay_mark_lsn) == (True, 50)
+    grandchild = await sink.open(claim("5", LEFT_HIGH))
+    assert (grandchild.stored, grandchild.replay_open) == (place(7), True)
+
+
+async def test_split_parent_may_only_finish_its_split(sink: PostgresSink) -> None:
+    parent = await begun(sink)
+    await apply(sink, parent, page(line("a", "1", 7)), at=7)
+    child = await sink.open(claim("1", LEFT))
+    again = await sink.open(claim())
+    assert (again.retired, again.stored) == (True, place(7))
+    assert (await apply(sink, child, at=9)).delivered == 0
+    with pytest.raises(FencedOut):
+        await apply(sink, again, page(line("a", "1", 8)))
+
+
+async def test_child_opened_late_inherits_from_the_retired_parent(sink: PostgresSink) -> None:
+    parent = await begun(sink)
+    await apply(sink, parent, page(line("a", "1", 7)), at=7)
+    first = await sink.open(claim("1", LEFT))
+    await apply(sink, first, at=99)
+    assert (await sink.open(claim("2", RIGHT))).stored == place(7)
+
+
+async def test_merged_range_starts_above_all_it_covers(sink: PostgresSink) -> None:
+    left = await begun(sink, token="1", keys=LEFT)
+    right = await sink.begin(
+        await sink.open(claim("2", RIGHT)), Beginning(place=NOWHERE, raise_lineage=True)
+    )
+    await apply(sink, left, page(line("a", "1", 7)), at=7)
+    await apply(sink, right, at=8)
+    merged = await sink.open(claim("3"))
+    assert (merged.stored, merged.lineage, merged.retired) == (None, right.lineage + 1, False)
+
+
+async def test_key_range_goes_on_from_the_physical_range_it_replaces(sink: PostgresSink) -> None:
+    physical = await begun(sink, token="1", keys=LEFT)
+    await apply(sink, physical, at=7)
+    by_keys = await sink.open(claim("-20", LEFT))
+    assert (by_keys.stored, by_keys.retired) == (place(7), False)
+    assert (await sink.open(claim("1", LEFT))).retired
+
+
+async def test_key_range_may_come_again_after_another_token(sink: PostgresSink) -> None:
+    await begun(sink, token="-20", keys=LEFT)
+    physical = await sink.open(claim("4", LEFT))
+    await apply(sink, physical, at=12)
+    again = await sink.open(claim("-20", LEFT))
+    assert (again.stored, again.retired) == (place(12), False)
+
+
+async def test_second_processor_and_back_never_ends_in_a_dead_end(sink: PostgresSink) -> None:
+    await begun(sink, token="-20", keys=LEFT)
+    await begun(sink, token="20-FF", keys=RIGHT)
+    for _ in range(2):
+        other = await sink.open(claim("3", processor="another"))
+        assert not other.retired
+        other = await sink.begin(other, Beginning(place=place(5)))
+        back = await sink.open(claim("-20", LEFT))
+        assert (back.retired, back.stored) == (False, place(5))
+        assert not (await sink.open(claim("20-FF", RIGHT))).retired
+
+
+async def test_another_container_is_refused(sink: PostgresSink) -> None:
+    await begun(sink)
+    with pytest.raises(SourceRecreated) as refused:
+        await sink.open(claim(rid="rid2"))
+    assert (refused.value.expected_rid, refused.value.found_rid) == ("rid1", "rid2")
+
+
+async def stopped_inside(url: str, grant: Grant) -> psycopg.AsyncConnection:
+    """A host that holds the range's row in an open transaction and does nothing more."""
+    held = await psycopg.AsyncConnection.connect(url)
+    await held.execute("SET idle_in_transaction_session_timeout = '1s'")
+    await held.commit()
+    await held.execute(
+        "UPDATE projector.ranges SET tick = tick WHERE id = %s AND epoch = %s",
+        [grant.range_id, grant.epoch],
+    )
+    return held
+
+
+@pytest.mark.slow
+async def test_open_transaction_of_a_stopped_host_is_ended(
+    database_url: str, sink: PostgresSink
+) -> None:
+    grant = await begun(sink)
+    held = await stopped_inside(database_url, grant)
+    heir = await sink.open(claim(owner="host-b"))  # waits until the server ends the other one
+    assert heir.epoch > grant.epoch
+    with pytest.raises(psycopg.Error, match=r"idle-in-transaction|closed"):
+        await held.commit()
+    await held.close()
+    assert (await apply(sink, heir, page(line("a", "1", 1)))).upserted == 1
+
+
+async def test_a_held_row_delays_only_those_who_want_its_keys(
+    database_url: str, sink: PostgresSink
+) -> None:
+    grant = await begun(sink, token="1", keys=LEFT)
+    held = await stopped_inside(database_url, grant)
+    async with asyncio.TaskGroup() as group:
+        wanted = group.create_task(sink.open(claim("1", LEFT, owner="host-b")))
+        await until_waiting(database_url)
+        other = await asyncio.wait_for(sink.open(claim("2", RIGHT)), timeout=5)
+        assert not other.retired
+        assert not wanted.done()
+        await held.rollback()
+    await held.close()
+
+
+async def until_waiting(url: str) -> None:
+    async with (
+        asyncio.timeout(10),
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as watcher,
+    ):
+        waiting = 0
+        while not waiting:
+            cursor = await watcher.execute(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            row = await cursor.fetchone()
+            assert row is not None
+            waiting = row[0]
+            await asyncio.sleep(0.01)
+
+
+async def test_sessions_bear_timeouts_below_the_lease_expiration(database_url: str) -> None:
+    options = ConnectionOptions(url=database_url, lease_expiration_seconds=60)
+    async with Connections(options) as connections, connections.session() as session:
+        found = dict(
+            await rows(
+                session,
+                "SELECT name, setting::int / 1000 FROM pg_settings WHERE name IN"
+                " ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout')",
+            )
+        )
+        assert await rows(session, "SHOW timezone") == [("UTC",)]
+    assert len(found) == 3
+    assert all(0 < seconds < 60 for seconds in found.values())
+
+
+@pytest.mark.slow
+async def test_concurrent_owners_never_both_commit(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    """Many openings and batches at once: each committed batch was of the newest epoch."""
+    await begun(sink)
+
+    async def host(name: str) -> int:
+        committed = 0
+        for number in range(8):
+            try:
+                grant = await sink.open(claim(owner=name))
+                for step in range(3):
+                    await apply(sink, grant, page(line(name, str(step), number + 1)))
+                    committed += 1
+            except FencedOut:
+                continue
+        return committed
+
+    counts = await asyncio.gather(*(host(f"host-{n}") for n in range(4)))
+    assert sum(counts) > 0
+    async with connections.session() as session:
+        assert await rows(
+            session, "SELECT count(*) FROM projector.ranges WHERE retired_at IS NULL"
+        ) == [(1,)]

@@ -1,0 +1,113 @@
+"""Asking for replays beside running hosts, and following a recreated container."""
+
+from __future__ import annotations
+
+import pytest
+
+from projector.core.errors import FencedOut, SourceRecreated
+from projector.core.ranges import FeedRange
+from projector.ports.feed import Beginning
+from projector.postgres.connections import Connections
+from projector.postgres.positions import positions
+from projector.postgres.resets import accept_new_source, request_replay
+from projector.postgres.sink import PostgresSink
+from tests.integration.postgres.carts import (
+    NOWHERE,
+    RID,
+    apply,
+    begun,
+    claim,
+    line,
+    page,
+    place,
+    views,
+)
+
+LEFT, RIGHT = FeedRange(min="", max="20"), FeedRange(min="20", max="FF")
+
+
+async def test_running_owner_is_fenced_and_the_next_one_replays(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    grant = await begun(sink)
+    await apply(sink, grant, page(line("a", "1", 7)), at=7)
+    assert await request_replay(connections, RID) == 1
+    with pytest.raises(FencedOut):
+        await apply(sink, grant, page(line("a", "2", 8)), at=8)
+    again = await sink.open(grant.claim)
+    assert (again.replay_requested, again.stored, again.replay_open) == (True, None, False)
+
+
+async def test_request_outlives_openings_until_it_has_begun(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    await begun(sink)
+    await request_replay(connections, RID)
+    for owner in ("host-a", "host-b"):
+        assert (await sink.open(claim(owner=owner))).replay_requested
+    grant = await sink.begin(await sink.open(claim()), Beginning(place=NOWHERE, replay_mark_lsn=50))
+    assert (grant.replay_open, grant.replay_requested) == (True, False)
+    again = await sink.open(claim())
+    assert (again.replay_open, again.replay_requested, again.replay_mark_lsn) == (True, False, 50)
+
+
+async def test_start_from_now_ends_a_request_without_a_sweep(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    await begun(sink)
+    await request_replay(connections, RID)
+    await sink.begin(await sink.open(claim()), Beginning(place=place(5), anchored_from="now"))
+    again = await sink.open(claim())
+    assert (again.replay_open, again.replay_requested, again.stored) == (False, False, place(5))
+
+
+async def test_one_range_alone(connections: Connections, sink: PostgresSink) -> None:
+    await begun(sink, token="1", keys=LEFT)
+    right = await begun(sink, token="2", keys=RIGHT)
+    assert await request_replay(connections, RID, [LEFT]) == 1
+    assert (await apply(sink, right, page(line("a", "1", 7)))).upserted == 1
+    assert (await sink.open(claim("1", LEFT))).replay_requested
+
+
+async def test_child_that_was_not_opened_learns_of_it_from_its_parent(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    parent = await begun(sink)
+    await apply(sink, parent, at=7)
+    await sink.open(claim("1", LEFT))
+    assert await request_replay(connections, RID) == 2
+    assert (await sink.open(claim("2", RIGHT))).replay_requested
+
+
+async def test_keys_without_a_range_need_no_request(connections: Connections) -> None:
+    assert await request_replay(connections, RID) == 0
+    assert await request_replay(connections, RID, [LEFT]) == 0
+
+
+async def test_reset_of_another_container_is_refused(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    await begun(sink)
+    with pytest.raises(SourceRecreated):
+        await request_replay(connections, "rid2")
+
+
+async def test_following_a_recreated_container_keeps_the_rows_and_starts_above_them(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    grant = await begun(sink)
+    await apply(sink, grant, page(line("a", "1", 700)), at=700)
+    assert await accept_new_source(connections, "rid2")
+    assert not await accept_new_source(connections, "rid2")
+    with pytest.raises(FencedOut):
+        await apply(sink, grant, page(line("a", "2", 701)))
+    with pytest.raises(SourceRecreated):
+        await sink.open(claim())
+    new = await sink.open(claim(rid="rid2"))
+    assert (new.stored, new.lineage) == (None, grant.lineage + 1)
+    assert len((await views(connections))["cart_items"]) == 1
+    new = await sink.begin(new, Beginning(place=NOWHERE, replay_mark_lsn=3))
+    await apply(sink, new, page(line("a", "1", 2, item="Pen")))
+    assert (await views(connections))["item_totals"] == {("Pen", 1, 1)}
+    assert [one.container_rid for one in await positions(connections)] == ["rid2"]
+    assert await positions(connections, RID) == []

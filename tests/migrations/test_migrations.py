@@ -1,0 +1,275 @@
+"""The schema: built by migrations, described by `tables` and `views`, read by BI."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine, make_url
+
+from projector.core.errors import ConfigurationError, SchemaMismatch, SinkUnavailable
+from projector.postgres import migrate, tables
+from projector.postgres.views import VIEWS, view_statements
+
+# Everything that makes a schema, as text: what two databases must have in common.
+CATALOGUE = {
+    "columns": """
+SELECT table_schema, table_name, column_name, ordinal_position, data_type, udt_name,
+  collation_name, is_nullable, column_default, is_identity
+FROM information_schema.columns WHERE table_schema LIKE 'projector%'""",
+    "storage": """
+SELECT a.attrelid::regclass::text, a.attname, a.attstorage FROM pg_attribute a
+JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname LIKE 'projector%' AND c.relkind = 'r' AND a.attnum > 0""",
+    "constraints": """
+SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE connamespace::regnamespace::text LIKE 'projector%' AND contype <> 'n'""",
+    "indexes": "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname LIKE 'projector%'",
+    "options": """
+SELECT c.oid::regclass::text, c.reloptions FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname LIKE 'projector%' AND c.relkind IN ('r', 'S')""",
+    "views": """
+SELECT schemaname, viewname, definition FROM pg_views WHERE schemaname = 'carts'""",
+    "comments": """
+SELECT d.objoid::regclass::text, d.objsubid, d.description FROM pg_description d
+JOIN pg_class c ON c.oid = d.objoid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'carts'""",
+}
+
+
+def catalogue(url: str) -> Mapping[str, list[tuple[object, ...]]]:
+    with psycopg.connect(url) as connection:
+        found = {
+            name: sorted(connection.execute(text).fetchall(), key=repr)
+            for name, text in CATALOGUE.items()
+        }
+    for name, rows in found.items():
+        found[name] = [row for row in rows if "alembic_version" not in repr(row)]
+    return found
+
+
+@contextmanager
+def connected(url: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+def build_from_metadata(url: str) -> None:
+    engine = create_engine(migrate.sqlalchemy_url(url))
+    with engine.begin() as connection:
+        for schema in ("projector", "projector_g1", "carts"):
+            connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
+        tables.control.create_all(connection)
+        tables.generation().create_all(connection)
+        for statement in view_statements("projector_g1"):
+            connection.exec_driver_sql(statement.replace("%", "%%"))
+    engine.dispose()
+
+
+def test_migrations_build_what_the_tables_and_views_say(
+    database_url: str, empty_database_url: str
+) -> None:
+    build_from_metadata(empty_database_url)
+    expected, found = catalogue(empty_database_url), catalogue(database_url)
+    for name in CATALOGUE:
+        assert found[name] == expected[name], name
+    assert len(found["columns"]) > 80
+
+
+def test_downgrade_leaves_nothing_but_the_role_and_upgrade_builds_the_same(
+    empty_database_url: str,
+) -> None:
+    assert migrate.current(empty_database_url) is None
+    assert migrate.upgrade(empty_database_url) == migrate.head()
+    before = catalogue(empty_database_url)
+    migrate.downgrade(empty_database_url, "base")
+    assert migrate.current(empty_database_url) is None
+    with connected(empty_database_url) as connection:
+        left = connection.execute(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname ~ '^(projector|carts)'"
+        ).fetchall()
+        role = connection.execute("SELECT FROM pg_roles WHERE rolname = 'carts_reader'").fetchall()
+    assert left == [("projector", "alembic_version")]
+    assert len(role) == 1
+    migrate.upgrade(empty_database_url)
+    assert catalogue(empty_database_url) == before
+
+
+def test_each_step_goes_down_and_up_again(empty_database_url: str) -> None:
+    revisions = sorted(path.name[:4] for path in versions())
+    migrate.upgrade(empty_database_url)
+    for revision in reversed(["base", *revisions[:-1]]):
+        migrate.downgrade(empty_database_url, revision)
+        assert migrate.current(empty_database_url) == (None if revision == "base" else revision)
+        assert migrate.upgrade(empty_database_url) == revisions[-1]
+
+
+def test_upgrade_at_head_takes_no_lock(database_url: str) -> None:
+    with connected(database_url) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [migrate.LOCK_KEY])
+        assert migrate.upgrade(database_url) == migrate.head()
+
+
+@pytest.mark.slow
+def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:
+    program = (
+        "import sys; from projector.postgres import migrate; print(migrate.upgrade(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", program, empty_database_url]
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    outcomes = [process.communicate(timeout=60) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], outcomes
+    assert {out.strip() for out, _ in outcomes} == {migrate.head()}
+
+
+def test_newer_schema_is_refused(database_url: str) -> None:
+    with connected(database_url) as connection:
+        connection.execute("UPDATE projector.alembic_version SET version_num = '9999'")
+    for attempt in (migrate.upgrade, migrate.check):
+        with pytest.raises(SchemaMismatch, match="newer than this program"):
+            attempt(database_url)
+
+
+def test_older_schema_is_named_with_its_remedy(database_url: str, empty_database_url: str) -> None:
+    migrate.check(database_url)
+    with pytest.raises(SchemaMismatch, match="projector db upgrade"):
+        migrate.check(empty_database_url)
+
+
+def test_no_server_and_no_database_are_told_apart(empty_database_url: str) -> None:
+    with pytest.raises(SinkUnavailable):
+        migrate.upgrade("postgresql://nobody:secret@127.0.0.1:9/none")
+    missing = make_url(empty_database_url).set(database="projector_test_none")
+    with pytest.raises(ConfigurationError, match="projector_test_none"):
+        migrate.upgrade(missing.render_as_string(hide_password=False))
+
+
+def test_every_view_and_column_says_what_it_is(database_url: str) -> None:
+    with connected(database_url) as connection:
+        columns = connection.execute(
+            "SELECT c.relname, a.attname, col_description(c.oid, a.attnum),"
+            " obj_description(c.oid, 'pg_class')"
+            " FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0"
+            " WHERE c.relnamespace = 'carts'::regnamespace"
+        ).fetchall()
+    assert {row[0] for row in columns} == {view.name for view in VIEWS}
+    assert {(row[0], row[1]) for row in columns} == {
+        (view.name, column) for view in VIEWS for column in view.columns
+    }
+    assert all(column and view for _, _, column, view in columns)
+
+
+TYPES = {
+    "cart_items": "text text text numeric numeric text numeric timestamptz jsonb",
+    "cart_totals": "text int8 numeric numeric text timestamptz timestamptz",
+    "cart_amounts": "text text int8 numeric",
+    "item_totals": "text int8 numeric",
+    "freshness": "text timestamptz float8 timestamptz",
+}
+
+
+@pytest.mark.parametrize("view", TYPES)
+def test_types_of_the_contract(database_url: str, view: str) -> None:
+    with connected(database_url) as connection:
+        found = connection.execute(
+            "SELECT string_agg(udt_name, ' ' ORDER BY ordinal_position)"
+            " FROM information_schema.columns WHERE table_schema = 'carts' AND table_name = %s",
+            [view],
+        ).fetchone()
+    assert found == (TYPES[view],)
+
+
+def test_reader_may_read_the_views_and_nothing_else(database_url: str) -> None:
+    with connected(database_url) as connection:
+        connection.execute("SET ROLE carts_reader")
+        for view in VIEWS:
+            connection.execute(f"SELECT * FROM carts.{view.name}")
+        for forbidden in (
+            "SELECT * FROM projector.ranges",
+            "SELECT * FROM projector_g1.cart_items",
+            "SELECT nextval('projector.epochs')",
+            "DELETE FROM carts.cart_items",
+            "UPDATE carts.cart_items SET item = 'x'",
+            "CREATE TABLE carts.mine (a int)",
+            "CREATE VIEW carts.mine AS SELECT 1",
+            "CREATE TABLE projector.mine (a int)",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(forbidden)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"quantity": "'NaN'"},
+        {"quantity": "'Infinity'"},
+        {"unit_price": "'-Infinity'"},
+        {"quantity": "1e18"},
+        {"quantity": "NULL"},
+        {"item": "NULL"},
+        {"item": "''"},
+        {"item": "repeat('x', 1025)"},
+        {"cart_id": "''"},
+        {"cart_id": "repeat('x', 1025)"},
+        {"id": "''"},
+        {"currency": "'eur'"},
+        {"currency": "'EURO'"},
+    ],
+    ids=repr,
+)
+def test_last_net_under_the_rules(database_url: str, changes: Mapping[str, str]) -> None:
+    good = {
+        "epk": "1",
+        "lsn": "1",
+        "ts": "1",
+        "lineage": "0",
+        "deleted": "false",
+        "cart_id": "'c'",
+        "id": "'1'",
+        "item": "'x'",
+        "quantity": "1",
+        "currency": "'EUR'",
+        "etag": "''",
+    }
+    values = {**good, **changes}
+    text = f"INSERT INTO projector_g1.cart_items ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+    with connected(database_url) as connection:
+        with pytest.raises(psycopg.errors.CheckViolation):
+            connection.execute(text)
+        connection.execute(
+            f"INSERT INTO projector_g1.cart_items ({', '.join(good)}) VALUES ({', '.join(good.values())})"
+        )
+
+
+def test_keys_are_ordered_by_bytes_whatever_the_database_says(database_url: str) -> None:
+    with connected(database_url) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM information_schema.columns WHERE table_schema LIKE 'projector%'"
+            " AND column_name ~ '(cart_id|^id|item|bucket|epk|token)$' AND data_type = 'text'"
+            " AND collation_name IS DISTINCT FROM 'C'"
+        ).fetchone()
+    assert found == (0,)
+
+
+def versions() -> list[Path]:
+    return [
+        path
+        for path in (migrate.migrations_folder() / "versions").iterdir()
+        if path.suffix == ".py"
+    ]
+
+
+def test_steps_are_numbered_and_say_whether_they_expand_or_contract() -> None:
+    names = sorted(path.stem for path in versions())
+    assert all(re.fullmatch(r"\d{4}_(expand|contract)_[a-z0-9_]+", name) for name in names)
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
