@@ -19,6 +19,7 @@ import structlog
 
 from projector.postgres.embedded import EmbeddedPostgres
 from projector.postgres.migrate import upgrade
+from tests.fixtures.postgres import SERVER_OPTIONS
 from tests.simulation.database import empty
 from tests.simulation.history import Divergence, play
 
@@ -36,7 +37,7 @@ def main() -> int:
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        server = EmbeddedPostgres(Path(folder) / "postgres")
+        server = EmbeddedPostgres(Path(folder) / "postgres", options=SERVER_OPTIONS)
         with server:
             found = _play_all(server, options)
         server.remove()

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from typing_extensions import override
 
+T = TypeVar("T")
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -110,7 +111,7 @@ class VirtualClock:
         await asyncio.sleep(max(seconds, 0.001))
 
 
-def run_virtual(random: Random, main: Callable[[VirtualLoop], Any]) -> Any:
+def run_virtual(random: Random, main: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
     """Run `await main(loop)` to its end in virtual time and close the loop."""
     loop = VirtualLoop(random)
     try:
