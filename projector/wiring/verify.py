@@ -27,12 +27,13 @@ ENTRIES_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """The container and its copy, both reached."""
+    """The container and its copy, both reached; `waiting` None suits the settings."""
 
     settings: Settings
     clock: Clock
     opened: Account
     connections: Connections
+    waiting: Waiting | None = None
 
     async def verify(
         self,
@@ -52,7 +53,7 @@ class Copy:
             options=VerifyOptions(
                 page_size=self.settings.page_size,
                 parts_at_once=parts_at_once,
-                waiting=Waiting(stall_seconds=stall_seconds(self.settings)),
+                waiting=self.waiting or Waiting(stall_seconds=stall_seconds(self.settings)),
             ),
             on_progress=on_progress,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ from psycopg.rows import TupleRow
 from projector.emulator import EmulatorServer
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.processor.clock import SystemClock
+from projector.rebuild.verify_places import Waiting
 from projector.rebuild.verify_report import VerifyReport
 from projector.settings import Settings
 from projector.wiring.both_sides import both_sides
@@ -77,7 +79,7 @@ class Pair:
     async def copy(self) -> AsyncIterator[Copy]:
         """Both sides as a command reaches them."""
         async with both_sides(self.settings, clock=SystemClock()) as copy:
-            yield copy
+            yield replace(copy, waiting=Waiting(stall_seconds=1.0))
 
     async def verify(self, *, repair: bool = False) -> VerifyReport:
         async with self.copy() as copy:

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.integration.verify.support import Pair, until
+
+PACE_SECONDS = 0.01  # all run in one thread: the others want their share
+IN_THE_VIEW = "SELECT count(*) FROM carts.cart_items"
+
+
+@asynccontextmanager
+async def writing(pair: Pair, *, lines: int, seed: int) -> AsyncIterator[None]:
+    """A shop that creates, changes, marks and deletes documents without a pause."""
+    draw = random.Random(seed)
+
+    async def shop() -> None:
+        while True:
+            number = draw.randrange(lines)
+            cart, id_ = f"cart-{number // 5}", f"line-{number}"
+            kind = draw.random()
+            if kind < 0.1:
+                await pair.line(cart, id_, ttl=3600)
+            elif kind < 0.15:
+                await pair.world.write(cart, id_, item="x", quantity="many")
+            else:
+                await pair.line(cart, id_, quantity=draw.randrange(100), price=draw.random())
+            await asyncio.sleep(PACE_SECONDS)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(shop()) for _ in range(2)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def test_hosts_and_writes_beside_are_no_drift(pair: Pair) -> None:
+    await pair.lines(80)
+    await pair.drain()
+    async with pair.host(), writing(pair, lines=100, seed=1):
+        for _ in range(2):
+            report = await pair.verify()
+            assert report.consistent, report.examples
+            assert (report.missing, report.extra, report.stale) == (0, 0, 0)
+            assert report.totals_wrong == 0
+
+
+async def test_a_repair_beside_hosts_and_writes_mends_what_was_planted(pair: Pair) -> None:
+    await pair.lines(80)
+    await pair.lines(20, cart="quiet")
+    await pair.drain()
+    await pair.sql("DELETE FROM projector_g1.cart_items WHERE starts_with(cart_id, 'quiet')")
+    await pair.sql("UPDATE projector_g1.cart_totals SET total_quantity = total_quantity + 1")
+    await pair.sql("UPDATE projector_g1.item_totals SET line_count = line_count + 1")
+    async with pair.host(), writing(pair, lines=100, seed=2):
+        report = await pair.verify(repair=True)
+        assert report.consistent, report
+        assert report.missing == 20
+        assert report.totals_wrong > 0
+    await pair.drain()
+    again = await pair.verify()
+    assert again.consistent, again
+    assert again.totals_wrong == 0
+    assert await pair.totals_wrong() == 0
+
+
+async def test_totals_are_mended_in_the_middle_of_batches(pair: Pair) -> None:
+    await pair.lines(100)
+    await pair.drain()
+    async with pair.host(), writing(pair, lines=100, seed=3), pair.copy() as copy:
+        for _ in range(8):
+            await pair.sql("UPDATE projector_g1.cart_totals SET total_amount = total_amount + 1")
+            await pair.sql("UPDATE projector_g1.item_totals SET total_quantity = 3")
+            await copy._store().mend_totals()
+            assert await pair.totals_wrong() == 0
+
+
+async def test_what_no_host_has_brought_is_pending_and_apart_from_drift(pair: Pair) -> None:
+    await pair.lines(40)
+    await pair.drain()
+    await pair.lines(20)  # all of them changed
+    await pair.line("new", "new")
+    await pair.line("cart-7", "line-39", ttl=3600)
+    await pair.sql("DELETE FROM projector_g1.cart_items WHERE id = 'line-30'")
+    report = await pair.verify()
+    assert not report.consistent
+    assert (report.missing, report.extra, report.stale, report.pending) == (1, 0, 0, 22)
+    mended = await pair.verify(repair=True)
+    assert mended.consistent, mended
+    assert (mended.missing, mended.pending) == (1, 22)
+    await pair.drain()
+    settled = await pair.verify()
+    assert settled.consistent, settled
+    assert settled.pending == 0
+
+
+async def test_a_document_deleted_outright_leaves_an_extra_row(pair: Pair) -> None:
+    await pair.lines(20)
+    await pair.drain()
+    await pair.world.delete("cart-0", "line-1")
+    await pair.drain()
+    report = await pair.verify()
+    assert (report.missing, report.extra, report.stale) == (0, 1, 0)
+    assert (await pair.verify(repair=True)).consistent
+    assert await pair.value(IN_THE_VIEW) == 19
+    assert (await pair.verify()).consistent
+
+
+async def test_documents_older_than_the_start_are_told_apart(pair: Pair) -> None:
+    await pair.lines(20)
+    await pair.world.write("bad", "bad", item="x", quantity="many")
+    await pair.world.advance(3)
+    pair.values["start_from"] = "now"
+    await pair.drain()
+    await pair.line("cart-1", "line-5", quantity=3)
+    await pair.line("new", "new")
+    await pair.drain()
+    assert await pair.value(IN_THE_VIEW) == 2
+    report = await pair.verify()
+    assert report.consistent, report
+    assert (report.documents, report.rows, report.before_start) == (22, 2, 20)
+    # a row that was there and went is drift all the same
+    await pair.sql("UPDATE projector_g1.cart_items SET deleted = true WHERE id = 'new'")
+    report = await pair.verify(repair=True)
+    assert (report.missing, report.before_start, report.consistent) == (1, 20, True)
+    assert await pair.value(IN_THE_VIEW) == 2
+
+
+async def test_splits_and_merges_in_the_middle_are_no_drift(pair: Pair) -> None:
+    await pair.lines(120)
+    await pair.drain()
+    async with pair.host(), writing(pair, lines=120, seed=4):
+        async with asyncio.TaskGroup() as group:
+            verifying = [group.create_task(pair.verify()) for _ in range(2)]
+            ranges = await pair.world.source.physical_ranges()
+            await pair.world.split(ranges[0].id)
+            await pair.world.split(ranges[2].id)
+        for task in verifying:
+            report = task.result()
+            assert report.consistent, report.examples
+            assert report.documents >= 120
+        await until(lambda: _stored(pair, 6))
+        assert (await pair.verify()).consistent
+
+
+async def test_the_session_leaves_nothing_behind(pair: Pair) -> None:
+    await pair.lines(5)
+    await pair.drain()
+    async with pair.copy() as copy:
+        await copy.verify(repair=False)
+        async with copy.connections.session() as session:
+            found = await session.execute(
+                "SELECT relname FROM pg_class WHERE relname LIKE 'verify_%' AND relpersistence = 't'"
+            )
+            assert await found.fetchall() == []
+
+
+async def _stored(pair: Pair, count: int) -> bool:
+    statement = "SELECT count(*) FROM projector.ranges WHERE retired_at IS NULL"
+    return bool(await pair.value(statement) == count)
