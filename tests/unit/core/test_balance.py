@@ -66,8 +66,10 @@ def test_large_fleet_lists_in_turns_and_rescues_more_than_its_share() -> None:
     assert stretch(64) == 1.0
     assert stretch(640) == 10.0
     leases = listing(*((f"h{n}", 10) for n in range(640)), ("dead", 640, "expired"))
-    chosen = choose(fleet_of(leases, InstanceName("h1")), me=InstanceName("h1"))
-    assert len(chosen) == 10
+    me = InstanceName("h1")
+    fleet = fleet_of(leases, me)
+    need = share(fleet) - 10
+    assert len(choose(fleet, me=me)) >= 10 > need
 
 
 def test_rescue_respects_the_maximum() -> None:
