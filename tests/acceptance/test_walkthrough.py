@@ -6,6 +6,7 @@ Real SDK over HTTP, real commands as processes, real PostgreSQL.
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -13,7 +14,14 @@ from typing import Any
 import pytest
 
 from tests.acceptance.shop import Shop
-from tests.acceptance.support import CommandLine, Finished, documents_of, until, until_equal
+from tests.acceptance.support import (
+    CommandLine,
+    Finished,
+    Running,
+    documents_of,
+    until,
+    until_equal,
+)
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -22,7 +30,8 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
-SOON_SECONDS = 10.0
+SOON_SECONDS = 20.0
+RANGES_READ = re.compile(r"(?:event=range_(?:resumed|started_over)[\s\S]*){4}")
 CARTS = 500
 
 
@@ -76,7 +85,7 @@ class Walk:
 
     def step_07_a_second_document_is_seen_at_once(self) -> None:
         with self.command_line.running("run") as host:
-            host.says("lease_acquired|range_opened|acquired")
+            until_reading(host)
             self.book = self.shop.add("123", "Surface Book", 8)
             until_equal(self.shop.totals, (2, Decimal(10)), seconds=SOON_SECONDS)
             assert host.stop().code == 0
@@ -102,13 +111,15 @@ class Walk:
             other = self.shop.add("123", "Arc Mouse", 1)
             until(self.shop.lines, lambda lines: any(line[1] == other["id"] for line in lines))
             assert ("123", self.book["id"]) in {line[:2] for line in self.shop.lines()}
-            self.shop.replace(other, ttl=1)
+            self.shop.replace(other, ttl=300)
             until_equal(self.shop.totals, (2, Decimal(11)), seconds=SOON_SECONDS)
+            self.shop.delete(other)
             self.shop.carts.create_item(self.book)
             assert host.stop().code == 0
 
     def step_11_a_soft_delete_removes_the_row_at_once(self) -> None:
         with self.command_line.running("run") as host:
+            until_reading(host)  # or the document may be gone before it is read
             self.shop.replace(self.book, ttl=3)
             until_equal(self.shop.totals, (1, Decimal(3)), seconds=SOON_SECONDS)
             until_equal(lambda: self.shop.query("SELECT c.id FROM c"), [{"id": self.pro["id"]}])
@@ -119,6 +130,10 @@ class Walk:
         assert self.run_until_caught_up().summary["delivered"] == 1
         assert self.shop.lines() == [("123", self.pro["id"], "Surface Pro", 3)]
         assert self.shop.totals() == (1, Decimal(3))
+
+
+def until_reading(host: Running) -> None:
+    host.says(RANGES_READ.pattern)
 
 
 def test_the_walkthrough_in_its_order(shop: Shop, command_line: CommandLine) -> None:
