@@ -18,6 +18,7 @@ import structlog
 from projector.core.coverage import MissingLease, missing_leases
 from projector.core.errors import Disposition, ProjectorError, SourceRecreated
 from projector.core.lease import START_FROM_PROPERTY, Lease
+from projector.core.mode import check_mode
 from projector.core.start import StartKind, StoredPlace
 from projector.ports.feed import Anchor, Beginning, BootstrapMarkers, FeedTarget, RangeClaim
 from projector.processor.events import Event
@@ -92,6 +93,7 @@ class Bootstrapper(Generic[P]):
 
     async def _missing(self) -> Sequence[MissingLease]:
         leases = await self._leases.list_leases()
+        check_mode(leases)
         return missing_leases(await self._source.physical_ranges(), leases)
 
     async def _create_missing(self) -> int:

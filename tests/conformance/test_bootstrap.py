@@ -210,6 +210,32 @@ async def test_check_027_restart_after_a_split_creates_no_children_without_a_pla
     assert len(world.sink.delivered) == before
 
 
+@pytest.mark.parametrize("marked", [True, False])
+async def test_check_028_leases_of_the_other_mode_end_the_start(
+    world: World, *, marked: bool
+) -> None:
+    world.leases.marked = marked
+    first = Lease(id="0", token=LeaseToken("0"), mode="Full-Fidelity Feed")
+    world.leases.write(first)
+    world.start("a")
+    words = "Switching ChangeFeedMode Full-Fidelity Feed to Incremental Feed is not allowed"
+    with pytest.raises(ConfigurationError, match=words):
+        await world.until(lambda: False, within_seconds=5)
+    assert list(world.leases.leases.values()) == [world.leases.leases[LeaseToken("0")]]
+    world.members.clear()
+
+
+async def test_check_029_leases_without_a_mode_are_fine(world: World) -> None:
+    for partition in world.container.partitions:
+        token = LeaseToken(partition.id)
+        lease = Lease(id=token, token=token, feed_range=partition.feed_range, mode=None)
+        world.leases.write(lease)
+    world.container.fill(10)
+    world.start("a")
+    await world.until(world.consistent)
+    assert {lease.mode for lease in world.leases.leases.values()} == {None}
+
+
 async def test_check_030_no_leases_no_mode_error(world: World) -> None:
     world.start("a")
     await world.until(lambda: world.counts() == {"a": 4})
