@@ -28,6 +28,17 @@ from projector.projection.writes import ProjectedPage
 PLAIN = "projector_plain"
 """A generation whose batches write no totals."""
 
+# The trigger of copied rows, with the accounting of seen keys and without the totals.
+COUNT_NOTHING = statements.with_seeds("""
+CREATE OR REPLACE FUNCTION {rows}.count_copied() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
+  SELECT current_setting('projector.copied')::bigint,
+    array_agg(hashtextextended(cart_id || chr(1) || id, {seed_1})),
+    array_agg(hashtextextended(cart_id || chr(1) || id, {seed_2})) FROM copied;
+  RETURN NULL;
+END $$""")
+
 NEVER = 1 << 60
 _START = StoredPlace(continuation=None, lsn=None)
 
@@ -81,6 +92,7 @@ def create_plain(url: str) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(f"CREATE SCHEMA {PLAIN}")
         generation(PLAIN).create_all(connection)
+        connection.exec_driver_sql(COUNT_NOTHING.replace("{rows}", PLAIN))
     engine.dispose()
 
 

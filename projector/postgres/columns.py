@@ -47,6 +47,12 @@ def columns_of(writes: Sequence[RowWrite]) -> Mapping[str, ArrayText]:
     return columns
 
 
+def key_columns(writes: Sequence[RowWrite]) -> Mapping[str, ArrayText]:
+    """Keys and versions alone."""
+    columns = {name: text_array(list(map(_readers[name], writes))) for name in ("cart_id", "id")}
+    return {**columns, "lsn": _plain(map(_readers["lsn"], writes))}
+
+
 def text_array(texts: Sequence[str | None]) -> ArrayText:
     """The texts as the literal of a `text[]`."""
     encoded = _encoder.encode(texts)

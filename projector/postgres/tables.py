@@ -35,6 +35,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.schema import ExecutableDDLElement
 
+from projector.postgres.statements import with_seeds
+
 CONTROL_SCHEMA = "projector"
 VIEW_SCHEMA = "carts"
 FIRST_GENERATION = "projector_g1"
@@ -52,6 +54,11 @@ seen_groups = Sequence("seen_groups", metadata=control)
 
 def _key(name: str, *, nullable: bool = False) -> Column[str]:
     return Column(name, Text(collation="C"), nullable=nullable)
+
+
+def _ddl(statement: str) -> ExecutableDDLElement:
+    made: ExecutableDDLElement = DDL(statement)  # type: ignore[no-untyped-call]  # theirs
+    return made
 
 
 def _time(name: str, *, nullable: bool = True) -> Column[object]:
@@ -225,8 +232,42 @@ housekeeping_runs = Table(
 # Hashes do not compress; trying costs the batch that stores them.
 for _column in ("keys_1", "keys_2"):
     _statement = f"ALTER TABLE projector.replay_seen ALTER COLUMN {_column} SET STORAGE EXTERNAL"
-    _ddl: ExecutableDDLElement = DDL(_statement)  # type: ignore[no-untyped-call]  # theirs
-    event.listen(replay_seen, "after_create", _ddl)
+    event.listen(replay_seen, "after_create", _ddl(_statement))
+
+
+# Rows that come by COPY are counted by the server itself, from what it has stored, in the order of
+# the batch statement: carts, then items. Asleep unless the transaction says that it copies.
+COUNT_COPIED = """
+CREATE FUNCTION {rows}.count_copied() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO {rows}.cart_totals AS c
+    (cart_id, bucket, line_count, total_quantity, total_amount)
+  SELECT cart_id, CASE WHEN unit_price IS NULL THEN '' ELSE COALESCE(currency, '-') END AS bucket,
+    count(*), sum(quantity), COALESCE(sum(quantity * unit_price), 0)
+  FROM copied WHERE NOT deleted
+  GROUP BY 1, 2 ORDER BY 1, 2
+  ON CONFLICT (cart_id, bucket) DO UPDATE SET
+    line_count = c.line_count + excluded.line_count,
+    total_quantity = c.total_quantity + excluded.total_quantity,
+    total_amount = c.total_amount + excluded.total_amount;
+  INSERT INTO {rows}.item_totals AS i (item, line_count, total_quantity)
+  SELECT item, count(*), sum(quantity) FROM copied WHERE NOT deleted
+  GROUP BY 1 ORDER BY 1
+  ON CONFLICT (item) DO UPDATE SET
+    line_count = i.line_count + excluded.line_count,
+    total_quantity = i.total_quantity + excluded.total_quantity;
+  IF current_setting('projector.copied') <> 'alone' THEN
+    INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
+    SELECT current_setting('projector.copied')::bigint,
+      array_agg(hashtextextended(cart_id || chr(1) || id, {seed_1})),
+      array_agg(hashtextextended(cart_id || chr(1) || id, {seed_2})) FROM copied;
+  END IF;
+  RETURN NULL;
+END $$"""
+ON_COPY = """
+CREATE TRIGGER cart_items_copied AFTER INSERT ON {rows}.cart_items
+REFERENCING NEW TABLE AS copied FOR EACH STATEMENT
+WHEN (current_setting('projector.copied', true) <> '') EXECUTE FUNCTION {rows}.count_copied()"""
 
 
 def generation(schema: str = FIRST_GENERATION) -> MetaData:
@@ -284,6 +325,9 @@ def _cart_items(metadata: MetaData) -> Table:
     )
     # Not on a column that live updates change, or those would no longer be heap-only.
     Index("cart_items_tombstones", table.c.epk, postgresql_where=text("deleted"))
+    for statement in (COUNT_COPIED, ON_COPY):
+        filled = with_seeds(statement).replace("{rows}", str(metadata.schema))
+        event.listen(table, "after_create", _ddl(filled))
     return table
 
 

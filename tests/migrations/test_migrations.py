@@ -37,6 +37,11 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname LIKE 'projector%' AND c.relkind IN ('r', 'S')""",
     "views": """
 SELECT schemaname, viewname, definition FROM pg_views WHERE schemaname = 'carts'""",
+    "triggers": """
+SELECT tgrelid::regclass::text, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal""",
+    "functions": """
+SELECT oid::regprocedure::text, regexp_replace(prosrc, '\\s+', ' ', 'g'), prolang
+FROM pg_proc WHERE pronamespace::regnamespace::text LIKE 'projector%'""",
     "comments": """
 SELECT d.objoid::regclass::text, d.objsubid, d.description FROM pg_description d
 JOIN pg_class c ON c.oid = d.objoid JOIN pg_namespace n ON n.oid = c.relnamespace

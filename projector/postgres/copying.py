@@ -1,0 +1,112 @@
+"""Batches of new documents go in by COPY, at half the cost of an upsert: no look-up, whole pages.
+
+Only where every key is new. COPY itself finds out: a key that is stored already fails the whole
+batch, nothing has happened, and the caller writes it the usual way. So the newest version wins here
+as everywhere, and guessing wrong costs time only.
+
+One transaction: (1) the position row is updated under the epoch, which holds it until COMMIT; (2) the
+rows are copied, sorted by key; (3) the table's trigger counts carts, then items, from the rows that
+were really stored, and keeps the hashes of their keys while a replay is open; COMMIT. Locks are taken
+in the order of the batch statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from projector.postgres.connections import Session
+from projector.postgres.prepared import one_row
+from projector.postgres.statements import FENCE
+from projector.projection.writes import RowWrite
+
+# The trigger works only in transactions that say so, and is told here which replay is open.
+COUNTED_FENCE = (
+    f"{FENCE}, set_config('projector.copied', COALESCE(seen_group::text, 'alone'), true)"
+)
+
+# A text that is exactly the mark of NULL stands in a column that refuses NULL.
+COPY = """
+COPY {rows}.cart_items (epk, lsn, ts, lineage, deleted, cart_id, id, etag, item, quantity,
+  unit_price, currency, extra, tombstone_tick) FROM STDIN (NULL E'\\x01')"""
+
+_NULL = b"\x01"
+_TABS_PER_ROW = 13
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+async def copy_rows(
+    session: Session,
+    parameters: Mapping[str, Any],
+    writes: Sequence[RowWrite],
+    *,
+    rows_schema: str,
+) -> bool:
+    """Copy the writes and move the position; False when the fence, or a flag it asks about, says no.
+
+    Raises:
+        psycopg.errors.UniqueViolation: a key is there already; the transaction is rolled back.
+    """
+    async with session.transaction():
+        held = await one_row(session, COUNTED_FENCE, parameters)
+        if held is None:
+            return False
+        async with session.cursor().copy(COPY.replace("{rows}", rows_schema)) as copy:
+            await copy.write(copy_text(writes, lineage=parameters["lineage"], tick=held[0]))
+    return True
+
+
+def copy_text(writes: Sequence[RowWrite], *, lineage: int, tick: int) -> bytes:
+    """The rows in COPY's text format; a tombstone bears the tick of its commit."""
+    text = _unescaped(writes, lineage, tick)
+    # Few shops write such characters, so it is cheaper to look once for all rows.
+    if (
+        b"\\" in text
+        or b"\r" in text
+        or text.count(b"\n") != len(writes)
+        or text.count(b"\t") != _TABS_PER_ROW * len(writes)
+    ):
+        text = _unescaped([_escaped(write) for write in writes], lineage, tick)
+    return text
+
+
+def _unescaped(writes: Sequence[RowWrite], lineage: int, tick: int) -> bytes:
+    live, gone = b"%d\tf" % lineage, b"%d\tt" % lineage
+    tail = b"\t".join([_NULL] * 5) + b"\t%d\n" % tick
+    return b"".join(
+        [
+            b"%d\t%d\t%d\t%b\t%b\t%b\t%b\t%b\t%b\t%b\t%b\t%b\t\x01\n"
+            % (
+                w.epk,
+                w.lsn,
+                w.ts,
+                live,
+                w.cart_id.encode(),
+                w.id.encode(),
+                w.etag.encode(),
+                w.item.encode(),
+                w.quantity or _NULL,
+                w.unit_price or _NULL,
+                w.currency.encode() if w.currency else _NULL,
+                w.extra or _NULL,
+            )
+            if w.item is not None
+            else b"%d\t%d\t%d\t%b\t%b\t%b\t%b\t%b"
+            % (w.epk, w.lsn, w.ts, gone, w.cart_id.encode(), w.id.encode(), w.etag.encode(), tail)
+            for w in writes
+        ]
+    )
+
+
+def _escaped(write: RowWrite) -> RowWrite:
+    extra = write.extra and msgspec.Raw(bytes(write.extra).decode().translate(_ESCAPES).encode())
+    return msgspec.structs.replace(
+        write,
+        cart_id=write.cart_id.translate(_ESCAPES),
+        id=write.id.translate(_ESCAPES),
+        etag=write.etag.translate(_ESCAPES),
+        item=write.item and write.item.translate(_ESCAPES),
+        extra=extra,
+    )
