@@ -2,9 +2,10 @@
 
 Without `draw` this is the table of .NET's strategy, row by row, in listing order. With it the
 same number is chosen, but at random, so that many hosts that see one listing do not all run
-for the same lease; thieves hold back when they are more than the leases in excess. A large
+for the same lease; thieves hold back when they want more than there is in excess. A large
 fleet lists less often (`stretch`); its listers then rescue more than their share, so that the
-leases of a dead host still move within one acquire interval.
+leases of a dead host still move within one acquire interval, and steal in one cycle what they
+may steal in the time until the next.
 Source: CFP EqualPartitionsBalancingStrategy; Java's random choice among expired leases.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil
 from typing import TypeAlias
 
@@ -25,6 +26,15 @@ Draw: TypeAlias = Callable[[], float]
 
 LISTERS_PER_INTERVAL = 64
 """Hosts that may list all leases within one acquire interval before they take turns."""
+
+RESCUED_TIMES = 4
+"""How often the listers of one interval could take all expired leases: they list at random."""
+
+LEAST_APPETITE = 8
+MOST_APPETITE = 1024
+
+LEASES_PER_PAGE = 1000
+"""Leases that one page of a listing holds at most, by the service's own limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +77,18 @@ def survey(
 
     Raises: ValueError when a lease token is listed twice.
     """
-    tokens = Counter(lease.token for lease in leases)
-    if len(tokens) != len(leases):
+    if len({lease.token for lease in leases}) != len(leases):
+        tokens = Counter(lease.token for lease in leases)
         twice = sorted(token for token, count in tokens.items() if count > 1)
         raise ValueError(f"lease tokens listed more than once: {', '.join(twice)}")
     expired: list[Lease] = []
     live: list[Lease] = []
-    counts: Counter[str] = Counter({me.casefold(): 0})
+    oldest = now - timedelta(seconds=expiration_seconds)
     for lease in leases:
-        if lease.expired(now=now, expiration_seconds=expiration_seconds):
-            expired.append(lease)
-        else:
-            live.append(lease)
-            counts[(lease.owner or "").casefold()] += 1
+        (expired if lease.silent_since(oldest) else live).append(lease)
+    counts: Counter[str] = Counter({me.casefold(): 0})
+    for owner, count in Counter(lease.owner for lease in live).items():
+        counts[(owner or "").casefold()] += count
     return Fleet(total=len(leases), counts=counts, expired=tuple(expired), live=tuple(live))
 
 
@@ -124,11 +133,33 @@ def stretch(hosts: int) -> float:
     return max(1.0, hosts / LISTERS_PER_INTERVAL)
 
 
+def dearness_seconds(leases: int) -> float:
+    """How much longer to wait before listing again out of turn, where a listing has many pages."""
+    return max(0.0, leases / LEASES_PER_PAGE - 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appetite:
+    """How many leases a host takes per listing: it doubles while nobody is in the way.
+
+    A crowd that starts together would otherwise grab everything on the first listings, in
+    which nobody owns anything, and spend minutes giving it back by thefts.
+    """
+
+    leases: int = LEAST_APPETITE
+
+    def after(self, *, crowded: bool) -> Appetite:
+        """The next listing's; crowded when most of a few attempts lost to others."""
+        if crowded:
+            return Appetite(leases=max(LEAST_APPETITE, self.leases // 2))
+        return Appetite(leases=min(MOST_APPETITE, self.leases * 2))
+
+
 def _rescue(fleet: Fleet, need: int, limits: Limits, me: InstanceName) -> int:
     """A lister's part of all expired leases where only some hosts list in an interval."""
     if stretch(fleet.hosts) <= 1.0:
         return need
-    part = ceil(len(fleet.expired) / LISTERS_PER_INTERVAL)
+    part = ceil(len(fleet.expired) * RESCUED_TIMES / LISTERS_PER_INTERVAL)
     if limits.max_leases is not None:
         part = min(part, limits.max_leases - fleet.counts[me.casefold()])
     return part
@@ -142,24 +173,52 @@ def _steal(
     draw: Draw | None,
     held: Collection[LeaseToken],
 ) -> tuple[Lease, ...]:
-    threshold = target - (1 if need > 1 else 0)
-    rich = {owner: count for owner, count in fleet.counts.items() if count > threshold}
-    if not rich or (draw is not None and not _dares(fleet, target, threshold, draw)):
+    most = 1 if draw is None else ceil(stretch(fleet.hosts))
+    if draw is not None and not _dares(fleet, target=target, need=need, most=most, draw=draw):
         return ()
-    victim = _victim(rich, threshold, draw)
-    loot = [
-        lease
-        for lease in fleet.live
-        if (lease.owner or "").casefold() == victim and lease.token not in held
-    ]
-    return tuple(_ordered(loot, draw)[:1])
+    counts = dict(fleet.counts)
+    victims: Counter[str] = Counter()
+    for lacking in range(need, max(0, need - most), -1):
+        threshold = _threshold(target, lacking)
+        rich = {owner: count for owner, count in counts.items() if count > threshold}
+        if not rich:
+            break
+        victim = _victim(rich, threshold, draw)
+        counts[victim] -= 1
+        victims[victim] += 1
+    return _loot(fleet, victims, draw=draw, held=held)
 
 
-def _dares(fleet: Fleet, target: int, threshold: int, draw: Draw) -> bool:
-    """Whether this thief acts: as many as there are leases in excess do, on average."""
+def _threshold(target: int, need: int) -> int:
+    """Only owners of more than that are robbed: a thief one short leaves a fair victim alone."""
+    return target - (1 if need > 1 else 0)
+
+
+def _loot(
+    fleet: Fleet,
+    victims: Counter[str],
+    *,
+    draw: Draw | None,
+    held: Collection[LeaseToken],
+) -> tuple[Lease, ...]:
+    """As many leases of each victim as were chosen."""
+    left = Counter(victims)
+    loot: list[Lease] = []
+    robbed = [lease for lease in fleet.live if (lease.owner or "").casefold() in victims]
+    for lease in _ordered(robbed, draw):
+        victim = (lease.owner or "").casefold()
+        if left[victim] and lease.token not in held:
+            left[victim] -= 1
+            loot.append(lease)
+    return tuple(loot)
+
+
+def _dares(fleet: Fleet, *, target: int, need: int, most: int, draw: Draw) -> bool:
+    """Whether this thief acts: all who do together take the leases in excess, on average."""
+    threshold = _threshold(target, need)
     excess = sum(max(0, count - threshold) for count in fleet.counts.values())
-    thieves = sum(1 for count in fleet.counts.values() if count < target)
-    return draw() * thieves < excess
+    wanted = sum(min(most, max(0, threshold - count)) for count in fleet.counts.values())
+    return draw() * wanted < excess
 
 
 def _victim(rich: Mapping[str, int], threshold: int, draw: Draw | None) -> str:

@@ -55,9 +55,11 @@ class Lease:
 
     def expired(self, *, now: datetime, expiration_seconds: float) -> bool:
         """Whether anybody may take it: no owner, or not renewed for too long."""
-        if not self.owner or self.timestamp is None:
-            return True
-        return self.timestamp + timedelta(seconds=expiration_seconds) < now
+        return self.silent_since(now - timedelta(seconds=expiration_seconds))
+
+    def silent_since(self, then: datetime) -> bool:
+        """Whether it has no owner, or no host wrote it since."""
+        return not self.owner or self.timestamp is None or self.timestamp < then
 
     @property
     def anchored_from(self) -> str | None:

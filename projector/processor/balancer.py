@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from projector.core.balance import Fleet, choose, stretch, survey
+from projector.core.balance import Appetite, Fleet, choose, dearness_seconds, stretch, survey
 from projector.core.coverage import gaps
 from projector.core.errors import Disposition, LeaseLost, ProjectorError
 from projector.core.lease import Lease
@@ -29,11 +29,11 @@ from projector.processor.waiting import pause
 TAKEN_AT_ONCE = 8
 """Acquisitions under way at the same time."""
 
-TAKEN_PER_LISTING = 96
-"""Acquisitions after which a fresh listing is due: others may have come meanwhile."""
-
 RELIST_SECONDS = 1.0
 """Wait before a fresh listing when this one turned out to be stale."""
+
+MORE_SECONDS = 0.25
+"""Wait before a fresh listing when there was more to take than the appetite."""
 
 GAP_LISTINGS = 2
 """Listings in a row that must show uncovered keys before they are mended."""
@@ -88,6 +88,8 @@ class Balancer(Generic[P]):
         self._alarm = alarm
         self._stopping = asyncio.Event()
         self._gap_listings = 0
+        self._appetite = Appetite()
+        self._dearness_seconds = 0.0
 
     def stop(self) -> None:
         """Take no more leases; the acquisitions under way are finished."""
@@ -102,6 +104,8 @@ class Balancer(Generic[P]):
                 await self._cycle()
             except Exception as error:  # noqa: BLE001 - the loop outlives whatever a cycle meets
                 log.warning(Event.LISTING_FAILED, error=f"{type(error).__name__}: {error}")
+                # A crowd that was throttled together must not come back together.
+                self._alarm.set(self._options.acquire_seconds * (0.5 + self._draw.random()))
                 await self._mend_if_missing(error)
             await self._alarm.wait()
 
@@ -114,6 +118,7 @@ class Balancer(Generic[P]):
             expiration_seconds=self._options.expiration_seconds,
         )
         self._alarm.set(self._interval_seconds(fleet))
+        self._dearness_seconds = dearness_seconds(fleet.total)
         await self._watch_coverage(leases)
         await self._verify_running(leases)
         await self._take(self._own_idle(leases) + self._chosen(fleet))
@@ -145,14 +150,24 @@ class Balancer(Generic[P]):
         return [lease for lease in chosen if not lease.owned_by(me)]
 
     async def _take(self, leases: Sequence[Lease]) -> None:
-        for start in range(0, len(leases), TAKEN_AT_ONCE):
+        """Take some of them, a few at a time; look again soon when that was not all."""
+        portion = leases[: self._appetite.leases]
+        for start in range(0, len(portion), TAKEN_AT_ONCE):
             if self._stopping.is_set():
                 return
-            some = leases[start : start + TAKEN_AT_ONCE]
-            conflicts = await self._take_some(some)
-            if conflicts * 2 > len(some) or start >= TAKEN_PER_LISTING:
-                self._alarm.soon(RELIST_SECONDS * (0.5 + self._draw.random()))
+            some = portion[start : start + TAKEN_AT_ONCE]
+            if await self._take_some(some) * 2 > len(some):
+                self._appetite = self._appetite.after(crowded=True)
+                self._relist(RELIST_SECONDS)
                 return
+        if len(portion) < len(leases):
+            self._appetite = self._appetite.after(crowded=False)
+            self._relist(MORE_SECONDS)
+
+    def _relist(self, seconds: float) -> None:
+        """List again about that soon, later where a listing is dear."""
+        spread = 0.5 + self._draw.random()
+        self._alarm.soon((seconds + self._dearness_seconds) * spread)
 
     async def _take_some(self, leases: Sequence[Lease]) -> int:
         async with asyncio.TaskGroup() as group:
