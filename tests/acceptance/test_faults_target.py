@@ -1,0 +1,147 @@
+"""What a host does while PostgreSQL misbehaves: it waits, loses nothing, and blames no document."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from projector.core.states import CloseReason, RangeState
+from projector.emulator import EmulatorServer
+from projector.postgres.embedded import EmbeddedPostgres
+from projector.postgres.migrate import upgrade
+from tests.acceptance.hosts_scene import Scene, scene, serving, until
+from tests.fixtures.postgres import SERVER_OPTIONS, database_name
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.postgres, pytest.mark.slow]
+
+
+@pytest.fixture
+async def stage(emulator: EmulatorServer, database_url: str) -> AsyncIterator[Scene]:
+    """A container with documents and an empty copy."""
+    async with scene(emulator, database_url) as made:
+        yield made
+
+
+FAILING = """
+CREATE OR REPLACE FUNCTION public.failing() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file: failing on purpose' USING ERRCODE = '{code}'; END $$;
+CREATE OR REPLACE TRIGGER failing BEFORE INSERT OR UPDATE ON projector_g1.cart_items
+  FOR EACH ROW EXECUTE FUNCTION public.failing()
+"""
+WORKING = "DROP TRIGGER failing ON projector_g1.cart_items"
+
+OUTAGES = {
+    "53100": "disk full",
+    "53200": "out of memory",
+    "58030": "input or output failed",
+    "40001": "serialization failure",
+    "40P01": "deadlock",
+    "55P03": "lock not available",
+    "57014": "query cancelled",
+    "57P01": "server shutting down",
+    "25006": "read-only transaction",
+    "XX001": "damaged",
+}
+
+
+async def test_no_failure_of_the_server_is_blamed_on_a_document(stage: Scene) -> None:
+    async with serving(stage):
+        await stage.copied()
+        before = stage.epochs()
+        for code in OUTAGES:
+            stage.sql.execute(FAILING.format(code=code).encode())
+            stage.shop()
+            await stage.all_in(RangeState.WAITING_FOR_TARGET)
+            assert stage.wrong(), code
+            stage.sql.execute(WORKING)
+            await stage.copied()
+        assert stage.epochs() == before
+    assert set(stage.witness.endings) == {CloseReason.SHUTDOWN}
+
+
+async def test_a_failure_in_the_middle_of_a_batch_with_bad_documents_blames_none_of_the_good(
+    stage: Scene,
+) -> None:
+    async with serving(stage):
+        await stage.copied()
+        stage.sql.execute(FAILING.format(code="53100").encode())
+        stage.carts.upsert({"id": "bad", "cartId": "cart-1", "item": "pro", "quantity": "two"})
+        stage.shop()
+        await stage.all_in(RangeState.WAITING_FOR_TARGET)
+        stage.sql.execute(WORKING)
+        await until(stage.wrong, lambda wrong: not wrong)
+        assert stage.rows("SELECT document_id FROM projector.quarantine") == [("bad",)]
+
+
+READ_ONLY = "ALTER DATABASE {} SET default_transaction_read_only = {}"
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'projector host'"
+
+
+def set_read_only(stage: Scene, value: str) -> None:
+    """New sessions are read-only, as after a failover to a standby; the present ones are cut."""
+    name = sql.Identifier(database_name(stage.url))
+    stage.sql.execute("SET default_transaction_read_only = off")
+    stage.sql.execute(sql.SQL(READ_ONLY).format(name, sql.SQL(value)))
+    stage.rows(CUT)
+
+
+async def test_a_read_only_database_is_waited_for(stage: Scene) -> None:
+    async with serving(stage):
+        await stage.copied()
+        set_read_only(stage, "on")
+        stage.shop()
+        await stage.all_in(RangeState.WAITING_FOR_TARGET)
+        await until(stage.messages, lambda texts: any("read-only" in text for text in texts))
+        assert stage.wrong()
+        set_read_only(stage, "off")
+        await stage.copied()
+
+
+async def test_a_server_that_is_stopped_and_started_again_is_waited_for(
+    emulator: EmulatorServer, tmp_path: Path
+) -> None:
+    server = EmbeddedPostgres(tmp_path / "server", options=SERVER_OPTIONS)
+    await asyncio.to_thread(server.start)
+    try:
+        await asyncio.to_thread(upgrade, server.url)
+        async with scene(emulator, server.url) as stage, serving(stage):
+            await stage.copied()
+            before = stage.epochs()
+            await asyncio.to_thread(server.stop)
+            stage.shop()
+            await stage.all_in(RangeState.WAITING_FOR_TARGET)
+            await asyncio.to_thread(server.start)
+            with psycopg.connect(server.url, autocommit=True, row_factory=tuple_row) as back:
+                stage.sql, gone = back, stage.sql
+                await stage.copied()
+                assert stage.epochs() == before
+                stage.sql = gone
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def test_a_database_replaced_by_an_empty_one_is_filled_again(
+    stage: Scene, postgres_server_url: str, migrated_template: str
+) -> None:
+    name, template = database_name(stage.url), migrated_template
+    async with serving(stage):
+        await stage.copied()
+        with psycopg.connect(postgres_server_url, autocommit=True) as server:
+            replace_database(server, name, template)
+        with psycopg.connect(stage.url, autocommit=True, row_factory=tuple_row) as fresh:
+            stage.sql = fresh
+            stage.shop()
+            await stage.copied()
+
+
+def replace_database(server: psycopg.Connection[object], name: str, template: str) -> None:
+    """Drops the database under everybody's feet; another one of its name is there at once."""
+    names = sql.Identifier(name), sql.Identifier(template)
+    server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(names[0]))
+    server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
