@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 import typer.main
 
-from projector.cli import database, demo, emulator, leases, quarantine, status, verify
+from projector.cli import database, demo, doctor, emulator, leases, quarantine, status, verify
+from projector.cli import explain as explaining
 from projector.cli import run as running
 from projector.cli.failures import ExitCode, report
 
@@ -28,6 +29,8 @@ app.command()(demo.demo)
 app.command()(emulator.emulator)
 app.command()(status.status)
 app.command()(verify.verify)
+app.command(name="explain")(explaining.explain_cart)
+app.command()(doctor.doctor)
 app.add_typer(leases.app, name="leases")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(database.app, name="db")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from projector.cosmos.cart_documents import CosmosCartDocuments
 from projector.cosmos.change_source import CosmosChangeSource
 from projector.cosmos.client import LEASE_SETTINGS, ContainerPath, CosmosAccount, CosmosGateway
 from projector.cosmos.document_scan import CosmosDocumentScanner
@@ -35,6 +36,7 @@ class Account:
     source: CosmosChangeSource
     points: CosmosPointReader
     scanner: CosmosDocumentScanner
+    carts: CosmosCartDocuments
     leases: CosmosLeaseStore
     markers: CosmosBootstrapMarkers
 
@@ -50,11 +52,7 @@ async def account(
         ConfigurationError: Wrong key, or a right is missing.
         SourceMissing: There is no such database or container.
     """
-    reached = CosmosAccount(
-        endpoint=required_endpoint(settings),
-        key=None if settings.cosmos_key is None else settings.cosmos_key.get_secret_value(),
-        verify_tls=settings.cosmos_verify_tls,
-    )
+    reached = cosmos_account(settings)
     path = ContainerPath(database=settings.cosmos_database, container=settings.cosmos_container)
     async with CosmosGateway(reached) as gateway:
         source = CosmosChangeSource(gateway, path)
@@ -78,9 +76,24 @@ async def account(
             source=source,
             points=CosmosPointReader(gateway, path, expected_rid=rid),
             scanner=CosmosDocumentScanner(gateway, path, expected_rid=rid),
+            carts=CosmosCartDocuments(gateway, path, expected_rid=rid),
             leases=CosmosLeaseStore(leases, prefix=prefix),
             markers=CosmosBootstrapMarkers(leases, prefix=prefix, clock=clock),
         )
+
+
+def cosmos_account(settings: Settings) -> CosmosAccount:
+    """How the account is reached.
+
+    Raises:
+        SettingsError: No endpoint is set.
+        ConfigurationError: Endpoint or key cannot be right.
+    """
+    return CosmosAccount(
+        endpoint=required_endpoint(settings),
+        key=None if settings.cosmos_key is None else settings.cosmos_key.get_secret_value(),
+        verify_tls=settings.cosmos_verify_tls,
+    )
 
 
 async def _container_rid(source: CosmosChangeSource, patience: Patience | None) -> str:

@@ -1,0 +1,40 @@
+"""`projector doctor`: what a host will need, checked before it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from projector.cli.context import prepared_to_look
+from projector.cli.entry import enter
+from projector.cli.failures import ExitCode
+from projector.cli.output import print_json
+from projector.processor.clock import SystemClock
+from projector.wiring.doctor import Doctor, failed
+
+
+def doctor(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False
+) -> None:
+    """Check endpoint, rights, containers, PostgreSQL and clocks; exit code 1 when something is missing."""
+    settings = prepared_to_look()
+    findings = enter(lambda: Doctor(settings=settings, clock=SystemClock()).examine())
+    if as_json:
+        rows = [
+            {
+                "check": one.check,
+                "verdict": one.verdict,
+                "detail": one.detail,
+                "remedy": one.remedy or None,
+            }
+            for one in findings
+        ]
+        print_json({"healthy": not failed(findings), "findings": rows})
+    else:
+        for one in findings:
+            print(f"{one.verdict:8} {one.check}: {one.detail}")
+            if one.remedy:
+                print(f"         to do: {one.remedy}")
+    if failed(findings):
+        raise typer.Exit(ExitCode.FAILURE)

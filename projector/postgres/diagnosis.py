@@ -1,0 +1,51 @@
+"""What a person wants to know of a target before trusting it: version, rights, clock, encoding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from projector.postgres.connections import Connections
+
+FACTS = """
+SELECT current_setting('server_version_num')::int AS server_version,
+  current_setting('server_version') AS version_text, clock_timestamp() AS server_time,
+  current_user::text AS user_name, current_database()::text AS database_name,
+  pg_encoding_to_char(d.encoding)::text AS encoding,
+  has_database_privilege(current_database(), 'CREATE') AS may_create_schemas,
+  has_database_privilege(current_database(), 'TEMPORARY') AS may_create_temporary_tables,
+  COALESCE(r.rolcreaterole OR r.rolsuper, false) AS may_create_roles,
+  EXISTS (SELECT FROM pg_roles WHERE rolname = 'carts_reader') AS reader_exists,
+  pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only
+FROM pg_database d LEFT JOIN pg_roles r ON r.rolname = current_user
+WHERE d.datname = current_database()"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFacts:
+    """A server as it says of itself, for the user who asks."""
+
+    server_version: int
+    version_text: str
+    server_time: datetime
+    user_name: str
+    database_name: str
+    encoding: str
+    may_create_schemas: bool
+    may_create_temporary_tables: bool
+    may_create_roles: bool
+    reader_exists: bool
+    read_only: bool
+
+
+async def server_facts(connections: Connections) -> ServerFacts:
+    """Ask once. Raises SinkUnavailable, ConfigurationError, SchemaMismatch (older than 14)."""
+    async with connections.session() as session:
+        cursor = session.cursor(row_factory=class_row(ServerFacts))
+        await cursor.execute(FACTS)
+        found = await cursor.fetchone()
+    if found is None:  # pragma: no cover - every database has a row of its own
+        raise LookupError("the server does not know its own database")
+    return found

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from azure.cosmos import PartitionKey
+from typing_extensions import override
+
+from projector.processor.clock import SystemClock
+from projector.wiring.doctor import Doctor, Finding, Verdict, failed
+from tests.integration.cosmos.support import CART
+from tests.integration.verify.support import Pair
+
+
+async def findings(pair: Pair, *, clock: SystemClock | None = None) -> dict[str, Finding]:
+    doctor = Doctor(settings=pair.settings, clock=clock or SystemClock())
+    return {one.check: one for one in await doctor.examine()}
+
+
+class Fast(SystemClock):
+    """A machine whose clock is a minute ahead."""
+
+    @override
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=60)
+
+
+async def test_a_sound_installation_is_healthy(pair: Pair) -> None:
+    await pair.lines(5)
+    await pair.drain()
+    found = await findings(pair)
+    assert {one.verdict for one in found.values()} == {Verdict.OK}, found
+    assert set(found) == {
+        "account and database",
+        "container",
+        "partition key",
+        "time to live",
+        "clock of Cosmos DB",
+        "change feed",
+        "queries and point reads",
+        "lease container",
+        "PostgreSQL",
+        "PostgreSQL rights",
+        "role carts_reader",
+        "schema",
+        "clock of PostgreSQL",
+    }
+    assert not failed(list(found.values()))
+
+
+async def test_it_leaves_nothing_in_the_lease_container(pair: Pair) -> None:
+    await pair.drain()
+    async with pair.copy() as copy:
+        before = len(await copy.opened.leases.list_leases())
+        requests = await pair.world.requests()
+    await findings(pair)
+    after = await pair.world.requests()
+    assert after["delete_item"] == requests.get("delete_item", 0) + 1
+    async with pair.copy() as copy:
+        assert len(await copy.opened.leases.list_leases()) == before
+
+
+async def test_a_wrong_key_a_missing_container_and_a_dead_database_are_named(pair: Pair) -> None:
+    pair.values["cosmos_key"] = "bm90IHRoZSBrZXk="
+    found = await findings(pair)
+    assert found["account and database"].verdict is Verdict.FAILED
+    assert found["account and database"].remedy
+    assert found["change feed"].verdict is Verdict.SKIPPED
+
+    pair.values["cosmos_key"] = pair.world.server.key
+    pair.values["cosmos_container"] = "nothing"
+    pair.values["database_url"] = "postgresql://nobody@127.0.0.1:1/none"
+    found = await findings(pair)
+    assert "nothing" in found["container"].detail
+    assert found["container"].verdict is Verdict.FAILED
+    assert found["PostgreSQL"].verdict is Verdict.FAILED
+    assert failed(list(found.values()))
+
+
+async def test_ttl_partition_key_and_leases_are_looked_at(pair: Pair) -> None:
+    async with pair.world._writer.database(CART) as database:
+        await database.create_container("other", PartitionKey("/id"))
+    pair.values["cosmos_container"] = "other"
+    found = await findings(pair)
+    assert found["time to live"].verdict is Verdict.WARNING
+    assert found["partition key"].verdict is Verdict.FAILED
+    assert found["lease container"].verdict is Verdict.WARNING
+    assert "creates it" in found["lease container"].detail
+
+
+async def test_live_carts_that_bear_a_ttl_are_warned_of(pair: Pair) -> None:
+    for number in range(6):
+        await pair.line(f"cart-{number}", "line", ttl=86_400)
+    found = await findings(pair)
+    assert found["queries and point reads"].verdict is Verdict.WARNING
+    assert "6 of 6 documents" in found["queries and point reads"].detail
+
+
+async def test_clocks_that_differ_are_warned_of(pair: Pair) -> None:
+    found = await findings(pair, clock=Fast())
+    for check in ("clock of Cosmos DB", "clock of PostgreSQL"):
+        assert found[check].verdict is Verdict.WARNING
+        assert "60" in found[check].detail or "59" in found[check].detail
+
+
+async def test_rights_that_are_missing_come_with_their_grant(
+    pair: Pair, empty_database_url: str
+) -> None:
+    name = empty_database_url.rsplit("/", 1)[1]
+    role = f"poor_{name[-12:]}"
+    await pair.sql(f"CREATE ROLE {role} LOGIN PASSWORD 'poor'")
+    try:
+        await pair.sql(f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC')
+        rest = empty_database_url.split("@", 1)[1]
+        pair.values["database_url"] = f"postgresql://{role}:poor@{rest}"
+        doctor = Doctor(settings=pair.settings, clock=SystemClock())
+        told = await doctor.examine()
+    finally:
+        await pair.sql(f"DROP ROLE {role}")
+    remedies = [one.remedy for one in told if one.check == "PostgreSQL rights"]
+    assert remedies == [
+        f'GRANT CREATE ON DATABASE "{name}" TO "{role}"',
+        f'GRANT TEMPORARY ON DATABASE "{name}" TO "{role}"',
+    ]
+    schema = next(one for one in told if one.check == "schema")
+    assert schema.verdict is Verdict.WARNING
+    assert "db upgrade" in schema.remedy
