@@ -34,8 +34,7 @@ def test_listed_tests_exist(number: int, where: str) -> None:
         assert number in checks_of(TESTS / name), name
 
 
-def test_every_numbered_test_is_listed() -> None:
-    listed = {(number, name) for number, where in ROWS for name in re.findall(r"`([^`]+)`", where)}
-    for path in TESTS.rglob("test_*.py"):
-        for number in checks_of(path):
-            assert (number, path.relative_to(TESTS).as_posix()) in listed
+def test_every_numbered_test_has_a_row() -> None:
+    rows = {number for number, where in ROWS if where != "none"}
+    numbers = {number for path in TESTS.rglob("test_*.py") for number in checks_of(path)}
+    assert numbers <= rows

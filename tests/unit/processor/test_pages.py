@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import asyncio
+
+from projector.core.names import Continuation
+from projector.core.start import StoredPlace
+from projector.processor.pages import WaitingPages
+from tests.fakes.world import World
+
+
+def at(lsn: int) -> StoredPlace:
+    return StoredPlace(continuation=Continuation(f'"{lsn}"'), lsn=lsn)
+
+
+def waiting(*, max_documents: int = 10, max_bytes: int = 100) -> WaitingPages[str]:
+    return WaitingPages(start=at(0), max_documents=max_documents, max_bytes=max_bytes)
+
+
+async def fits(pages: WaitingPages[str], documents: int) -> bool:
+    """Whether there is room without waiting."""
+    try:
+        async with asyncio.timeout(1):
+            await pages.room(documents)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_everything_that_waits_is_one_batch_with_the_last_place() -> None:
+    pages = waiting()
+    pages.put("a", place=at(1), documents=2, size_bytes=10)
+    pages.put("b", place=at(2), documents=3, size_bytes=10)
+    pages.move(at(5))
+    batch = await pages.take()
+    assert batch is not None
+    assert (batch.pages, batch.place, batch.documents, batch.size_bytes) == (
+        ("a", "b"),
+        at(5),
+        5,
+        20,
+    )
+
+
+async def test_first_page_always_fits_however_large() -> None:
+    assert await fits(waiting(), 1_000_000)
+
+
+async def test_reader_waits_when_documents_would_not_fit() -> None:
+    pages = waiting()
+    pages.put("a", place=at(1), documents=6, size_bytes=1)
+    assert await fits(pages, 4)
+    assert not await fits(pages, 5)
+    await pages.take()
+    assert await fits(pages, 5)
+
+
+async def test_reader_waits_when_another_page_of_that_size_would_not_fit() -> None:
+    pages = waiting()
+    pages.put("a", place=at(1), documents=1, size_bytes=51)
+    assert not await fits(pages, 1)
+
+
+async def test_idle_only_when_nothing_waits_and_nothing_is_in_hand() -> None:
+    pages = waiting()
+    seen = [pages.idle]
+    pages.move(at(1))
+    seen.append(pages.idle)
+    await pages.take()
+    seen.append(pages.idle)
+    pages.done()
+    seen.append(pages.idle)
+    assert seen == [True, False, False, True]
+
+
+async def test_closing_leaves_what_waits_to_the_next_owner() -> None:
+    pages = waiting()
+    pages.put("a", place=at(1), documents=1, size_bytes=1)
+    pages.close()
+    assert await pages.take() is None
+
+
+async def test_at_most_two_batches_are_in_flight_however_long_the_backlog() -> None:
+    world = World()
+    world.container.fill(500)
+    member = world.member("a", page_size=10, batch_documents=50)
+    world.sink.faults.latency_seconds = 3.0
+    world.start_member(member)
+    most = 0
+    async with asyncio.timeout(200):
+        while not world.consistent():
+            places = [int(place.strip('"')) for _, place, _ in member.source.reads if place]
+            most = max(most, max(places, default=1) - 1 - len(world.sink.delivered))
+            await world.clock.sleep(0.05)
+    assert 50 < most <= 2 * 50
+    await world.stop_all()
