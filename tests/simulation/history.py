@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -110,6 +111,8 @@ class History:
             if found is None and self._random.random() < 0.5:
                 return await self._after_repair()
             return found or await self._after_reset()
+        except Exception as error:  # noqa: BLE001 - whatever escapes belongs to this seed's story
+            return self._divergence("escaped", traceback.format_exception(error))
         finally:
             for host in self._hosts:
                 await host.crash()

@@ -68,7 +68,11 @@ class GatedVerification(Gated):
         inner = await self._passage.cross("comparison", _lost, context.__aenter__)
         try:
             yield Gated(inner, self._passage)
-        finally:
+        except BaseException as error:
+            with self._passage.io():  # translates errors of the driver, so it may raise another
+                await context.__aexit__(type(error), error, error.__traceback__)
+            raise
+        else:
             with self._passage.io():
                 await context.__aexit__(None, None, None)
 

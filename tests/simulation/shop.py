@@ -33,7 +33,7 @@ _STEPS: dict[str, float] = {
     "expire": 1,
     "split": 0.25,
     "merge": 0.25,
-    "restore": 0.05,
+    "restore": 0.15,
     "clock": 0.2,
     "recreate_document": 1,
 }
