@@ -78,7 +78,9 @@ class Balancer(Generic[P]):
         controller: Controller[P],
         bootstrapper: Bootstrapper[P],
         alarm: Alarm,
+        listed: Sequence[Lease] | None = None,
     ) -> None:
+        """Take a listing of just now, if there is one: the first cycle uses it up."""
         self._neighbours = neighbours
         self._options = neighbours.options
         self._clock = neighbours.clock
@@ -90,6 +92,7 @@ class Balancer(Generic[P]):
         self._gap_listings = 0
         self._appetite = Appetite()
         self._dearness_seconds = 0.0
+        self._listed = listed
 
     def stop(self) -> None:
         """Take no more leases; the acquisitions under way are finished."""
@@ -110,7 +113,8 @@ class Balancer(Generic[P]):
             await self._alarm.wait()
 
     async def _cycle(self) -> None:
-        leases = await self._neighbours.leases.list_leases()
+        listed, self._listed = self._listed, None
+        leases = await self._neighbours.leases.list_leases() if listed is None else listed
         fleet = survey(
             leases,
             me=self._options.instance_name,

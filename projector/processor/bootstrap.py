@@ -44,6 +44,8 @@ class Bootstrapper(Generic[P]):
         self._sink = neighbours.sink
         self._markers = markers
         self._room = asyncio.Semaphore(CREATED_AT_ONCE)
+        self.listed: Sequence[Lease] | None = None
+        """The last listing, if it still stands: None when leases were created after it."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Set up the leases, or wait until another host has; returns early on a stop.
@@ -75,6 +77,7 @@ class Bootstrapper(Generic[P]):
             return False
         try:
             created = await self._create_missing()
+            self.listed = None
             await self._markers.mark_initialized()
         finally:
             await self._markers.release_lock()
@@ -94,6 +97,7 @@ class Bootstrapper(Generic[P]):
     async def _missing(self) -> Sequence[MissingLease]:
         leases = await self._leases.list_leases()
         check_mode(leases)
+        self.listed = leases
         return missing_leases(await self._source.physical_ranges(), leases)
 
     async def _create_missing(self) -> int:

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from projector.core.errors import ProjectorError, SourceRecreated
-from projector.core.lease import START_FROM_PROPERTY
+from projector.core.lease import START_FROM_PROPERTY, Lease
 from projector.core.names import Continuation, Epoch, LeaseToken
 from projector.ports.feed import (
     BootstrapMarkers,
@@ -163,10 +163,11 @@ class Host(Generic[P]):
                 controller=controller,
                 bootstrapper=bootstrapper,
                 alarm=alarm,
+                listed=bootstrapper.listed,
             )
             reporter = Reporter(neighbours=neighbours, controller=controller)
             self._controller = controller
-            await self._name_ignored_starts(neighbours)
+            await self._name_ignored_starts(neighbours, bootstrapper.listed)
             balancing = group.create_task(balancer.run(), name="host:balancer")
             reporting = group.create_task(reporter.run(), name="host:reporter")
             self._started.set()
@@ -191,11 +192,13 @@ class Host(Generic[P]):
         self._outdated = error
         self._stopping.set()
 
-    async def _name_ignored_starts(self, neighbours: Neighbours[P]) -> None:
+    async def _name_ignored_starts(
+        self, neighbours: Neighbours[P], listed: Sequence[Lease] | None
+    ) -> None:
         """One line about the bookmarks that win over a changed START_FROM."""
         start = str(self._options.start_from)
         try:
-            leases = await neighbours.leases.list_leases()
+            leases = await neighbours.leases.list_leases() if listed is None else listed
         except ProjectorError:
             return
         kept = [
