@@ -1,8 +1,8 @@
 """Applies one batch: rows, totals, quarantine and position in one transaction, under the fence.
 
 The usual batch is one statement, which is a transaction by itself. The longer way is taken when
-documents were rejected, when the range has quarantine entries that may heal, or when the server
-refused a value: (1) move the position under the epoch, which locks it; (2) store rejections; (3) run the batch
+documents were rejected, when the range has quarantine entries that may heal, when the server
+refused a value, or when most of the batch is probably stored already: (1) move the position under the epoch, which locks it; (2) store rejections; (3) run the batch
 statement, in halves of halves around what is refused; (4) mark the rows whose newest version is
 rejected; COMMIT. Nothing is applied one by one unless it must be.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -22,14 +22,16 @@ from projector.core.errors import FencedOut
 from projector.core.start import StoredPlace
 from projector.ports.feed import Grant
 from projector.postgres import quarantine
-from projector.postgres.columns import columns_of
+from projector.postgres.columns import columns_of, version_columns
 from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.errors import first_line, is_of_document
+from projector.postgres.hints import BatchFacts, BatchHint, Hints
 from projector.postgres.statements import (
     FENCE,
     RETURNING_OLD_SERVER,
     BatchShape,
     batch_statement,
+    look_statement,
     numbered,
 )
 from projector.projection.fold import encode_writes
@@ -48,24 +50,36 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a batch did, in rows and quarantine entries."""
+    """What a batch did, in rows and quarantine entries.
+
+    Attributes:
+        inserted: rows that were not there before, tombstones included.
+        has_entries: the range has quarantine entries now.
+        met_rows: the batch was believed to be all new, and was not.
+    """
 
     upserted: int = 0
+    inserted: int = 0
     removed: int = 0
     healed: int = 0
     rejected: int = 0
+    has_entries: bool = False
+    met_rows: bool = False
 
     def __add__(self, other: Outcome) -> Outcome:
         return Outcome(
             upserted=self.upserted + other.upserted,
+            inserted=self.inserted + other.inserted,
             removed=self.removed + other.removed,
             healed=self.healed + other.healed,
             rejected=self.rejected + other.rejected,
+            has_entries=self.has_entries or other.has_entries,
+            met_rows=self.met_rows or other.met_rows,
         )
 
 
 class BatchWriter:
-    """Runs batches of one generation; keeps no state between them."""
+    """Runs batches of one generation; between them it keeps hints, which may be lost."""
 
     def __init__(
         self, connections: Connections, *, rows_schema: str, returning_old: bool | None = None
@@ -74,63 +88,98 @@ class BatchWriter:
         self._connections = connections
         self._rows_schema = rows_schema
         self._returning_old = returning_old
+        self._hints = Hints()
 
-    async def apply(
-        self, grant: Grant, batch: Batch, place: StoredPlace, *, expect_unchanged: bool = False
-    ) -> Outcome:
+    async def apply(self, grant: Grant, batch: Batch, place: StoredPlace) -> Outcome:
         """Commit the batch and its place, or nothing.
-
-        `expect_unchanged`: most rows are likely stored already, so look before locking them.
 
         Raises:
             FencedOut: A newer epoch or lineage owns the range.
             SinkUnavailable: The target has to be waited for.
         """
-        if not batch.rejections:
-            done = await self._apply_at_once(grant, batch, place, expect_unchanged=expect_unchanged)
-            if done is not None:
-                return done
-        async with self._connections.transaction() as session:
-            heal = await move_place(session, _parameters(grant, batch, place, only_clean=False))
-            if heal is None:
-                raise FencedOut(f"range {grant.claim.lease_token} has a newer epoch")
-            shape = BatchShape(
-                rows_schema=self._rows_schema,
-                returning_old=tells_old(session, forced=self._returning_old),
-                skip_stale=expect_unchanged,
-                heal=heal or bool(batch.rejections),
-                locked=True,
-            )
-            return await LockedRange(session=session, shape=shape, grant=grant).apply(batch)
+        hint = self._hints.of(grant.range_id, grant.epoch)
+        done = None
+        if not (batch.rejections or hint.has_entries or hint.skip_stale):
+            done = await self._apply_at_once(grant, batch, place, hint)
+        if done is None:
+            done = await self._apply_locked(grant, batch, place, hint)
+        facts = BatchFacts(
+            writes=len(batch.writes),
+            inserted=done.inserted,
+            changed=done.upserted + done.removed,
+            has_entries=done.has_entries,
+            met_rows=done.met_rows,
+        )
+        self._hints.learn(grant.range_id, grant.epoch, facts)
+        return done
 
     async def _apply_at_once(
-        self, grant: Grant, batch: Batch, place: StoredPlace, *, expect_unchanged: bool
+        self, grant: Grant, batch: Batch, place: StoredPlace, hint: BatchHint
     ) -> Outcome | None:
         """The usual way, in one statement; None when the longer one has to be taken."""
+        parameters = _parameters(grant, batch, place, only_clean=True)
         async with self._connections.session() as session:
-            shape = BatchShape(
-                rows_schema=self._rows_schema,
-                returning_old=tells_old(session, forced=self._returning_old),
-                skip_stale=expect_unchanged,
-            )
-            parameters = _parameters(grant, batch, place, only_clean=True)
-            try:
-                if batch.writes:
-                    return await execute(session, shape, parameters, batch.writes)
+            if not batch.writes:
                 return Outcome() if await move_place(session, parameters) is False else None
+            shape = self._shape(session, insert_only=hint.insert_only)
+            try:
+                return await execute(session, shape, parameters, batch.writes)
+            except psycopg.errors.UniqueViolation:
+                if not hint.insert_only:
+                    raise
             except psycopg.Error as error:
                 if not is_of_document(error):
                     raise
                 return None
+        done = await self._apply_at_once(grant, batch, place, BatchHint())
+        return None if done is None else replace(done, met_rows=True)
+
+    async def _apply_locked(
+        self, grant: Grant, batch: Batch, place: StoredPlace, hint: BatchHint
+    ) -> Outcome:
+        """The longer way; most of it is skipped when it turns out that nothing is new."""
+        parameters = _parameters(grant, batch, place, only_clean=False)
+        looks = hint.skip_stale and bool(batch.writes)
+        writes = batch.writes
+        async with self._connections.transaction() as session:
+            if looks:
+                entries, writes = await self._look(session, parameters, writes)
+            else:
+                entries = await move_place(session, parameters)
+            if entries is None:
+                raise FencedOut(f"range {grant.claim.lease_token} has a newer epoch")
+            heal = entries or bool(batch.rejections)
+            shape = self._shape(session, heal=heal, locked=True, looked=looks)
+            locked = LockedRange(session=session, shape=shape, grant=grant, has_entries=entries)
+            done = await locked.apply(replace(batch, writes=writes))
+        return replace(done, met_rows=hint.insert_only)
+
+    async def _look(
+        self, session: Session, parameters: Mapping[str, Any], writes: Sequence[RowWrite]
+    ) -> tuple[bool | None, Sequence[RowWrite]]:
+        """Move the position and keep only the writes that are newer than what is stored."""
+        arguments = {**parameters, **version_columns(writes)}
+        row = await _one_row(session, look_statement(self._rows_schema), arguments)
+        if row is None:
+            return None, ()
+        return row[0], [writes[place - 1] for place in row[1]]
+
+    def _shape(self, session: Session, **choices: bool) -> BatchShape:
+        return BatchShape(
+            rows_schema=self._rows_schema,
+            returning_old=tells_old(session, forced=self._returning_old),
+            **choices,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedRange:
-    """Writes to a range whose row this transaction has locked."""
+    """Writes to a range whose row this transaction has locked; `has_entries` as found then."""
 
     session: Session
     shape: BatchShape
     grant: Grant
+    has_entries: bool = False
 
     async def apply(self, batch: Batch) -> Outcome:
         """Rejections, then writes, then the marks that tie both together."""
@@ -138,8 +187,10 @@ class LockedRange:
         done = await self._write(batch.writes)
         await self._mark(batch.rejections)
         if done.healed or done.rejected or batch.rejections or self.shape.verdict:
-            await quarantine.refresh_flag(self.session, self.grant)
-        return done + Outcome(rejected=len(batch.rejections))
+            entries = await quarantine.refresh_flag(self.session, self.grant)
+        else:
+            entries = self.has_entries
+        return done + Outcome(rejected=len(batch.rejections), has_entries=entries)
 
     async def _write(self, writes: Sequence[RowWrite]) -> Outcome:
         """All of them in one statement; what the server refuses is found by halving."""
@@ -209,7 +260,7 @@ async def execute(
     row = await _one_row(session, batch_statement(shape), arguments)
     if row is None or not row[0]:
         return None
-    return Outcome(healed=row[1], upserted=row[2], removed=row[3])
+    return Outcome(healed=row[1], upserted=row[2], inserted=row[3], removed=row[4])
 
 
 async def move_place(session: Session, parameters: Mapping[str, Any]) -> bool | None:

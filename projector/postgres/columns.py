@@ -53,6 +53,11 @@ def key_columns(writes: Sequence[RowWrite]) -> Mapping[str, ArrayText]:
     return {**columns, "lsn": _plain(map(_readers["lsn"], writes))}
 
 
+def version_columns(writes: Sequence[RowWrite]) -> Mapping[str, ArrayText]:
+    """Only what tells whether a write is newer than its row: key, version, and if it deletes."""
+    return {**key_columns(writes), "deleted": _plain(map(_readers["deleted"], writes))}
+
+
 def text_array(texts: Sequence[str | None]) -> ArrayText:
     """The texts as the literal of a `text[]`."""
     encoded = _encoder.encode(texts)

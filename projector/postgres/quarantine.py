@@ -72,7 +72,8 @@ REFRESH_FLAG = """
 UPDATE projector.ranges r SET quarantined = EXISTS (
   SELECT FROM projector.quarantine q
   WHERE q.status <> 'closed' AND q.epk >= %(low)s AND q.epk <= %(high)s)
-WHERE r.id = %(range_id)s"""
+WHERE r.id = %(range_id)s
+RETURNING quarantined"""
 
 
 async def store(
@@ -101,10 +102,12 @@ async def mark_rows(
     )
 
 
-async def refresh_flag(session: Session, grant: Grant) -> None:
-    """Note at the range whether it has entries that may heal."""
+async def refresh_flag(session: Session, grant: Grant) -> bool:
+    """Note at the range whether it has entries that may heal, and tell it."""
     low, high = bounds(grant.claim.feed_range)
-    await session.execute(REFRESH_FLAG, {"range_id": grant.range_id, "low": low, "high": high})
+    parameters = {"range_id": grant.range_id, "low": low, "high": high}
+    row = await (await session.execute(REFRESH_FLAG, parameters)).fetchone()
+    return row is not None and bool(row[0])
 
 
 def encoded(rejections: Sequence[Rejection]) -> JsonText:

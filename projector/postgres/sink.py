@@ -7,7 +7,6 @@ Pages are decoded to rows and rejections by `projector.projection`; a batch is c
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -25,9 +24,6 @@ from projector.postgres.tables import FIRST_GENERATION
 from projector.projection.fold import fold
 from projector.projection.project import project_page
 from projector.projection.writes import ProjectedPage
-
-MOSTLY = 0.5
-REMEMBERED_RANGES = 4096
 
 
 class PostgresSink:
@@ -54,8 +50,6 @@ class PostgresSink:
         self._verdicts = VerdictStore(
             connections, rows_schema=rows_schema, returning_old=returning_old
         )
-        # Only a hint, so it may be lost: whether the range's last batch was mostly unchanged.
-        self._mostly_unchanged: OrderedDict[int, bool] = OrderedDict()
 
     async def open(self, claim: RangeClaim) -> Grant:
         """Fence the range: raise its epoch, retire every overlapping one, tell its place.
@@ -92,13 +86,7 @@ class PostgresSink:
             delivered=folded.delivered,
             newest_ts=folded.newest_ts,
         )
-        outcome = await self._writer.apply(
-            grant,
-            batch,
-            place,
-            expect_unchanged=self._mostly_unchanged.get(grant.range_id, False),
-        )
-        self._remember(grant.range_id, batch, outcome)
+        outcome = await self._writer.apply(grant, batch, place)
         return _applied(batch, outcome)
 
     async def settle(self, grant: Grant) -> None:
@@ -134,15 +122,6 @@ class PostgresSink:
             SinkUnavailable.
         """
         return await store_reports(self._connections, reports)
-
-    def _remember(self, range_id: int, batch: Batch, outcome: Outcome) -> None:
-        if not batch.writes:
-            return
-        changed = outcome.upserted + outcome.removed
-        self._mostly_unchanged[range_id] = changed < len(batch.writes) * MOSTLY
-        self._mostly_unchanged.move_to_end(range_id)
-        if len(self._mostly_unchanged) > REMEMBERED_RANGES:
-            self._mostly_unchanged.popitem(last=False)
 
 
 def _applied(batch: Batch, outcome: Outcome) -> Applied:

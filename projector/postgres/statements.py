@@ -36,18 +36,19 @@ class BatchShape:
     Attributes:
         rows_schema: the generation's schema.
         returning_old: the server tells old images itself (18 and later).
-        skip_stale: look before writing, so that unchanged rows are not even locked; pays when
-            most of a batch is unchanged.
+        insert_only: the rows are believed to be new; one that is not makes the statement fail.
         heal: close quarantine entries that a newer version supersedes.
         locked: the transaction has locked and moved the position row already.
+        looked: `LOOK` has noted the keys already.
         verdict: the writes come from point reads: absence at the version of a live row counts.
     """
 
     rows_schema: str
     returning_old: bool
-    skip_stale: bool = False
+    insert_only: bool = False
     heal: bool = False
     locked: bool = False
+    looked: bool = False
     verdict: bool = False
 
 
@@ -80,14 +81,6 @@ SELECT unnest(%(cart_id)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
   unnest(%(currency)s::text[]) AS currency, unnest(%(extra)s::jsonb[]) AS extra
 WHERE EXISTS (SELECT FROM fence)"""
 
-# A correlated look-up, not a join: it stays an index probe whatever the planner believes.
-SKIP_STALE = """
-WHERE NOT COALESCE((
-  SELECT (s.lineage, s.lsn) >= (%(lineage)s::int, x.lsn)
-    AND NOT (s.rejected AND NOT x.deleted AND s.lsn = x.lsn
-             AND s.lineage = %(lineage)s::int)
-  FROM {rows}.cart_items s WHERE s.cart_id = x.cart_id AND s.id = x.id), false)"""
-
 SEEN = """
 INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
 SELECT (SELECT seen_group FROM fence),
@@ -96,15 +89,19 @@ SELECT (SELECT seen_group FROM fence),
 FROM unnest(%(cart_id)s::text[], %(id)s::text[]) AS x(cart_id, id)
 WHERE (SELECT seen_group FROM fence) IS NOT NULL HAVING count(*) > 0"""
 
-# (2) A version that was rejected may be followed by itself, good: after a retry, or with a
-# program that knows better. Otherwise only a newer one is written.
+# (2) Rows.
 ROWS = """
 INSERT INTO {rows}.cart_items AS t (cart_id, id, epk, lsn, ts, lineage, deleted, etag,
   item, quantity, unit_price, currency, extra, tombstone_tick)
 SELECT x.cart_id, x.id, x.epk, x.lsn, x.ts, %(lineage)s::int, x.deleted, x.etag,
   x.item, x.quantity, x.unit_price, x.currency, x.extra,
   CASE WHEN x.deleted THEN (SELECT tick FROM fence) END
-FROM input x{skip}
+FROM input x{conflict}
+RETURNING {returning}"""
+
+# A version that was rejected may be followed by itself, good: after a retry, or with a program that
+# knows better. Otherwise only a newer one is written.
+CONFLICT = """
 ON CONFLICT (cart_id, id) DO UPDATE SET
   epk = excluded.epk, lsn = excluded.lsn, ts = excluded.ts, lineage = excluded.lineage,
   deleted = excluded.deleted, rejected = false, etag = excluded.etag, item = excluded.item,
@@ -112,8 +109,7 @@ ON CONFLICT (cart_id, id) DO UPDATE SET
   extra = excluded.extra, tombstone_tick = excluded.tombstone_tick{previous}
 WHERE (excluded.lineage, excluded.lsn) > (t.lineage, t.lsn)
   OR ((excluded.lineage, excluded.lsn) = (t.lineage, t.lsn)
-      AND (t.rejected AND NOT excluded.deleted{same_version}))
-RETURNING {returning}"""
+      AND (t.rejected AND NOT excluded.deleted{same_version}))"""
 
 # Whoever reads at the version of the row and finds nothing has seen it expire. Whoever finds
 # something else than the row says has seen a damaged row; but the tombstone of an absence (it bears
@@ -192,9 +188,24 @@ WHERE EXISTS (SELECT FROM fence) AND q.key_1 = hashtextextended(to_json(x.cart_i
        OR (NOT x.deleted AND (%(lineage)s::int, x.lsn) = (q.lineage, q.lsn)))
 RETURNING 1"""
 
+# Which of the writes are newer than what is stored. A correlated look-up, not a join: it stays an
+# index probe whatever the planner believes. Unchanged rows are neither sent, nor locked, nor
+# dirtied; what is stale now stays so, since versions only rise while the range is locked.
+LOOK = """
+SELECT (SELECT quarantined FROM fence) AS quarantined, ARRAY(SELECT x.place FROM (
+  SELECT unnest(%(cart_id)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
+    unnest(%(lsn)s::bigint[]) AS lsn, unnest(%(deleted)s::bool[]) AS deleted,
+    generate_subscripts(%(cart_id)s::text[], 1) AS place
+  WHERE EXISTS (SELECT FROM fence)) x
+WHERE NOT COALESCE((
+  SELECT (t.lineage, t.lsn) > (%(lineage)s::int, x.lsn)
+    OR ((t.lineage, t.lsn) = (%(lineage)s::int, x.lsn) AND NOT (t.rejected AND NOT x.deleted))
+  FROM {rows}.cart_items t WHERE t.cart_id = x.cart_id AND t.id = x.id), false))"""
+
 OUTCOME = """
 SELECT (SELECT count(*) FROM fence) AS held, {healed} AS healed,
   count(*) FILTER (WHERE lives AND same IS NOT TRUE) AS upserted,
+  count(*) FILTER (WHERE was IS NULL) AS inserted,
   count(*) FILTER (WHERE was AND NOT lives) AS removed
 FROM written"""
 
@@ -225,7 +236,7 @@ def batch_statement(shape: BatchShape) -> str:
     parts = [
         ("fence", LOCKED if shape.locked else FENCE),
         ("input", INPUT),
-        ("seen", SEEN),
+        *([] if shape.looked else [("seen", SEEN)]),
         ("written", _rows(shape)),
         ("carts", CARTS),
         ("items", ITEMS),
@@ -238,13 +249,22 @@ def batch_statement(shape: BatchShape) -> str:
     return with_seeds(text).replace("{rows}", shape.rows_schema)
 
 
+@lru_cache(maxsize=8)
+def look_statement(rows_schema: str) -> str:
+    """Moves the position, notes all keys, and tells which writes are newer, counted from 1."""
+    text = "WITH " + ", ".join(
+        f"{name} AS ({part})" for name, part in (("fence", FENCE), ("seen", SEEN))
+    )
+    return with_seeds(text + LOOK).replace("{rows}", rows_schema)
+
+
 def with_seeds(text: str) -> str:
     """The text with the two seeds of key hashes filled in."""
     return text.replace("{seed_1}", str(KEY_SEED_1)).replace("{seed_2}", str(KEY_SEED_2))
 
 
 def _rows(shape: BatchShape) -> str:
-    text = ROWS.replace("{skip}", SKIP_STALE if shape.skip_stale else "")
+    text = ROWS.replace("{conflict}", "" if shape.insert_only else CONFLICT)
     text = text.replace("{same_version}", READ_AT_SAME_VERSION if shape.verdict else "")
     text = text.replace("{previous}", "" if shape.returning_old else COPY_PREVIOUS)
     return text.replace("{returning}", RETURN_OLD if shape.returning_old else RETURN_PREVIOUS)

@@ -153,3 +153,41 @@ async def test_any_text_arrives_as_it_is(connections: Connections, text: str) ->
             "SELECT cart_id, id, item, etag FROM projector_g1.cart_items WHERE lsn = 1"
         )
         assert await cursor.fetchone() == (written.cart_id, written.id, written.item, text)
+
+
+async def test_bulk_of_new_rows_that_meets_an_old_one(
+    connections: Connections, returning_old: bool | None
+) -> None:
+    """Rows believed to be new are inserted without looking; a mistake costs time, not rows."""
+    sink, model = PostgresSink(connections, returning_old=returning_old), Model()
+    grant = await begun(sink)
+    for first in (0, 250, 500, 700, 950):
+        writes = [
+            line(f"cart {n % 40}", f"{n:04}", n + 1, quantity=str(n))
+            for n in range(first, first + 250)
+        ]
+        done = await apply(sink, grant, page(*writes), at=first)
+        model.apply(writes)
+        assert done.upserted == (200 if first == 700 else 250)
+    assert await views(connections) == model.views()
+    stale = [line("cart 1", "0001", 1), line("cart 2", "0002", 9999, item="Pen")]
+    model.apply(stale)
+    assert (await apply(sink, grant, page(*stale))).upserted == 1
+    assert await views(connections) == model.views()
+
+
+async def test_mostly_unchanged_batches_still_write_what_is_new(
+    connections: Connections, returning_old: bool | None
+) -> None:
+    sink, model = PostgresSink(connections, returning_old=returning_old), Model()
+    grant = await begun(sink, mark=99)
+    writes = [line("a", str(n), n + 1) for n in range(9)]
+    for _ in range(3):
+        await apply(sink, grant, page(*writes))
+    model.apply(writes)
+    changed = [*writes[:5], line("a", "7", 50, item="Pen"), tombstone("a", "8", 51)]
+    done = await apply(sink, grant, page(*changed), page(line("b", "1", 52)))
+    assert (done.upserted, done.removed, done.unchanged) == (2, 1, 5)
+    model.apply([*changed, line("b", "1", 52)])
+    assert await views(connections) == model.views()
+    assert await sink.sweep_candidates(grant, after=None, limit=99) == []
