@@ -49,6 +49,7 @@ class StoredRange:
     replay_phase: str | None = None
     replay_mark_lsn: int | None = None
     seen_group: int | None = None
+    position_time: datetime | None = None
     read_since: datetime | None = None
 
 

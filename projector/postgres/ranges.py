@@ -42,7 +42,7 @@ ON CONFLICT (one_row) DO NOTHING"""
 
 STORED_RANGES = """
 SELECT r.id, r.container_rid, r.lease_token, r.processor_name, r.min_epk, r.max_epk, r.epoch, r.opened_epoch,
-  r.lineage, r.placed, r.continuation, r.lsn, r.anchored_from, r.read_since,
+  r.lineage, r.placed, r.continuation, r.lsn, r.position_time, r.anchored_from, r.read_since,
   r.tick, r.purged_tick,
   r.retired_at IS NOT NULL AS retired,
   p.phase AS replay_phase, p.mark_lsn AS replay_mark_lsn, p.seen_group
@@ -66,11 +66,12 @@ WHERE container_rid = %(rid)s AND min_epk < %(max)s AND max_epk > %(min)s
 # was read after all of it.
 WRITE_RANGE = """
 INSERT INTO projector.ranges AS r (container_rid, processor_name, lease_token, min_epk, max_epk,
-  owner, epoch, opened_epoch, lineage, placed, continuation, lsn, anchored_from, read_since, tick,
-  recent_ticks, purged_tick, seen_group, quarantined, opened_at)
+  owner, epoch, opened_epoch, lineage, placed, continuation, lsn, position_time, anchored_from,
+  read_since, tick, recent_ticks, purged_tick, seen_group, quarantined, opened_at)
 SELECT %(rid)s, %(processor)s, %(token)s, %(min)s, %(max)s, %(owner)s, e.epoch, e.epoch,
-  %(lineage)s, %(placed)s, %(continuation)s, %(lsn)s, %(anchored_from)s,
-  %(read_since)s, %(tick)s, array_fill(%(tick)s::bigint, ARRAY[4]), %(purged_tick)s, %(seen_group)s, EXISTS (
+  %(lineage)s, %(placed)s, %(continuation)s, %(lsn)s, %(position_time)s, %(anchored_from)s,
+  %(read_since)s, %(tick)s, array_fill(%(tick)s::bigint, ARRAY[4]), %(purged_tick)s,
+  %(seen_group)s, EXISTS (
     SELECT FROM projector.quarantine q
     WHERE q.status <> 'closed' AND q.epk >= %(low)s AND q.epk <= %(high)s), now()
 FROM (SELECT nextval('projector.epochs') AS epoch) e
@@ -78,7 +79,8 @@ ON CONFLICT (container_rid, min_epk, max_epk, lease_token) DO UPDATE SET
   processor_name = excluded.processor_name, owner = excluded.owner, epoch = excluded.epoch,
   opened_epoch = excluded.opened_epoch, lineage = excluded.lineage, placed = excluded.placed,
   continuation = excluded.continuation, lsn = excluded.lsn,
-  anchored_from = excluded.anchored_from, read_since = excluded.read_since, tick = excluded.tick,
+  position_time = excluded.position_time, anchored_from = excluded.anchored_from,
+  read_since = excluded.read_since, tick = excluded.tick,
   recent_ticks = excluded.recent_ticks, purged_tick = excluded.purged_tick,
   seen_group = excluded.seen_group, quarantined = excluded.quarantined,
   opened_at = excluded.opened_at, retired_at = NULL
@@ -86,6 +88,7 @@ RETURNING id, epoch"""
 
 BEGIN = """
 UPDATE projector.ranges SET placed = true, continuation = %(continuation)s, lsn = %(lsn)s,
+  position_time = CASE WHEN %(continuation)s::text IS NOT NULL THEN position_time END,
   anchored_from = %(anchored_from)s, lineage = lineage + %(raise)s::int,
   read_since = CASE WHEN %(replay)s THEN NULL WHEN %(anchored_from)s::text IS NULL THEN read_since
     WHEN %(anchored_from)s = 'now' THEN now() ELSE %(anchored_from)s::timestamptz END
@@ -267,6 +270,7 @@ def _row_of(
         "continuation": None if place is None else place.continuation,
         "lsn": None if place is None else place.lsn,
         "anchored_from": None if holder is None else holder.anchored_from,
+        "position_time": None if holder is None else holder.position_time,
         "read_since": None if holder is None else holder.read_since,
         "tick": max((one.tick for one in stored), default=0) + 1,
         "purged_tick": max((one.purged_tick for one in stored), default=0),
@@ -312,6 +316,7 @@ def _stored_range(row: DictRow) -> StoredRange:
         lineage=row["lineage"],
         place=place,
         anchored_from=row["anchored_from"],
+        position_time=row["position_time"],
         read_since=row["read_since"],
         tick=row["tick"],
         purged_tick=row["purged_tick"],

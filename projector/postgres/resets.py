@@ -16,7 +16,7 @@ from projector.postgres.ranges import all_stored, lock_openings, register_source
 
 CLEAR_PLACE = """
 UPDATE projector.ranges SET epoch = nextval('projector.epochs'), placed = false,
-  continuation = NULL, lsn = NULL, anchored_from = NULL
+  continuation = NULL, lsn = NULL, position_time = NULL, anchored_from = NULL
 WHERE id = %s"""
 
 FOLLOW_SOURCE = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from projector.core.names import Epoch, InstanceName, LeaseToken
-from projector.core.ranges import FULL_RANGE
+from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.core.states import FailureCategory, RangeFailure, RangeState
 from projector.ports.feed import Beginning, Grant, RangeReport
 from projector.postgres.connections import Connections
@@ -57,6 +57,16 @@ async def test_an_empty_page_keeps_time_and_anchor(
     await apply(sink, grant, at=9)
     found = (await positions(connections))[0]
     assert (found.lsn, found.anchored_from, found.time) == (9, "now", None)
+
+
+async def test_a_child_shows_the_time_of_its_parent(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    grant = await begun(sink)
+    await apply(sink, grant, page(line("a", "1", 7)), at=7)
+    await sink.open(claim("1", FeedRange(min="", max="20")))
+    expected = datetime.fromtimestamp(1_790_000_007, UTC)
+    assert [one.time for one in await positions(connections)] == [expected]
 
 
 async def test_reports_come_back_as_they_went(connections: Connections, sink: PostgresSink) -> None:
