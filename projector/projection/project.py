@@ -16,9 +16,11 @@ from msgspec import UNSET, Raw, UnsetType
 from projector.core.epk import routing_key_of_text
 from projector.core.errors import SourceUnavailable
 from projector.projection.document import CURRENCY, project_document
+from projector.projection.lane import sure_writes, tombstone_of
 from projector.projection.scan import cut_page
 from projector.projection.shapes import (
     ABSENT,
+    SURE_CHARACTERS,
     ExtrasReader,
     PageShapes,
     PlainDocument,
@@ -28,7 +30,6 @@ from projector.projection.shapes import (
 from projector.projection.writes import ProjectedPage, Rejection, RowWrite
 
 _NULL = Raw(b"null")
-_SURE_CHARACTERS = 256  # no text of so many has more than 1,024 bytes
 _NUMBER = rb"(?:0|-?[1-9][0-9]{0,17})(?:\.[0-9]{1,10})?"
 _is_number = re.compile(_NUMBER).fullmatch
 _quoted_number = re.compile(rb'"(' + _NUMBER + rb')"').fullmatch
@@ -80,6 +81,9 @@ def _project_pieces(
 
 
 def _project_plain(body: bytes, plain: PlainPage, lsn: int | None) -> ProjectedPage:
+    sure = sure_writes(body, plain) if lsn is None else None
+    if sure is not None:
+        return _page(body, plain.container_rid, len(sure), sure, [])
     writes: list[RowWrite] = []
     rejections: list[Rejection] = []
     pieces: list[bytes] = []
@@ -128,7 +132,7 @@ def _write_of(document: PlainDocument, extras: ExtrasReader, lsn: int | None) ->
         return None
     epk = routing_key_of_text(cart_id.encode())
     if document.ttl is not UNSET:
-        return _tombstone_of(document, epk, lsn)
+        return tombstone_of(document, epk, lsn)
     item, quantity, currency = document.item, document.quantity, document.currency
     price, extra = _price_of(document.price), extras(document)
     if (
@@ -164,18 +168,4 @@ def _price_of(price: Raw) -> Raw | UnsetType | None:
 
 
 def _is_sure(text: object) -> bool:
-    return type(text) is str and 0 < len(text) <= _SURE_CHARACTERS and "\0" not in text
-
-
-def _tombstone_of(document: PlainDocument, epk: int, lsn: int) -> RowWrite | None:
-    if type(document.ttl) is not int or not 0 < document.ttl < 10**18:
-        return None
-    return RowWrite(
-        cart_id=document.cart_id,
-        id=document.id,
-        epk=epk,
-        lsn=lsn,
-        ts=document.ts,
-        etag=document.etag,
-        deleted=True,
-    )
+    return type(text) is str and 0 < len(text) <= SURE_CHARACTERS and "\0" not in text

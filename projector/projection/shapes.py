@@ -9,7 +9,7 @@ turns into never depends on what was learned, only how soon.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
@@ -24,6 +24,7 @@ from projector.projection.identity import MAX_LSN, MAX_TS
 
 MAX_LEARNED_NAMES = 24
 ABSENT: Final = Raw()
+SURE_CHARACTERS = 256  # no text of so many has more than 1,024 bytes
 
 _KNOWN = frozenset((*LINE_FIELDS, *SYSTEM_FIELDS, "ttl"))
 _SHAPES_KEPT = 16
@@ -52,8 +53,30 @@ class PlainDocument(
     )
 
 
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=SURE_CHARACTERS)]
+
+
+class SureDocument(PlainDocument, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
+    """A document whose texts, version and marker are good but for NUL; of its numbers nothing is said."""
+
+    id: _Text
+    cart_id: _Text = msgspec.field(name="cartId")
+    item: _Text
+    currency: str | None = None
+    ttl: int | UnsetType = UNSET
+    lsn: Annotated[int, msgspec.Meta(ge=0, le=MAX_LSN)] = msgspec.field(name="_lsn")
+
+
 ExtrasReader = Callable[[PlainDocument], Raw | UnsetType | None]
 """Reads the other fields as one JSON object: None without any, UNSET when they need a look."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherField:
+    """A field of the documents' own: how it begins in JSON, and where its value is."""
+
+    head: bytes
+    read: Callable[[PlainDocument], Raw]
 
 
 class _Frame(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,11 +90,16 @@ class _LooseFrame(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainPage:
-    """A decoded page, and how to read the other fields of its documents."""
+    """A decoded page, and how to read the other fields of its documents.
+
+    `sure_documents` is set when all documents are of that kind.
+    """
 
     container_rid: str | None
-    documents: list[PlainDocument]
+    documents: Sequence[PlainDocument]
+    sure_documents: Sequence[SureDocument] | None
     extras: ExtrasReader
+    other_fields: Sequence[OtherField]
 
 
 _FRAMES = msgspec.json.Decoder(_Frame)
@@ -99,11 +127,18 @@ class PageShapes:
         try:
             if not body.isascii():
                 body.decode()
-            frame = shape.decoder.decode(body)
-        except NOT_DECODED:
+        except UnicodeDecodeError:
+            return None
+        sure = _decoded(shape.sure, body)
+        frame = sure or _decoded(shape.plain, body)
+        if frame is None:
             return None
         return PlainPage(
-            container_rid=frame.container_rid, documents=frame.documents, extras=shape.extras
+            container_rid=frame.container_rid,
+            documents=frame.documents,
+            sure_documents=None if sure is None else sure.documents,
+            extras=shape.extras,
+            other_fields=shape.other_fields,
         )
 
     def learn(self, body: bytes) -> bool:
@@ -124,22 +159,46 @@ class PageShapes:
         return True
 
 
+def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    try:
+        return decoder.decode(body)
+    except NOT_DECODED:
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shape:
-    decoder: msgspec.json.Decoder[Any]
+    sure: msgspec.json.Decoder[Any]
+    plain: msgspec.json.Decoder[Any]
     extras: ExtrasReader
+    other_fields: Sequence[OtherField]
 
 
 @lru_cache(maxsize=_SHAPES_KEPT)
 def _shape_of(names: tuple[str, ...]) -> _Shape:
     fields = [f"extra_{number}" for number in range(len(names))]
+    found = [
+        OtherField(head=b"%b:" % msgspec.json.encode(name), read=attrgetter(field))
+        for field, name in zip(fields, names, strict=True)
+    ]
+    return _Shape(
+        sure=_decoder(SureDocument, names, fields),
+        plain=_decoder(PlainDocument, names, fields),
+        extras=_extras_reader(found),
+        other_fields=found,
+    )
+
+
+def _decoder(
+    base: type[PlainDocument], names: tuple[str, ...], fields: list[str]
+) -> msgspec.json.Decoder[Any]:
     document = msgspec.defstruct(
         "ShapedDocument",
         [
             (field, Raw, msgspec.field(default=ABSENT, name=name))
             for field, name in zip(fields, names, strict=True)
         ],
-        bases=(PlainDocument,),
+        bases=(base,),
         frozen=True,
         gc=False,
         kw_only=True,
@@ -153,38 +212,18 @@ def _shape_of(names: tuple[str, ...]) -> _Shape:
         ],
         kw_only=True,
     )
-    return _Shape(decoder=msgspec.json.Decoder(page), extras=_extras_reader(names, fields))
+    return msgspec.json.Decoder(page)
 
 
-def _extras_reader(names: tuple[str, ...], fields: list[str]) -> ExtrasReader:
-    heads = [b"%b:" % msgspec.json.encode(name) for name in names]
-    if not fields:
-        return lambda _document: None
-    if len(fields) == 1:
-        return _reader_of_one(heads[0], attrgetter(fields[0]))
-    return _reader_of_many(heads, attrgetter(*fields))
-
-
-def _reader_of_one(head: bytes, read: Callable[[PlainDocument], Raw]) -> ExtrasReader:
-    def extras(document: PlainDocument) -> Raw | UnsetType | None:
-        value = read(document)
-        if value is ABSENT:
-            return None
-        return Raw(b"{%b%b}" % (head, value)) if harmless(value) else UNSET
-
-    return extras
-
-
-def _reader_of_many(
-    heads: list[bytes], read: Callable[[PlainDocument], tuple[Raw, ...]]
-) -> ExtrasReader:
+def _extras_reader(others: Sequence[OtherField]) -> ExtrasReader:
     def extras(document: PlainDocument) -> Raw | UnsetType | None:
         found = []
-        for head, value in zip(heads, read(document), strict=True):
+        for other in others:
+            value = other.read(document)
             if value is not ABSENT:
                 if not harmless(value):
                     return UNSET
-                found.append(b"%b%b" % (head, value))
+                found.append(b"%b%b" % (other.head, value))
         return Raw(b"{%b}" % b",".join(found)) if found else None
 
     return extras
