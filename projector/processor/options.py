@@ -26,6 +26,7 @@ class ProcessorOptions:
         page_size: documents asked for per page; the service may send more or fewer.
         batch_documents, batch_bytes: bounds of what one `Sink.apply` gets; a single page may
             exceed them.
+        gather_seconds: longest time that pages wait for more of them while a backlog is read.
         renew_seconds: a lease is written at least that often.
         expiration_seconds: a lease not written for that long may be taken by anybody.
         limits: bounds of this host's share of the leases.
@@ -49,6 +50,7 @@ class ProcessorOptions:
     page_size: int = 1000
     batch_documents: int = 5000
     batch_bytes: int = 8_000_000
+    gather_seconds: float = 0.25
     poll_min_seconds: float = 0.05
     poll_max_seconds: float = 1.0
     acquire_seconds: float = 13.0
@@ -86,6 +88,7 @@ class ProcessorOptions:
 
 
 _DURATIONS = (
+    "gather_seconds",
     "poll_min_seconds",
     "poll_max_seconds",
     "acquire_seconds",

@@ -2,6 +2,8 @@
 
 Back-pressure: the reader asks for room before it reads, so what it reads always fits and
 memory does not grow with the backlog. A poll without changes moves the end of what waits.
+While the reader catches up, pages are gathered for a moment: large batches cost the target less
+per document. Nothing is held back once the reader has come to the end, meets an error or waits.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from projector.core.start import StoredPlace
+from projector.ports.feed import Clock
+from projector.processor.waiting import pause
 
 P = TypeVar("P")
 
@@ -28,7 +32,18 @@ class Batch(Generic[P]):
 class WaitingPages(Generic[P]):
     """One reader puts, one applier takes."""
 
-    def __init__(self, *, start: StoredPlace, max_documents: int, max_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        start: StoredPlace,
+        max_documents: int,
+        max_bytes: int,
+        clock: Clock,
+        gather_seconds: float,
+    ) -> None:
+        """Hold at most so much; gather pages for at most that long."""
+        self._clock = clock
+        self._gather_seconds = gather_seconds
         self._max_documents = max_documents
         self._max_bytes = max_bytes
         self._pages: list[P] = []
@@ -39,6 +54,7 @@ class WaitingPages(Generic[P]):
         self._moved = False
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
+        self._gathered = asyncio.Event()
         self.closed = asyncio.Event()
         """Set when nothing more will be taken; what waits is left to the next owner."""
         self.tail = start
@@ -52,11 +68,24 @@ class WaitingPages(Generic[P]):
     async def room(self, documents: int) -> None:
         """Wait until a page of that many documents fits beside what waits."""
         while self._pages and not self._fits(documents):
+            self._gathered.set()
             self._taken.clear()
             await self._taken.wait()
 
-    def put(self, page: P, *, place: StoredPlace, documents: int, size_bytes: int) -> None:
-        """Add a page that ends at `place`."""
+    def put(
+        self,
+        page: P,
+        *,
+        place: StoredPlace,
+        documents: int,
+        size_bytes: int,
+        more_follows: bool = False,
+    ) -> None:
+        """Add a page that ends at `place`; `more_follows`: the next one is as good as here."""
+        if more_follows:
+            self._gathered.clear()
+        else:
+            self._gathered.set()
         self._pages.append(page)
         self._documents += documents
         self._size_bytes += size_bytes
@@ -68,12 +97,20 @@ class WaitingPages(Generic[P]):
         """Move the end without a page: the source has nothing up to there."""
         self.tail = place
         self._moved = True
+        self.hurry()
         self._arrived.set()
+
+    def hurry(self) -> None:
+        """Hold nothing back: no page follows soon."""
+        self._gathered.set()
 
     async def take(self) -> Batch[P] | None:
         """Everything that waits, as one batch; None once closed."""
         while not self.closed.is_set():
             if self._pages or self._moved:
+                await pause(self._clock, self._gather_seconds, until=self._gathered)
+                if self.closed.is_set():
+                    return None
                 return self._batch()
             self._arrived.clear()
             await self._arrived.wait()
@@ -86,6 +123,7 @@ class WaitingPages(Generic[P]):
     def close(self) -> None:
         """Let the applier end after the batch in hand."""
         self.closed.set()
+        self._gathered.set()
         self._arrived.set()
 
     def _fits(self, documents: int) -> bool:

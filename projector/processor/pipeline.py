@@ -43,6 +43,8 @@ class Pipeline(Generic[P]):
             start=started.place,
             max_documents=neighbours.options.batch_documents,
             max_bytes=neighbours.options.batch_bytes,
+            clock=neighbours.clock,
+            gather_seconds=neighbours.options.gather_seconds,
         )
         self._checkpointer = Checkpointer(
             keeper=keeper,

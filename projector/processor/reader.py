@@ -87,6 +87,7 @@ class Reader(Generic[P]):
                 continue
             else:
                 self._take_nothing(answer, began)
+            self._pages.hurry()
             await self._rest()
 
     async def _read(self) -> Page | FeedError:
@@ -113,6 +114,7 @@ class Reader(Generic[P]):
         if isinstance(error, PageTooLarge) and self._size.current > 1:
             self._size = self._size.halved()
             return
+        self._pages.hurry()
         self._failures += 1
         throttled = isinstance(error, Throttled)
         state = RangeState.THROTTLED if throttled else RangeState.WAITING_FOR_SOURCE
@@ -123,6 +125,7 @@ class Reader(Generic[P]):
         await self._clock.sleep(retry_seconds(error, self._failures, self._draw))
 
     def _take(self, page: Page) -> None:
+        full = page.document_count is not None and page.document_count >= self._size.current
         self._size = self._size.recovered()
         self._idle_seconds = None
         self._place = StoredPlace(continuation=page.continuation, lsn=page.lsn)
@@ -133,6 +136,7 @@ class Reader(Generic[P]):
             if page.document_count is None
             else page.document_count,
             size_bytes=page.size_bytes,
+            more_follows=full,
         )
 
     def _take_nothing(self, page: Page, began: datetime) -> None:

@@ -5,7 +5,10 @@ import asyncio
 from projector.core.names import Continuation
 from projector.core.start import StoredPlace
 from projector.processor.pages import WaitingPages
+from tests.fakes.clock import FakeClock
 from tests.fakes.world import World
+
+GATHER_SECONDS = 0.25
 
 
 def at(lsn: int) -> StoredPlace:
@@ -13,7 +16,20 @@ def at(lsn: int) -> StoredPlace:
 
 
 def waiting(*, max_documents: int = 10, max_bytes: int = 100) -> WaitingPages[str]:
-    return WaitingPages(start=at(0), max_documents=max_documents, max_bytes=max_bytes)
+    return WaitingPages(
+        start=at(0),
+        max_documents=max_documents,
+        max_bytes=max_bytes,
+        clock=FakeClock(),
+        gather_seconds=GATHER_SECONDS,
+    )
+
+
+async def seconds_to_take(pages: WaitingPages[str]) -> float:
+    """How long the applier waits for its batch."""
+    began = asyncio.get_running_loop().time()
+    assert await pages.take() is not None
+    return asyncio.get_running_loop().time() - began
 
 
 async def fits(pages: WaitingPages[str], documents: int) -> bool:
@@ -93,3 +109,52 @@ async def test_at_most_two_batches_are_in_flight_however_long_the_backlog() -> N
             await world.clock.sleep(0.05)
     assert 50 < most <= 2 * 50
     await world.stop_all()
+
+
+async def test_last_page_of_a_backlog_waits_for_nothing() -> None:
+    pages = waiting()
+    pages.put("a", place=at(1), documents=1, size_bytes=1, more_follows=True)
+    pages.put("b", place=at(2), documents=1, size_bytes=1)
+    assert await seconds_to_take(pages) == 0
+
+
+async def test_page_of_a_backlog_waits_a_moment_for_the_next() -> None:
+    pages = waiting()
+    pages.put("a", place=at(1), documents=1, size_bytes=1, more_follows=True)
+    assert await seconds_to_take(pages) == GATHER_SECONDS
+
+
+async def test_nothing_is_held_back_when_the_reader_waits() -> None:
+    pages = waiting()
+    pages.put("a", place=at(1), documents=1, size_bytes=1, more_follows=True)
+    pages.hurry()
+    assert await seconds_to_take(pages) == 0
+
+
+async def test_nothing_is_held_back_when_there_is_no_room_for_more() -> None:
+    pages = waiting()
+    pages.put("a", place=at(1), documents=6, size_bytes=1, more_follows=True)
+    assert not await fits(pages, 5)
+    assert await seconds_to_take(pages) == 0
+
+
+async def test_pages_of_a_backlog_become_one_batch() -> None:
+    pages = waiting()
+    pages.put("a", place=at(1), documents=4, size_bytes=1, more_follows=True)
+    async with asyncio.TaskGroup() as group:
+        taking = group.create_task(pages.take())
+        await asyncio.sleep(GATHER_SECONDS / 2)
+        pages.put("b", place=at(2), documents=4, size_bytes=1, more_follows=True)
+    batch = taking.result()
+    assert batch is not None
+    assert batch.pages == ("a", "b")
+
+
+async def test_closing_ends_the_gathering() -> None:
+    pages = waiting()
+    pages.put("a", place=at(1), documents=1, size_bytes=1, more_follows=True)
+    async with asyncio.TaskGroup() as group:
+        taking = group.create_task(pages.take())
+        await asyncio.sleep(GATHER_SECONDS / 2)
+        pages.close()
+    assert taking.result() is None
