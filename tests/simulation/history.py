@@ -42,6 +42,7 @@ from tests.simulation.ports import (
 from tests.simulation.shop import Shop
 
 PATIENCE_SECONDS = 3600.0
+SESSIONS = 24
 
 _TURNS: dict[str, float] = {
     "shop": 60,
@@ -144,7 +145,7 @@ class History:
 
     async def _start_host(self) -> str:
         self._born += 1
-        pool = await self._pool(4)
+        pool = await self._pool()
         host = SimulatedHost(
             name=f"host-{self._born}",
             loop=self._loop,
@@ -261,7 +262,7 @@ class History:
         operator = Operator(
             loop=self._loop,
             engine=self._engine,
-            connections=await self._pool(4),
+            connections=await self._pool(),
             random=self._random,
             name=f"{job}-{self._born}",
         )
@@ -274,12 +275,14 @@ class History:
         self._jobs.append(self._loop.create_task(run(), name=operator.passage.name))
         return operator.passage.name
 
-    async def _pool(self, connections: int) -> Connections:
-        pool = Connections(ConnectionOptions(url=self._url, connections=connections))
-        with self._loop.real_io():
-            await pool.open()
-        self._pools.append(pool)
-        return pool
+    async def _pool(self) -> Connections:
+        """One pool for all hosts: to plan the statements on each connection is what costs."""
+        if not self._pools:
+            pool = Connections(ConnectionOptions(url=self._url, connections=SESSIONS))
+            with self._loop.real_io():
+                await pool.open()
+            self._pools.append(pool)
+        return self._pools[0]
 
     async def _cut_connections(self) -> str:
         with psycopg.connect(self._url, autocommit=True) as connection:
@@ -336,7 +339,7 @@ class History:
         operator = Operator(
             loop=self._loop,
             engine=self._engine,
-            connections=await self._pool(4),
+            connections=await self._pool(),
             random=self._random,
             name="final",
         )
