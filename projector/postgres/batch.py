@@ -19,6 +19,7 @@ from psycopg import AsyncRawCursor
 from psycopg.rows import TupleRow
 
 from projector.core.errors import FencedOut
+from projector.core.names import Continuation, Epoch
 from projector.core.start import StoredPlace
 from projector.ports.feed import Grant
 from projector.postgres import quarantine
@@ -89,12 +90,14 @@ class BatchWriter:
         self._rows_schema = rows_schema
         self._returning_old = returning_old
         self._hints = Hints()
+        self._committed: dict[int, tuple[Epoch, Continuation | None]] = {}
 
     async def apply(self, grant: Grant, batch: Batch, place: StoredPlace) -> Outcome:
         """Commit the batch and its place, or nothing.
 
         Raises:
-            FencedOut: A newer epoch or lineage owns the range.
+            FencedOut: A newer epoch or lineage owns the range, or its place is not where this
+                writer left it: a standby took over without the last commits.
             SinkUnavailable: The target has to be waited for.
         """
         hint = self._hints.of(grant.range_id, grant.epoch)
@@ -111,13 +114,40 @@ class BatchWriter:
             met_rows=done.met_rows,
         )
         self._hints.learn(grant.range_id, grant.epoch, facts)
+        self._committed[grant.range_id] = grant.epoch, place.continuation
         return done
+
+    def begun(self, grant: Grant) -> None:
+        """The range starts from the place of the grant, whatever was committed before."""
+        self._committed.pop(grant.range_id, None)
+
+    def _after(self, grant: Grant) -> Continuation | None:
+        """The place that the next batch of the range follows."""
+        epoch, continuation = self._committed.get(grant.range_id, (None, None))
+        if epoch == grant.epoch:
+            return continuation
+        return None if grant.stored is None else grant.stored.continuation
+
+    def _parameters(
+        self, grant: Grant, batch: Batch, place: StoredPlace, *, only_clean: bool
+    ) -> Mapping[str, Any]:
+        return {
+            "range_id": grant.range_id,
+            "epoch": grant.epoch,
+            "lineage": grant.lineage,
+            "after": self._after(grant),
+            "continuation": place.continuation,
+            "place_lsn": place.lsn,
+            "newest_ts": batch.newest_ts,
+            "delivered": batch.delivered,
+            "only_clean": only_clean,
+        }
 
     async def _apply_at_once(
         self, grant: Grant, batch: Batch, place: StoredPlace, hint: BatchHint
     ) -> Outcome | None:
         """The usual way, in one statement; None when the longer one has to be taken."""
-        parameters = _parameters(grant, batch, place, only_clean=True)
+        parameters = self._parameters(grant, batch, place, only_clean=True)
         async with self._connections.session() as session:
             if not batch.writes:
                 return Outcome() if await move_place(session, parameters) is False else None
@@ -138,7 +168,7 @@ class BatchWriter:
         self, grant: Grant, batch: Batch, place: StoredPlace, hint: BatchHint
     ) -> Outcome:
         """The longer way; most of it is skipped when it turns out that nothing is new."""
-        parameters = _parameters(grant, batch, place, only_clean=False)
+        parameters = self._parameters(grant, batch, place, only_clean=False)
         looks = hint.skip_stale and bool(batch.writes)
         writes = batch.writes
         async with self._connections.transaction() as session:
@@ -147,7 +177,9 @@ class BatchWriter:
             else:
                 entries = await move_place(session, parameters)
             if entries is None:
-                raise FencedOut(f"range {grant.claim.lease_token} has a newer epoch")
+                raise FencedOut(
+                    f"range {grant.claim.lease_token} has a newer epoch or another place"
+                )
             heal = entries or bool(batch.rejections)
             shape = self._shape(session, heal=heal, locked=True, looked=looks)
             locked = LockedRange(session=session, shape=shape, grant=grant, has_entries=entries)
@@ -304,18 +336,3 @@ def refusal(write: RowWrite, error: psycopg.Error) -> Rejection:
         sqlstate=error.sqlstate,
         cart_id=write.cart_id,
     )
-
-
-def _parameters(
-    grant: Grant, batch: Batch, place: StoredPlace, *, only_clean: bool
-) -> Mapping[str, Any]:
-    return {
-        "range_id": grant.range_id,
-        "epoch": grant.epoch,
-        "lineage": grant.lineage,
-        "continuation": place.continuation,
-        "place_lsn": place.lsn,
-        "newest_ts": batch.newest_ts,
-        "delivered": batch.delivered,
-        "only_clean": only_clean,
-    }

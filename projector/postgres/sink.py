@@ -65,7 +65,9 @@ class PostgresSink:
         Raises:
             FencedOut, SinkUnavailable.
         """
-        return await begin_range(self._connections, grant, beginning)
+        begun = await begin_range(self._connections, grant, beginning)
+        self._writer.begun(begun)
+        return begun
 
     def prepare(self, grant: Grant, page: Page) -> ProjectedPage:
         """Decode a page; an empty one for a 304."""

@@ -54,7 +54,9 @@ class BatchShape:
 
 # (1) Position and ticks move together; the newest of the last ticks that no page still in flight
 # can precede becomes `read_tick` (see `housekeeping`). `only_clean` sends a range with quarantine
-# entries to the longer way, which locks the row before it takes its snapshot.
+# entries to the longer way, which locks the row before it takes its snapshot. The batch must follow
+# the place that is stored, or have been committed already: a standby that took over without the last
+# commits knows the epoch, and whatever it lost has to be read again.
 FENCE = """
 UPDATE projector.ranges SET
   continuation = %(continuation)s::text, lsn = %(place_lsn)s::bigint,
@@ -63,7 +65,9 @@ UPDATE projector.ranges SET
   tick = tick + 1, read_tick = recent_ticks[4],
   recent_ticks = (tick + 1) || recent_ticks[1:3], last_commit_at = now()
 WHERE id = %(range_id)s::bigint AND epoch = %(epoch)s::bigint
-  AND lineage = %(lineage)s::int AND retired_at IS NULL
+  AND lineage = %(lineage)s::int AND retired_at IS NULL AND placed
+  AND (continuation IS NOT DISTINCT FROM %(after)s::text
+       OR continuation IS NOT DISTINCT FROM %(continuation)s::text)
   AND NOT (quarantined AND %(only_clean)s::bool)
 RETURNING tick, seen_group, quarantined"""
 

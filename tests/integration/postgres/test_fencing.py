@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -55,6 +56,32 @@ async def test_any_overlapping_range_fences_out(sink: PostgresSink, other: Range
     await sink.open(other)
     with pytest.raises(FencedOut):
         await apply(sink, old, page(line("a", "1", 1)))
+
+
+async def test_host_that_outlived_a_failover_reads_what_it_lost_again(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    """A standby promoted without the last commits knows the epoch, but at an earlier place."""
+    grant = await begun(sink)
+    await apply(sink, grant, page(line("a", "1", 7)), at=7)
+    async with connections.session() as session:
+        before = await rows(session, "SELECT continuation, lsn FROM projector.ranges")
+    await apply(sink, grant, page(line("a", "2", 8)), at=8)
+    async with connections.session() as session:
+        await session.execute("UPDATE projector.ranges SET continuation = %s, lsn = %s", before[0])
+    for pages in ((), (page(line("a", "3", 9)),)):
+        with pytest.raises(FencedOut):
+            await apply(sink, grant, *pages, at=9)
+    assert (await sink.open(claim())).stored == place(7)
+
+
+async def test_batch_whose_answer_was_lost_is_applied_again(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    grant = await begun(sink)
+    await apply(sink, grant, page(line("a", "1", 7)), at=7)
+    await apply(PostgresSink(connections), replace(grant, stored=place(7)), at=8)
+    assert (await apply(sink, grant, page(line("a", "2", 8)), at=8)).upserted == 1
 
 
 async def test_neighbours_do_not_fence_each_other(sink: PostgresSink) -> None:
