@@ -147,6 +147,24 @@ async def test_splits_and_merges_in_the_middle_are_no_drift(pair: Pair) -> None:
         assert (await pair.verify()).consistent
 
 
+async def test_a_merge_is_no_drift_and_what_is_wrong_after_it_is_mended(pair: Pair) -> None:
+    await pair.lines(60)
+    await pair.drain()
+    ranges = await pair.world.source.physical_ranges()
+    await pair.world.merge([ranges[0].id, ranges[1].id])
+    assert (await pair.verify()).consistent, "before any host has seen it"
+    await pair.drain()
+    report = await pair.verify()
+    assert report.consistent, report
+    await pair.sql("UPDATE projector_g1.cart_items SET quantity = 8")
+    mended = await pair.verify(repair=True)
+    assert (mended.consistent, mended.stale) == (True, 60), mended
+    assert await pair.totals_wrong() == 0
+    await pair.lines(30)
+    await pair.drain()
+    assert (await pair.verify()).consistent
+
+
 async def test_the_session_leaves_nothing_behind(pair: Pair) -> None:
     await pair.lines(5)
     await pair.drain()
