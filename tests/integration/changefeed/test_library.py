@@ -210,6 +210,10 @@ def first_example() -> str:
     return found[1]
 
 
+def test_the_readme_shows_the_same_example() -> None:
+    assert first_example() in (ROOT / "README.md").read_text("utf-8")
+
+
 @pytest.mark.slow
 async def test_example_of_the_howto_runs_as_printed(
     emulator_in_thread: EmulatorServer, tmp_path: Path
