@@ -1,6 +1,7 @@
 """Applies one batch: rows, totals, quarantine and position in one transaction, under the fence.
 
-The usual batch is one statement, which is a transaction by itself. The longer way is taken when
+The usual batch is one statement, which is a transaction by itself; a bulk of new rows is copied in
+(see `copying`), all of it or nothing. The longer way is taken when
 documents were rejected, when the range has quarantine entries that may heal, when the server
 refused a value, or when most of the batch is probably stored already: (1) move the position under the epoch, which locks it; (2) store rejections; (3) run the batch
 statement, in halves of halves around what is refused; (4) mark the rows whose newest version is
@@ -15,8 +16,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
-from psycopg import AsyncRawCursor
-from psycopg.rows import TupleRow
 
 from projector.core.errors import FencedOut
 from projector.core.names import Continuation, Epoch
@@ -25,15 +24,16 @@ from projector.ports.feed import Grant
 from projector.postgres import quarantine
 from projector.postgres.columns import columns_of, version_columns
 from projector.postgres.connections import Connections, JsonText, Session
+from projector.postgres.copying import copy_rows
 from projector.postgres.errors import first_line, is_of_document
-from projector.postgres.hints import BatchFacts, BatchHint, Hints
+from projector.postgres.hints import BULK, BatchFacts, BatchHint, Hints
+from projector.postgres.prepared import one_row
 from projector.postgres.statements import (
     FENCE,
     RETURNING_OLD_SERVER,
     BatchShape,
     batch_statement,
     look_statement,
-    numbered,
 )
 from projector.projection.fold import encode_writes
 from projector.projection.writes import Rejection, RejectionReason, RowWrite
@@ -83,13 +83,25 @@ class BatchWriter:
     """Runs batches of one generation; between them it keeps hints, which may be lost."""
 
     def __init__(
-        self, connections: Connections, *, rows_schema: str, returning_old: bool | None = None
+        self,
+        connections: Connections,
+        *,
+        rows_schema: str,
+        returning_old: bool | None = None,
+        bulk: int = BULK,
     ) -> None:
-        """Write to that generation; `returning_old` forces one way of telling old images."""
+        """Write to that generation.
+
+        Args:
+            connections: Opened and closed by the caller.
+            rows_schema: The generation to write to.
+            returning_old: Force one way of telling old images; None: what the server can.
+            bulk: From so many rows on a batch of new rows is copied in.
+        """
         self._connections = connections
         self._rows_schema = rows_schema
         self._returning_old = returning_old
-        self._hints = Hints()
+        self._hints = Hints(bulk=bulk)
         self._committed: dict[int, tuple[Epoch, Continuation | None]] = {}
 
     async def apply(self, grant: Grant, batch: Batch, place: StoredPlace) -> Outcome:
@@ -146,14 +158,15 @@ class BatchWriter:
     async def _apply_at_once(
         self, grant: Grant, batch: Batch, place: StoredPlace, hint: BatchHint
     ) -> Outcome | None:
-        """The usual way, in one statement; None when the longer one has to be taken."""
+        """The usual way, in one statement or one copy; None when the longer one has to be taken."""
         parameters = self._parameters(grant, batch, place, only_clean=True)
         async with self._connections.session() as session:
             if not batch.writes:
                 return Outcome() if await move_place(session, parameters) is False else None
-            shape = self._shape(session, insert_only=hint.insert_only)
             try:
-                return await execute(session, shape, parameters, batch.writes)
+                if hint.insert_only:
+                    return await self._copy(session, parameters, batch.writes)
+                return await execute(session, self._shape(session), parameters, batch.writes)
             except psycopg.errors.UniqueViolation:
                 if not hint.insert_only:
                     raise
@@ -163,6 +176,14 @@ class BatchWriter:
                 return None
         done = await self._apply_at_once(grant, batch, place, BatchHint())
         return None if done is None else replace(done, met_rows=True)
+
+    async def _copy(
+        self, session: Session, parameters: Mapping[str, Any], writes: Sequence[RowWrite]
+    ) -> Outcome | None:
+        if not await copy_rows(session, parameters, writes, rows_schema=self._rows_schema):
+            return None
+        live = sum(not write.deleted for write in writes)
+        return Outcome(upserted=live, inserted=len(writes))
 
     async def _apply_locked(
         self, grant: Grant, batch: Batch, place: StoredPlace, hint: BatchHint
@@ -191,7 +212,7 @@ class BatchWriter:
     ) -> tuple[bool | None, Sequence[RowWrite]]:
         """Move the position and keep only the writes that are newer than what is stored."""
         arguments = {**parameters, **version_columns(writes)}
-        row = await _one_row(session, look_statement(self._rows_schema), arguments)
+        row = await one_row(session, look_statement(self._rows_schema), arguments)
         if row is None:
             return None, ()
         return row[0], [writes[place - 1] for place in row[1]]
@@ -289,7 +310,7 @@ async def execute(
 ) -> Outcome | None:
     """Run the batch statement; None when the fence, or a flag it asks about, says no."""
     arguments = {**parameters, **columns_of(writes)}
-    row = await _one_row(session, batch_statement(shape), arguments)
+    row = await one_row(session, batch_statement(shape), arguments)
     if row is None or not row[0]:
         return None
     return Outcome(healed=row[1], upserted=row[2], inserted=row[3], removed=row[4])
@@ -300,15 +321,8 @@ async def move_place(session: Session, parameters: Mapping[str, Any]) -> bool | 
 
     Tells whether the range has quarantine entries; None when the fence says no.
     """
-    row = await _one_row(session, FENCE, parameters)
+    row = await one_row(session, FENCE, parameters)
     return None if row is None else bool(row[2])
-
-
-async def _one_row(session: Session, text: str, parameters: Mapping[str, Any]) -> TupleRow | None:
-    statement = numbered(text)
-    cursor = AsyncRawCursor(session)
-    await cursor.execute(statement.text, statement.arguments(parameters), prepare=True)
-    return await cursor.fetchone()
 
 
 def tells_old(session: Session, *, forced: bool | None) -> bool:

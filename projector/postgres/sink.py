@@ -17,6 +17,7 @@ from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, Ra
 from projector.ports.rows import DocumentKey, Settled, Verdict
 from projector.postgres.batch import Batch, BatchWriter, Outcome
 from projector.postgres.connections import Connections
+from projector.postgres.hints import BULK
 from projector.postgres.ranges import begin_range, open_range
 from projector.postgres.reports import store_reports
 from projector.postgres.sweep import VerdictStore
@@ -35,6 +36,7 @@ class PostgresSink:
         *,
         rows_schema: str = FIRST_GENERATION,
         returning_old: bool | None = None,
+        bulk: int = BULK,
     ) -> None:
         """Write through these connections.
 
@@ -42,10 +44,11 @@ class PostgresSink:
             connections: Opened and closed by the caller.
             rows_schema: The generation to write to.
             returning_old: Force one way of telling old images; None: what the server can.
+            bulk: From so many rows on a batch of new rows is copied in.
         """
         self._connections = connections
         self._writer = BatchWriter(
-            connections, rows_schema=rows_schema, returning_old=returning_old
+            connections, rows_schema=rows_schema, returning_old=returning_old, bulk=bulk
         )
         self._verdicts = VerdictStore(
             connections, rows_schema=rows_schema, returning_old=returning_old

@@ -36,7 +36,6 @@ class BatchShape:
     Attributes:
         rows_schema: the generation's schema.
         returning_old: the server tells old images itself (18 and later).
-        insert_only: the rows are believed to be new; one that is not makes the statement fail.
         heal: close quarantine entries that a newer version supersedes.
         locked: the transaction has locked and moved the position row already.
         looked: `LOOK` has noted the keys already.
@@ -45,7 +44,6 @@ class BatchShape:
 
     rows_schema: str
     returning_old: bool
-    insert_only: bool = False
     heal: bool = False
     locked: bool = False
     looked: bool = False
@@ -268,7 +266,7 @@ def with_seeds(text: str) -> str:
 
 
 def _rows(shape: BatchShape) -> str:
-    text = ROWS.replace("{conflict}", "" if shape.insert_only else CONFLICT)
+    text = ROWS.replace("{conflict}", CONFLICT)
     text = text.replace("{same_version}", READ_AT_SAME_VERSION if shape.verdict else "")
     text = text.replace("{previous}", "" if shape.returning_old else COPY_PREVIOUS)
     return text.replace("{returning}", RETURN_OLD if shape.returning_old else RETURN_PREVIOUS)

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from projector.core.names import Epoch
-from projector.postgres.hints import BULK, REMEMBERED_RANGES, BatchFacts, BatchHint, Hints
+from projector.postgres.hints import (
+    BULK,
+    LONGEST_CAUTION,
+    REMEMBERED_RANGES,
+    BatchFacts,
+    BatchHint,
+    Hints,
+)
 
 FIRST, SECOND = Epoch(1), Epoch(2)
 
@@ -39,11 +46,34 @@ def test_few_rows_are_no_bulk() -> None:
     assert hints.of(1, FIRST) == BatchHint()
 
 
-def test_a_range_that_met_a_row_is_not_guessed_new_again_under_its_epoch() -> None:
+def test_each_wrong_guess_doubles_the_caution() -> None:
+    hints, waits = Hints(), []
+    for _ in range(8):
+        hints.learn(1, FIRST, facts(inserted=BULK - 1, met_rows=1))
+        waited = 0
+        while not hints.of(1, FIRST).insert_only:
+            hints.learn(1, FIRST, facts())
+            waited += 1
+        waits.append(waited - 1)
+    assert waits == [1, 2, 4, 8, 16, 32, LONGEST_CAUTION, LONGEST_CAUTION]
+
+
+def test_right_guesses_take_the_caution_back() -> None:
+    hints = Hints()
+    for _ in range(4):
+        hints.learn(1, FIRST, facts(inserted=BULK - 1, met_rows=1))
+    for _ in range(30):
+        hints.learn(1, FIRST, facts())
+    hints.learn(1, FIRST, facts(inserted=BULK - 1, met_rows=1))
+    for _ in range(2):
+        assert hints.of(1, FIRST) == BatchHint()
+        hints.learn(1, FIRST, facts())
+    assert hints.of(1, FIRST) == BatchHint(insert_only=True)
+
+
+def test_a_new_epoch_starts_without_caution() -> None:
     hints = Hints()
     hints.learn(1, FIRST, facts(met_rows=1))
-    hints.learn(1, FIRST, facts())
-    assert hints.of(1, FIRST) == BatchHint()
     hints.learn(1, SECOND, facts())
     assert hints.of(1, SECOND) == BatchHint(insert_only=True)
     assert hints.of(1, FIRST) == BatchHint()
