@@ -6,14 +6,11 @@ Balanced means that every lease has a living owner and no two shares differ by m
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-import structlog
 
 from benchmarks.processor.fleet_hosts import FleetHost, Takings, shares
 from benchmarks.processor.lease_model import LeaseContainerModel, Usage
@@ -32,7 +29,7 @@ class Plan:
         start_seconds: hosts of one wave start within that time.
         steady_seconds: how long the balanced fleet is watched.
         give_up_seconds: the longest a phase may last.
-        extra_listings: listings of a host before its balancer's first one.
+        as_net: play .NET's loop instead of ours.
         units_per_second: throughput of the lease container; None is without limit.
     """
 
@@ -42,7 +39,7 @@ class Plan:
     start_seconds: float = 15.0
     steady_seconds: float = 60.0
     give_up_seconds: float = 3600.0
-    extra_listings: int = 0
+    as_net: bool = False
     units_per_second: float | None = None
     seed: int = 1
 
@@ -91,7 +88,7 @@ class Fleet:
                 options=ProcessorOptions(
                     processor_name="projector", instance_name=InstanceName(name)
                 ),
-                extra_listings=self.plan.extra_listings,
+                as_net=self.plan.as_net,
             )
             self.hosts[name].start(within_seconds=self.plan.start_seconds)
 
@@ -208,6 +205,5 @@ def _summed(
 
 def run(plan: Plan, told: Callable[[Phase], None]) -> list[Phase]:
     """Play a plan in virtual time."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(live(plan, told))

@@ -10,10 +10,12 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from benchmarks.processor.lease_model import LeaseContainerModel, ModelStore
+from projector.core.balance import choose, survey
 from projector.core.errors import LeaseLost, ProjectorError
 from projector.core.lease import Lease
 from projector.core.names import Continuation, InstanceName, LeaseToken
@@ -114,8 +116,35 @@ class Roster:
         return True
 
 
+class NetBalancer:
+    """The loop of .NET by its description: listing order, one after the other, a fixed wait."""
+
+    def __init__(self, neighbours: Neighbours[None], roster: Roster) -> None:
+        self._neighbours = neighbours
+        self._roster = roster
+
+    async def run(self) -> None:
+        """Balance until cancelled."""
+        options = self._neighbours.options
+        while True:
+            with suppress(ProjectorError):
+                await self._cycle(options)
+            await self._neighbours.clock.sleep(options.acquire_seconds)
+
+    async def _cycle(self, options: ProcessorOptions) -> None:
+        fleet = survey(
+            await self._neighbours.leases.list_leases(),
+            me=options.instance_name,
+            now=self._neighbours.clock.now(),
+            expiration_seconds=options.expiration_seconds,
+        )
+        for lease in choose(fleet, me=options.instance_name):
+            with suppress(ProjectorError):
+                await self._roster.acquire(lease)
+
+
 class FleetHost:
-    """One host: lists at its start as often as a real one does, then balances."""
+    """One host: starts some time, then balances."""
 
     def __init__(
         self,
@@ -124,11 +153,10 @@ class FleetHost:
         container: LeaseContainerModel,
         takings: Takings,
         options: ProcessorOptions,
-        extra_listings: int,
+        as_net: bool,
     ) -> None:
         self.name = InstanceName(name)
         self._container = container
-        self._extra_listings = extra_listings
         self._draw = random.Random(f"{name} {container.draw.random()}")
         roster = Roster(self.name, container, takings)
         container.join(self.name, roster.lose)
@@ -143,13 +171,7 @@ class FleetHost:
             options=options,
             container_rid="",
         )
-        self._store = neighbours.leases
-        self._balancer = Balancer(
-            neighbours=neighbours,
-            controller=cast("Controller[None]", roster),
-            bootstrapper=cast("Bootstrapper[None]", None),
-            alarm=Alarm(container.clock),
-        )
+        self._balancer = NetBalancer(neighbours, roster) if as_net else _ours(neighbours, roster)
         self._task: asyncio.Task[None] | None = None
 
     def start(self, *, within_seconds: float) -> None:
@@ -166,12 +188,16 @@ class FleetHost:
 
     async def _run(self, after_seconds: float) -> None:
         await self._container.clock.sleep(after_seconds)
-        for _ in range(self._extra_listings):
-            try:
-                await self._store.list_leases()
-            except ProjectorError:
-                await self._container.clock.sleep(self._draw.uniform(0.5, 1.5))
         await self._balancer.run()
+
+
+def _ours(neighbours: Neighbours[None], roster: Roster) -> Balancer[None]:
+    return Balancer(
+        neighbours=neighbours,
+        controller=cast("Controller[None]", roster),
+        bootstrapper=cast("Bootstrapper[None]", None),
+        alarm=Alarm(neighbours.clock),
+    )
 
 
 def shares(container: LeaseContainerModel, hosts: Iterable[FleetHost]) -> dict[str, int]:
