@@ -125,7 +125,7 @@ class SinkContract:
     @pytest.mark.parametrize("work", ["apply", "begin", "settle"])
     async def test_second_owner_fences_out_the_first(self, sink: Sink[Any], work: str) -> None:
         first = await sink.begin(
-            await sink.open(claim()), Beginning(place=NOWHERE, replay_mark_lsn=1)
+            await sink.open(claim()), Beginning(place=NOWHERE, replay_mark_lsn=0)
         )
         await sink.open(claim(owner=InstanceName("b")))
         works: dict[str, Callable[[], Awaitable[object]]] = {

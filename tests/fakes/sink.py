@@ -142,6 +142,9 @@ class FakeSink:
         await self.faults.before("settle", grant.claim.lease_token)
         stored = self._fenced(grant)
         seen = stored.replay.seen if stored.replay else set()
+        mark = stored.replay.mark_lsn if stored.replay else None
+        if mark is not None and (stored.place is None or (stored.place.lsn or 0) < mark):
+            raise AssertionError("settled before the place had passed the mark")
         keys = grant.claim.feed_range
         for key, row in list(self.rows.items()):
             if keys.contains(epk_of(key[0])) and key not in seen and not self._exists(*key):

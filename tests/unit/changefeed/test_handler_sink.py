@@ -228,3 +228,22 @@ async def test_split_delivers_each_change_once(world: World) -> None:
     world.container.fill(10, prefix="later")
     await world.until(world.bookmarked)
     assert len(subscriber.seen) == 50
+
+
+async def test_split_while_pages_wait_loses_none_of_them(world: World) -> None:
+    world.container.fill(40)
+    subscriber = Subscriber(world, page_size=1, batch_documents=10)
+    hold = world.clock.monotonic() + 5
+
+    async def slow(changes: list[Any], context: ChangeContext) -> None:
+        if world.clock.monotonic() < hold:
+            await world.clock.sleep(hold - world.clock.monotonic())
+        subscriber.seen.extend(change["cartId"] for change in changes)
+
+    subscriber.handle = slow  # type: ignore[method-assign]
+    subscriber.member = subscriber._member(page_size=1, batch_documents=10)
+    subscriber.start()
+    await world.pass_time(2)
+    world.container.split("0")
+    await world.until(world.bookmarked, within_seconds=60)
+    assert set(subscriber.seen) == {f"cart-{n}" for n in range(40)}

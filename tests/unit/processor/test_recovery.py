@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from projector.core.errors import (
@@ -9,7 +11,7 @@ from projector.core.errors import (
     SchemaMismatch,
     SourceRecreated,
 )
-from projector.core.names import LeaseToken
+from projector.core.names import InstanceName, LeaseToken
 from projector.core.states import RangeState
 from tests.fakes.source import FakeChangeSource
 from tests.fakes.world import World
@@ -242,3 +244,14 @@ async def test_source_stays_one_object_for_all_ranges(world: World) -> None:
     await world.until(world.bookmarked)
     assert isinstance(member.source, FakeChangeSource)
     assert member.source.faults.calls["ranges"] <= 6
+
+
+async def test_taken_lease_is_noticed_with_the_next_listing(one: World) -> None:
+    member = one.start("a", acquire_seconds=2.0, renew_seconds=50.0)
+    await one.until(one.bookmarked)
+    taken = replace(one.leases.leases[ZERO], owner=InstanceName("thief"), timestamp=one.clock.now())
+    one.leases.write(taken)
+    await one.until(
+        lambda: ("released: lease_lost", "0") in member.listener.heard, within_seconds=2.5
+    )
+    await one.stop_all()

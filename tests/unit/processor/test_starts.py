@@ -9,7 +9,7 @@ import pytest
 from projector.core.errors import SinkUnavailable, SourceUnavailable
 from projector.core.lease import reset
 from projector.core.names import Continuation, LeaseToken
-from projector.core.start import BEGINNING, NOW
+from projector.core.start import BEGINNING, NOW, StoredPlace
 from projector.core.states import RangeState
 from tests.fakes.sink import FakeSink
 from tests.fakes.world import World
@@ -190,4 +190,51 @@ async def test_source_down_at_the_start_is_waited_for(one: World) -> None:
         member.source.faults.plan(operation, SourceUnavailable("503"), times=3)
     one.start_member(member)
     await one.until(one.consistent)
+    await one.stop_all()
+
+
+async def test_bookmark_changed_before_the_fence_is_the_one_that_counts(one: World) -> None:
+    one.container.fill(8)
+    one.start("a")
+    await one.until(one.bookmarked)
+    await one.stop("a")
+    member = one.member("b")
+    one.sink.faults.plan("open", delay_seconds=5.0)
+    one.start_member(member)
+    await one.until(lambda: one.counts() == {"b": 1})
+    one.leases.write(replace(one.leases.leases[ZERO], continuation=Continuation('"4"')))
+    await one.until(lambda: member.source.reads)
+    assert member.source.reads[0][1] == '"4"'
+    await one.stop_all()
+
+
+async def test_lower_bookmark_is_committed_in_the_target_before_any_read(one: World) -> None:
+    one.container.fill(8)
+    one.start("a")
+    await one.until(one.bookmarked)
+    await one.stop("a")
+    one.leases.write(replace(one.leases.leases[ZERO], continuation=Continuation('"4"')))
+    member = one.member("b")
+    member.source.faults.plan("read", hang=True)
+    one.start_member(member)
+    await one.until(lambda: member.source.reads)
+    assert one.sink.stored("0").place == StoredPlace(continuation=Continuation('"4"'), lsn=4)
+    await one.stop_all()
+
+
+async def test_new_anchor_is_in_target_and_lease_before_any_read(one: World) -> None:
+    one.container.fill(8)
+    one.start("a")
+    await one.until(one.bookmarked)
+    await one.stop("a")
+    one.leases.write(reset(one.leases.leases[ZERO], now=one.clock.now()))
+    member = one.member("b", start_from=NOW)
+    member.source.faults.plan("read", hang=True)
+    one.start_member(member)
+    await one.until(lambda: member.source.reads)
+    assert one.leases.leases[ZERO].continuation == '"9"'
+    assert one.leases.leases[ZERO].anchored_from == "now"
+    place = one.sink.stored("0").place
+    assert place is not None
+    assert place.continuation == '"9"'
     await one.stop_all()
