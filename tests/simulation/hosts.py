@@ -150,7 +150,9 @@ class SimulatedHost:
             reader=SimulatedPoints(engine, self.passage),
         )
         sink = SettlingSink(
-            sink=GatedSink(PostgresSink(connections, returning_old=tells_old), self.passage),
+            sink=GatedSink(
+                PostgresSink(connections, returning_old=tells_old, bulk=2), self.passage
+            ),
             sweeper=sweeper,
         )
         self.host: Host[ProjectedPage] = Host(
