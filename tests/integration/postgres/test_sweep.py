@@ -180,6 +180,17 @@ async def test_absence_at_the_version_of_the_row_removes_it(
     assert await lines(connections) == {"1", "2", "4", "5", "6", "7", "8"}
 
 
+async def test_a_late_page_at_the_version_of_the_absence_changes_nothing(
+    sink: PostgresSink, connections: Connections
+) -> None:
+    grant = await replayed(sink)
+    await sink.apply_verdicts(grant, lineage=0, verdicts=[verdict(tombstone("a", "9", 9))])
+    for _ in range(2):
+        late = await apply(sink, grant, page(line("a", "9", 9), line("a", "8", 8)))
+        assert late.upserted == 0
+    assert "9" not in await lines(connections)
+
+
 async def test_absence_below_the_version_of_the_row_changes_nothing(
     sink: PostgresSink, connections: Connections
 ) -> None:
