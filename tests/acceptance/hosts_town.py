@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,11 +74,12 @@ class Town:
     shop: Shop
     command_line: CommandLine
     stack: ExitStack
+    hurry: Mapping[str, str] = field(default_factory=lambda: HURRIED)
     hosts: dict[str, Running] = field(default_factory=dict)
 
     def start(self, name: str, **settings: str) -> Running:
         """One more host."""
-        chosen = self.command_line.with_settings(**HURRIED, INSTANCE_NAME=name, **settings)
+        chosen = self.command_line.with_settings(**{**self.hurry, **settings}, INSTANCE_NAME=name)
         self.hosts[name] = self.stack.enter_context(chosen.running("run"))
         return self.hosts[name]
 
@@ -117,10 +118,21 @@ class Town:
 
     def control(self, action: str, body: object) -> Any:
         """Splits or merges partitions of the cart container."""
+        return self._ask(f"dbs/{DATABASE}/colls/cart/{action}", "POST", body)
+
+    def fault(self, body: object) -> None:
+        """Installs a fault of the service."""
+        self._ask("faults", "POST", body)
+
+    def heal(self) -> None:
+        """Removes all faults."""
+        self._ask("faults", "DELETE", {})
+
+    def _ask(self, path: str, method: str, body: object) -> Any:
         request = urllib.request.Request(  # noqa: S310 - the emulator's own address
-            f"{self.shop.emulator.endpoint}_emulator/dbs/{DATABASE}/colls/cart/{action}",
+            f"{self.shop.emulator.endpoint}_emulator/{path}",
             data=json.dumps(body).encode(),
-            method="POST",
+            method=method,
         )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
             return json.loads(answer.read())

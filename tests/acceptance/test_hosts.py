@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.hosts_town import WATCHERS, Shoppers, Town
-from tests.acceptance.shop import Shop
+from tests.acceptance.shop import DATABASE, Shop
 from tests.acceptance.support import CommandLine, emulator_process, until
 
 pytestmark = [
@@ -134,39 +134,53 @@ def test_leases_are_deleted_under_running_hosts(town: Town) -> None:
     ended_well(town, "anna", "bert", "carl")
 
 
-ONE_LOCKED_ROW = "SELECT 1 FROM projector_g1.cart_items WHERE cart_id = 'held' FOR UPDATE"
+HELD_ROW = "SELECT 1 FROM projector_g1.cart_items WHERE cart_id = 'held' FOR UPDATE"
+NO_REPORTS = "LOCK TABLE projector.range_reports IN EXCLUSIVE MODE"
 WAITING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE application_name = 'projector anna' AND wait_event_type = 'Lock'"""
 OPEN = """
 SELECT count(*) FROM pg_stat_activity
 WHERE application_name = 'projector anna' AND state LIKE 'idle in transaction%'"""
+LONGER = {"LEASE_EXPIRATION_SECONDS": "9"}
+
+
+@contextmanager
+def locked(town: Town, database_url: str, statement: str) -> Iterator[None]:
+    """Somebody else's transaction that holds a lock until the block ends."""
+    with Shop.opened(town.shop.emulator, database_url) as other:
+        other.sql.autocommit = False
+        other.sql.execute(statement.encode())
+        yield
+        other.sql.rollback()
 
 
 def test_a_host_stopped_inside_a_transaction_neither_blocks_its_heir_nor_writes_again(
     town: Town, database_url: str
 ) -> None:
     held = town.shop.add("held", "pro", 1)
-    town.start("anna")
+    town.start("anna", **LONGER)
     until(town.shop.lines, lambda lines: len(lines) == 1)
-    with Shop.opened(town.shop.emulator, database_url) as other:
-        other.sql.autocommit = False
-        other.rows(ONE_LOCKED_ROW)
+    with locked(town, database_url, HELD_ROW):
         # A rejected neighbour makes the batch a transaction of several statements.
         town.shop.add("held", "book", "none")
         town.shop.replace(held, quantity=2)
         until(lambda: town.shop.rows(WAITING), lambda found: found != [(0,)])
         town.signal("anna", signal.SIGSTOP)
-        other.sql.rollback()
-        until(lambda: town.shop.rows(OPEN), lambda found: found == [(1,)])
-    town.start("bert")
-    town.until_covered("bert")
+    until(lambda: town.shop.rows(OPEN), lambda found: found == [(1,)])
+    town.start("bert", **LONGER)
+    town.until_covered("bert", seconds=60)
     until(town.shop.lines, lambda lines: [row[3] for row in lines] == [2])
     assert town.shop.rows(OPEN) == [(0,)]
     town.shop.replace(held, quantity=3)
     until(town.shop.lines, lambda lines: [row[3] for row in lines] == [3])
-    town.signal("anna", signal.SIGCONT)
-    until(town.owners, lambda owners: set(owners.values()) == {"anna", "bert"})
+    # Neither her leases nor the answer to a report can tell her: only the fence is left.
+    town.fault({"path_prefix": f"/dbs/{DATABASE}/colls/lease", "status": 449})
+    with locked(town, database_url, NO_REPORTS):
+        town.signal("anna", signal.SIGCONT)
+        town.hosts["anna"].says("FencedOut")
+    town.heal()
+    until(town.owners, lambda owners: set(owners.values()) == {"anna", "bert"}, seconds=60)
     assert town.broken_rules() == []
     assert [row[3] for row in town.shop.lines()] == [3]
     assert town.shop.rows("SELECT count(*) FROM projector.quarantine") == [(1,)]

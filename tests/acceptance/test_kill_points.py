@@ -103,10 +103,11 @@ def test_killed_while_a_replay_is_swept(stage: Stage) -> None:
     kill_at_each(stage, RICHEST, "settler |")
 
 
-def test_killed_while_heirs_take_over_a_committed_place(stage: Stage) -> None:
+def test_killed_without_a_replay_that_would_mend_it(stage: Stage) -> None:
     situation, reference, points = stage.situation("changed, split and merged")
-    chosen = [point for point in points if point.startswith("server | COMMIT")]
-    kills = [kill_at(situation, point, reference) for point in chosen if point.endswith("sent")]
+    commits = [p for p in points if p.startswith(("server | COMMIT", "applier | COMMIT"))]
+    chosen = [p for p in commits if p.endswith("sent") or p.startswith("applier")]
+    kills = [kill_at(situation, point, reference) for point in chosen]
     assert {kill.point: kill.differences for kill in kills if kill.differences} == {}
 
 
