@@ -260,7 +260,10 @@ class Sink(Protocol[P]):
         """
 
     def prepare(self, grant: Grant, page: Page) -> P:
-        """Decode a page; pure computation, never raises on bad documents."""
+        """Decode a page; pure computation, never raises on bad documents.
+
+        Raises: SourceUnavailable when the page is cut off, so that it has to be read again.
+        """
 
     async def apply(self, grant: Grant, pages: Sequence[P], place: StoredPlace) -> Applied:
         """Write the pages (oldest first) and their place in one transaction under the fence.

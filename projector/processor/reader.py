@@ -77,20 +77,22 @@ class Reader(Generic[P]):
             answer = await self._read()
             if isinstance(answer, FeedError):
                 return answer
-            self._status.polled(answer)
-            self._observer.polled(self._target.lease_token, answer)
-            if self._below(answer):
+            page, ready = answer
+            self._status.polled(page)
+            self._observer.polled(self._target.lease_token, page)
+            if self._below(page):
                 if self._restored():
-                    return self._went_back(answer)
-            elif answer.body is not None:
-                self._take(answer)
+                    return self._went_back(page)
+            elif ready is not None:
+                self._take(page, ready)
                 continue
             else:
-                self._take_nothing(answer, began)
+                self._take_nothing(page, began)
             self._pages.hurry()
             await self._rest()
 
-    async def _read(self) -> Page | FeedError:
+    async def _read(self) -> tuple[Page, P | None] | FeedError:
+        """The next page made ready, None on 304; one that is cut off counts as not answered."""
         while True:
             generation = self._source.generation
             try:
@@ -98,6 +100,7 @@ class Reader(Generic[P]):
                     page = await self._source.read_page(
                         self._target, self._place.continuation, max_documents=self._size.current
                     )
+                    ready = None if page.body is None else self._sink.prepare(self._grant, page)
             except (FeedRangeGone, SourceRecreated) as error:
                 return error
             except ProjectorError as error:
@@ -105,7 +108,7 @@ class Reader(Generic[P]):
             else:
                 self._failures = 0
                 self._status.go_on(Role.READER)
-                return page
+                return page, ready
 
     async def _recover(self, error: ProjectorError, generation: int) -> None:
         """Do what the error asks for, then wait; raise it when waiting does not help."""
@@ -124,13 +127,13 @@ class Reader(Generic[P]):
             await self._source.rebuild(generation)
         await self._clock.sleep(retry_seconds(error, self._failures, self._draw))
 
-    def _take(self, page: Page) -> None:
+    def _take(self, page: Page, ready: P) -> None:
         full = page.document_count is not None and page.document_count >= self._size.current
         self._size = self._size.recovered()
         self._idle_seconds = None
         self._place = StoredPlace(continuation=page.continuation, lsn=page.lsn)
         self._pages.put(
-            self._sink.prepare(self._grant, page),
+            ready,
             place=self._place,
             documents=self._options.page_size
             if page.document_count is None
