@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, text in (("idle", "cost of idle ranges"), ("load", "requests per 1000 changes")):
         costs = figures.add_parser(name, help=text)
         costs.add_argument("--ranges", type=int, default=8)
-        costs.add_argument("--seconds", type=float, default=60.0)
+        costs.add_argument("--seconds", type=float, default=102.0, help="a multiple of 17")
+        costs.add_argument("--poll-max", type=float, default=1.0, help="seconds between polls")
         costs.add_argument("--rate", type=float, default=200.0, help="changes per second (load)")
     _run(parser.parse_args(arguments))
 
@@ -54,7 +55,12 @@ def _run(chosen: argparse.Namespace) -> None:
         case _:
             rate = chosen.rate if chosen.figure == "load" else 0.0
             cost = asyncio.run(
-                idle.measure(ranges=chosen.ranges, seconds=chosen.seconds, rate=rate)
+                idle.measure(
+                    ranges=chosen.ranges,
+                    seconds=chosen.seconds,
+                    rate=rate,
+                    poll_max_seconds=chosen.poll_max,
+                )
             )
             print(idle.table(cost))
 

@@ -58,12 +58,13 @@ class Account:
             counted: dict[str, dict[str, float]] = json.load(answer)["operations"]
         return counted
 
-    def start_host(self, name: str) -> None:
-        """One more process at default settings."""
+    def start_host(self, name: str, *, poll_max_seconds: float = 1.0) -> None:
+        """One more process at default settings but for the slowest polling."""
         surroundings = os.environ | {
             "FIGURES_ENDPOINT": self.endpoint,
             "FIGURES_KEY": self.key,
             "FIGURES_HOST": name,
+            "FIGURES_POLL": str(poll_max_seconds),
             "PYTHONPATH": str(ROOT),
         }
         command = [sys.executable, "-m", "benchmarks.processor.account"]
@@ -132,7 +133,9 @@ async def serve() -> None:
 
     account = Account(endpoint=os.environ["FIGURES_ENDPOINT"], key=os.environ["FIGURES_KEY"])
     options = ProcessorOptions(
-        processor_name=NAME, instance_name=InstanceName(os.environ["FIGURES_HOST"])
+        processor_name=NAME,
+        instance_name=InstanceName(os.environ["FIGURES_HOST"]),
+        poll_max_seconds=float(os.environ["FIGURES_POLL"]),
     )
     clock = SystemClock()
     async with opened(

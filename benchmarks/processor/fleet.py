@@ -148,6 +148,8 @@ async def _phase(fleet: Fleet, name: str) -> Phase:
     balanced: float | None = None
     while balanced is None and fleet.clock.monotonic() - began < fleet.plan.give_up_seconds:
         await fleet.clock.sleep(LOOK_SECONDS)
+        for host in fleet.hosts.values():
+            host.check()
         fleet.container.play_renewals()
         elapsed = fleet.clock.monotonic() - began
         if covered is None and fleet.covered():

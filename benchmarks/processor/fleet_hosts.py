@@ -22,6 +22,7 @@ from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.processor.balancer import Alarm, Balancer
 from projector.processor.bootstrap import Bootstrapper
 from projector.processor.controller import Controller
+from projector.processor.holdoffs import HoldOffs
 from projector.processor.lease_keeper import LeaseKeeper
 from projector.processor.neighbours import Neighbours
 from projector.processor.notifications import Notifications, SilentObserver
@@ -38,12 +39,6 @@ class Takings:
     stolen: int = 0
     lost_races: int = 0
     moves: Counter[LeaseToken] = field(default_factory=Counter)
-
-
-class NoHoldOffs:
-    """No range ever fails here."""
-
-    tokens: frozenset[LeaseToken] = frozenset()
 
 
 class Running:
@@ -73,7 +68,7 @@ class Roster:
         self._container = container
         self._takings = takings
         self._owned: dict[LeaseToken, Running] = {}
-        self.holdoffs = NoHoldOffs()
+        self.holdoffs = HoldOffs(clock=container.clock, draw=container.draw)
 
     @property
     def tokens(self) -> frozenset[LeaseToken]:
@@ -178,6 +173,11 @@ class FleetHost:
         """Begin some time within that many seconds."""
         after = self._draw.random() * within_seconds
         self._task = asyncio.create_task(self._run(after), name=f"host {self.name}")
+
+    def check(self) -> None:
+        """Raise what the host ended with: a host that lives never ends."""
+        if self._task is not None and self._task.done():
+            self._task.result()
 
     async def kill(self) -> None:
         """End without a word."""

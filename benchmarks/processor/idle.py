@@ -35,12 +35,14 @@ class Cost:
     units: Mapping[str, float]
 
 
-async def measure(*, ranges: int, seconds: float, rate: float) -> Cost:
+async def measure(
+    *, ranges: int, seconds: float, rate: float, poll_max_seconds: float = 1.0
+) -> Cost:
     """Watch one host; `rate` changes per second are written meanwhile."""
     with running_account(partitions=ranges) as account:
         await create_containers(account)
         await write_carts(account, ranges * 10, prefix="first")
-        account.start_host("host-0")
+        account.start_host("host-0", poll_max_seconds=poll_max_seconds)
         await until(_quiet(account, ranges), seconds=PATIENCE_SECONDS, every=QUIET_SECONDS)
         before, began = account.operations(), time.monotonic()
         changes = await _load(account, seconds=seconds, rate=rate)
