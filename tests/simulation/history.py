@@ -27,6 +27,7 @@ from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.positions import positions
 from projector.postgres.resets import request_replay
 from projector.processor.progress import Reached, wait_until_caught_up
+from tests.simulation.database import Standby, cut, fail_over, standby
 from tests.simulation.hosts import SimulatedHost, prefix_of
 from tests.simulation.loop import VirtualClock, VirtualLoop, choose, run_virtual
 from tests.simulation.operators import Operator
@@ -63,6 +64,9 @@ _TURNS: dict[str, float] = {
     "retry": 1.5,
     "verify": 0.7,
     "repair": 0.7,
+    "copy_database": 0.8,
+    "fail_over": 0.5,
+    "lose_database": 0.1,
 }
 
 
@@ -91,6 +95,7 @@ class History:
         self._jobs: list[asyncio.Task[None]] = []
         self._born = 0
         self._refusal_rate = 0.0
+        self._standby: Standby | None = None
 
     async def play(self) -> Divergence | None:
         self._engine.create_database(DATABASE)
@@ -285,12 +290,23 @@ class History:
         return self._pools[0]
 
     async def _cut_connections(self) -> str:
-        with psycopg.connect(self._url, autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+        cut(self._url)
         return "all"
+
+    async def _copy_database(self) -> str:
+        self._standby = standby(self._url)
+        return "a standby is at this moment"
+
+    async def _fail_over(self) -> str:
+        """A standby without the last commits takes over; it is as good as any backup."""
+        if self._standby is None:
+            return "no standby"
+        fail_over(self._url, self._standby)
+        return "to the standby"
+
+    async def _lose_database(self) -> str:
+        fail_over(self._url, None)
+        return "an empty one took its place"
 
     def _pick(self) -> SimulatedHost | None:
         if not self._hosts:
