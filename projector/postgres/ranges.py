@@ -101,7 +101,8 @@ async def open_range(connections: Connections, claim: RangeClaim) -> Grant:
 
     1. The container must be the one that is copied (the first one ever seen is).
     2. Epochs of all live overlapping ranges are raised: their owners can commit no more.
-    3. Under the lock: retire what overlaps, store the range with what it takes over.
+    3. Under the lock: the container again, since another one may be followed by now; retire what
+       overlaps, store the range with what it takes over.
 
     Raises:
         SourceRecreated: The rows are a copy of another container.
@@ -115,6 +116,7 @@ async def open_range(connections: Connections, claim: RangeClaim) -> Grant:
         await session.execute(RAISE_EPOCHS, _bounds_of(claim))
     async with connections.transaction() as session:
         await lock_openings(session)
+        await register_source(session, claim.container_rid)
         stored = await overlapping(session, claim)
         decision = decide_inheritance(claim, stored)
         if isinstance(decision, FinishSplit):

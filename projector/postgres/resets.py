@@ -29,6 +29,14 @@ UPDATE projector.ranges SET epoch = nextval('projector.epochs'), retired_at = no
   seen_group = NULL
 WHERE container_rid <> %s AND retired_at IS NULL"""
 
+# A container that was followed before: its places say nothing of what the other one left here, and
+# its rows were read before that one's.
+RISE_ABOVE = """
+UPDATE projector.ranges SET epoch = nextval('projector.epochs'),
+  lineage = (SELECT max(lineage) + 1 FROM projector.ranges), placed = false,
+  continuation = NULL, lsn = NULL, position_time = NULL, anchored_from = NULL
+WHERE container_rid = %s"""
+
 END_OTHERS = """
 UPDATE projector.replays p SET phase = 'replaced', ended_at = now()
 FROM projector.ranges r
@@ -62,7 +70,8 @@ async def accept_new_source(connections: Connections, container_rid: str) -> boo
     """Follow another container from now on; False when it is the one followed already.
 
     Rows stay until the replay of the new container has swept them. All ranges of the old one
-    are retired, so that the new ones begin in a lineage above its rows.
+    are retired, so that the new ones begin in a lineage above its rows; so do those of a container
+    that is followed again.
     """
     async with connections.transaction() as session:
         await lock_openings(session)
@@ -70,6 +79,7 @@ async def accept_new_source(connections: Connections, container_rid: str) -> boo
         if cursor.rowcount == 0:
             return False
         await session.execute(RETIRE_OTHERS, [container_rid])
+        await session.execute(RISE_ABOVE, [container_rid])
         await session.execute(END_OTHERS, [container_rid])
         await replays.forget_seen(session)
     return True

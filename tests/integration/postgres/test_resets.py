@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from projector.core.errors import FencedOut, SourceRecreated
@@ -9,6 +11,7 @@ from projector.core.ranges import FeedRange
 from projector.ports.feed import Beginning
 from projector.postgres.connections import Connections
 from projector.postgres.positions import positions
+from projector.postgres.ranges import lock_openings
 from projector.postgres.resets import accept_new_source, request_replay
 from projector.postgres.sink import PostgresSink
 from tests.integration.postgres.carts import (
@@ -20,6 +23,7 @@ from tests.integration.postgres.carts import (
     line,
     page,
     place,
+    rows,
     views,
 )
 
@@ -111,3 +115,39 @@ async def test_following_a_recreated_container_keeps_the_rows_and_starts_above_t
     assert (await views(connections))["item_totals"] == {("Pen", 1, 1)}
     assert [one.container_rid for one in await positions(connections)] == ["rid2"]
     assert await positions(connections, RID) == []
+
+
+async def test_going_back_to_the_first_container_starts_above_the_rows_of_the_other(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    """Somebody followed the wrong container: what it left must lose to the right one."""
+    first = await begun(sink)
+    await apply(sink, first, page(line("a", "1", 7)), at=7)
+    await accept_new_source(connections, "rid2")
+    other = await sink.open(claim(rid="rid2"))
+    other = await sink.begin(other, Beginning(place=NOWHERE, replay_mark_lsn=3))
+    await apply(sink, other, page(line("a", "1", 900, item="Pen")), at=900)
+    assert await accept_new_source(connections, RID)
+    again = await sink.open(claim())
+    assert again.stored is None
+    again = await sink.begin(again, Beginning(place=NOWHERE, replay_mark_lsn=7))
+    await apply(sink, again, page(line("a", "1", 7)), at=7)
+    assert (await views(connections))["item_totals"] == {("Surface", 1, 1)}
+
+
+async def test_opening_that_began_before_another_container_was_followed_is_refused(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    async with connections.transaction() as session:
+        await lock_openings(session)
+        opening = asyncio.ensure_future(sink.open(claim()))
+        await waits_for_a_lock(connections)
+        await session.execute("UPDATE projector.source SET container_rid = 'rid2'")
+    with pytest.raises(SourceRecreated):
+        await opening
+
+
+async def waits_for_a_lock(connections: Connections) -> None:
+    async with asyncio.timeout(10), connections.session() as session:
+        while not await rows(session, "SELECT FROM pg_locks WHERE NOT granted"):
+            await session.execute("SELECT pg_sleep(0.01)")
