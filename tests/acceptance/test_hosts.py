@@ -142,6 +142,7 @@ WHERE application_name = 'projector anna' AND wait_event_type = 'Lock'"""
 OPEN = """
 SELECT count(*) FROM pg_stat_activity
 WHERE application_name = 'projector anna' AND state LIKE 'idle in transaction%'"""
+SWEPT = "SELECT count(*) FROM projector.replays WHERE phase = 'done'"
 LONGER = {"LEASE_EXPIRATION_SECONDS": "9"}
 
 
@@ -160,7 +161,7 @@ def test_a_host_stopped_inside_a_transaction_neither_blocks_its_heir_nor_writes_
 ) -> None:
     held = town.shop.add("held", "pro", 1)
     town.start("anna", **LONGER)
-    until(town.shop.lines, lambda lines: len(lines) == 1)
+    until(lambda: town.shop.rows(SWEPT), lambda found: found == [(PARTITIONS,)])
     with locked(town, database_url, HELD_ROW):
         # A rejected neighbour makes the batch a transaction of several statements.
         town.shop.add("held", "book", "none")
