@@ -23,12 +23,19 @@ from urllib.parse import urlsplit
 from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos.aio import ContainerProxy, CosmosClient, DatabaseProxy
-from azure.identity.aio import DefaultAzureCredential
 
 from projector.core.errors import ConfigurationError, ProjectorError, SourceUnavailable
 from projector.cosmos.faults import SDK_ERRORS, Place, RegionMoved, translate
 
 CredentialFactory = Callable[[], AsyncTokenCredential]
+
+
+def default_credential() -> AsyncTokenCredential:
+    """Managed identity, `az login` and so on, in the order of azure-identity."""
+    from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - 15 MB that a key spares
+
+    return DefaultAzureCredential()
+
 
 SOURCE_SETTINGS = "PROJECTOR_COSMOS_DATABASE and PROJECTOR_COSMOS_CONTAINER"
 LEASE_SETTINGS = "PROJECTOR_LEASE_DATABASE and PROJECTOR_LEASE_CONTAINER"
@@ -51,7 +58,7 @@ class CosmosAccount:
 
     endpoint: str
     key: str | None = field(default=None, repr=False)
-    credential: CredentialFactory = field(default=DefaultAzureCredential, repr=False)
+    credential: CredentialFactory = field(default=default_credential, repr=False)
     verify_tls: bool = True
     connect_timeout_seconds: float = 5.0
     read_timeout_seconds: float = 15.0

@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 from projector.core.epk import epk_of_json
 from projector.ports.explanation import StoredCart, StoredEntry, StoredLine, StoredPosition
 from projector.postgres.connections import Connections, Session
-from projector.postgres.tables import FIRST_GENERATION
+from projector.postgres.statements import FIRST_GENERATION
 
 T = TypeVar("T")
 MOST = 1000

@@ -24,8 +24,8 @@ from psycopg.rows import class_row
 from projector.postgres.connections import Connections, Session
 from projector.postgres.epks import bounds
 from projector.postgres.positions import RangePosition, positions
+from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.sweep import SCAN_SECONDS, allow_scan
-from projector.postgres.tables import FIRST_GENERATION
 
 RUN_LOCK = 0x70726A33
 

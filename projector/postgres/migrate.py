@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 from alembic import command
@@ -22,15 +21,13 @@ from sqlalchemy import URL, Connection, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-import projector
 from projector.core.errors import SchemaMismatch, SinkError
 from projector.postgres.errors import translated, translated_error
+from projector.postgres.schema import CONNECT_SECONDS, OLDEST_SERVER, migrations_folder
 
 VERSION_SCHEMA = "projector"
 LOCK_KEY = 0x70726F6A65637431
 LOCK_WAIT_SECONDS = 600
-CONNECT_SECONDS = 10
-OLDEST_SERVER = 140000
 
 
 def upgrade(url: str) -> str:
@@ -85,15 +82,6 @@ def check(url: str) -> None:
 def sqlalchemy_url(url: str) -> URL:
     """The URL with the driver that SQLAlchemy is to use for it."""
     return make_url(url).set(drivername="postgresql+psycopg")
-
-
-def migrations_folder() -> Path:
-    """Where the migrations are: in the package when installed, beside it in a checkout."""
-    package = Path(projector.__file__).parent
-    for folder in (package / "migrations", package.parent / "migrations"):
-        if (folder / "env.py").is_file():
-            return folder
-    raise SchemaMismatch(f"the migrations are missing: looked in and beside {package}")
 
 
 def _config() -> Config:

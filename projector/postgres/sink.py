@@ -20,8 +20,8 @@ from projector.postgres.connections import Connections
 from projector.postgres.hints import BULK
 from projector.postgres.ranges import begin_range, open_range
 from projector.postgres.reports import store_reports
+from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.sweep import VerdictStore
-from projector.postgres.tables import FIRST_GENERATION
 from projector.projection.fold import fold
 from projector.projection.project import project_page
 from projector.projection.writes import ProjectedPage

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+FIRST_GENERATION = "projector_g1"
 RETURNING_OLD_SERVER = 180000
 KEY_SEED_1 = 0
 KEY_SEED_2 = 0x5EED

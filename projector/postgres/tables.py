@@ -35,11 +35,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.schema import ExecutableDDLElement
 
-from projector.postgres.statements import with_seeds
+from projector.postgres.statements import FIRST_GENERATION, with_seeds
 
 CONTROL_SCHEMA = "projector"
 VIEW_SCHEMA = "carts"
-FIRST_GENERATION = "projector_g1"
 
 NO_PRICE_BUCKET = ""
 """Bucket of `cart_totals` for the lines without a price."""

@@ -18,8 +18,8 @@ from projector.ports.rows import ReadMark, Settled, Verdict
 from projector.ports.verification import RangePlace, Recount
 from projector.postgres.comparison import SessionComparison, comparison
 from projector.postgres.connections import Connections
+from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.sweep import SCAN_SECONDS, VerdictStore, allow_scan
-from projector.postgres.tables import FIRST_GENERATION
 
 MEND_LOCK = 0x70726A34
 MENDED_AT_ONCE = 20_000

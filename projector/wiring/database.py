@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from projector.core.errors import SchemaMismatch
-from projector.postgres import migrate
+from projector.postgres import schema
 from projector.postgres.embedded import EmbeddedPostgres
 from projector.settings import Settings
 from projector.wiring.events import Event
@@ -44,7 +44,7 @@ async def target_url(settings: Settings) -> AsyncIterator[str]:
 async def upgrade(url: str, patience: Patience) -> str:
     """Brings the schema to the newest version and returns it; waits for a server that is down."""
     revision = await patience.until_done(
-        lambda: asyncio.to_thread(migrate.upgrade, url),
+        lambda: asyncio.to_thread(_upgrade, url),
         failing=Event.TARGET_UNAVAILABLE,
         back=Event.TARGET_BACK,
     )
@@ -59,7 +59,7 @@ async def check(url: str, patience: Patience) -> None:
         SchemaMismatch: It is older or newer; the message says what to type.
     """
     await patience.until_done(
-        lambda: asyncio.to_thread(migrate.check, url),
+        lambda: asyncio.to_thread(_check, url),
         failing=Event.TARGET_UNAVAILABLE,
         back=Event.TARGET_BACK,
     )
@@ -67,7 +67,7 @@ async def check(url: str, patience: Patience) -> None:
 
 async def current(url: str) -> tuple[str | None, str]:
     """The schema's version (None: there is none yet) and the newest one."""
-    return await asyncio.to_thread(migrate.current, url), migrate.head()
+    return await asyncio.to_thread(schema.current, url), schema.head()
 
 
 async def require_schema(url: str) -> None:
@@ -83,7 +83,22 @@ async def require_schema(url: str) -> None:
             "the database has no schema yet: start `projector run` or `projector db upgrade` first"
         )
     if found != newest:
-        await asyncio.to_thread(migrate.check, url)
+        await asyncio.to_thread(_check, url)
+
+
+def _upgrade(url: str) -> str:
+    if schema.current(url) == schema.head():
+        return schema.head()
+    from projector.postgres import migrate  # noqa: PLC0415 - only who has to migrate pays for it
+
+    return migrate.upgrade(url)
+
+
+def _check(url: str) -> None:
+    if schema.current(url) != schema.head():
+        from projector.postgres import migrate  # noqa: PLC0415 - it can tell what is wrong
+
+        migrate.check(url)
 
 
 def _announce(line: str) -> None:

@@ -14,8 +14,11 @@ import pytest
 from sqlalchemy import create_engine, make_url
 
 from projector.core.errors import ConfigurationError, SchemaMismatch, SinkUnavailable
-from projector.postgres import migrate, tables
+from projector.postgres import migrate, schema, tables
 from projector.postgres.views import VIEWS, view_statements
+from projector.processor.clock import SystemClock
+from projector.wiring import database
+from projector.wiring.waiting import Patience
 
 # Everything that makes a schema, as text: what two databases must have in common.
 CATALOGUE = {
@@ -268,9 +271,7 @@ def test_keys_are_ordered_by_bytes_whatever_the_database_says(database_url: str)
 
 def versions() -> list[Path]:
     return [
-        path
-        for path in (migrate.migrations_folder() / "versions").iterdir()
-        if path.suffix == ".py"
+        path for path in (schema.migrations_folder() / "versions").iterdir() if path.suffix == ".py"
     ]
 
 
@@ -278,3 +279,44 @@ def test_steps_are_numbered_and_say_whether_they_expand_or_contract() -> None:
     names = sorted(path.stem for path in versions())
     assert all(re.fullmatch(r"\d{4}_(expand|contract)_[a-z0-9_]+", name) for name in names)
     assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+
+
+def test_the_short_look_tells_what_alembic_tells(
+    database_url: str, empty_database_url: str
+) -> None:
+    assert schema.head() == migrate.head()
+    assert schema.current(database_url) == migrate.current(database_url) == schema.head()
+    assert schema.current(empty_database_url) is None
+    migrate.downgrade(database_url, "0001")
+    assert schema.current(database_url) == migrate.current(database_url) == "0001"
+
+
+async def test_what_is_at_head_is_left_alone_and_all_else_is_migrated(
+    empty_database_url: str,
+) -> None:
+    patience = Patience(clock=SystemClock())
+    with pytest.raises(SchemaMismatch, match="projector db upgrade"):
+        await database.check(empty_database_url, patience)
+    assert await database.upgrade(empty_database_url, patience) == schema.head()
+    assert await database.upgrade(empty_database_url, patience) == schema.head()
+    await database.check(empty_database_url, patience)
+    with connected(empty_database_url) as connection:
+        connection.execute("UPDATE projector.alembic_version SET version_num = '9999'")
+    with pytest.raises(SchemaMismatch, match="newer"):
+        await database.upgrade(empty_database_url, patience)
+
+
+def test_a_host_that_finds_its_schema_does_not_load_what_changes_it(database_url: str) -> None:
+    program = (
+        "import sys, projector.wiring.service; from projector.wiring import database;"
+        "database._upgrade(sys.argv[1]); print({'alembic', 'sqlalchemy'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, database_url], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_server_that_is_down_is_an_outage(unused_tcp_port: int) -> None:
+    with pytest.raises(SinkUnavailable):
+        schema.current(f"postgresql://nobody@127.0.0.1:{unused_tcp_port}/none")

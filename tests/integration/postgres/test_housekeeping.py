@@ -20,8 +20,8 @@ from projector.postgres.housekeeping import (
     turn,
 )
 from projector.postgres.sink import PostgresSink
+from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.sweep import VerdictStore
-from projector.postgres.tables import FIRST_GENERATION
 from tests.integration.postgres.carts import (
     NOWHERE,
     apply,

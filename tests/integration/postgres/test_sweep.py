@@ -16,8 +16,8 @@ from projector.postgres.connections import Connections
 from projector.postgres.entries import count_open
 from projector.postgres.epks import bounds
 from projector.postgres.sink import PostgresSink
+from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.sweep import VerdictStore
-from projector.postgres.tables import FIRST_GENERATION
 from projector.projection.writes import RowWrite
 from tests.integration.postgres.carts import (
     NOWHERE,
