@@ -58,10 +58,10 @@ class Settler(Generic[P]):
         log.info(Event.REPLAY_SETTLED, lease=self._grant.claim.lease_token)
 
     def _passed(self) -> bool:
-        mark, reached = self._grant.replay_mark_lsn, self._status.committed.lsn
-        if mark is None or reached is None:
-            return self._status.caught_up
-        return reached >= mark
+        mark, place = self._grant.replay_mark_lsn, self._status.committed
+        if mark is None or place.lsn is None:
+            return self._status.caught_up and place.continuation is not None
+        return place.lsn >= mark
 
     async def _waits(self, error: ProjectorError) -> None:
         self._status.note(error)
