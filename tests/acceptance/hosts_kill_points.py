@@ -1,7 +1,7 @@
 """Kills a host at each point of a list, lets a fresh one finish, and compares what SQL says.
 
-`python -m tests.acceptance.hosts_kill_points` does it for every point of every situation and
-prints what it found; the test suite takes those points that leave a trace outside the process.
+`python -m tests.acceptance.hosts_kill_points` does it for every point of every situation, or of
+those that are named, and prints what it found; the test suite takes those points that leave a trace outside the process.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def _compared(outcome: Outcome, reference: Outcome) -> Iterator[str]:
 
 
 @contextmanager
-def every_situation(folder: Path) -> Iterator[dict[str, Situation]]:
-    """All situations on a server of their own."""
+def ready(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Situation]]:
+    """Situations on a server of their own."""
     with ExitStack() as stack:
         server = stack.enter_context(EmbeddedPostgres(folder / "server", options=SERVER_OPTIONS))
         url = stack.enter_context(new_database(server.url, template="template0"))
@@ -119,16 +119,16 @@ def every_situation(folder: Path) -> Iterator[dict[str, Situation]]:
                 folder=folder,
                 server_url=server.url,
                 migrated=database_name(url),
-                change=change,
+                change=SITUATIONS[name],
             )
-            for name, change in SITUATIONS.items()
+            for name in names
         }
 
 
-def main() -> int:
-    """Kills at every point of every situation; returns how many went wrong."""
+def main(names: Sequence[str]) -> int:
+    """Kills at every point of the situations; returns how many went wrong."""
     total = failed = 0
-    with tempfile.TemporaryDirectory() as folder, every_situation(Path(folder)) as situations:
+    with tempfile.TemporaryDirectory() as folder, ready(Path(folder), names) as situations:
         for name, situation in situations.items():
             reference, points = recorded(situation, name)
             kills = [_told(name, kill_at(situation, point, reference)) for point in points]
@@ -151,4 +151,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:] or list(SITUATIONS)))
