@@ -119,6 +119,19 @@ def test_each_step_goes_down_and_up_again(empty_database_url: str) -> None:
         assert migrate.upgrade(empty_database_url) == revisions[-1]
 
 
+def test_epochs_of_a_new_database_are_above_those_of_an_older_one(empty_database_url: str) -> None:
+    """A host that outlived its database must not hold the epoch of a range in the new one."""
+    epochs = []
+    for _ in range(2):
+        migrate.upgrade(empty_database_url)
+        with connected(empty_database_url) as connection:
+            row = connection.execute("SELECT nextval('projector.epochs')").fetchone()
+        assert row is not None
+        epochs.append(row[0])
+        migrate.downgrade(empty_database_url, "base")
+    assert epochs[0] < epochs[1]
+
+
 def test_upgrade_at_head_takes_no_lock(database_url: str) -> None:
     with connected(database_url) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [migrate.LOCK_KEY])

@@ -49,6 +49,8 @@ def empty(url: str) -> None:
     """Remove every row of the service's schemas, and start all sequences anew."""
     with psycopg.connect(url, autocommit=True) as connection:
         _clear(connection)
+        for sequence, _, _ in connection.execute(_SEQUENCES).fetchall():
+            connection.execute(f"ALTER SEQUENCE {sequence} RESTART")
 
 
 def cut(url: str) -> None:
@@ -70,7 +72,7 @@ def standby(url: str) -> Standby:
 
 
 def fail_over(url: str, to: Standby | None) -> None:
-    """Everybody is cut off; the copy takes over. None: an empty database does."""
+    """Everybody is cut off; the copy takes over. None: an empty database does, with higher epochs."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_CUT)
         _clear(connection)
@@ -93,5 +95,3 @@ def _clear(connection: psycopg.Connection[Any]) -> None:
     row = connection.execute(_TABLES).fetchone()
     if row is not None and row[0]:
         connection.execute(f"TRUNCATE {row[0]} RESTART IDENTITY CASCADE")
-    for sequence, _, _ in connection.execute(_SEQUENCES).fetchall():
-        connection.execute(f"ALTER SEQUENCE {sequence} RESTART")
