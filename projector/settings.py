@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import secrets
 import socket
 import tomllib
@@ -48,6 +49,7 @@ DOTENV_FILE = ".env"
 TOML_FILE = "projector.toml"
 MAX_PAGE_SIZE = 10_000
 MAX_PORT = 65_535
+_BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 class SettingsError(ConfigurationError):
@@ -83,6 +85,20 @@ def _start_at(time: datetime) -> StartFrom:
             "a time needs its zone, for example 2026-01-31T00:00:00Z: no time zone given"
         )
     return StartFrom(kind=StartKind.TIME, time=time.astimezone(UTC))
+
+
+def _check_url(url: str) -> None:
+    """Refuse what the driver would repeat in its errors, password and all."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgresql", "postgres"}:
+        raise ValueError("must be a URL such as postgresql://user:password@host:5432/shop")
+    rest = f"{parts.path}{parts.query}{parts.fragment}"
+    if parts.netloc.count("@") > 1 or "@" in rest or _BAD_PERCENT.search(url):
+        raise ValueError("a password with any of @ / # ? % has to be percent-encoded, as %40 for @")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("the port must be a number; one host only") from None
 
 
 def _new_instance_name() -> str:
@@ -236,11 +252,8 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in {
-            "postgresql",
-            "postgres",
-        }:
-            raise ValueError("must be a URL such as postgresql://user:password@host:5432/shop")
+        if value is not None:
+            _check_url(value.get_secret_value())
         return value
 
     @model_validator(mode="after")

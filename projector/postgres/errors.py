@@ -46,6 +46,7 @@ BLAME_BY_SQLSTATE: dict[str, Blame] = {
     "3F": Blame.SCHEMA,  # no such schema
     "40": Blame.OUTAGE,  # serialization failure, deadlock
     "42": Blame.PERSON,  # a right is missing, a statement is wrong
+    "42P05": Blame.OUTAGE,  # somebody else's prepared statement behind a connection pooler
     "42P01": Blame.SCHEMA,  # undefined table
     "42703": Blame.SCHEMA,  # undefined column
     "42704": Blame.SCHEMA,  # undefined object
@@ -69,6 +70,8 @@ REFUSED_CONNECTION = (
     "does not exist",
     "permission denied for database",
     "is not permitted to log in",
+    "invalid connection option",
+    "invalid URI query parameter",
 )
 
 

@@ -122,6 +122,9 @@ def test_a_time_written_as_a_toml_time_is_read(tmp_path: Path) -> None:
         pytest.param(
             {"DATABASE_URL": "mysql://u:p@h/d"}, "PROJECTOR_DATABASE_URL", id="other database"
         ),
+        pytest.param(
+            {"DATABASE_URL": "postgresql://u:p@h:port/d"}, "PROJECTOR_DATABASE_URL", id="port"
+        ),
         pytest.param({"LOG_FORMAT": "xml"}, "PROJECTOR_LOG_FORMAT", id="unknown log format"),
         pytest.param({"PROCESSOR_NAME": " "}, "PROJECTOR_PROCESSOR_NAME", id="blank name"),
     ],
@@ -171,6 +174,32 @@ def test_secrets_are_in_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(SettingsError) as caught:
         load(tmp_path, monkeypatch, DATABASE_URL=f"mysql://u:{SECRET}@h/d")
     assert SECRET not in f"{caught.value!r} {caught.value.__cause__} {caught.value.__context__}"
+
+
+@pytest.mark.parametrize("character", ["@", "/", "#", "?", "%zz"])
+def test_a_password_that_needs_encoding_is_refused_before_its_rest_is_taken_for_a_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, character: str
+) -> None:
+    url = f"postgresql://u:hush{character}hush@h/d"
+    with pytest.raises(SettingsError, match="percent-encoded") as caught:
+        load(tmp_path, monkeypatch, DATABASE_URL=url)
+    assert "hush" not in f"{caught.value!r} {caught.value.__cause__} {caught.value.__context__}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///d?host=/var/run/postgresql",
+        "postgres://u:a%40b%2Fc@h:5433/d?sslmode=require",
+        "postgresql://u@[::1]:5432/d",
+    ],
+)
+def test_urls_of_every_kind_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    settings = load(tmp_path, monkeypatch, DATABASE_URL=url)
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == url
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -38,6 +38,7 @@ from projector.postgres.errors import Blame, blame, first_line, translated, tran
         pytest.param("40001", Blame.OUTAGE, id="serialization failure"),
         pytest.param("40P01", Blame.OUTAGE, id="deadlock"),
         pytest.param("42501", Blame.PERSON, id="no right"),
+        pytest.param("42P05", Blame.OUTAGE, id="another's prepared statement behind a pooler"),
         pytest.param("42601", Blame.PERSON, id="syntax"),
         pytest.param("42P01", Blame.SCHEMA, id="no table"),
         pytest.param("42703", Blame.SCHEMA, id="no column"),
@@ -73,9 +74,14 @@ def test_blame(sqlstate: str | None, expected: Blame) -> None:
             ConfigurationError,
             Disposition.ASK_PERSON,
         ),
+        (
+            psycopg.ProgrammingError('invalid URI query parameter: "passwrd"'),
+            ConfigurationError,
+            Disposition.ASK_PERSON,
+        ),
         (psycopg.OperationalError("connection refused"), SinkUnavailable, Disposition.RETRY),
     ],
-    ids=["disk full", "no table", "no right", "check", "no role", "refused"],
+    ids=["disk full", "no table", "no right", "check", "no role", "no option", "refused"],
 )
 def test_translation(
     error: psycopg.Error, expected: type[ProjectorError], disposition: Disposition
