@@ -5,6 +5,10 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
+from projector.ports.points import PointRead, PointReader
+from projector.rebuild.verify import Verifier
 from tests.integration.verify.support import Pair, until
 
 PACE_SECONDS = 0.01  # all run in one thread: the others want their share
@@ -77,6 +81,49 @@ async def test_totals_are_mended_in_the_middle_of_batches(pair: Pair) -> None:
             await pair.sql("UPDATE projector_g1.item_totals SET total_quantity = 3")
             await copy._store().mend_totals()
             assert await pair.totals_wrong() == 0
+
+
+class Overtaken:
+    """A reader whose first answer is outdated, and overtaken by the host, before it arrives."""
+
+    def __init__(self, pair: Pair, reader: PointReader) -> None:
+        self._pair = pair
+        self._reader = reader
+        self.asked = 0
+
+    async def read(
+        self, partition_key_json: str, document_id: str, *, session_token: str | None = None
+    ) -> PointRead:
+        found = await self._reader.read(
+            partition_key_json, document_id, session_token=session_token
+        )
+        self.asked += 1
+        if self.asked == 1:
+            await self._pair.line("cart-0", "line-3", quantity=50)
+            quantity = "SELECT count(*) FROM carts.cart_items WHERE id = 'line-3' AND quantity = 50"
+            await until(lambda: _is(self._pair, quantity, 1))
+        return found
+
+
+@pytest.mark.parametrize("repair", [False, True])
+async def test_a_row_newer_than_the_read_decides_nothing(pair: Pair, repair: bool) -> None:
+    await pair.lines(10)
+    await pair.drain()
+    await pair.sql("DELETE FROM projector_g1.cart_items WHERE id = 'line-3'")
+    await pair.sql("UPDATE projector_g1.cart_totals SET line_count = 4 WHERE cart_id = 'cart-0'")
+    async with pair.host(), pair.copy() as copy:
+        reader = Overtaken(pair, copy.opened.points)
+        verifier = Verifier(
+            source=copy.opened.source,
+            scanner=copy.opened.scanner,
+            reader=reader,
+            store=copy._store(),
+            clock=copy.clock,
+            draw=lambda: 0.5,
+        )
+        report = await verifier.verify(repair=repair)
+    assert (report.missing, report.extra, report.stale) == (0, 0, 0), report
+    assert reader.asked == 2
 
 
 async def test_what_no_host_has_brought_is_pending_and_apart_from_drift(pair: Pair) -> None:
@@ -178,5 +225,8 @@ async def test_the_session_leaves_nothing_behind(pair: Pair) -> None:
 
 
 async def _stored(pair: Pair, count: int) -> bool:
-    statement = "SELECT count(*) FROM projector.ranges WHERE retired_at IS NULL"
-    return bool(await pair.value(statement) == count)
+    return await _is(pair, "SELECT count(*) FROM projector.ranges WHERE retired_at IS NULL", count)
+
+
+async def _is(pair: Pair, statement: str, expected: int) -> bool:
+    return bool(await pair.value(statement) == expected)

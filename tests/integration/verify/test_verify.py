@@ -141,3 +141,18 @@ async def test_wrong_totals_are_found_and_mended(pair: Pair) -> None:
     assert mended.repaired == 4
     assert await pair.totals_wrong() == 0
     assert (await pair.verify()).totals_wrong == 0
+
+
+@pytest.mark.parametrize("damage", ["quantity = 7", "deleted = true", "item = 'y', extra = '{}'"])
+async def test_damage_to_the_newest_version_of_a_partition_is_mended(
+    pair: Pair, damage: str
+) -> None:
+    """The read that mends it bears the very version of the row."""
+    await pair.line("cart", "only")
+    await pair.drain()
+    await pair.sql(f"UPDATE projector_g1.cart_items SET {damage}")
+    report = await pair.verify(repair=True)
+    assert report.consistent, report
+    assert report.missing + report.stale == 1
+    assert await pair.sql("SELECT item, quantity FROM carts.cart_items") == [("apple", 2)]
+    assert await pair.totals_wrong() == 0
