@@ -145,3 +145,18 @@ def replace_database(server: psycopg.Connection[object], name: str, template: st
     names = sql.Identifier(name), sql.Identifier(template)
     server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(names[0]))
     server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+
+
+async def test_a_database_without_tables_is_named_with_its_remedy_and_filled_when_it_has_them(
+    stage: Scene, postgres_server_url: str
+) -> None:
+    async with serving(stage):
+        await stage.copied()
+        with psycopg.connect(postgres_server_url, autocommit=True) as server:
+            replace_database(server, database_name(stage.url), "template0")
+        stage.shop()
+        await until(stage.messages, lambda texts: any("projector db upgrade" in t for t in texts))
+        await asyncio.to_thread(upgrade, stage.url)
+        with psycopg.connect(stage.url, autocommit=True, row_factory=tuple_row) as fresh:
+            stage.sql = fresh
+            await stage.copied()
