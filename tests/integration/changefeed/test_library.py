@@ -19,6 +19,7 @@ from projector.changefeed import (
     ChangeContext,
     ChangeFeedEstimator,
     ChangeHandlerFailed,
+    CloseReason,
     ConfigurationError,
     SourceMissing,
 )
@@ -126,6 +127,35 @@ async def test_handler_that_raises_gets_the_same_changes_again(shop: Shop) -> No
     (error,) = errors
     assert isinstance(error, ChangeHandlerFailed)
     assert isinstance(error.__cause__, ValueError)
+
+
+async def test_hooks_tell_of_leases(shop: Shop) -> None:
+    told: list[tuple[str, str]] = []
+
+    async def on_acquired(token: str) -> None:
+        told.append(("acquired", token))
+
+    async def on_released(token: str, reason: CloseReason) -> None:
+        told.append((reason.value, token))
+
+    async with shop.processor(on_acquired=on_acquired, on_released=on_released):
+        await until(lambda: len(told) == 4)
+    assert sorted(told[:4]) == [("acquired", token) for token in "0123"]
+    assert sorted(told[4:]) == [("shutdown", token) for token in "0123"]
+
+
+async def test_cancelled_run_stops_in_good_order(shop: Shop) -> None:
+    await shop.write("one")
+    processor = shop.processor()
+    running = asyncio.create_task(processor.run())
+    await until(lambda: shop.seen)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert {lease["Owner"] for lease in await shop.leases()} == {None}
+    await processor.start()
+    await processor.stop()
+    await processor.stop()
 
 
 async def test_manual_checkpoint_moves_the_lease(shop: Shop) -> None:
