@@ -231,7 +231,7 @@ async def test_split_delivers_each_change_once(world: World) -> None:
 
 
 async def test_split_while_pages_wait_loses_none_of_them(world: World) -> None:
-    world.container.fill(8)
+    world.container.fill(16)
     subscriber = Subscriber(world, page_size=1, batch_documents=10)
     hold = world.clock.monotonic() + 5
 
@@ -246,4 +246,4 @@ async def test_split_while_pages_wait_loses_none_of_them(world: World) -> None:
     await world.pass_time(2)
     world.container.split("0")
     await world.until(world.bookmarked, within_seconds=60)
-    assert set(subscriber.seen) == {f"cart-{n}" for n in range(8)}
+    assert set(subscriber.seen) == {f"cart-{n}" for n in range(16)}
