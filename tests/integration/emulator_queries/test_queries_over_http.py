@@ -1,4 +1,4 @@
-"""Queries and patches as azure-cosmos sends them, blocking and asynchronous, over four partitions.
+"""Queries as azure-cosmos sends them, blocking and asynchronous, over four partitions.
 
 What a query must give is worked out in plain Python over the same carts.
 """
@@ -6,8 +6,7 @@ What a query must give is worked out in plain Python over the same carts.
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -15,39 +14,13 @@ from azure.cosmos import ContainerProxy, CosmosClient, DatabaseProxy, PartitionK
 from azure.cosmos.aio import ContainerProxy as AsyncContainerProxy
 from azure.cosmos.aio import CosmosClient as AsyncCosmosClient
 from azure.cosmos.exceptions import (
-    CosmosAccessConditionFailedError,
-    CosmosBatchOperationError,
     CosmosHttpResponseError,
 )
 
 from projector.emulator import EmulatorServer
-from tests.fixtures.emulator import threaded_emulator
-
-Row = Any
-Cart = dict[str, Any]
+from tests.integration.emulator_queries.carts import CARTS, Cart, Row, plain
 
 PAGE = 7  # small, so that every longer result is paged
-
-CARTS: list[Cart] = [
-    {
-        "id": f"item-{number:02d}",
-        "cartId": f"cart-{number % 9}",
-        "item": ["Surface Pro", "Surface Book", "Pen", 'Émile\'s "cup"'][number % 4],
-        "quantity": number % 7 + 1,
-        **({"price": number / 2} if number % 3 else {}),
-        **({"note": None} if number % 10 == 0 else {}),
-        "tags": ["blue", "big", "new"][: number % 4],
-        "size": {"w": number % 5, "h": [number, number + 1]},
-    }
-    for number in range(60)
-]
-
-
-def plain(row: Row) -> Row:
-    """A row without what the service adds."""
-    if isinstance(row, dict):
-        return {name: value for name, value in row.items() if not name.startswith("_")}
-    return row
 
 
 def unordered(rows: list[Row]) -> list[str]:
@@ -61,18 +34,6 @@ def carts(keep: Callable[[Cart], bool]) -> list[Cart]:
 def by_cart(fold: Callable[[list[Cart]], Row]) -> list[Row]:
     keys = dict.fromkeys(cart["cartId"] for cart in CARTS)
     return [fold(carts(lambda cart, key=key: cart["cartId"] == key)) for key in keys]  # type: ignore[misc]  # a default argument
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[EmulatorServer]:
-    with threaded_emulator(partitions=4) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def database(server: EmulatorServer) -> Iterator[DatabaseProxy]:
-    with CosmosClient(server.endpoint, server.key) as client:
-        yield client.create_database("acme-webstore")
 
 
 @pytest.fixture(scope="module")
@@ -403,123 +364,3 @@ def test_a_cross_partition_query_must_say_so(container: ContainerProxy) -> None:
     with pytest.raises(CosmosHttpResponseError) as refusal:
         list(container.query_items("SELECT * FROM c"))
     assert refusal.value.status_code == 400
-
-
-@pytest.fixture
-def patched(database: DatabaseProxy) -> tuple[ContainerProxy, Cart]:
-    """A container for patches and a new cart in it."""
-    container = database.create_container_if_not_exists("patched", PartitionKey(path="/cartId"))
-    cart = {**CARTS[1], "id": str(uuid.uuid4())}
-    container.create_item(cart)
-    return container, cart
-
-
-OPERATIONS: list[dict[str, Any]] = [
-    {"op": "add", "path": "/colour", "value": "blue"},
-    {"op": "set", "path": "/quantity", "value": 5},
-    {"op": "incr", "path": "/quantity", "value": 2},
-    {"op": "replace", "path": "/item", "value": "Pen"},
-    {"op": "add", "path": "/tags/-", "value": "last"},
-    {"op": "add", "path": "/tags/0", "value": "first"},
-    {"op": "remove", "path": "/price"},
-    {"op": "move", "from": "/size/w", "path": "/width"},
-    {"op": "set", "path": "/a~1b", "value": None},
-]
-
-
-def after_operations(cart: Cart) -> Cart:
-    kept = {name: value for name, value in cart.items() if name != "price"}
-    return kept | {
-        "colour": "blue",
-        "quantity": 7,
-        "item": "Pen",
-        "tags": ["first", *cart["tags"], "last"],
-        "size": {"h": cart["size"]["h"]},
-        "width": cart["size"]["w"],
-        "a/b": None,
-    }
-
-
-def test_patch(patched: tuple[ContainerProxy, Cart]) -> None:
-    container, cart = patched
-    before = container.read_item(cart["id"], cart["cartId"])
-    answer = container.patch_item(cart["id"], cart["cartId"], OPERATIONS)
-    assert plain(answer) == after_operations(cart)
-    stored = container.read_item(cart["id"], cart["cartId"])
-    assert stored == answer
-    assert stored["_etag"] != before["_etag"]
-    assert stored["_rid"] == before["_rid"]
-
-
-async def test_patch_asynchronously(
-    server: EmulatorServer, patched: tuple[ContainerProxy, Cart]
-) -> None:
-    name, cart = patched[0].id, patched[1]
-    async with AsyncCosmosClient(server.endpoint, server.key) as client:
-        container = client.get_database_client("acme-webstore").get_container_client(name)
-        answer = await container.patch_item(cart["id"], cart["cartId"], OPERATIONS)
-    assert plain(answer) == after_operations(cart)
-
-
-def test_a_patch_applies_on_its_condition_only(patched: tuple[ContainerProxy, Cart]) -> None:
-    container, cart = patched
-    more = [{"op": "incr", "path": "/quantity", "value": 1}]
-    key = cart["id"], cart["cartId"]
-    met = f"from c where c.quantity = {cart['quantity']}"
-    answer = container.patch_item(*key, more, filter_predicate=met)
-    assert answer["quantity"] == cart["quantity"] + 1
-    with pytest.raises(CosmosAccessConditionFailedError):
-        container.patch_item(*key, more, filter_predicate=met)
-    with pytest.raises(CosmosHttpResponseError) as refusal:
-        container.patch_item(*key, more, filter_predicate="from c where")
-    assert refusal.value.status_code == 400
-    assert container.read_item(*key)["quantity"] == cart["quantity"] + 1
-
-
-@pytest.mark.parametrize(
-    "operations",
-    [
-        pytest.param([{"op": "replace", "path": "/none", "value": 1}], id="replace missing"),
-        pytest.param([{"op": "remove", "path": "/none"}], id="remove missing"),
-        pytest.param([{"op": "incr", "path": "/item", "value": 1}], id="incr text"),
-        pytest.param([{"op": "set", "path": "/id", "value": "x"}], id="id"),
-        pytest.param([{"op": "set", "path": "/cartId", "value": "x"}], id="partition key"),
-        pytest.param([{"op": "set", "path": "/_ts", "value": 1}], id="system property"),
-        pytest.param([{"op": "incr", "path": "/quantity", "value": 1}] * 11, id="eleven"),
-        pytest.param([], id="none"),
-        pytest.param(
-            [
-                {"op": "set", "path": "/quantity", "value": 99},
-                {"op": "remove", "path": "/none"},
-            ],
-            id="all or nothing",
-        ),
-    ],
-)
-def test_a_refused_patch_changes_nothing(
-    patched: tuple[ContainerProxy, Cart], operations: list[dict[str, Any]]
-) -> None:
-    container, cart = patched
-    before = container.read_item(cart["id"], cart["cartId"])
-    with pytest.raises(CosmosHttpResponseError) as refusal:
-        container.patch_item(cart["id"], cart["cartId"], operations)
-    assert refusal.value.status_code == 400
-    assert container.read_item(cart["id"], cart["cartId"]) == before
-
-
-def test_patches_in_a_batch_stand_and_fall_together(
-    patched: tuple[ContainerProxy, Cart],
-) -> None:
-    container, cart = patched
-    more = [{"op": "incr", "path": "/quantity", "value": 1}]
-    results = container.execute_item_batch(
-        [("patch", (cart["id"], more)), ("read", (cart["id"],))], cart["cartId"]
-    )
-    assert results[1]["resourceBody"]["quantity"] == cart["quantity"] + 1
-    bad = [{"op": "remove", "path": "/none"}]
-    with pytest.raises(CosmosBatchOperationError) as refusal:
-        container.execute_item_batch(
-            [("patch", (cart["id"], more)), ("patch", (cart["id"], bad))], cart["cartId"]
-        )
-    assert refusal.value.error_index == 1
-    assert container.read_item(cart["id"], cart["cartId"])["quantity"] == cart["quantity"] + 1
