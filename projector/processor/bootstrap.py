@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from projector.core.coverage import MissingLease, missing_leases
-from projector.core.errors import Disposition, ProjectorError, SourceRecreated
+from projector.core.errors import Disposition, FencedOut, ProjectorError, SourceRecreated
 from projector.core.lease import START_FROM_PROPERTY, Lease
 from projector.core.mode import check_mode
 from projector.core.start import StartKind, StoredPlace
@@ -135,7 +135,11 @@ class Bootstrapper(Generic[P]):
         )
 
     async def _committed(self, part: MissingLease, anchor: Anchor) -> bool:
-        """Write the anchor to the target; False when that copies another container so far."""
+        """Write the anchor to the target; False when the range has to be opened first.
+
+        So it is when the target copies another container so far, and when the range was retired
+        or is being taken by somebody else.
+        """
         claim = RangeClaim(
             container_rid=self._neighbours.container_rid,
             processor_name=self._options.processor_name,
@@ -143,15 +147,15 @@ class Bootstrapper(Generic[P]):
             feed_range=part.feed_range,
             owner=self._options.instance_name,
         )
+        place = StoredPlace(continuation=anchor.continuation, lsn=anchor.lsn)
         try:
             grant = await self._sink.open(claim)
-        except SourceRecreated:
+            if grant.keeps_positions:
+                await self._sink.begin(
+                    grant, Beginning(place=place, anchored_from=str(self._options.start_from))
+                )
+        except (SourceRecreated, FencedOut):
             return False
-        if grant.keeps_positions:
-            place = StoredPlace(continuation=anchor.continuation, lsn=anchor.lsn)
-            await self._sink.begin(
-                grant, Beginning(place=place, anchored_from=str(self._options.start_from))
-            )
         return True
 
 

@@ -238,3 +238,19 @@ async def test_new_anchor_is_in_target_and_lease_before_any_read(one: World) -> 
     assert place is not None
     assert place.continuation == '"9"'
     await one.stop_all()
+
+
+async def test_missing_lease_of_a_retired_range_is_created_for_its_heirs(one: World) -> None:
+    """Finer leases took the keys once; all leases are gone now, and every start is anchored."""
+    one.container.fill(5)
+    one.start("a", start_from=NOW)
+    await one.until(lambda: one.counts() == {"a": 1})
+    await one.stop("a")
+    one.leases.clear()
+    one.sink.stored("0").retired = True
+    one.start("b", start_from=NOW)
+    await one.until(lambda: [str(token) for token in one.leases.leases] == ["-FF"])
+    await one.until(lambda: one.leases.leases[LeaseToken("-FF")].continuation)
+    one.container.put("new")
+    await one.until(lambda: len(one.sink.delivered) == 1)
+    await one.stop_all()
