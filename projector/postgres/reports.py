@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 
-from projector.core.names import LeaseToken
+from projector.core.names import InstanceName, LeaseToken
 from projector.ports.feed import RangeReport
 from projector.postgres.connections import Connections, JsonText
 
@@ -41,6 +43,12 @@ LEFT JOIN projector.ranges r ON r.id = x.range_id
 WHERE x.range_id <> 0 AND r.epoch IS DISTINCT FROM x.epoch"""
 
 
+LAST_RELEASE = """
+SELECT max(reported_at) FILTER (WHERE state = 'stopped' AND owner <> %(me)s),
+  count(DISTINCT owner)
+FROM projector.range_reports"""
+
+
 async def store_reports(
     connections: Connections, reports: Sequence[RangeReport]
 ) -> frozenset[LeaseToken]:
@@ -58,3 +66,22 @@ def _row(report: RangeReport) -> dict[str, object]:
     row: dict[str, object] = msgspec.to_builtins(report)
     row["min_epk"], row["max_epk"] = report.feed_range.min, report.feed_range.max
     return row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRelease:
+    """When another host last gave up a range that nobody took since (None: never), and how many hosts there are."""
+
+    released_at: datetime | None
+    hosts: int
+
+
+async def last_release(connections: Connections, *, beside: InstanceName) -> LastRelease:
+    """Look for the last words of hosts that stopped."""
+    async with connections.session() as session:
+        row = await (await session.execute(LAST_RELEASE, {"me": beside})).fetchone()
+    return (
+        LastRelease(released_at=None, hosts=0)
+        if row is None
+        else LastRelease(released_at=row[0], hosts=row[1])
+    )

@@ -70,6 +70,7 @@ class Host(Generic[P]):
         self._started = asyncio.Event()
         self._ended = asyncio.Event()
         self._controller: Controller[P] | None = None
+        self._alarm: Alarm | None = None
         self._outdated: SourceRecreated | None = None
 
     async def run(self) -> None:
@@ -117,6 +118,11 @@ class Host(Generic[P]):
         """Whether `run` is over."""
         return self._ended.is_set()
 
+    def expect_leases(self, within_seconds: float) -> None:
+        """Look for free leases about then already: somebody is known to have released some."""
+        if self._alarm is not None:
+            self._alarm.soon(within_seconds)
+
     def reports(self) -> Sequence[RangeReport]:
         """The condition of each range of this host as of now."""
         return () if self._controller is None else self._controller.conditions()
@@ -154,7 +160,7 @@ class Host(Generic[P]):
         1. No more acquisitions. 2. Every range drains and releases. 3. The last report.
         """
         async with asyncio.TaskGroup() as group:
-            alarm = Alarm(self._clock)
+            self._alarm = alarm = Alarm(self._clock)
             controller = Controller(
                 neighbours=neighbours, group=group, soon=alarm.soon, outdated=self._follow
             )

@@ -37,6 +37,7 @@ from projector.wiring.account import Account, account
 from projector.wiring.events import Event
 from projector.wiring.housekeeping import housekeeping
 from projector.wiring.observers import Everybody, Polls, Tally
+from projector.wiring.releases import watch_releases
 from projector.wiring.verify import Copy
 from projector.wiring.waiting import Patience
 
@@ -161,7 +162,13 @@ class Service:
             return
         self._host = host
         async with asyncio.TaskGroup() as group:
-            beside = []
+            releases = watch_releases(
+                connections,
+                me=InstanceName(self._settings.instance_name),
+                clock=self._clock,
+                expect_leases=host.expect_leases,
+            )
+            beside = [group.create_task(releases, name="host:releases")]
             if until_caught_up:
                 work = self._stop_when_caught_up(host, opened, connections)
                 beside += [
