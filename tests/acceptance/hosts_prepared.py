@@ -116,8 +116,8 @@ def settings(endpoint: str, key: str, url: str, *, instance: str) -> dict[str, A
         "instance_name": instance,
         "web_port": 0,
         "page_size": 4,
-        "poll_min_seconds": 0.2,
-        "poll_max_seconds": 0.5,
+        "poll_min_seconds": 0.5,
+        "poll_max_seconds": 1.0,
         "lease_acquire_seconds": 2.0,
     }
 
