@@ -110,7 +110,11 @@ class Balancer(Generic[P]):
                 # A crowd that was throttled together must not come back together.
                 self._alarm.set(self._options.acquire_seconds * (0.5 + self._draw.random()))
                 await self._mend_if_missing(error)
-            await self._alarm.wait()
+            self._come_back_for_held()
+            if (
+                not self._stopping.is_set()
+            ):  # asked for in the middle of a cycle, which set the alarm
+                await self._alarm.wait()
 
     async def _cycle(self) -> None:
         listed, self._listed = self._listed, None
@@ -126,6 +130,12 @@ class Balancer(Generic[P]):
         await self._watch_coverage(leases)
         await self._verify_running(leases)
         await self._take(self._own_idle(leases) + self._chosen(fleet))
+
+    def _come_back_for_held(self) -> None:
+        """Look again when a range that is left alone may be taken: the cycle's own plan forgot it."""
+        seconds = self._controller.holdoffs.next_seconds
+        if seconds is not None:
+            self._alarm.soon(max(seconds, self._pause_seconds(RELIST_SECONDS)))
 
     def _interval_seconds(self, fleet: Fleet) -> float:
         spread = stretch(fleet.hosts)
@@ -170,8 +180,10 @@ class Balancer(Generic[P]):
 
     def _relist(self, seconds: float) -> None:
         """List again about that soon, later where a listing is dear."""
-        spread = 0.5 + self._draw.random()
-        self._alarm.soon((seconds + self._dearness_seconds) * spread)
+        self._alarm.soon(self._pause_seconds(seconds))
+
+    def _pause_seconds(self, seconds: float) -> float:
+        return (seconds + self._dearness_seconds) * (0.5 + self._draw.random())
 
     async def _take_some(self, leases: Sequence[Lease]) -> int:
         async with asyncio.TaskGroup() as group:

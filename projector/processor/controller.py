@@ -38,6 +38,9 @@ from projector.processor.supervisor import RangeSupervisor
 from projector.processor.waiting import Deadline, pause, retry_seconds
 
 RELEASE_TRIES = 3
+FREED_SECONDS = 1.0
+"""How soon, about, to look for a lease that was lost to nobody: a reset or a release by hand."""
+
 ABORT_SECONDS = 2.0
 """What ranges get to give their leases back after the drain budget is used up."""
 
@@ -206,7 +209,9 @@ class Controller(Generic[P]):
         wait_seconds = self.holdoffs.put(ending, report, ran_seconds=ran_seconds)
         if wait_seconds is not None:
             self._soon(wait_seconds)
-        elif ending.reason is not CloseReason.LEASE_LOST:
+        elif ending.reason is CloseReason.LEASE_LOST:
+            self._look_for_freed(supervisor.keeper)
+        else:
             self._farewells.append(
                 replace(report, state=RangeState.STOPPED, state_since=self._clock.now())
             )
@@ -214,6 +219,10 @@ class Controller(Generic[P]):
         self._slots.discard(token)
         if not self._slots:
             self._emptied.set()
+
+    def _look_for_freed(self, keeper: LeaseKeeper) -> None:
+        if keeper.lease.owner is None:
+            self._soon(FREED_SECONDS * (0.5 + self._neighbours.draw.random()))
 
     async def _tell(self, token: LeaseToken, ending: Ending) -> None:
         log.info(

@@ -91,6 +91,13 @@ class HoldOffs:
         now = self._clock.monotonic()
         return frozenset(token for token, held in self._held.items() if held.until > now)
 
+    @property
+    def next_seconds(self) -> float | None:
+        """Until the first of them may be taken again; None when all may be."""
+        now = self._clock.monotonic()
+        waits = [held.until - now for held in self._held.values() if held.until > now]
+        return min(waits, default=None)
+
     def reports(self) -> list[RangeReport]:
         """What to show of them; also of those whose wait is over but that nobody took yet."""
         return [held.report for held in self._held.values() if held.report is not None]

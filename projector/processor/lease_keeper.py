@@ -82,8 +82,8 @@ class LeaseKeeper:
         async with self._writing:
             lease = await self._store.read(self.token)
             self._recognize(lease)
-            changes.renew(lease, name=self._name, written=self._written, now=self._clock.now())
             self._lease = lease
+            changes.renew(lease, name=self._name, written=self._written, now=self._clock.now())
 
     async def renew(self) -> None:
         """Show that this host lives."""
