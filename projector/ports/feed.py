@@ -225,7 +225,7 @@ class RangeReport:
     """One range's condition, as `status` shows it.
 
     `last_poll_at` is the end of the last answered read; `gap_changes` and `lag_seconds` are
-    None while unknown.
+    None while unknown. `committed_lsn` is the place that the owner knows to be committed.
     """
 
     lease_token: LeaseToken
@@ -239,6 +239,7 @@ class RangeReport:
     gap_changes: int | None = None
     lag_seconds: float | None = None
     session_lsn: int | None = None
+    committed_lsn: int | None = None
     caught_up_at: datetime | None = None
     failure: RangeFailure | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
@@ -280,7 +281,11 @@ class Sink(Protocol[P]):
         """
 
     async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
-        """Store the conditions; answer the tokens whose epoch is no longer theirs."""
+        """Store the conditions; answer the tokens that the reporter has lost.
+
+        Their epoch is no longer theirs, or the target's place lies before what they committed: it
+        failed over without the last commits.
+        """
 
 
 class Observer(Protocol):

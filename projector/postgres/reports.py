@@ -36,11 +36,14 @@ ON CONFLICT (lease_token) DO UPDATE SET
 WHERE CASE WHEN excluded.range_id <> 0 THEN excluded.epoch >= p.epoch
   ELSE p.owner = excluded.owner OR p.reported_at < now() - interval '10 seconds' END"""
 
+# Within an epoch a place never goes back, so one before what its owner committed is that of a standby.
 LOST = """
 SELECT x.lease_token
-FROM json_to_recordset(%(reports)s::json) AS x(lease_token text, range_id bigint, epoch bigint)
+FROM json_to_recordset(%(reports)s::json)
+  AS x(lease_token text, range_id bigint, epoch bigint, committed_lsn bigint)
 LEFT JOIN projector.ranges r ON r.id = x.range_id
-WHERE x.range_id <> 0 AND r.epoch IS DISTINCT FROM x.epoch"""
+WHERE x.range_id <> 0 AND (r.epoch IS DISTINCT FROM x.epoch OR r.lsn < x.committed_lsn
+  OR r.continuation IS NULL AND x.committed_lsn IS NOT NULL)"""
 
 
 LAST_RELEASE = """
@@ -52,7 +55,7 @@ FROM projector.range_reports"""
 async def store_reports(
     connections: Connections, reports: Sequence[RangeReport]
 ) -> frozenset[LeaseToken]:
-    """Store the conditions; answer the tokens whose epoch is no longer theirs."""
+    """Store the conditions; answer the tokens that the reporter has lost; see `Sink`."""
     if not reports:
         return frozenset()
     parameters = {"reports": JsonText(msgspec.json.encode([_row(report) for report in reports]))}

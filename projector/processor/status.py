@@ -76,6 +76,7 @@ class RangeStatus:
         )
         self._newest_time: datetime | None = None
         self._caught_up = False
+        self._started = False
         self.attempts: dict[Role, float] = {}
         """Monotonic start of each call that has not returned yet."""
         self.moved_at = clock.monotonic()
@@ -150,10 +151,12 @@ class RangeStatus:
     def granted(self, grant: Grant) -> None:
         """The target knows the range under this epoch from now on."""
         self._report = replace(self._report, epoch=grant.epoch, range_id=grant.range_id)
+        self._started = False
 
     def started(self, place: StoredPlace, properties: dict[str, str]) -> None:
         """Reading begins after `place`."""
         self.committed = place
+        self._started = True
         self._report = replace(self._report, properties=properties)
         self.go_on(Role.OPENER)
 
@@ -191,6 +194,7 @@ class RangeStatus:
             state=self._state,
             state_since=self._state_since,
             gap_changes=gap,
+            committed_lsn=self.committed.lsn if self._started else None,
             lag_seconds=lag_seconds(
                 now=now,
                 gap=gap,

@@ -207,6 +207,16 @@ class SinkContract:
         lost = await sink.report([report_of(left), report_of(right)])
         assert lost == {"2"}
 
+    async def test_report_names_the_ranges_whose_commits_were_lost(self, sink: Sink[Any]) -> None:
+        """A standby took over: it knows the epoch, and less than its owner has committed."""
+        grant = await sink.begin(await sink.open(claim()), Beginning(place=NOWHERE))
+        assert await sink.report([report_of(grant)]) == frozenset()
+        assert await sink.report([report_of(grant, committed_lsn=7)]) == {"0"}
+        await self.apply(sink, grant, place(7), document("a", 7))
+        assert await sink.report([report_of(grant, committed_lsn=7)]) == frozenset()
+        assert await sink.report([report_of(grant, committed_lsn=6)]) == frozenset()
+        assert await sink.report([report_of(grant, committed_lsn=8)]) == {"0"}
+
     async def test_report_of_a_range_that_could_not_be_opened_is_no_loss(
         self, sink: Sink[Any]
     ) -> None:

@@ -159,7 +159,7 @@ class FakeSink:
             self.reports[report.lease_token] = report
             self.states.append((report.lease_token, report.state.value))
             stored = next((s for s in self.ranges if s.id == report.range_id), None)
-            if report.range_id and (stored is None or stored.epoch != report.epoch):
+            if report.range_id and (stored is None or _lost(stored, report)):
                 lost.add(report.lease_token)
         return frozenset(lost)
 
@@ -215,6 +215,14 @@ class FakeSink:
         changed = known is None or (known.etag, known.live) != (row.etag, row.live)
         self.rows[key] = row
         return changed
+
+
+def _lost(stored: Stored, report: RangeReport) -> bool:
+    reached = None if stored.place is None else stored.place.lsn
+    behind = report.committed_lsn is not None and (
+        reached is None or reached < report.committed_lsn
+    )
+    return stored.epoch != report.epoch or behind
 
 
 def _grant(stored: Stored, claim: RangeClaim) -> Grant:
