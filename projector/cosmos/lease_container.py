@@ -1,8 +1,8 @@
-"""The lease container: documents by id, whatever it is partitioned on, created when missing.
+"""The lease container: documents by id, whatever it is partitioned on.
 
-Knows documents, not leases. Accepts the partition keys that .NET accepts for new containers,
-`/id` and `/partitionKey`; in the latter older writers put other values than the id, so the
-stored value is remembered. Absence and conflict are answers, all else that passes is an outage
+Knows documents, not leases. Created by the first write when it is missing, never by a read.
+Accepts the partition keys that .NET accepts for new containers, `/id` and `/partitionKey`; in
+the latter older writers put other values than the id, so the stored value is remembered. Absence and conflict are answers, all else that passes is an outage
 of the lease store. A refused Entra token is cured here by a new client, because a host without
 ranges has nobody else to notice it.
 Source: processor reference, sections 1.5 and 1.7.
@@ -55,7 +55,7 @@ class LeaseContainer:
         self._keys: dict[str, Any] = {}
 
     async def list(self, id_prefix: str) -> Sequence[Mapping[str, Any]]:
-        """All documents whose id begins so; an absent container is created, and empty."""
+        """All documents whose id begins so; none in an absent container, which stays absent."""
 
         async def work(container: ContainerProxy) -> Sequence[Mapping[str, Any]]:
             found = container.query_items(
@@ -64,7 +64,10 @@ class LeaseContainer:
             )
             return [document async for document in found]
 
-        documents = await self._ensured(work)
+        try:
+            documents = await self._tried(work)
+        except SourceMissing:  # looking creates nothing: commands that only look come by here
+            return []
         for document in documents:
             self._remember(document)
         return documents

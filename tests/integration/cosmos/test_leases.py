@@ -39,15 +39,23 @@ async def stored(world: EmulatedLeases) -> dict[str, Any]:
 
 
 async def test_missing_container_is_created_as_net_wants_it(world: EmulatedLeases) -> None:
-    assert list(await world.store.list_leases()) == []
+    assert await world.store.create(new_lease())
     container = world.server.engine.container("acme-webstore", "lease")
     assert container.definition["partitionKey"]["paths"] == ["/id"]
     assert container.definition["defaultTtl"] == -1
 
 
+async def test_looking_for_leases_creates_no_container(world: EmulatedLeases) -> None:
+    assert list(await world.store.list_leases()) == []
+    with pytest.raises(LeaseMissing):
+        await world.store.read(LeaseToken("0"))
+    assert "lease" not in world.server.engine.database("acme-webstore").containers
+
+
 async def test_hosts_that_start_together_create_one_container(world: EmulatedLeases) -> None:
-    await asyncio.gather(*(store.list_leases() for store in (world.store, world.other_host) * 5))
-    assert await world.store.create(new_lease())
+    stores = (world.store, world.other_host) * 5
+    created = await asyncio.gather(*(store.create(new_lease()) for store in stores))
+    assert sorted(created) == [False] * 9 + [True]
     assert len(await world.other_host.list_leases()) == 1
 
 
@@ -192,7 +200,7 @@ async def test_write_whose_answer_was_lost_shows_as_a_conflict(world: EmulatedLe
 async def test_database_that_is_missing_is_named(world: EmulatedLeases) -> None:
     world.server.engine.delete_database("acme-webstore")
     with pytest.raises(ConfigurationError, match="'acme-webstore'"):
-        await world.store.list_leases()
+        await world.store.create(new_lease())
     with pytest.raises(LeaseMissing):
         await world.store.read(LeaseToken("0"))
 
