@@ -120,6 +120,14 @@ async def test_rejected_keys_count_as_seen(sink: PostgresSink, connections: Conn
     assert await count_open(connections) == 1
 
 
+async def test_rows_beside_a_rejected_document_count_as_seen(sink: PostgresSink) -> None:
+    grant = await replayed(sink)
+    beside = [line("a", str(n), n) for n in (1, 3, 5, 7)]
+    bad = rejection("b", "1", 10)
+    await apply(sink, grant, page(*beside, tombstone("b", "1", 10), rejections=[bad]))
+    assert await candidates(sink, grant) == ["9"]
+
+
 async def test_unreadable_entries_end_with_the_replay_that_missed_them(
     sink: PostgresSink, connections: Connections
 ) -> None:
