@@ -32,6 +32,9 @@ COPY = """
 COPY {rows}.cart_items (epk, lsn, ts, lineage, deleted, cart_id, id, etag, item, quantity,
   unit_price, currency, extra, tombstone_tick) FROM STDIN (NULL E'\\x01')"""
 
+# The server stores one piece while the next is formatted, and no buffer grows with the batch.
+PIECE = 500
+
 _NULL = b"\x01"
 _TABS_PER_ROW = 13
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
@@ -54,7 +57,9 @@ async def copy_rows(
         if held is None:
             return False
         async with session.cursor().copy(COPY.replace("{rows}", rows_schema)) as copy:
-            await copy.write(copy_text(writes, lineage=parameters["lineage"], tick=held[0]))
+            for start in range(0, len(writes), PIECE):
+                piece = writes[start : start + PIECE]
+                await copy.write(copy_text(piece, lineage=parameters["lineage"], tick=held[0]))
     return True
 
 

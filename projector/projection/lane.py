@@ -60,14 +60,17 @@ def tombstone_of(document: PlainDocument, epk: int, lsn: int) -> RowWrite | None
 def _writes(
     documents: Sequence[SureDocument], extras: Sequence[Raw | None]
 ) -> list[RowWrite] | None:
-    places: dict[str, int] = {}
+    carts: dict[str, tuple[str, int]] = {}
+    shared: dict[str | None, str | None] = {}  # equal texts of a page are kept once
     writes = []
     for document, extra in zip(documents, extras, strict=True):
-        cart_id = document.cart_id
-        epk = places.get(cart_id)
-        if epk is None:
-            epk = places[cart_id] = routing_key_of_text(cart_id.encode())
+        cart = carts.get(document.cart_id)
+        if cart is None:
+            cart_id = document.cart_id
+            cart = carts[cart_id] = (cart_id, routing_key_of_text(cart_id.encode()))
+        cart_id, epk = cart
         if document.ttl is UNSET:
+            item, currency = document.item, document.currency
             write = RowWrite(
                 cart_id=cart_id,
                 id=document.id,
@@ -75,10 +78,10 @@ def _writes(
                 lsn=document.lsn,
                 ts=document.ts,
                 etag=document.etag,
-                item=document.item,
-                quantity=document.quantity,
-                unit_price=document.price or None,
-                currency=document.currency,
+                item=shared.setdefault(item, item),
+                quantity=document.quantity.copy(),  # or it would keep the whole page
+                unit_price=document.price.copy() if document.price else None,
+                currency=shared.setdefault(currency, currency),
                 extra=extra,
             )
         else:
