@@ -156,13 +156,17 @@ class BootstrapMarkers(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeClaim:
-    """Who wants which range of which container."""
+    """Who wants which range of which container.
+
+    `probe` only asks whether the target copies that container: nothing is fenced or granted.
+    """
 
     container_rid: str
     processor_name: str
     lease_token: LeaseToken
     feed_range: FeedRange
     owner: InstanceName
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -225,7 +225,8 @@ class RangeSupervisor(Generic[P]):
             rid = await self._neighbours.source.container_rid()
             if rid == self._neighbours.container_rid:
                 return False
-            claim = replace(self._opening.claim(), container_rid=rid)
-            return bool((await self._neighbours.sink.open(claim)).epoch)
+            claim = replace(self._opening.claim(), container_rid=rid, probe=True)
+            await self._neighbours.sink.open(claim)
         except ProjectorError:
             return False
+        return True

@@ -199,6 +199,15 @@ class SinkContract:
             await sink.open(claim(container_rid="rid2"))
         assert (caught.value.expected_rid, caught.value.found_rid) == (RID, "rid2")
 
+    async def test_probe_fences_nobody(self, sink: Sink[Any]) -> None:
+        """A host of a former container asks which one is copied; its ranges had other bounds."""
+        owner = await sink.begin(await sink.open(claim("1", LEFT)), Beginning(place=NOWHERE))
+        await sink.open(claim(probe=True))
+        await self.apply(sink, owner, place(7), document("a", 7))
+        assert (await sink.open(claim("1", LEFT))).stored == place(7)
+        with pytest.raises(SourceRecreated):
+            await sink.open(claim(probe=True, container_rid="rid2"))
+
     async def test_report_names_the_ranges_that_others_own_by_now(self, sink: Sink[Any]) -> None:
         left = await sink.open(claim("1", LEFT))
         right = await sink.open(claim("2", RIGHT))
