@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 
 from projector.core import lease as lease_changes
-from projector.core.errors import ProjectorError
+from projector.core.errors import ProjectorError, SourceRecreated
 from projector.cosmos.lease_documents import document_of, lease_of
 from projector.emulator import Engine
 from projector.emulator.errors import EmulatorError
@@ -27,7 +27,8 @@ from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.positions import positions
 from projector.postgres.resets import request_replay
 from projector.processor.progress import Reached, wait_until_caught_up
-from tests.simulation.database import Standby, cut, fail_over, standby
+from tests.simulation.database import cut
+from tests.simulation.disasters import Disasters, create_carts
 from tests.simulation.hosts import SimulatedHost, prefix_of
 from tests.simulation.loop import VirtualClock, VirtualLoop, choose, run_virtual
 from tests.simulation.operators import Operator
@@ -66,7 +67,18 @@ _TURNS: dict[str, float] = {
     "repair": 0.7,
     "copy_database": 0.8,
     "fail_over": 0.5,
+    "promote": 1.0,
     "lose_database": 0.1,
+    "recreate_carts": 0.15,
+    "follow": 0.5,
+}
+_DISASTERS = {
+    "copy_database",
+    "fail_over",
+    "promote",
+    "lose_database",
+    "recreate_carts",
+    "follow",
 }
 
 
@@ -95,21 +107,19 @@ class History:
         self._jobs: list[asyncio.Task[None]] = []
         self._born = 0
         self._refusal_rate = 0.0
-        self._standby: Standby | None = None
+        self._shop = Shop(self._engine, self._random)
+        self._disasters = Disasters(
+            engine=self._engine,
+            random=self._random,
+            loop=loop,
+            url=url,
+            step=self._shop.step,
+        )
 
     async def play(self) -> Divergence | None:
         self._engine.create_database(DATABASE)
-        for name, path in ((CART, "/cartId"), (LEASE, "/id")):
-            self._engine.create_container(
-                DATABASE,
-                {
-                    "id": name,
-                    "partitionKey": {"paths": [path], "kind": "Hash", "version": 2},
-                    "defaultTtl": -1,
-                },
-                partitions=self._random.choice([1, 2, 4]) if name == CART else 1,
-            )
-        self._shop = Shop(self._engine, self._random)
+        create_carts(self._engine, self._random)
+        self._create_leases()
         try:
             for _ in range(self._turns):
                 await self._turn()
@@ -133,7 +143,8 @@ class History:
         if name == "shop":
             self._shop.step()
         else:
-            told = await getattr(self, f"_{name}")()
+            act = getattr(self._disasters, name, None) if name in _DISASTERS else None
+            told = await (act or getattr(self, f"_{name}"))()
             self._shop.story.append(f"{name}: {told}")
         if self._random.random() < 0.3:
             await asyncio.sleep(self._random.choice([0.001, 0.1, 1.0]))
@@ -210,7 +221,10 @@ class History:
         ranges = None if token is None else [c.feed_range for c in chosen if c.feed_range]
         with self._loop.real_io():
             async with self._reset_pool() as pool:
-                await request_replay(pool, self._rid, ranges)
+                try:
+                    await request_replay(pool, self._rid, ranges)
+                except SourceRecreated:
+                    return "refused: another container is copied"
         if self._random.random() < 0.2:
             return f"{token or 'all'}, interrupted between PostgreSQL and leases"
         for lease in chosen:
@@ -230,6 +244,10 @@ class History:
 
     async def _delete_leases(self) -> str:
         self._engine.delete_container(DATABASE, LEASE)
+        self._create_leases()
+        return "lease container recreated"
+
+    def _create_leases(self) -> None:
         self._engine.create_container(
             DATABASE,
             {
@@ -239,7 +257,6 @@ class History:
             },
             partitions=1,
         )
-        return "lease container recreated"
 
     async def _delete_lease(self) -> str:
         documents = self._lease_documents()
@@ -293,21 +310,6 @@ class History:
         cut(self._url)
         return "all"
 
-    async def _copy_database(self) -> str:
-        self._standby = standby(self._url)
-        return "a standby is at this moment"
-
-    async def _fail_over(self) -> str:
-        """A standby without the last commits takes over; it is as good as any backup."""
-        if self._standby is None:
-            return "no standby"
-        fail_over(self._url, self._standby)
-        return "to the standby"
-
-    async def _lose_database(self) -> str:
-        fail_over(self._url, None)
-        return "an empty one took its place"
-
     def _pick(self) -> SimulatedHost | None:
         if not self._hosts:
             return None
@@ -330,8 +332,12 @@ class History:
     async def _quiet(self, phase: str, *, forgiven: bool) -> Divergence | None:
         """Faults stop, somebody runs, everything drains; then compare."""
         self._faults(0.0)
+        self._shop.story.append(f"follow at last: {await self._disasters.follow()}")
         for host in self._hosts:
             host.passage.paused_until = 0.0
+            if host.rid != self._rid:
+                await host.crash()
+        self._hosts = [host for host in self._hosts if host.rid == self._rid]
         if not self._hosts:
             await self._start_host()
         try:

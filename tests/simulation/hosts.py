@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
 
-from projector.core.errors import ProjectorError, SinkUnavailable
+from projector.core.errors import ProjectorError, SinkUnavailable, SourceRecreated
 from projector.core.names import InstanceName, LeaseToken
 from projector.core.start import StoredPlace
 from projector.cosmos.lease_documents import lease_prefix
@@ -16,8 +16,8 @@ from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, Ra
 from projector.ports.rows import DocumentKey, Settled, SweepStore, Verdict
 from projector.postgres.connections import Connections
 from projector.postgres.sink import PostgresSink
+from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.sweep import VerdictStore
-from projector.postgres.tables import FIRST_GENERATION
 from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
@@ -138,6 +138,7 @@ class SimulatedHost:
         random: Random,
     ) -> None:
         self.name = name
+        self.rid = engine.container(DATABASE, CART).rid
         self._loop = loop
         self.passage = Passage(loop, random, name)
         clock = VirtualClock(loop, skew_seconds=random.choice([0, 0, 0, 2, -2]))
@@ -176,7 +177,7 @@ class SimulatedHost:
         self._task = self._loop.create_task(self._run(), name=self.name)
 
     async def _run(self) -> None:
-        with suppress(HostCrashed):
+        with suppress(HostCrashed, SourceRecreated):  # a service would begin anew
             await self.host.run()
 
     async def stop(self) -> None:

@@ -36,6 +36,7 @@ from tests.simulation.ports import (
     Passage,
     SimulatedPoints,
     SimulatedSource,
+    pinned,
 )
 
 
@@ -83,12 +84,13 @@ class SimulatedScanner:
     def __init__(self, engine: Engine, passage: Passage) -> None:
         self._engine = engine
         self._passage = passage
+        self._rid = engine.container(DATABASE, CART).rid
 
     async def scan(
         self, target: FeedTarget, next_page: str | None, *, max_documents: int
     ) -> ScannedPage:
         async def act() -> ScannedPage:
-            container = self._engine.container(DATABASE, CART)
+            container = pinned(self._engine, self._rid)
             living = {partition.range_id: partition for partition in container.partitions()}
             if target.range_id not in living:
                 raise FeedRangeGone(f"range {target.range_id} is gone")

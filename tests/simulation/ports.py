@@ -21,6 +21,7 @@ from projector.core.errors import (
     LeaseStoreUnavailable,
     ProjectorError,
     SourceMissing,
+    SourceRecreated,
     SourceUnavailable,
     Throttled,
 )
@@ -95,6 +96,17 @@ class Passage:
         await asyncio.sleep(self.paused_until - self._loop.time() + 0.001)
 
 
+def pinned(engine: Engine, rid: str) -> Container:
+    """The cart container, if it is still that one."""
+    try:
+        container = engine.container(DATABASE, CART)
+    except EmulatorError as error:
+        raise SourceMissing(error.message) from error
+    if container.rid != rid:
+        raise SourceRecreated(expected_rid=rid, found_rid=container.rid)
+    return container
+
+
 class SimulatedSource:
     """`ChangeSource` and point reads over the engine."""
 
@@ -102,12 +114,10 @@ class SimulatedSource:
         self._engine = engine
         self._passage = passage
         self._random = random
+        self._rid = engine.container(DATABASE, CART).rid
 
     def _container(self) -> Container:
-        try:
-            return self._engine.container(DATABASE, CART)
-        except EmulatorError as error:
-            raise SourceMissing(error.message) from error
+        return pinned(self._engine, self._rid)
 
     def _failure(self) -> ProjectorError:
         if self._random.random() < 0.3:
@@ -116,7 +126,7 @@ class SimulatedSource:
 
     async def container_rid(self) -> str:
         async def act() -> str:
-            return self._container().rid
+            return self._engine.container(DATABASE, CART).rid
 
         return await self._passage.cross("source.container_rid", self._failure, act)
 
@@ -332,6 +342,7 @@ class SimulatedPoints:
     def __init__(self, engine: Engine, passage: Passage) -> None:
         self._engine = engine
         self._passage = passage
+        self._rid = engine.container(DATABASE, CART).rid
 
     async def read(
         self, partition_key_json: str, document_id: str, *, session_token: str | None = None
@@ -339,7 +350,7 @@ class SimulatedPoints:
         async def act() -> PointRead:
             key = {} if partition_key_json == "{}" else json.loads(partition_key_json)
             try:
-                answer = self._engine.container(DATABASE, CART).read(document_id, key)
+                answer = pinned(self._engine, self._rid).read(document_id, key)
             except EmulatorError as error:
                 if error.status != _NOT_FOUND or error.substatus:
                     raise SourceUnavailable(error.message) from error

@@ -1,0 +1,95 @@
+"""What befalls the container and the database as a whole: recreated, followed, failed over, lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+from projector.emulator import Engine
+from projector.postgres.connections import ConnectionOptions, Connections
+from projector.postgres.ranges import stored_source
+from projector.postgres.resets import accept_new_source, request_replay
+from tests.simulation.database import Standby, fail_over, standby
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.ports import CART, DATABASE
+
+
+def create_carts(engine: Engine, random: Random) -> None:
+    """A cart container with another `_rid` than any before."""
+    engine.create_container(
+        DATABASE,
+        {
+            "id": CART,
+            "partitionKey": {"paths": ["/cartId"], "kind": "Hash", "version": 2},
+            "defaultTtl": -1,
+        },
+        partitions=random.choice([1, 2, 4]),
+    )
+
+
+class Disasters:
+    """Strikes one world; each strike tells what happened."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        random: Random,
+        loop: VirtualLoop,
+        url: str,
+        step: Callable[[], None],
+    ) -> None:
+        """Strike this world; `step` lets the shoppers make one change."""
+        self._engine = engine
+        self._random = random
+        self._loop = loop
+        self._url = url
+        self._step = step
+        self._standby: Standby | None = None
+
+    async def copy_database(self) -> str:
+        """A standby is at this moment, and stays there."""
+        self._standby = standby(self._url)
+        return "a standby is at this moment"
+
+    async def fail_over(self) -> str:
+        """A standby without the last commits takes over; it is as good as any backup."""
+        if self._standby is None:
+            return "no standby"
+        fail_over(self._url, self._standby)
+        return "to the standby"
+
+    async def promote(self) -> str:
+        """The standby that is a moment behind takes over: what was just committed is lost."""
+        behind = standby(self._url)
+        for _ in range(self._random.randint(1, 4)):
+            self._step()
+            await asyncio.sleep(self._random.choice([0.1, 1.0, 5.0]))
+        fail_over(self._url, behind)
+        return "the last commits are lost"
+
+    async def lose_database(self) -> str:
+        """An empty one takes its place."""
+        fail_over(self._url, None)
+        return "an empty one took its place"
+
+    async def recreate_carts(self) -> str:
+        """The container is deleted; another one bears its name."""
+        self._engine.delete_container(DATABASE, CART)
+        create_carts(self._engine, self._random)
+        return "the carts have another container"
+
+    async def follow(self) -> str:
+        """As `projector leases reset --accept-new-source`, perhaps cut short."""
+        rid = self._engine.container(DATABASE, CART).rid
+        with self._loop.real_io():
+            async with Connections(ConnectionOptions(url=self._url, connections=1)) as pool:
+                async with pool.session() as session:
+                    followed = await stored_source(session)
+                if followed in {None, rid}:
+                    return "nothing to follow"
+                await accept_new_source(pool, rid)
+                if self._random.random() < 0.7:
+                    await request_replay(pool, rid)
+        return f"{rid} instead of {followed}"
