@@ -64,6 +64,14 @@ async def test_check_086_children_go_on_at_the_committed_place(one: World) -> No
     await one.stop_all()
 
 
+async def test_check_086_children_are_taken_by_the_same_host_at_once(one: World) -> None:
+    one.start("a", acquire_seconds=500.0)
+    await one.until(one.bookmarked)
+    one.container.split("0")
+    await one.until(lambda: one.owners() == {"1": "a", "2": "a"}, within_seconds=3)
+    await one.stop_all()
+
+
 async def test_check_086_place_read_but_not_committed_does_not_travel(one: World) -> None:
     one.container.fill(10)
     one.start("a")
