@@ -118,7 +118,7 @@ async def _updates(
         ByHand(url) as single,
         ByHand(other) as hundred,
     ):
-        for hand, limit in ((single, sizes.single), (hundred, sizes.slow)):
+        for hand, limit in ((single, sizes.single), (hundred, sizes.hundred)):
             hand.create()
             for load in initial[: limit // BATCH + 2]:
                 hand.apply(load.documents, commit_every=BATCH)
@@ -129,7 +129,7 @@ async def _updates(
                 by_ours(PLAIN_UPDATE, stands.plain),
                 by_list(stands.listed, limit=sizes.slow),
                 by_hand(single, commit_every=SINGLE, limit=sizes.single),
-                by_hand(hundred, commit_every=HUNDRED, limit=sizes.slow),
+                by_hand(hundred, commit_every=HUNDRED, limit=sizes.hundred),
             ],
         )
         single.check()

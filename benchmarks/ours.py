@@ -22,7 +22,8 @@ from projector.postgres import batch, statements
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.migrate import sqlalchemy_url
 from projector.postgres.sink import PostgresSink
-from projector.postgres.tables import FIRST_GENERATION, generation
+from projector.postgres.statements import FIRST_GENERATION
+from projector.postgres.tables import generation
 from projector.projection.writes import ProjectedPage
 
 PLAIN = "projector_plain"

@@ -14,7 +14,8 @@ class Sizes:
     """How much is written, in documents; times in seconds.
 
     Attributes:
-        slow: of a way that writes a few thousand documents per second.
+        slow: of a way that writes some ten thousand documents per second.
+        hundred: of a way that writes row by row and commits after a hundred.
         single: of a way that commits every document.
         dlt_runs: runs of a thousand documents each.
         large, small: rows in the table for the two speeds that are compared.
@@ -23,13 +24,14 @@ class Sizes:
     apply: int = 50_000
     apply_large_batches: int = 100_000
     slow: int = 10_000
-    single: int = 2_000
+    hundred: int = 3_000
+    single: int = 1_000
     dlt: int = 40_000
     dlt_runs: int = 4
     end_to_end: int = 500_000
     end_to_end_small: int = 50_000
-    loop: int = 50_000
-    loop_with_totals: int = 5_000
+    loop: int = 20_000
+    loop_with_totals: int = 3_000
     freshness_seconds: float = 60.0
     freshness_windows: int = 5
     writes_per_second: int = 500
@@ -42,7 +44,8 @@ QUICK = Sizes(
     apply=4_000,
     apply_large_batches=20_000,
     slow=1_000,
-    single=200,
+    hundred=1_000,
+    single=1_000,
     dlt=4_000,
     dlt_runs=2,
     end_to_end=20_000,
