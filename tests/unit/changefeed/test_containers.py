@@ -8,7 +8,11 @@ import pytest
 from projector.changefeed import ConfigurationError, CosmosContainer
 from projector.changefeed.containers import container_of
 
-WHERE: dict[str, Any] = {"endpoint": "https://acme.documents.azure.com", "database": "d", "container": "c"}
+WHERE: dict[str, Any] = {
+    "endpoint": "https://acme.documents.azure.com",
+    "database": "d",
+    "container": "c",
+}
 
 
 class Credential:
