@@ -254,18 +254,18 @@ async def test_ranges_opened_at_once_never_overlap(
     connections: Connections, sink: PostgresSink
 ) -> None:
     """New ranges have no row yet that could be locked: only the one lock keeps them apart."""
-    wanted = [claim(), claim("1", LEFT), claim("2", RIGHT), claim("5", LEFT_LOW), claim("3")]
-    wanted += [claim(str(n), FeedRange(min=f"{n}", max=f"{n}8")) for n in range(1, 4)]
-    for _ in range(4):
+    keys = [FULL_RANGE, LEFT, RIGHT, LEFT_LOW, LEFT_HIGH, FULL_RANGE]
+    for number in range(6):
+        wanted = [claim(f"{number}{n}", one) for n, one in enumerate(keys)]
         await asyncio.gather(*(sink.open(one) for one in wanted))
-    async with connections.session() as session:
-        overlaps = await rows(
-            session,
-            "SELECT a.lease_token, b.lease_token FROM projector.ranges a, projector.ranges b"
-            " WHERE a.id < b.id AND a.retired_at IS NULL AND b.retired_at IS NULL"
-            " AND a.min_epk < b.max_epk AND b.min_epk < a.max_epk",
-        )
-    assert overlaps == []
+        async with connections.session() as session:
+            overlaps = await rows(
+                session,
+                "SELECT a.lease_token, b.lease_token FROM projector.ranges a, projector.ranges b"
+                " WHERE a.id < b.id AND a.retired_at IS NULL AND b.retired_at IS NULL"
+                " AND a.min_epk < b.max_epk AND b.min_epk < a.max_epk",
+            )
+        assert overlaps == []
 
 
 @pytest.mark.slow
