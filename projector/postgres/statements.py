@@ -144,15 +144,18 @@ RETURN_PREVIOUS = """
   t.item AS n_item, t.quantity AS n_quantity, t.quantity * t.unit_price AS n_amount,
   CASE WHEN t.unit_price IS NULL THEN '' ELSE COALESCE(t.currency, '-') END AS n_bucket"""
 
-# (3) A line leaves its old bucket and enters its new one; buckets that end up as they were are
-# not touched.
+# (3) A line that stays in its bucket moves it by a difference; any other leaves its old bucket and
+# enters its new one. Buckets that end up as they were are not touched.
 CARTS = """
 INSERT INTO {rows}.cart_totals AS c (cart_id, bucket, line_count, total_quantity, total_amount)
 SELECT cart_id, bucket, sum(lines), sum(quantity), sum(amount) FROM (
-  SELECT cart_id, n_bucket AS bucket, 1 AS lines, n_quantity AS quantity,
-    COALESCE(n_amount, 0) AS amount FROM written WHERE lives
+  SELECT cart_id, n_bucket AS bucket, CASE WHEN stays THEN 0 ELSE 1 END AS lines,
+    CASE WHEN stays THEN n_quantity - o_quantity ELSE n_quantity END AS quantity,
+    COALESCE(n_amount, 0) - CASE WHEN stays THEN COALESCE(o_amount, 0) ELSE 0 END AS amount
+  FROM (SELECT *, was AND n_bucket = o_bucket AS stays FROM written WHERE lives) w
   UNION ALL
-  SELECT cart_id, o_bucket, -1, -o_quantity, -COALESCE(o_amount, 0) FROM written WHERE was
+  SELECT cart_id, o_bucket, -1, -o_quantity, -COALESCE(o_amount, 0) FROM written
+  WHERE was AND NOT (lives AND n_bucket = o_bucket)
 ) d
 GROUP BY cart_id, bucket
 HAVING sum(lines) <> 0 OR sum(quantity) <> 0 OR sum(amount) <> 0
@@ -167,9 +170,11 @@ RETURNING 1"""
 ITEMS = """
 INSERT INTO {rows}.item_totals AS i (item, line_count, total_quantity)
 SELECT item, sum(lines), sum(quantity) FROM (
-  SELECT n_item AS item, 1 AS lines, n_quantity AS quantity FROM written WHERE lives
+  SELECT n_item AS item, CASE WHEN stays THEN 0 ELSE 1 END AS lines,
+    CASE WHEN stays THEN n_quantity - o_quantity ELSE n_quantity END AS quantity
+  FROM (SELECT *, was AND n_item = o_item AS stays FROM written WHERE lives) w
   UNION ALL
-  SELECT o_item, -1, -o_quantity FROM written WHERE was
+  SELECT o_item, -1, -o_quantity FROM written WHERE was AND NOT (lives AND n_item = o_item)
 ) d
 WHERE (SELECT count(*) FROM carts) >= 0
 GROUP BY item
