@@ -10,7 +10,6 @@ import typer
 from projector.cli.entry import Stopping, enter_until_stopped
 from projector.cli.failures import UsageError
 from projector.core.errors import ConfigurationError
-from projector.emulator import server
 
 MAX_PARTITIONS = 1000
 
@@ -29,6 +28,8 @@ def emulator(
     """Run the embedded Cosmos-compatible server alone; everything is kept in memory."""
     if not host.strip():
         raise UsageError("--host needs an address, for example 127.0.0.1")
+
+    from projector.emulator import server  # noqa: PLC0415 - no host loads the emulator
 
     async def serve(stopping: Stopping) -> None:
         async with asyncio.TaskGroup() as group:
