@@ -28,7 +28,6 @@ def demo(
     ] = None,
 ) -> None:
     """Watch carts turn into totals: emulator, PostgreSQL, host and shoppers in one terminal."""
-
     from projector.demo.demo import Demo, show_lines  # noqa: PLC0415 - no host loads the emulator
 
     async def command(stopping: Stopping) -> None:
