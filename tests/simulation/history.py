@@ -29,7 +29,7 @@ from projector.postgres.resets import request_replay
 from projector.processor.progress import Reached, wait_until_caught_up
 from tests.simulation.database import cut
 from tests.simulation.disasters import Disasters, create_carts
-from tests.simulation.hosts import SimulatedHost, prefix_of
+from tests.simulation.hosts import PROCESSOR, STRANGER, SimulatedHost, prefix_of
 from tests.simulation.loop import VirtualClock, VirtualLoop, choose, run_virtual
 from tests.simulation.operators import Operator
 from tests.simulation.oracle import differences
@@ -157,9 +157,10 @@ class History:
     async def _start(self) -> str:
         if len(self._hosts) >= 3:
             return "enough hosts"
-        return await self._start_host()
+        # Now and then somebody starts a host under another name into the same target.
+        return await self._start_host(STRANGER if self._random.random() < 0.05 else PROCESSOR)
 
-    async def _start_host(self) -> str:
+    async def _start_host(self, processor: str = PROCESSOR) -> str:
         self._born += 1
         pool = await self._pool()
         host = SimulatedHost(
@@ -168,11 +169,12 @@ class History:
             engine=self._engine,
             connections=pool,
             random=self._random,
+            processor=processor,
         )
         host.passage.refusal_rate = self._refusal_rate
         host.start()
         self._hosts.append(host)
-        return host.name
+        return f"{host.name} of {processor}"
 
     async def _stop(self) -> str:
         host = self._pick()
@@ -335,9 +337,9 @@ class History:
         self._shop.story.append(f"follow at last: {await self._disasters.follow()}")
         for host in self._hosts:
             host.passage.paused_until = 0.0
-            if host.rid != self._rid:
+            if not host.is_of(self._rid):
                 await host.crash()
-        self._hosts = [host for host in self._hosts if host.rid == self._rid]
+        self._hosts = [host for host in self._hosts if host.is_of(self._rid)]
         if not self._hosts:
             await self._start_host()
         try:

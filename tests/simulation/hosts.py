@@ -35,6 +35,7 @@ from tests.simulation.ports import (
 )
 
 PROCESSOR = "projector"
+STRANGER = "stranger"
 
 
 def _sink_failure() -> ProjectorError:
@@ -117,9 +118,9 @@ class GatedSweepStore:
         )
 
 
-def prefix_of(engine: Engine) -> str:
+def prefix_of(engine: Engine, processor: str = PROCESSOR) -> str:
     return lease_prefix(
-        processor_name=PROCESSOR,
+        processor_name=processor,
         endpoint_host="simulated.documents.azure.com",
         container_rid=engine.container(DATABASE, CART).rid,
     )
@@ -136,13 +137,15 @@ class SimulatedHost:
         engine: Engine,
         connections: Connections,
         random: Random,
+        processor: str = PROCESSOR,
     ) -> None:
         self.name = name
         self.rid = engine.container(DATABASE, CART).rid
         self._loop = loop
+        self.processor = processor
         self.passage = Passage(loop, random, name)
         clock = VirtualClock(loop, skew_seconds=random.choice([0, 0, 0, 2, -2]))
-        prefix = prefix_of(engine)
+        prefix = prefix_of(engine, self.processor)
         leases = SimulatedLeases(engine, self.passage, prefix=prefix, clock=clock)
         tells_old = random.choice([None, False])
         verdicts = VerdictStore(connections, rows_schema=FIRST_GENERATION, returning_old=tells_old)
@@ -162,7 +165,7 @@ class SimulatedHost:
             markers=leases,
             sink=sink,
             options=ProcessorOptions(
-                processor_name=PROCESSOR,
+                processor_name=self.processor,
                 instance_name=InstanceName(name),
                 page_size=random.choice([1, 2, 5, 1000]),
                 batch_documents=random.choice([3, 10, 5000]),
@@ -172,6 +175,10 @@ class SimulatedHost:
             draw=random,
         )
         self._task: asyncio.Task[None] | None = None
+
+    def is_of(self, rid: str) -> bool:
+        """Whether it copies that container under the usual name."""
+        return self.processor == PROCESSOR and self.rid == rid
 
     def start(self) -> None:
         self._task = self._loop.create_task(self._run(), name=self.name)
