@@ -66,7 +66,7 @@ def _exit_code(cause: BaseException) -> ExitCode:
 
 def _one_line(cause: BaseException) -> str:
     if isinstance(cause, TyperException):
-        return _joined(cause.format_message())
+        return _joined(cause.format_message()) + _way_out(cause)
     if isinstance(cause, ProjectorError):
         return _joined(str(cause))
     if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
@@ -78,6 +78,12 @@ def _one_line(cause: BaseException) -> str:
         if text
         else f"{kind} (run it again with --debug)"
     )
+
+
+def _way_out(cause: TyperException) -> str:
+    """Where the right usage is told; the errors of typer know their command."""
+    context = getattr(cause, "ctx", None)
+    return "" if context is None else f" (see: {context.command_path} --help)"
 
 
 def _joined(text: str) -> str:

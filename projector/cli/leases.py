@@ -22,6 +22,7 @@ from projector.wiring.account import account
 from projector.wiring.reset import Reset, prepare_reset
 
 COLUMNS = ("lease_token", "feed_range", "owner", "continuation", "timestamp")
+NO_LEASES = "there are no leases yet: no host has started"
 RangeOption = Annotated[
     str | None, typer.Option("--range", metavar="TOKEN", help="Only the lease of this token.")
 ]
@@ -39,7 +40,7 @@ def list_leases(
     if as_json:
         print_json({"leases": [_document(lease) for lease in found]})
         return
-    print_table([_row(lease) for lease in found], COLUMNS, nothing="there are no leases yet")
+    print_table([_row(lease) for lease in found], COLUMNS, nothing=NO_LEASES)
 
 
 @app.command()
@@ -53,7 +54,10 @@ def release(*, token: RangeOption = None) -> None:
             found = leases.chosen(await opened.leases.list_leases(), token)
             return await leases.release(opened.leases, found, now=clock.now())
 
-    for done in enter(command):
+    released = enter(command)
+    if not released:
+        print(NO_LEASES)
+    for done in released:
         owner = done.lease.owner or "nobody"
         print(
             f"lease {done.lease.token}: "
