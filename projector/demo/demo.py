@@ -122,11 +122,13 @@ class Demo:
             shopping = group.create_task(self._keep_shopping(shoppers, carts), name="demo:shoppers")
             await self._show(service, connections, show)
             shopping.cancel()
-            in_sql = await _settled(connections, shoppers.open_lines)
+            begun = bool(service.reports())  # stopped earlier, there may be no tables to look into
+            in_sql = await _settled(connections, shoppers.open_lines) if begun else None
             service.request_stop()
             tally = await host
         self.say(f"stopped: {tally}")
-        self.say(f"SQL held {in_sql} cart lines, the container {shoppers.open_lines}")
+        if in_sql is not None:
+            self.say(f"SQL held {in_sql} cart lines, the container {shoppers.open_lines}")
 
     async def _show(
         self,

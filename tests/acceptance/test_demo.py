@@ -37,3 +37,11 @@ def test_the_demo_can_be_looked_into_and_works_the_second_time_as_the_first(tmp_
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(url)
     assert equal_at_the_end(command_line.run("demo", "--seconds", "2"))
+
+
+def test_a_demo_that_is_stopped_before_it_has_begun_ends_cleanly(tmp_path: Path) -> None:
+    with CommandLine(folder=tmp_path).running("demo") as demo:
+        demo.says(r"starting the projector")
+        finished = demo.stop(signal.SIGINT)
+    assert finished.code == 0, finished.stderr
+    assert "error" not in finished.stderr
