@@ -24,22 +24,18 @@ from projector.cosmos.lease_documents import document_of, lease_of
 from projector.emulator import Engine
 from projector.emulator.errors import EmulatorError
 from projector.postgres.connections import ConnectionOptions, Connections
-from projector.postgres.positions import positions
 from projector.postgres.resets import request_replay
-from projector.processor.progress import Reached, wait_until_caught_up
+from tests.simulation.catching_up import caught_up
 from tests.simulation.database import cut
 from tests.simulation.disasters import Disasters, create_carts
-from tests.simulation.hosts import PROCESSOR, STRANGER, SimulatedHost, prefix_of
-from tests.simulation.loop import VirtualClock, VirtualLoop, choose, run_virtual
+from tests.simulation.hosts import PROCESSOR, STRANGER, SimulatedHost
+from tests.simulation.loop import VirtualLoop, choose, run_virtual
 from tests.simulation.operators import Operator
 from tests.simulation.oracle import differences
 from tests.simulation.ports import (
     CART,
     DATABASE,
     LEASE,
-    Passage,
-    SimulatedLeases,
-    SimulatedSource,
 )
 from tests.simulation.shop import Shop
 
@@ -71,14 +67,6 @@ _TURNS: dict[str, float] = {
     "lose_database": 0.1,
     "recreate_carts": 0.15,
     "follow": 0.5,
-}
-_DISASTERS = {
-    "copy_database",
-    "fail_over",
-    "promote",
-    "lose_database",
-    "recreate_carts",
-    "follow",
 }
 
 
@@ -143,7 +131,7 @@ class History:
         if name == "shop":
             self._shop.step()
         else:
-            act = getattr(self._disasters, name, None) if name in _DISASTERS else None
+            act = getattr(self._disasters, name, None)
             told = await (act or getattr(self, f"_{name}"))()
             self._shop.story.append(f"{name}: {told}")
         if self._random.random() < 0.3:
@@ -344,7 +332,7 @@ class History:
             await self._start_host()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await self._caught_up()
+                await caught_up(self._engine, self._loop, self._url)
                 await asyncio.gather(*self._jobs)
         except TimeoutError:
             return self._divergence(phase, ["did not catch up", *self._condition()])
@@ -395,34 +383,6 @@ class History:
         return [f"{r.lease_token} {r.owner} {r.state} {r.failure}" for r in reports] + [
             f"{h.name} {h.failure!r}" for h in self._hosts
         ]
-
-    async def _caught_up(self) -> None:
-        clock = VirtualClock(self._loop)
-        passage = Passage(self._loop, Random(0), "judge")
-        async with Connections(ConnectionOptions(url=self._url, connections=1)) as pool:
-
-            async def committed() -> list[Reached]:
-                with self._loop.real_io():
-                    found = await positions(pool, self._rid)
-                return [
-                    Reached(
-                        feed_range=p.feed_range,
-                        started=p.started,
-                        lsn=p.lsn,
-                        replaying=p.replaying,
-                    )
-                    for p in found
-                ]
-
-            await wait_until_caught_up(
-                source=SimulatedSource(self._engine, passage, Random(0)),
-                leases=SimulatedLeases(
-                    self._engine, passage, prefix=prefix_of(self._engine), clock=clock
-                ),
-                clock=clock,
-                committed=committed,
-                poll_seconds=5.0,
-            )
 
 
 def play(seed: int, url: str, *, turns: int = 60) -> Divergence | None:
