@@ -71,7 +71,7 @@ def main() -> int:
 def _host(settings: dict[str, str]) -> tuple[float, list[tuple[float, int]]]:
     """One host until caught up: seconds of the whole, and its sweeps."""
     TimedSweeper.taken = []
-    chosen = Settings(**{name.lower(): value for name, value in settings.items()})
+    chosen = Settings.model_validate({name.lower(): value for name, value in settings.items()})
     began = time.perf_counter()
     with mock.patch.object(service, "Sweeper", TimedSweeper):
         asyncio.run(service.Service(chosen).run(until_caught_up=True))
