@@ -23,7 +23,7 @@ from azure.cosmos import CosmosClient, PartitionKey
 
 from benchmarks.documents import Document, chunks
 from benchmarks.target import WrongResult
-from benchmarks.timing import tree_seconds
+from benchmarks.timing import peak_resident_bytes, tree_seconds
 
 DATABASE = "acme-webstore"
 SEED_DOCUMENTS = 20_000
@@ -57,6 +57,7 @@ class Running:
         self.process = process
         self._log = log
         self._began = time.perf_counter()
+        self._peak_bytes = 0
 
     @property
     def pid(self) -> int:
@@ -67,6 +68,8 @@ class Running:
         """Wait for the end."""
         deadline = time.perf_counter() + seconds
         while True:
+            # Not the usage's own peak: that counts this process, which the other was forked from.
+            self._peak_bytes = peak_resident_bytes(self.pid) or self._peak_bytes
             ended, status, usage = os.wait4(self.pid, os.WNOHANG)
             if ended:
                 break
@@ -81,7 +84,7 @@ class Running:
             errors=self._log.read_text(errors="replace"),
             seconds=took,
             cpu_seconds=usage.ru_utime + usage.ru_stime,
-            resident_bytes=usage.ru_maxrss * 1024,
+            resident_bytes=self._peak_bytes,
         )
 
     def stop(self) -> Finished:

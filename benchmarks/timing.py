@@ -95,6 +95,24 @@ def tree_seconds(pid: int) -> float:
     return float(total)
 
 
+def peak_resident_bytes(pid: int) -> int:
+    """The most memory a process has had in RAM so far; 0 when it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return _resident_bytes(pid)
+    peaks = [line.split()[1] for line in lines if line.startswith("VmHWM")]
+    return int(peaks[0]) * 1024 if peaks else 0
+
+
+def _resident_bytes(pid: int) -> int:
+    """What it has now, where the system keeps no peak."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
 def quantile(values: Sequence[float], share: float) -> float:
     """The value below which that share of the values lies."""
     ordered = sorted(values)
