@@ -48,7 +48,7 @@ T = TypeVar("T")
 DATABASE = "acme-webstore"
 CART = ContainerPath(database=DATABASE, container="cart")
 LEASE = ContainerPath(database=DATABASE, container="lease")
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 240.0
 LOOK_SECONDS = 0.02
 KEYS = [f"cart-{number}" for number in range(12)]
 Row = tuple[Any, ...]

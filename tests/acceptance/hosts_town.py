@@ -110,7 +110,7 @@ class Town:
             reached = after
         return found if reached == LAST_KEY else [*found, f"nobody after {reached!r}"]
 
-    def until_covered(self, *names: str, seconds: float = 30.0) -> float:
+    def until_covered(self, *names: str, seconds: float = 180.0) -> float:
         """Waits until these hosts own every key; tells how long that took."""
         began = time.monotonic()
         until(lambda: self.uncovered(*names), lambda found: not found, seconds=seconds)
@@ -134,7 +134,7 @@ class Town:
             data=json.dumps(body).encode(),
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - the same
             return json.loads(answer.read())
 
     def differences(self) -> list[str]:

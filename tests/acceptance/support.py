@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 180.0
 POLL_SECONDS = 0.05
 SUMMARY = re.compile(
     r"(\d+) documents delivered: (\d+) upserted, (\d+) removed, (\d+) unchanged, (\d+) rejected"

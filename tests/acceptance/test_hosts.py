@@ -170,7 +170,7 @@ def test_a_host_stopped_inside_a_transaction_neither_blocks_its_heir_nor_writes_
         town.signal("anna", signal.SIGSTOP)
     until(lambda: town.shop.rows(OPEN), lambda found: found == [(1,)])
     town.start("bert", **LONGER)
-    town.until_covered("bert", seconds=60)
+    town.until_covered("bert", seconds=180)
     until(town.shop.lines, lambda lines: [row[3] for row in lines] == [2])
     assert town.shop.rows(OPEN) == [(0,)]
     town.shop.replace(held, quantity=3)
@@ -181,7 +181,7 @@ def test_a_host_stopped_inside_a_transaction_neither_blocks_its_heir_nor_writes_
         town.signal("anna", signal.SIGCONT)
         town.hosts["anna"].says("FencedOut")
     town.heal()
-    until(town.owners, lambda owners: set(owners.values()) == {"anna", "bert"}, seconds=60)
+    until(town.owners, lambda owners: set(owners.values()) == {"anna", "bert"}, seconds=180)
     assert town.broken_rules() == []
     assert [row[3] for row in town.shop.lines()] == [3]
     assert town.shop.rows("SELECT count(*) FROM projector.quarantine") == [(1,)]

@@ -41,7 +41,7 @@ def store_raw(shop: Shop, body: bytes) -> None:
     request = urllib.request.Request(  # noqa: S310 - the emulator's own address
         f"{shop.emulator.endpoint}_emulator/dbs/{DATABASE}/colls/cart/raw", data=body, method="POST"
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - the same
         assert answer.status in {200, 201}
 
 
@@ -283,6 +283,6 @@ def test_a_reset_beside_a_running_host_is_not_undone(
     with command_line.with_settings(LEASE_ACQUIRE_SECONDS="1").running("run") as host:
         until_equal(replays_done, 4)
         assert command_line.run("leases", "reset", "--yes").code == 0
-        until_equal(replays_done, 8, seconds=60)
+        until_equal(replays_done, 8, seconds=180)
         assert host.stop().summary["delivered"] == 2
     assert open_shop.totals() == (1, Decimal(2))

@@ -26,7 +26,7 @@ def blocks(language: str) -> list[str]:
 def shop(emulator: EmulatorProcess, folder: Path, source: str) -> None:
     script = folder / "shop.py"
     script.write_text(source.replace(ENDPOINT, emulator.endpoint))
-    subprocess.run([sys.executable, str(script)], check=True, timeout=60)
+    subprocess.run([sys.executable, str(script)], check=True, timeout=300)
 
 
 def test_the_tutorial_works_as_it_is_written(tmp_path: Path, database_url: str) -> None:

@@ -211,7 +211,7 @@ async def test_a_held_row_delays_only_those_who_want_its_keys(
     async with asyncio.TaskGroup() as group:
         wanted = group.create_task(sink.open(claim("1", LEFT, owner="host-b")))
         await until_waiting(database_url)
-        other = await asyncio.wait_for(sink.open(claim("2", RIGHT)), timeout=5)
+        other = await asyncio.wait_for(sink.open(claim("2", RIGHT)), timeout=60)
         assert not other.retired
         assert not wanted.done()
         await held.rollback()

@@ -122,7 +122,7 @@ async def paired(server: EmulatorServer, database_url: str) -> AsyncIterator[Pai
         yield Pair(server, world, database_url)
 
 
-async def until(look: Callable[[], Any], *, seconds: float = 20.0) -> Any:
+async def until(look: Callable[[], Any], *, seconds: float = 120.0) -> Any:
     """Wait until `look` (sync or async) is true; fail at the deadline."""
     async with asyncio.timeout(seconds):
         while True:

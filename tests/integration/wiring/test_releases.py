@@ -32,7 +32,7 @@ async def test_ranges_of_a_stopped_host_are_taken_without_waiting_for_the_next_l
         )
         for name in ("first", "second")
     )
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(240), asyncio.TaskGroup() as group:
         group.create_task(first.run())
         await until(lambda: len(first.reports()) == 4)
         group.create_task(second.run())
