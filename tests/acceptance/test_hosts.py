@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.acceptance,
     pytest.mark.postgres,
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 
 PARTITIONS = 8

@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.acceptance,
     pytest.mark.postgres,
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 
 RICHEST = "changed, split, merged and reset"
