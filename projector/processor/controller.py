@@ -120,10 +120,15 @@ class Controller(Generic[P]):
             self._slots.discard(lease.token)
             raise
         log.info(Event.LEASE_ACQUIRED, lease=lease.token, before=lease.owner)
-        supervisor = RangeSupervisor(neighbours=self._neighbours, keeper=keeper)
-        self._running[lease.token] = supervisor
-        self._group.create_task(self._live(supervisor), name=f"range:{lease.token}:supervisor")
+        self._begin(RangeSupervisor(neighbours=self._neighbours, keeper=keeper))
         return True
+
+    def _begin(self, supervisor: RangeSupervisor[P]) -> None:
+        token = supervisor.token
+        self._running[token] = supervisor
+        self._group.create_task(self._live(supervisor), name=f"range:{token}:supervisor")
+        if self._draining:  # the drain began during the acquisition and did not see this range
+            supervisor.stop()
 
     def fenced_out(self, tokens: Iterable[LeaseToken]) -> None:
         """The target says that newer epochs own these ranges: end them without waiting."""

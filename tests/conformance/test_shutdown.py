@@ -113,3 +113,15 @@ async def test_start_after_stop_on_the_same_names(world: World) -> None:
         await world.stop("a")
     assert world.consistent()
     assert world.leases.leases[LeaseToken("0")].owner is None
+
+
+async def test_stop_reaches_an_heir_that_is_just_being_acquired(world: World) -> None:
+    member = world.start("a")
+    await world.until(world.bookmarked)
+    heir, _ = world.container.split("0")
+    acquiring = member.leases.faults.plan("replace", about=heir, delay_seconds=5.0, times=1)
+    await world.until(lambda: acquiring.times == 0)
+    began = world.clock.monotonic()
+    await world.stop("a")
+    assert world.clock.monotonic() - began < 10
+    assert world.counts() == {}
