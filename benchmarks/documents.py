@@ -62,6 +62,16 @@ class Shop:
         lines: dict[str, list[Document]] = {name: [] for name in names}
         return [self._touch(cart_id, lines[cart_id]) for cart_id in carts]
 
+    def revisited(self, documents: Iterable[Document]) -> list[Document]:
+        """The same lines, cart by cart in another order, mixed like any feed."""
+        carts: dict[str, list[Document]] = {}
+        for document in documents:
+            carts.setdefault(document["cartId"], []).append(document)
+        order = list(carts.values())
+        self._draw.shuffle(order)
+        lines = [line for cart in order for line in cart]
+        return [line for window in chunks(lines, SHUFFLE_WINDOW) for line in self._shuffled(window)]
+
     def shuffle(self, documents: list[Document]) -> None:
         """Bring the documents into another order."""
         self._draw.shuffle(documents)

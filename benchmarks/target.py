@@ -86,11 +86,12 @@ class BenchServer:
             with self._maintenance() as connection:
                 connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
 
-    def settle(self, url: str) -> None:
-        """Write out what is dirty, so that the next measurement does not pay for the last one."""
+    def settle(self, url: str, *, checkpoint: bool = True) -> None:
+        """Clean up after a load, so that the next measurement does not pay for it."""
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("VACUUM (ANALYZE)")
-            connection.execute("CHECKPOINT")
+            if checkpoint:
+                connection.execute("CHECKPOINT")
 
     def settings(self) -> dict[str, str]:
         """The settings that matter here, as the server tells them."""
