@@ -35,6 +35,7 @@ from tests.integration.postgres.carts import (
 )
 
 ROWS = "projector_g1"
+NULL_MARK = "\x01"
 EVERY_ROW = f"SELECT * FROM {ROWS}.cart_items ORDER BY cart_id, id"
 
 
@@ -157,7 +158,7 @@ async def empty_tables(connections: Connections) -> None:
         "tab\tin it",
         "two\nlines",
         "carriage\rreturn",
-        "\x01",
+        NULL_MARK,
         "\x01\x02",
         "quote\"'",
         "Köder 🎣",
@@ -172,6 +173,7 @@ async def test_any_text_survives_the_copy(connections: Connections, text: str) -
     model.apply([good, line("a", "1", 2, price="2.50")])
     done = await write(connections, grant, page(good, line("a", "1", 2, price="2.50")), Way.NEW)
     assert done.inserted == 2
+    assert done.met_rows == (text == NULL_MARK)  # refused by its columns, then sent the usual way
     assert await views(connections) == model.views()
     (row,) = await found(
         connections, f"SELECT etag, extra FROM {ROWS}.cart_items WHERE cart_id <> 'a'"
