@@ -67,7 +67,7 @@ class ProcessorOptions:
     recheck_seconds: float = 5.0
     drain_seconds: float = 30.0
     lock_seconds: int = 30
-    lock_wait_seconds: float = 15.0
+    lock_wait_seconds: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse values that contradict each other or cannot work."""
