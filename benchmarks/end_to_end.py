@@ -4,7 +4,7 @@ Emulator, PostgreSQL and hosts share the machine. A run is timed from the start 
 end, imports, migrations check, bootstrap of leases, final sweep and checkpoints included; its rows
 and totals are checked afterwards. `apply only` is the writing of the same documents, decoded
 beforehand, in batches of 1,000 and of 5,000, by one connection. The host's own batches
-are of 1,000 to 3,000.
+are of 1,000 and 2,000.
 """
 
 from __future__ import annotations

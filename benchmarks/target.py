@@ -20,7 +20,7 @@ from projector.postgres.embedded import EmbeddedPostgres
 from projector.postgres.migrate import upgrade
 
 SERVER_OPTIONS = {
-    "shared_buffers": "1GB",
+    "shared_buffers": "2GB",
     "max_wal_size": "8GB",
     "checkpoint_timeout": "30min",
     "max_connections": "100",

@@ -25,7 +25,7 @@ class ProcessorOptions:
     Attributes:
         page_size: documents asked for per page; the service may send more or fewer.
         batch_documents, batch_bytes: bounds of what one `Sink.apply` gets; a single page may
-            exceed them. Two batches per range are in memory; above 3,000 documents they cost more
+            exceed them. Two batches per range are in memory; above 2,000 documents they cost more
             of it than they save time.
         gather_seconds: longest time that pages wait for more of them while a backlog is read.
         renew_seconds: a lease is written at least that often.
@@ -49,7 +49,7 @@ class ProcessorOptions:
     start_from: StartFrom = BEGINNING
     checkpointing: Checkpointing = Checkpointing.AUTOMATIC
     page_size: int = 1000
-    batch_documents: int = 3000
+    batch_documents: int = 2000
     batch_bytes: int = 8_000_000
     gather_seconds: float = 0.25
     poll_min_seconds: float = 0.05
