@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
 import pytest
+import structlog
 from hypothesis import settings
 
 # A busy machine must not turn a property into a timing test.
@@ -10,6 +14,17 @@ settings.register_profile("projector", deadline=None, print_blob=True)
 settings.load_profile("projector")
 
 pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.emulator"]
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command run inside a test sets up the logs; other tests must not notice."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

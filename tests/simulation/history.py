@@ -210,7 +210,7 @@ class History:
         chosen = [lease_of(d) for d in self._lease_documents() if token in {None, d["LeaseToken"]}]
         ranges = None if token is None else [c.feed_range for c in chosen if c.feed_range]
         with self._loop.real_io():
-            async with self._reset_pool() as pool:
+            async with self._fresh_pool(1) as pool:
                 try:
                     await request_replay(pool, self._rid, ranges)
                 except SourceRecreated:
@@ -221,8 +221,9 @@ class History:
             self._write_lease(document_of(lease_changes.reset(lease, now=self._loop.now())))
         return token or "all"
 
-    def _reset_pool(self) -> Connections:
-        return Connections(ConnectionOptions(url=self._url, connections=1))
+    def _fresh_pool(self, connections: int) -> Connections:
+        """What a command has for itself; those of the hosts may have been cut off."""
+        return Connections(ConnectionOptions(url=self._url, connections=connections))
 
     async def _clear_token(self) -> str:
         documents = self._lease_documents()
@@ -348,14 +349,18 @@ class History:
     async def _after_repair(self) -> Divergence | None:
         """Verify mends what a reset would, and then finds nothing more."""
         self._shop.story.append("final repair")
+        self._engine.purge()
+        pool = self._fresh_pool(4)
+        self._pools.append(pool)
+        with self._loop.real_io():
+            await pool.open()
         operator = Operator(
             loop=self._loop,
             engine=self._engine,
-            connections=await self._pool(),
+            connections=pool,
             random=self._random,
             name="final",
         )
-        self._engine.purge()
         first = await operator.verify(repair=True)
         second = await operator.verify(repair=False)
         found = await self._quiet("repair", forgiven=False)
