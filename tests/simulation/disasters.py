@@ -12,7 +12,7 @@ from projector.postgres.ranges import stored_source
 from projector.postgres.resets import accept_new_source, request_replay
 from tests.simulation.database import Standby, fail_over, standby
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.ports import CART, DATABASE
+from tests.simulation.ports import CART, DATABASE, LEASE
 
 
 def create_carts(engine: Engine, random: Random) -> None:
@@ -25,6 +25,19 @@ def create_carts(engine: Engine, random: Random) -> None:
             "defaultTtl": -1,
         },
         partitions=random.choice([1, 2, 4]),
+    )
+
+
+def create_leases(engine: Engine) -> None:
+    """An empty lease container."""
+    engine.create_container(
+        DATABASE,
+        {
+            "id": LEASE,
+            "partitionKey": {"paths": ["/id"], "kind": "Hash", "version": 2},
+            "defaultTtl": -1,
+        },
+        partitions=1,
     )
 
 

@@ -27,7 +27,7 @@ from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.resets import request_replay
 from tests.simulation.catching_up import caught_up
 from tests.simulation.database import cut
-from tests.simulation.disasters import Disasters, create_carts
+from tests.simulation.disasters import Disasters, create_carts, create_leases
 from tests.simulation.hosts import PROCESSOR, STRANGER, SimulatedHost
 from tests.simulation.loop import VirtualLoop, choose, run_virtual
 from tests.simulation.operators import Operator
@@ -107,7 +107,7 @@ class History:
     async def play(self) -> Divergence | None:
         self._engine.create_database(DATABASE)
         create_carts(self._engine, self._random)
-        self._create_leases()
+        create_leases(self._engine)
         try:
             for _ in range(self._turns):
                 await self._turn()
@@ -235,19 +235,8 @@ class History:
 
     async def _delete_leases(self) -> str:
         self._engine.delete_container(DATABASE, LEASE)
-        self._create_leases()
+        create_leases(self._engine)
         return "lease container recreated"
-
-    def _create_leases(self) -> None:
-        self._engine.create_container(
-            DATABASE,
-            {
-                "id": LEASE,
-                "partitionKey": {"paths": ["/id"], "kind": "Hash", "version": 2},
-                "defaultTtl": -1,
-            },
-            partitions=1,
-        )
 
     async def _delete_lease(self) -> str:
         documents = self._lease_documents()
