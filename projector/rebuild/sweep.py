@@ -17,6 +17,7 @@ from projector.core.errors import SourceUnavailable
 from projector.ports.feed import Grant
 from projector.ports.points import PointReader
 from projector.ports.rows import DocumentKey, Settled, SweepStore, Verdict
+from projector.rebuild.together import together
 from projector.rebuild.verdicts import verdict_of
 
 CANDIDATES_PER_STEP = 500
@@ -76,19 +77,4 @@ async def read_verdicts(
             raise SourceUnavailable("the service answered a point read without a session token")
         return verdict
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(one(key), name=f"point read {n}") for n, key in enumerate(keys)
-            ]
-    except* Exception as failed:
-        raise first_of(failed) from failed
-    return [task.result() for task in tasks]
-
-
-def first_of(group: BaseExceptionGroup[Exception]) -> Exception:
-    """The first error of a group of tasks that were stopped by it."""
-    leaf: Exception | BaseExceptionGroup[Exception] = group
-    while isinstance(leaf, BaseExceptionGroup):
-        leaf = leaf.exceptions[0]
-    return leaf
+    return await together((one(key) for key in keys), name="point read")

@@ -10,8 +10,9 @@ of suspects per part, whatever the size of the container or the number of differ
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from projector.core.errors import FeedRangeGone, RebuildError, SinkUnavailable
 from projector.core.pacing import backoff_seconds
@@ -22,7 +23,7 @@ from projector.ports.rows import DriftKind
 from projector.ports.verification import Comparison, VerifyStore
 from projector.projection.project import project_page
 from projector.rebuild.repair import Repair
-from projector.rebuild.sweep import first_of
+from projector.rebuild.together import side_by_side, together
 from projector.rebuild.verify_backlog import Backlog
 from projector.rebuild.verify_confirm import Confirmer, Suspects
 from projector.rebuild.verify_places import PlaceWatch, Waiting, parts_of
@@ -117,12 +118,8 @@ class Verifier:
             async with room:
                 total.add(await self._compare_keys(part.feed_range, repair=repair))
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for part in await self._parts(FULL_RANGE):
-                    group.create_task(one(part), name=f"verify:{part.feed_range}")
-        except* Exception as failed:
-            raise first_of(failed) from failed
+        parts = await self._parts(FULL_RANGE)
+        await together((one(part) for part in parts), name="verify")
         return total
 
     async def _parts(self, keys: FeedRange) -> list[FeedTarget]:
@@ -209,19 +206,14 @@ class Verifier:
             tally=tally,
         )
 
-    async def _scan(self, part: FeedTarget, take: Callable[[ScannedPage], Awaitable[None]]) -> None:
+    async def _scan(
+        self, part: FeedTarget, take: Callable[[ScannedPage], Coroutine[Any, Any, None]]
+    ) -> None:
         """Take all pages of a part; the next one is on its way while one is compared."""
         page = await self._scanner.scan(part, None)
         while page.next_page is not None:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    coming = group.create_task(
-                        self._scanner.scan(part, page.next_page), name=f"scan:{part.feed_range}"
-                    )
-                    await take(page)
-            except* Exception as failed:
-                raise first_of(failed) from failed
-            page = coming.result()
+            coming = self._scanner.scan(part, page.next_page)
+            page, _ = await side_by_side(coming, take(page), name=f"scan:{part.feed_range}")
         await take(page)
 
     def _advance(self, documents: int) -> None:
