@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from projector.core.errors import LeaseMissing
+import structlog
+
+from projector.core.errors import ConfigurationError, LeaseMissing
 from projector.core.lease import Lease
 from projector.core.names import LeaseToken
 from projector.cosmos.lease_container import LeaseContainer
@@ -19,6 +21,9 @@ from projector.cosmos.lease_documents import document_of, lease_id, lease_of
 from projector.ports.feed import Clock
 
 DEFAULT_LOCK_SECONDS = 30
+LEASE_UNREADABLE = "lease_unreadable"
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class CosmosLeaseStore:
@@ -28,11 +33,25 @@ class CosmosLeaseStore:
         """Take the container and what the ids of this processor begin with."""
         self._container = container
         self._prefix = prefix
+        self._unreadable: frozenset[str] = frozenset()
 
     async def list_leases(self) -> Sequence[Lease]:
-        """All leases of this processor, by token; never the marker or the lock."""
+        """All leases of this processor, by token; never the marker or the lock.
+
+        One that cannot be understood costs its own keys only: the others are listed and the log
+        says, once, what is wrong. Raises ConfigurationError when none can be understood.
+        """
         documents = await self._container.list(f"{self._prefix}..")
-        return sorted(map(lease_of, documents), key=lambda lease: lease.token)
+        leases, broken = [], []
+        for document in documents:
+            try:
+                leases.append(lease_of(document))
+            except ConfigurationError as error:
+                broken.append(error)
+        if broken and not leases:
+            raise broken[0]
+        self._tell(frozenset(map(str, broken)))
+        return sorted(leases, key=lambda lease: lease.token)
 
     async def create(self, lease: Lease) -> bool:
         """Write a new lease under the id of its token; False when there is one already."""
@@ -51,6 +70,11 @@ class CosmosLeaseStore:
     async def delete(self, lease: Lease) -> None:
         """Remove the lease, whatever its etag; a missing one is fine."""
         await self._container.delete(lease.id, partition_key=lease.partition_key)
+
+    def _tell(self, unreadable: frozenset[str]) -> None:
+        for error in sorted(unreadable - self._unreadable):
+            log.error(LEASE_UNREADABLE, error=f"{error}; its keys are not read until it is removed")
+        self._unreadable = unreadable
 
     def _id(self, token: LeaseToken) -> str:
         return lease_id(self._prefix, token)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from projector.core.errors import (
     ConfigurationError,
@@ -139,6 +140,20 @@ async def test_lease_of_the_java_processor_is_refused_by_name(world: EmulatedLea
     )
     with pytest.raises(ConfigurationError, match="another SDK"):
         await world.store.list_leases()
+
+
+async def test_broken_lease_costs_its_own_keys_only_and_is_told_once(
+    world: EmulatedLeases,
+) -> None:
+    await world.store.create(new_lease("0"))
+    broken = lease_id(world.prefix, LeaseToken("1"))
+    await world.put({"id": broken, "LeaseToken": "1", "ContinuationToken": 7})
+    with capture_logs() as told:
+        for _ in range(3):
+            assert [lease.token for lease in await world.store.list_leases()] == ["0"]
+    (entry,) = told
+    assert entry["log_level"] == "error"
+    assert broken in entry["error"]
 
 
 async def test_prefix_with_quotes_and_wildcards_is_taken_literally(
