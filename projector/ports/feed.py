@@ -229,7 +229,8 @@ class RangeReport:
     """One range's condition, as `status` shows it.
 
     `last_poll_at` is the end of the last answered read; `gap_changes` and `lag_seconds` are
-    None while unknown. `committed_lsn` is the place that the owner knows to be committed.
+    None while unknown. `committed_lsn` is the place that the owner knows to be committed,
+    `replay_open` whether its replay is; both are None until the range is read.
     """
 
     lease_token: LeaseToken
@@ -244,6 +245,7 @@ class RangeReport:
     lag_seconds: float | None = None
     session_lsn: int | None = None
     committed_lsn: int | None = None
+    replay_open: bool | None = None
     caught_up_at: datetime | None = None
     failure: RangeFailure | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
@@ -287,8 +289,8 @@ class Sink(Protocol[P]):
     async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
         """Store the conditions; answer the tokens that the reporter has lost.
 
-        Their epoch is no longer theirs, or the target's place lies before what they committed: it
-        failed over without the last commits.
+        Their epoch is no longer theirs, or the target's place lies before what they committed, or
+        a replay is open that they ended: the target failed over without the last commits.
         """
 
 

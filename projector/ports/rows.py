@@ -68,7 +68,7 @@ class SweepStore(Protocol):
     ) -> Settled:
         """Write verdicts with totals in one transaction under the fence.
 
-        Nothing is written when the range's lineage is not `lineage` any more. Raises FencedOut.
+        Raises FencedOut, also when the range's lineage is not `lineage` any more.
         """
 
     async def finish_replay(self, grant: Grant) -> None:

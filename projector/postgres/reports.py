@@ -36,14 +36,17 @@ ON CONFLICT (lease_token) DO UPDATE SET
 WHERE CASE WHEN excluded.range_id <> 0 THEN excluded.epoch >= p.epoch
   ELSE p.owner = excluded.owner OR p.reported_at < now() - interval '10 seconds' END"""
 
-# Within an epoch a place never goes back, so one before what its owner committed is that of a standby.
+# Within an epoch a place never goes back and an ended replay stays so: one before what its owner
+# committed, or open again, is that of a standby.
 LOST = """
 SELECT x.lease_token
 FROM json_to_recordset(%(reports)s::json)
-  AS x(lease_token text, range_id bigint, epoch bigint, committed_lsn bigint)
+  AS x(lease_token text, range_id bigint, epoch bigint, committed_lsn bigint, replay_open bool)
 LEFT JOIN projector.ranges r ON r.id = x.range_id
 WHERE x.range_id <> 0 AND (r.epoch IS DISTINCT FROM x.epoch OR r.lsn < x.committed_lsn
-  OR r.continuation IS NULL AND x.committed_lsn IS NOT NULL)"""
+  OR r.continuation IS NULL AND x.committed_lsn IS NOT NULL
+  OR NOT x.replay_open AND EXISTS (
+    SELECT FROM projector.replays p WHERE p.range_id = r.id AND p.phase = 'running'))"""
 
 
 LAST_RELEASE = """

@@ -141,15 +141,13 @@ class VerdictStore:
     ) -> Settled:
         """Write verdicts with totals in one transaction, under the fence.
 
-        Nothing is written when the range's lineage is another one by now. Raises FencedOut.
+        Raises FencedOut, also when the range's lineage is another one by now: it was begun anew.
         """
         async with self._connections.transaction() as session:
             parameters = {"range_id": grant.range_id, "epoch": grant.epoch}
             row = await (await session.execute(LOCK_EPOCH, parameters)).fetchone()
-            if row is None:
+            if row is None or row[0] != lineage:
                 raise fenced_out(grant)
-            if row[0] != lineage:
-                return Settled()
             return await self._write(session, replace(grant, lineage=lineage), verdicts)
 
     async def finish_replay(self, grant: Grant) -> None:

@@ -110,7 +110,9 @@ class Opening(Generic[P]):
             started = await self._start_over(grant, target, lease, decision, went_back=went_back)
         else:
             started = await self._resume(grant, target, lease, decision)
-        self._status.started(started.place, dict(started.properties))
+        self._status.started(
+            started.place, dict(started.properties), replay_open=started.grant.replay_open
+        )
         return started
 
     def claim(self) -> RangeClaim:
@@ -203,12 +205,16 @@ class Opening(Generic[P]):
         if place != grant.stored or merged:
             grant = await self._begin(grant, Beginning(place=place, raise_lineage=merged))
         log.info(Event.RANGE_RESUMED, lease=lease.token, lsn=place.lsn)
-        return Started(
+        started = Started(
             grant=grant,
             target=target,
             place=place,
             properties=_properties(lease, target, start_from=None),
         )
+        # A quiet range may not get another bookmark for days.
+        if (place.continuation, started.properties) != (lease.continuation, lease.properties):
+            await self._write_anchor(started)
+        return started
 
     async def _begin(self, grant: Grant, beginning: Beginning) -> Grant:
         if not grant.keeps_positions:
@@ -218,7 +224,7 @@ class Opening(Generic[P]):
         )
 
     async def _write_anchor(self, started: Started) -> None:
-        """A range that starts from `now` or a time has its token before it is read."""
+        """The lease says where the range is read from before it is read."""
         continuation = started.place.continuation
         if continuation is not None:
             await self._patience.until_done(

@@ -54,7 +54,7 @@ class Settler(Generic[P]):
             await self._status.committed_event.wait()
         self._status.wait(Role.SETTLER, RangeState.SWEEPING)
         await self._patience.until_done(lambda: self._sink.settle(self._grant), waits=self._waits)
-        self._status.go_on(Role.SETTLER)
+        self._status.settled()
         log.info(Event.REPLAY_SETTLED, lease=self._grant.claim.lease_token)
 
     def _passed(self) -> bool:

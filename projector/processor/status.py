@@ -150,15 +150,22 @@ class RangeStatus:
 
     def granted(self, grant: Grant) -> None:
         """The target knows the range under this epoch from now on."""
-        self._report = replace(self._report, epoch=grant.epoch, range_id=grant.range_id)
+        self._report = replace(
+            self._report, epoch=grant.epoch, range_id=grant.range_id, replay_open=None
+        )
         self._started = False
 
-    def started(self, place: StoredPlace, properties: dict[str, str]) -> None:
+    def started(self, place: StoredPlace, properties: dict[str, str], *, replay_open: bool) -> None:
         """Reading begins after `place`."""
         self.committed = place
         self._started = True
-        self._report = replace(self._report, properties=properties)
+        self._report = replace(self._report, properties=properties, replay_open=replay_open)
         self.go_on(Role.OPENER)
+
+    def settled(self) -> None:
+        """The replay was ended."""
+        self._report = replace(self._report, replay_open=False)
+        self.go_on(Role.SETTLER)
 
     def polled(self, page: Page) -> None:
         """A read was answered."""

@@ -226,6 +226,18 @@ class SinkContract:
         assert await sink.report([report_of(grant, committed_lsn=6)]) == frozenset()
         assert await sink.report([report_of(grant, committed_lsn=8)]) == {"0"}
 
+    async def test_report_names_the_ranges_whose_ended_replay_is_open_again(
+        self, sink: Sink[Any]
+    ) -> None:
+        """A standby took over that does not know of the end of the sweep."""
+        begun = Beginning(place=NOWHERE, replay_mark_lsn=7)
+        grant = await sink.begin(await sink.open(claim()), begun)
+        assert await sink.report([report_of(grant)]) == frozenset()
+        assert await sink.report([report_of(grant, replay_open=True)]) == frozenset()
+        assert await sink.report([report_of(grant, replay_open=False)]) == {"0"}
+        quiet = await sink.open(claim("1", LEFT))
+        assert await sink.report([report_of(quiet, replay_open=None)]) == frozenset()
+
     async def test_report_of_a_range_that_could_not_be_opened_is_no_loss(
         self, sink: Sink[Any]
     ) -> None:

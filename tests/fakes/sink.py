@@ -224,7 +224,10 @@ def _lost(stored: Stored, report: RangeReport) -> bool:
     behind = report.committed_lsn is not None and (
         reached is None or reached < report.committed_lsn
     )
-    return stored.epoch != report.epoch or behind
+    reopened = report.replay_open is False and (
+        stored.replay is not None and stored.replay.phase is Phase.RUNNING
+    )
+    return stored.epoch != report.epoch or behind or reopened
 
 
 def _grant(stored: Stored, claim: RangeClaim) -> Grant:

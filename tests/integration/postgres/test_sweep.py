@@ -223,17 +223,17 @@ async def test_found_documents_are_projected_anew(
     assert late.upserted == 0
 
 
-async def test_verdicts_of_another_lineage_are_dropped(
+async def test_verdicts_of_another_lineage_are_refused(
     sink: PostgresSink, connections: Connections
 ) -> None:
     grant = await replayed(sink)
     raised = await sink.begin(
         grant, Beginning(place=NOWHERE, replay_mark_lsn=9, raise_lineage=True)
     )
-    done = await sink.apply_verdicts(
-        raised, lineage=grant.lineage, verdicts=[verdict(tombstone("a", "3", 99))]
-    )
-    assert done == Settled()
+    with pytest.raises(FencedOut):
+        await sink.apply_verdicts(
+            raised, lineage=grant.lineage, verdicts=[verdict(tombstone("a", "3", 99))]
+        )
     assert len(await lines(connections)) == 9
     assert await sink.lineage(raised) == grant.lineage + 1
 

@@ -93,6 +93,21 @@ async def test_higher_bookmark_loses_to_the_target(one: World) -> None:
     await one.stop_all()
 
 
+async def test_bookmark_that_cannot_be_placed_is_mended_although_nothing_changes(
+    one: World,
+) -> None:
+    """Whoever waits until all is read compares bookmarks, and a quiet range writes no other."""
+    one.container.fill(5)
+    one.start("a")
+    await one.until(one.bookmarked)
+    await one.stop("a")
+    one.leases.write(replace(one.leases.leases[ZERO], continuation=Continuation("elsewhere")))
+    one.start("b")
+    await one.until(one.bookmarked)
+    assert len(one.sink.delivered) == 5
+    await one.stop_all()
+
+
 async def test_replay_removes_what_vanished_unread(world: World) -> None:
     world.container.fill(100)
     world.start("a")
