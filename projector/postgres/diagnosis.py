@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +22,12 @@ SELECT current_setting('server_version_num')::int AS server_version,
   pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only
 FROM pg_database d LEFT JOIN pg_roles r ON r.rolname = current_user
 WHERE d.datname = current_database()"""
+
+
+STRANGERS = """
+SELECT processor_name AS name, max(opened_at) AS opened_at FROM projector.ranges
+WHERE processor_name <> %s AND opened_at > now() - interval '1 hour'
+GROUP BY processor_name ORDER BY processor_name"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +56,19 @@ async def server_facts(connections: Connections) -> ServerFacts:
     if found is None:  # pragma: no cover - every database has a row of its own
         raise LookupError("the server does not know its own database")
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stranger:
+    """Another processor that opened ranges of this target within the hour, the last one when."""
+
+    name: str
+    opened_at: datetime
+
+
+async def strangers(connections: Connections, *, processor_name: str) -> Sequence[Stranger]:
+    """Processors beside that one; the schema must be there. Raises SinkUnavailable."""
+    async with connections.session() as session:
+        cursor = session.cursor(row_factory=class_row(Stranger))
+        await cursor.execute(STRANGERS, [processor_name])
+        return await cursor.fetchall()

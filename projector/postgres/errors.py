@@ -62,6 +62,12 @@ BLAME_BY_SQLSTATE: dict[str, Blame] = {
 
 
 # A refused connection bears no SQLSTATE, only the server's sentence.
+NO_CONNECTION = (
+    "connection failed",
+    "connection is bad",
+    "connection timeout",
+    "failed to resolve host",
+)
 REFUSED_CONNECTION = (
     "password authentication failed",
     "no password supplied",
@@ -96,6 +102,10 @@ def translated_error(error: psycopg.Error) -> ProjectorError:
     text = first_line(error)
     if error.sqlstate is None and any(said in text for said in REFUSED_CONNECTION):
         return ConfigurationError(f"PostgreSQL refuses the connection: {text}")
+    if error.sqlstate is None and any(said in text for said in NO_CONNECTION):
+        return SinkUnavailable(
+            f"PostgreSQL: {text} (is the server up, and PROJECTOR_DATABASE_URL right?)"
+        )
     match blame(error.sqlstate):
         case Blame.SCHEMA:
             return SchemaMismatch(

@@ -26,13 +26,16 @@ SELECT id AS entry_id, document_id, status, reason, detail, lineage, lsn, etag, 
 FROM projector.quarantine WHERE partition_key = to_json(%(cart_id)s::text)::text
 ORDER BY document_id LIMIT %(most)s"""
 
+# An owner tells of itself every second; whoever has not for a while, or said farewell, is none.
 POSITION = """
-SELECT r.lease_token, r.owner, r.lineage, r.lsn, r.position_time AS time, r.last_commit_at,
+SELECT r.lease_token, CASE WHEN s.speaks THEN r.owner END AS owner, r.lineage, r.lsn, r.position_time AS time, r.last_commit_at,
   r.read_since, EXISTS (SELECT FROM projector.replays p
     WHERE p.range_id = r.id AND p.phase IN ('requested', 'running')) AS replay_open,
-  s.state, s.failure ->> 'message' AS last_error
+  CASE WHEN s.speaks THEN s.state END AS state, s.last_error
 FROM projector.ranges r
-LEFT JOIN projector.range_reports s ON s.lease_token = r.lease_token
+LEFT JOIN (SELECT lease_token, state, failure ->> 'message' AS last_error,
+    state <> 'stopped' AND reported_at > now() - interval '10 seconds' AS speaks
+  FROM projector.range_reports) s ON s.lease_token = r.lease_token
 WHERE r.container_rid = %(rid)s AND r.retired_at IS NULL
   AND r.min_epk <= %(epk)s AND r.max_epk > %(epk)s"""
 

@@ -24,7 +24,7 @@ from projector.cosmos.document_scan import CosmosDocumentScanner
 from projector.cosmos.point_reads import CosmosPointReader
 from projector.ports.feed import Clock, FeedTarget
 from projector.postgres.connections import Connections
-from projector.postgres.diagnosis import ServerFacts, server_facts
+from projector.postgres.diagnosis import ServerFacts, server_facts, strangers
 from projector.projection.document import is_marker
 from projector.settings import Settings
 from projector.wiring import database
@@ -198,13 +198,29 @@ class Doctor:
         async with self._check("PostgreSQL"), database.target_url(self.settings) as url:
             async with Connections(connection_options(self.settings, url)) as connections:
                 facts = await server_facts(connections)
-            self._say(
-                "PostgreSQL", Verdict.OK, f"{facts.version_text}, database {facts.database_name}"
-            )
-            current, newest = await database.current(url)
+                self._say(
+                    "PostgreSQL",
+                    Verdict.OK,
+                    f"{facts.version_text}, database {facts.database_name}",
+                )
+                current, newest = await database.current(url)
+                if current == newest:
+                    await self._strangers(connections)
             self._rights(facts, migrated=current == newest)
             self._migrations(current, newest)
             self._skew("clock of PostgreSQL", facts.server_time)
+
+    async def _strangers(self, connections: Connections) -> None:
+        """Two processors over one target take its ranges from each other: right, and slow."""
+        me = self.settings.processor_name
+        for stranger in await strangers(connections, processor_name=me):
+            self._say(
+                "processor",
+                Verdict.WARNING,
+                f"another one, {stranger.name}, opened ranges of this target at"
+                f" {stranger.opened_at:%Y-%m-%d %H:%M:%S %Z}; this one is {me}",
+                "two over one target hinder each other: give all hosts one PROJECTOR_PROCESSOR_NAME",
+            )
 
     def _rights(self, facts: ServerFacts, *, migrated: bool) -> None:
         missing = _missing_rights(facts, migrated=migrated)

@@ -76,7 +76,17 @@ async def test_a_wrong_key_a_missing_container_and_a_dead_database_are_named(pai
     assert "nothing" in found["container"].detail
     assert found["container"].verdict is Verdict.FAILED
     assert found["PostgreSQL"].verdict is Verdict.FAILED
+    assert "PROJECTOR_DATABASE_URL" in found["PostgreSQL"].detail
     assert failed(list(found.values()))
+
+
+async def test_a_second_processor_over_the_same_target_is_named(pair: Pair) -> None:
+    await pair.lines(5)
+    await pair.drain()
+    pair.values["processor_name"] = "renamed"
+    found = await findings(pair)
+    assert found["processor"].verdict is Verdict.WARNING
+    assert "another one, projector," in found["processor"].detail
 
 
 async def test_ttl_partition_key_and_leases_are_looked_at(pair: Pair) -> None:

@@ -48,7 +48,7 @@ async def test_each_document_of_a_cart_is_explained(pair: Pair) -> None:
         "changed": (
             "good",
             "live",
-            r"behind: the row is an older version.*lease \d+ of .* is at LSN",
+            r"behind: the row is an older version.*lease \d+ of nobody is at LSN",
         ),
         "marked": ("marked", "tombstone", "removed at LSN.*the mark of a deletion"),
         "vanished": ("absent", "tombstone", "a point read found the document gone"),
