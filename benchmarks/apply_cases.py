@@ -40,6 +40,8 @@ LIST_UPDATE = "SQLAlchemy list upsert, updates"
 HAND_UPDATE = "by hand with totals, commit per {}, updates"
 LARGE_TABLE = "ours, updates in the large table"
 SMALL_TABLE = "ours, updates in the small table"
+LARGE_NEW = "ours, new rows in the large table"
+SMALL_NEW = "ours, new rows in the small table"
 COPY_INITIAL = "COPY into heap and primary key"
 
 Costs = dict[str, list[Cost]]
@@ -234,7 +236,7 @@ async def hot_carts(suite: Suite) -> Report:
 
 
 async def large_table(suite: Suite) -> Report:
-    """Updates of rows from all over the table, at many rows and at few.
+    """New rows, and updates of rows from all over the table, at many rows and at few.
 
     Between two checkpoints: the first change of a page after one logs the whole page, which in a large
     table happens to nearly every row, whatever writes it.
@@ -249,15 +251,21 @@ async def large_table(suite: Suite) -> Report:
         for url in (large_url, small_url):
             suite.server.settle(url, checkpoint=False)
         for number in range(suite.rounds):
-            suite.say(f"round {number + 1}: updates in a large and in a small table")
-            many, few = far.updates(sizes.large_updates), iter(near.updates(sizes.large_updates))
+            suite.say(f"round {number + 1}: updates and new rows in a large and in a small table")
+            count = sizes.large_updates
+            for names, many, few in (
+                ((LARGE_TABLE, SMALL_TABLE), far.updates(count), near.updates(count)),
+                ((LARGE_NEW, SMALL_NEW), far.new(count), near.new(count)),
+            ):
+                coming = iter(few)
 
-            async def write_few(_: Load, few: Iterator[Load] = few) -> None:
-                await small.apply(next(few).pages)
+                async def write_few(_: Load, coming: Iterator[Load] = coming) -> None:
+                    await small.apply(next(coming).pages)
 
-            beside = Variant(name=SMALL_TABLE, backend_pid=small.backend_pid, write=write_few)
-            _add(costs, await measure(many, [by_ours(LARGE_TABLE, large), beside]))
-        check_rows(large_url, "projector_g1.cart_items", sizes.large)
+                beside = Variant(name=names[1], backend_pid=small.backend_pid, write=write_few)
+                _add(costs, await measure(many, [by_ours(names[0], large), beside]))
+        added = sizes.large_updates * suite.rounds
+        check_rows(large_url, "projector_g1.cart_items", sizes.large + added)
         check_totals(large_url)
     return Report(
         case="large table",
@@ -267,7 +275,12 @@ async def large_table(suite: Suite) -> Report:
                 measure=f"batches of {BATCH:,} updates at {sizes.large:,} rows against {sizes.small:,}",
                 target=Target(must=0.8, stretch=0.9),
                 rounds=ratios(costs[LARGE_TABLE], costs[SMALL_TABLE]),
-            )
+            ),
+            Finding(
+                measure=f"batches of {BATCH:,} new rows at {sizes.large:,} rows against {sizes.small:,}",
+                target=Target(must=0.8, stretch=0.9),
+                rounds=ratios(costs[LARGE_NEW], costs[SMALL_NEW]),
+            ),
         ],
     )
 
@@ -290,6 +303,10 @@ class Table:
             (load,) = loads(self._feed.stamp(documents), LARGE_BATCH)
             await self._ours.apply(load.pages)
         self._shop.shuffle(self._kept)
+
+    def new(self, count: int) -> list[Load]:
+        """That many lines of new carts."""
+        return loads(self._feed.stamp(self._shop.carts(count)), BATCH)
 
     def updates(self, count: int) -> list[Load]:
         """That many of the kept lines, changed; each line is kept for one round."""

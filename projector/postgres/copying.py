@@ -33,7 +33,7 @@ COPY {rows}.cart_items (epk, lsn, ts, lineage, deleted, cart_id, id, etag, item,
   unit_price, currency, extra, tombstone_tick) FROM STDIN (NULL E'\\x01')"""
 
 # The server stores one piece while the next is formatted, and no buffer grows with the batch.
-PIECE = 500
+PIECE = 100
 
 _NULL = b"\x01"
 _TABS_PER_ROW = 13
