@@ -18,3 +18,4 @@ class Event(StrEnum):
     SOURCE_FOLLOWED = "source_followed"
     SOURCE_RECREATED = "source_recreated"
     WEB_STARTED = "web_started"
+    WEB_SKIPPED = "web_skipped"

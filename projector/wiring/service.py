@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import structlog
 
 from projector.core.balance import Limits
-from projector.core.errors import ProjectorError, SourceRecreated
+from projector.core.errors import ConfigurationError, ProjectorError, SourceRecreated
 from projector.core.names import InstanceName
 from projector.core.states import RangeState
 from projector.ports.feed import Clock, Observer, RangeReport
@@ -129,7 +129,7 @@ class Service:
                 await database.check(url, self._patience)
             async with (
                 Connections(connection_options(self._settings, url)) as connections,
-                self._web(),
+                self._web(needed=not until_caught_up),
             ):
                 while await self._follow(connections, until_caught_up=until_caught_up):
                     log.info(Event.SOURCE_FOLLOWED)
@@ -224,17 +224,24 @@ class Service:
         )
 
     @asynccontextmanager
-    async def _web(self) -> AsyncIterator[None]:
-        if self._settings.web_port == 0:
-            yield
-            return
-        async with server.serve(
+    async def _web(self, *, needed: bool) -> AsyncIterator[None]:
+        """Health and metrics; a job beside a host of the same machine does without."""
+        serving = server.serve(
             host=self._settings.web_host,
             port=self._settings.web_port,
             metrics=self.metrics,
             is_ready=lambda: self._host is not None,
-        ) as port:
-            log.info(Event.WEB_STARTED, host=self._settings.web_host, port=port)
+        )
+        async with AsyncExitStack() as stack:
+            if self._settings.web_port != 0:
+                try:
+                    port = await stack.enter_async_context(serving)
+                except ConfigurationError as error:
+                    if needed:
+                        raise
+                    log.warning(Event.WEB_SKIPPED, error=str(error))
+                else:
+                    log.info(Event.WEB_STARTED, host=self._settings.web_host, port=port)
             yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -59,6 +60,20 @@ async def test_a_run_until_caught_up_delivers_everything_and_releases(
     assert (tally.delivered, tally.upserted) == (50, 50)
     tally = await Service(settings(emulator, database_url)).run(until_caught_up=True)
     assert tally.delivered == 0
+
+
+async def test_a_job_beside_a_host_does_without_the_port_and_a_second_host_is_refused(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    create_carts(emulator, count=3)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        chosen = settings(emulator, database_url, web_port=taken.getsockname()[1])
+        with capture_logs() as told:
+            tally = await Service(chosen).run(until_caught_up=True)
+        assert tally.delivered == 3
+        assert any("PROJECTOR_WEB_PORT" in str(entry.get("error")) for entry in told)
+        with pytest.raises(ConfigurationError, match="PROJECTOR_WEB_PORT"):
+            await Service(chosen).run()
 
 
 async def test_a_stop_while_the_target_is_down_ends_the_start(emulator: EmulatorServer) -> None:
