@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from tests.fixtures.ports import free_port
+
 CHUNK_BYTES = 65536
 
 
@@ -23,9 +25,7 @@ class Proxy:
 
     def reserve(self) -> int:
         """Takes a port without answering on it."""
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            self.port = taken.getsockname()[1]
+        self.port = free_port()
         return self.port
 
     def up(self) -> None:

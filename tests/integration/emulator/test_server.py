@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 
 import pytest
 
@@ -11,6 +10,7 @@ from projector.emulator import EmulatorServer, Engine
 from projector.emulator.server import serve
 from tests.fixtures.emulator import running_emulator
 from tests.fixtures.emulator_wire import wire
+from tests.fixtures.ports import free_port
 
 
 async def test_serving_announces_endpoint_key_and_readiness() -> None:
@@ -40,9 +40,7 @@ async def test_a_port_in_use_is_an_os_error() -> None:
 async def test_it_listens_on_loopback_unless_told_otherwise() -> None:
     async with running_emulator() as server:
         assert server.endpoint.startswith("http://127.0.0.1:")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     async with running_emulator(port=port) as server:
         assert server.endpoint == f"http://127.0.0.1:{port}/"
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ import psycopg
 import pytest
 
 from projector.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from tests.fixtures.ports import free_port
 
 FAST = {"fsync": "off", "max_connections": "20", "shared_buffers": "16MB"}
 COUNT_NOTES = "SELECT count(*) FROM notes"
@@ -86,9 +88,7 @@ def test_rows_and_port_survive_a_restart(folder: Path) -> None:
 
 
 def test_server_takes_options_and_the_wanted_port_and_no_socket_file(folder: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     options = {**FAST, "application_name": "it's here"}
     server = EmbeddedPostgres(folder, port=port, database="own", options=options)
     shown = "SELECT current_setting(name) FROM unnest(%s::text[]) AS name"
@@ -197,9 +197,11 @@ def test_wanted_port_in_use_is_named(folder: Path) -> None:
 def test_last_port_taken_by_another_program_is_left_to_it(folder: Path) -> None:
     with server_in(folder) as server:
         last = server.port
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", last))
-        taken.listen()
+    with ExitStack() as stack:
+        with suppress(
+            OSError
+        ):  # somebody else on this machine was faster: it is taken all the same
+            stack.enter_context(socket.create_server(("127.0.0.1", last)))
         with server_in(folder) as server:
             assert server.port != last
             write_note(server.url)
