@@ -16,7 +16,7 @@ from benchmarks.profile_server import server_steps
 from benchmarks.target import bench_server
 
 DOCUMENTS = 60_000
-BATCH = 3000
+BATCH = 2000
 
 
 async def run(documents: int, batch: int) -> None:
