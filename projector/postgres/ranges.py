@@ -22,6 +22,7 @@ from projector.ports.feed import Beginning, Grant, RangeClaim
 from projector.postgres import replays
 from projector.postgres.connections import Connections, Session
 from projector.postgres.epks import bounds
+from projector.postgres.epochs import with_epochs
 from projector.postgres.inheritance import (
     FinishSplit,
     Inheritance,
@@ -51,20 +52,20 @@ LEFT JOIN projector.replays p ON p.range_id = r.id AND p.phase IN ('requested', 
 WHERE r.min_epk < %(max)s AND r.max_epk > %(min)s
 ORDER BY r.opened_epoch DESC"""
 
-RAISE_EPOCHS = """
-UPDATE projector.ranges SET epoch = nextval('projector.epochs')
+RAISE_EPOCHS = with_epochs("""
+UPDATE projector.ranges SET epoch = {next_epoch}
 WHERE container_rid = %(rid)s AND min_epk < %(max)s AND max_epk > %(min)s
-  AND retired_at IS NULL"""
+  AND retired_at IS NULL""")
 
-RETIRE = """
+RETIRE = with_epochs("""
 UPDATE projector.ranges
-SET epoch = nextval('projector.epochs'), retired_at = now(), owner = NULL, seen_group = NULL
+SET epoch = {next_epoch}, retired_at = now(), owner = NULL, seen_group = NULL
 WHERE container_rid = %(rid)s AND min_epk < %(max)s AND max_epk > %(min)s
-  AND retired_at IS NULL AND id <> %(id)s"""
+  AND retired_at IS NULL AND id <> %(id)s""")
 
 # The ticks start above all that was ever committed in the range: a page that is read from now on
 # was read after all of it.
-WRITE_RANGE = """
+WRITE_RANGE = with_epochs("""
 INSERT INTO projector.ranges AS r (container_rid, processor_name, lease_token, min_epk, max_epk,
   owner, epoch, opened_epoch, lineage, placed, continuation, lsn, position_time, anchored_from,
   read_since, tick, recent_ticks, purged_tick, seen_group, quarantined, opened_at)
@@ -74,7 +75,7 @@ SELECT %(rid)s, %(processor)s, %(token)s, %(min)s, %(max)s, %(owner)s, e.epoch, 
   %(seen_group)s, EXISTS (
     SELECT FROM projector.quarantine q
     WHERE q.status <> 'closed' AND q.epk >= %(low)s AND q.epk <= %(high)s), now()
-FROM (SELECT nextval('projector.epochs') AS epoch) e
+FROM (SELECT {next_epoch} AS epoch) e
 ON CONFLICT (container_rid, min_epk, max_epk, lease_token) DO UPDATE SET
   processor_name = excluded.processor_name, owner = excluded.owner, epoch = excluded.epoch,
   opened_epoch = excluded.opened_epoch, lineage = excluded.lineage, placed = excluded.placed,
@@ -84,7 +85,7 @@ ON CONFLICT (container_rid, min_epk, max_epk, lease_token) DO UPDATE SET
   recent_ticks = excluded.recent_ticks, purged_tick = excluded.purged_tick,
   seen_group = excluded.seen_group, quarantined = excluded.quarantined,
   opened_at = excluded.opened_at, retired_at = NULL
-RETURNING id, epoch"""
+RETURNING id, epoch""")
 
 BEGIN = """
 UPDATE projector.ranges SET placed = true, continuation = %(continuation)s, lsn = %(lsn)s,

@@ -11,31 +11,32 @@ from collections.abc import Sequence
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.postgres import replays
 from projector.postgres.connections import Connections
+from projector.postgres.epochs import with_epochs
 from projector.postgres.inheritance import holders_of
 from projector.postgres.ranges import all_stored, lock_openings, register_source
 
-CLEAR_PLACE = """
-UPDATE projector.ranges SET epoch = nextval('projector.epochs'), placed = false,
+CLEAR_PLACE = with_epochs("""
+UPDATE projector.ranges SET epoch = {next_epoch}, placed = false,
   continuation = NULL, lsn = NULL, position_time = NULL, anchored_from = NULL
-WHERE id = %s"""
+WHERE id = %s""")
 
 FOLLOW_SOURCE = """
 INSERT INTO projector.source AS s (container_rid, accepted_at) VALUES (%s, now())
 ON CONFLICT (one_row) DO UPDATE SET container_rid = excluded.container_rid, accepted_at = now()
 WHERE s.container_rid <> excluded.container_rid"""
 
-RETIRE_OTHERS = """
-UPDATE projector.ranges SET epoch = nextval('projector.epochs'), retired_at = now(), owner = NULL,
+RETIRE_OTHERS = with_epochs("""
+UPDATE projector.ranges SET epoch = {next_epoch}, retired_at = now(), owner = NULL,
   seen_group = NULL
-WHERE container_rid <> %s AND retired_at IS NULL"""
+WHERE container_rid <> %s AND retired_at IS NULL""")
 
 # A container that was followed before: its places say nothing of what the other one left here, and
 # its rows were read before that one's.
-RISE_ABOVE = """
-UPDATE projector.ranges SET epoch = nextval('projector.epochs'),
+RISE_ABOVE = with_epochs("""
+UPDATE projector.ranges SET epoch = {next_epoch},
   lineage = (SELECT max(lineage) + 1 FROM projector.ranges), placed = false,
   continuation = NULL, lsn = NULL, position_time = NULL, anchored_from = NULL
-WHERE container_rid = %s"""
+WHERE container_rid = %s""")
 
 END_OTHERS = """
 UPDATE projector.replays p SET phase = 'replaced', ended_at = now()

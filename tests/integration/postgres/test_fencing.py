@@ -13,6 +13,7 @@ from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.ports.feed import Beginning, Grant, RangeClaim
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.sink import PostgresSink
+from tests.contract.sink import report_of
 from tests.integration.postgres.carts import (
     NOWHERE,
     apply,
@@ -73,6 +74,25 @@ async def test_host_that_outlived_a_failover_reads_what_it_lost_again(
         with pytest.raises(FencedOut):
             await apply(sink, grant, *pages, at=9)
     assert (await sink.open(claim())).stored == place(7)
+
+
+async def test_host_of_a_lost_history_is_not_taken_for_the_owner_in_the_new_one(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    """A standby knows nothing of a range that was just opened, and gives its numbers to another."""
+    async with connections.session() as session:
+        before = await rows(session, "SELECT last_value FROM projector.epochs")
+    lost = await begun(sink, token="1", keys=LEFT)
+    async with connections.session() as session:
+        await session.execute("TRUNCATE projector.ranges RESTART IDENTITY CASCADE")
+        await session.execute("SELECT setval('projector.epochs', %s)", before[0])
+    owner = await begun(sink, token="2", keys=RIGHT)
+    assert owner.range_id == lost.range_id
+    reports = [report_of(lost), report_of(owner)]
+    assert await sink.report(reports) == {lost.claim.lease_token}
+    with pytest.raises(FencedOut):
+        await apply(sink, lost, page(line("a", "1", 1)))
+    assert (await apply(sink, owner, page(line("b", "1", 1)))).upserted == 1
 
 
 async def test_batch_whose_answer_was_lost_is_applied_again(
