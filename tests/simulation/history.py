@@ -332,6 +332,7 @@ class History:
                 self._shop.container,
                 connection,
                 forgiven=self._shop.unseen_ends if forgiven else (),
+                hidden=self._shop.hidden() if forgiven else (),
             )
         return self._divergence(phase, wrong) if wrong else None
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from projector.emulator import Engine
 from projector.emulator.container import Container
+from projector.emulator.documents import ItemKey
 from projector.emulator.errors import EmulatorError
 from tests.simulation.loop import choose
 from tests.simulation.ports import CART, DATABASE
@@ -39,6 +41,16 @@ _STEPS: dict[str, float] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """Keys whose LSNs went back, from `reached` to `lsn`."""
+
+    minimum: str
+    maximum: str
+    lsn: int
+    reached: int
+
+
 class Shop:
     """Makes one change at a time to the cart container of an engine."""
 
@@ -46,11 +58,25 @@ class Shop:
         self._engine = engine
         self._random = random
         self.unseen_ends: set[tuple[str, str]] = set()
+        self._restores: list[Restored] = []
         self.story: list[str] = []
 
     @property
     def container(self) -> Container:
         return self._engine.container(DATABASE, CART)
+
+    def hidden(self) -> set[ItemKey]:
+        """Items written after a restore below a place of before it.
+
+        Whoever polls in that time sees that the LSN went back; nobody can see it afterwards. (The
+        service restores to another container, so that it never comes to this.)
+        """
+        return {
+            document.key
+            for one in self._restores
+            for document in self.container.documents(one.minimum, one.maximum)
+            if one.lsn < document.lsn <= one.reached
+        }
 
     def step(self) -> None:
         """Do one thing, chosen by the seed; refusals of the service are part of life."""
@@ -166,6 +192,14 @@ class Shop:
         if not pair:
             return "nothing to restore"
         lsn = sum(1 for _ in self.container.documents()) + self._random.randint(1, 5)
+        parents = [self.container.partition(range_id) for range_id in pair]
+        one = Restored(
+            minimum=parents[0].minimum,
+            maximum=parents[1].maximum,
+            lsn=lsn,
+            reached=max(parent.lsn for parent in parents),
+        )
+        self._restores.append(one)
         return f"{pair} -> {self.container.merge(pair, lsn=lsn)} at {lsn}"
 
     def _neighbours(self) -> list[str]:
