@@ -60,7 +60,7 @@ lock: ## Pin the dependencies anew (needs uv): UPGRADE=1 takes newer versions
 		--output-file requirements-runtime.lock
 
 clean: ## Remove .venv, caches and the demo's data
-	rm -rf $(VENV) .projector .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .projector/demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -c 'import pip; $(NEW_ENOUGH)' 2>/dev/null || $(MAKE) --no-print-directory venv

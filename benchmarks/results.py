@@ -67,8 +67,8 @@ def _machine(now: datetime, server: Mapping[str, str], rounds: int, seconds: flo
     lines = [
         f"- measured {now:%Y-%m-%d %H:%M} UTC in {seconds / 60:.0f} minutes, {rounds} rounds each",
         (
-            f"- {_processor()}, {psutil.cpu_count()} logical cores, {memory:.0f} GiB, {platform.system()}"
-            f" {platform.release()}; load average at the end {psutil.getloadavg()[0]:.1f}"
+            f"- {_processor()}, {psutil.cpu_count()} logical cores, {memory:.0f} GiB,"
+            f" {platform.system()}; load average at the end {psutil.getloadavg()[0]:.1f}"
         ),
         f"- Python {sys.version.split()[0]}, {versions}",
         (

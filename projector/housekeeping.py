@@ -120,7 +120,9 @@ class Housekeeping:
             if running is None:
                 return
             running.result.update(await job.work())
-            log.info(HousekeepingEvent.JOB_DONE, job=job.name, **running.result)
+            # Drift is something that a person wants to hear of.
+            tell = log.warning if running.result.get("consistent") is False else log.info
+            tell(HousekeepingEvent.JOB_DONE, job=job.name, **running.result)
 
 
 async def _ring(bell: asyncio.Event) -> None:

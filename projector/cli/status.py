@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -13,10 +14,11 @@ from rich.live import Live
 from projector.cli.context import prepared_to_look
 from projector.cli.entry import Stopping, enter, enter_until_stopped
 from projector.cli.output import print_json, print_table, say, shown, table_of
+from projector.core.errors import SinkUnavailable
 from projector.core.states import RangeFailure
 from projector.postgres.connections import Connections
 from projector.processor.clock import SystemClock
-from projector.settings import Settings
+from projector.settings import Settings, required_endpoint
 from projector.wiring import database
 from projector.wiring.service import connection_options
 from projector.wiring.status import RangeStatus, Status, look
@@ -31,6 +33,7 @@ COLUMNS = (
     "last_poll_at",
     "last_commit_at",
     "state",
+    "state_since",
     "last_error",
 )
 WATCH_SECONDS = 2.0
@@ -46,6 +49,7 @@ def status(
 ) -> None:
     """Show owner, position, gap, lag and state of every range."""
     settings = prepared_to_look()
+    required_endpoint(settings)
     if watch and not as_json:
         enter_until_stopped(lambda stopping: _watch(settings, stopping), notice="")
         return
@@ -61,14 +65,20 @@ def status(
 
 async def _once(settings: Settings) -> Status:
     async with database.target_url(settings) as url:
-        await database.require_schema(url)
+        await _check(url)
         async with Connections(connection_options(settings, url)) as connections:
             return await look(settings, connections, clock=SystemClock())
 
 
+async def _check(url: str) -> None:
+    """The schema must fit; a server that is down leaves its part of the picture unknown."""
+    with suppress(SinkUnavailable):
+        await database.require_schema(url)
+
+
 async def _watch(settings: Settings, stopping: Stopping) -> None:
     async with database.target_url(settings) as url:
-        await database.require_schema(url)
+        await _check(url)
         async with Connections(connection_options(settings, url)) as connections:
             with Live(console=Console(), auto_refresh=False) as live:
                 while not stopping.requested:

@@ -19,6 +19,9 @@ SELECT current_setting('server_version_num')::int AS server_version,
   has_database_privilege(current_database(), 'TEMPORARY') AS may_create_temporary_tables,
   COALESCE(r.rolcreaterole OR r.rolsuper, false) AS may_create_roles,
   EXISTS (SELECT FROM pg_roles WHERE rolname = 'carts_reader') AS reader_exists,
+  (SELECT has_schema_privilege('carts_reader', n.oid, 'USAGE') FROM pg_namespace n
+    WHERE n.nspname = 'carts' AND EXISTS (SELECT FROM pg_roles WHERE rolname = 'carts_reader'))
+    AS reader_may_read,
   pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only
 FROM pg_database d LEFT JOIN pg_roles r ON r.rolname = current_user
 WHERE d.datname = current_database()"""
@@ -44,6 +47,7 @@ class ServerFacts:
     may_create_temporary_tables: bool
     may_create_roles: bool
     reader_exists: bool
+    reader_may_read: bool | None
     read_only: bool
 
 

@@ -173,18 +173,18 @@ class Controller(Generic[P]):
         generation = self._neighbours.source.generation
         ending = await supervisor.run()
         if ending.reason is CloseReason.STALLED:
-            await self._rebuild(generation)
+            await self._rebuild(token, generation)
         await self._release(supervisor.keeper, ending)
         self._leave(supervisor, ending, ran_seconds=self._clock.monotonic() - began)
         await self._tell(token, ending)
         for heir in ending.heirs:
             await self._take_heir(heir)
 
-    async def _rebuild(self, generation: int) -> None:
+    async def _rebuild(self, token: LeaseToken, generation: int) -> None:
         try:
             await self._neighbours.source.rebuild(generation)
         except ProjectorError as error:
-            log.warning(Event.RANGE_FAILED, error=f"{type(error).__name__}: {error}")
+            log.warning(Event.RANGE_FAILED, lease=token, error=f"{type(error).__name__}: {error}")
 
     async def _release(self, keeper: LeaseKeeper, ending: Ending) -> None:
         """Give the lease back; one that is gone or somebody else's is left alone."""

@@ -37,7 +37,12 @@ SAMPLE = 200
 SUSPICIOUS_SHARE = 0.5
 DATA_ROLE = (
     "with a key nothing is to be granted; with Entra: az cosmosdb sql role assignment create"
-    ' --role-definition-name "Cosmos DB Built-in Data Contributor" --scope / --principal-id ...'
+    " --account-name ... --resource-group ... --principal-id ... --scope /"
+    ' --role-definition-name "Cosmos DB Built-in Data Contributor"'
+)
+GRANT_READER = (
+    "GRANT USAGE ON SCHEMA carts TO carts_reader;"
+    " GRANT SELECT ON ALL TABLES IN SCHEMA carts TO carts_reader"
 )
 
 
@@ -228,14 +233,19 @@ class Doctor:
             self._say("PostgreSQL rights", Verdict.FAILED, detail, remedy)
         if not missing:
             self._say("PostgreSQL rights", Verdict.OK, f"{facts.user_name} may do what is needed")
-        if facts.reader_exists:
+        if facts.reader_may_read is False:
+            self._say(
+                "role carts_reader", Verdict.WARNING, "it may not read the views", GRANT_READER
+            )
+        elif facts.reader_exists:
             self._say("role carts_reader", Verdict.OK, "it exists")
         elif not facts.may_create_roles:
+            create = "as an administrator: CREATE ROLE carts_reader NOLOGIN"
             self._say(
                 "role carts_reader",
                 Verdict.WARNING,
                 f"it does not exist, and {facts.user_name} may not create it",
-                "as an administrator: CREATE ROLE carts_reader NOLOGIN",
+                f"{create}; {GRANT_READER}" if migrated else create,
             )
 
     def _migrations(self, current: str | None, newest: str) -> None:

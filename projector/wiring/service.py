@@ -230,7 +230,7 @@ class Service:
             host=self._settings.web_host,
             port=self._settings.web_port,
             metrics=self.metrics,
-            is_ready=lambda: self._host is not None,
+            is_ready=lambda: self._host is not None and self._host.balancing,
         )
         async with AsyncExitStack() as stack:
             if self._settings.web_port != 0:

@@ -45,12 +45,12 @@ def store_raw(shop: Shop, body: bytes) -> None:
         assert answer.status in {200, 201}
 
 
-def test_without_an_endpoint_one_line_names_the_setting(tmp_path: Path) -> None:
-    finished = CommandLine(folder=tmp_path, settings={"DATABASE_URL": "postgresql://u@h/d"}).run(
-        "run"
-    )
+@pytest.mark.parametrize("command", ["run", "status"])
+def test_without_an_endpoint_one_line_names_the_setting(tmp_path: Path, command: str) -> None:
+    finished = CommandLine(folder=tmp_path, settings={}).run(command)
     assert finished.code == 2
     assert "PROJECTOR_COSMOS_ENDPOINT" in finished.error_line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_setting_is_named_with_its_neighbour(tmp_path: Path) -> None:
@@ -256,6 +256,21 @@ def test_status_tells_every_range_beside_a_running_host(
         assert told["lag_seconds"] == 0
         assert told["position"]["continuation"]
         assert told["owner"]
+
+
+def test_status_tells_what_it_knows_while_postgresql_is_down(
+    open_shop: Shop, command_line: CommandLine, database_url: str
+) -> None:
+    open_shop.add("123", "Surface Pro", 2)
+    assert command_line.run("run", "--until-caught-up").code == 0
+    with cuttable(database_url) as (_, url):
+        cut_off = command_line.with_settings(DATABASE_URL=url)
+        document = status_of(cut_off)
+        finished = cut_off.run("status")
+    assert document["quarantined"] is None
+    assert [told["state"] for told in document["ranges"]] == ["stopped"] * 4
+    assert all(told["position"]["continuation"] for told in document["ranges"])
+    assert "not everything is known: PostgreSQL" in finished.stderr
 
 
 def test_a_reset_needs_a_yes_without_a_terminal(open_shop: Shop, command_line: CommandLine) -> None:

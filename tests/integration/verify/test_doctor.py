@@ -89,6 +89,15 @@ async def test_a_second_processor_over_the_same_target_is_named(pair: Pair) -> N
     assert "another one, projector," in found["processor"].detail
 
 
+async def test_a_reader_without_rights_comes_with_its_grants(pair: Pair) -> None:
+    await pair.sql("REVOKE USAGE ON SCHEMA carts FROM carts_reader")
+    found = (await findings(pair))["role carts_reader"]
+    assert found.verdict is Verdict.WARNING
+    for statement in found.remedy.split(";"):
+        await pair.sql(statement)
+    assert (await findings(pair))["role carts_reader"].verdict is Verdict.OK
+
+
 async def test_ttl_partition_key_and_leases_are_looked_at(pair: Pair) -> None:
     async with pair.world._writer.database(CART) as database:
         await database.create_container("other", PartitionKey("/id"))

@@ -144,8 +144,11 @@ async def test_a_host_verifies_its_copy_by_itself_and_says_what_differs(pair: Pa
     await pair.world.write("bad", "bad", item="pear", quantity="many")
     await pair.drain()
     await pair.sql("UPDATE projector_g1.cart_items SET quantity = 9 WHERE id = 'line-3'")
-    async with pair.host():
-        await until(lambda: _is(pair, SUCCEEDED, 4))
+    with capture_logs() as logs:
+        async with pair.host():
+            await until(lambda: _is(pair, SUCCEEDED, 4))
+    told = [one for one in logs if one.get("job") == "verify" and "consistent" in one]
+    assert [one["log_level"] for one in told] == ["warning"]
     result = await pair.value("SELECT result FROM projector.housekeeping_runs WHERE job = 'verify'")
     assert (result["consistent"], result["stale"]) == (False, 1)
     assert result["examples"] == ["quantity is 9, not 2"]
