@@ -1,8 +1,9 @@
 """Connections to the target: few, prepared, and never able to hang for longer than a lease.
 
 Every session is in UTC, in autocommit, and bears timeouts below the lease expiration: the server
-itself ends the transaction of a host that was stopped, and a query whose server fell silent is
-given up here. Broken connections are replaced; errors leave as errors of ours.
+itself ends the transaction of a host that was stopped or cut off (but for one that was stopped while
+it copies, see `frozen`), and a query whose server fell silent is given up here. Broken connections
+are replaced; errors leave as errors of ours.
 """
 
 from __future__ import annotations
@@ -154,6 +155,11 @@ class Connections:
             except TimeoutError as error:
                 raise SinkUnavailable(f"PostgreSQL did not answer within {limit:g} s") from error
 
+    @property
+    def statement_seconds(self) -> float:
+        """The longest a statement of a batch may take."""
+        return self._options.statement_seconds
+
     @asynccontextmanager
     async def transaction(self, *, seconds: float | None = None) -> AsyncIterator[Session]:
         """One session inside a transaction that commits at the end of the body."""
@@ -206,10 +212,17 @@ class Connections:
             " set_config('enable_mergejoin', 'off', false),"
             " set_config('statement_timeout', %s, false),"
             " set_config('lock_timeout', %s, false),"
+            # A host that was cut off says nothing; by itself the server asks after hours.
+            " set_config('tcp_keepalives_idle', %s, false),"
+            " set_config('tcp_keepalives_interval', '5', false),"
+            " set_config('tcp_keepalives_count', '3', false),"
+            " set_config('tcp_user_timeout', %s, false),"
             " set_config('idle_in_transaction_session_timeout', %s, false)",
             [
                 _milliseconds(options.statement_seconds),
                 _milliseconds(options.lock_seconds),
+                str(max(1, round(options.lock_seconds))),
+                _milliseconds(options.statement_seconds),
                 _milliseconds(options.idle_in_transaction_seconds),
             ],
         )

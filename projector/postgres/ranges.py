@@ -14,7 +14,7 @@ from typing import Any
 
 from psycopg.rows import DictRow, dict_row
 
-from projector.core.errors import FencedOut, SourceRecreated
+from projector.core.errors import FencedOut, SinkUnavailable, SourceRecreated
 from projector.core.names import Continuation, Epoch
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.core.start import StoredPlace
@@ -23,6 +23,7 @@ from projector.postgres import replays
 from projector.postgres.connections import Connections, Session
 from projector.postgres.epks import bounds
 from projector.postgres.epochs import with_epochs
+from projector.postgres.frozen import LOCK_TIMEOUT, end_frozen_copies
 from projector.postgres.inheritance import (
     FinishSplit,
     Inheritance,
@@ -109,14 +110,22 @@ async def open_range(connections: Connections, claim: RangeClaim) -> Grant:
         SourceRecreated: The rows are a copy of another container.
         SinkUnavailable: No server, or a row of the range is held for too long.
     """
-    async with connections.session() as session:
-        await register_source(session, claim.container_rid)
-        if claim.probe:
-            return Grant(claim=claim, epoch=Epoch(0))
-        decision = decide_inheritance(claim, await overlapping(session, claim))
-        if isinstance(decision, FinishSplit):
-            return _retired(claim, decision.stored)
-        await session.execute(RAISE_EPOCHS, _bounds_of(claim))
+    try:
+        async with connections.session() as session:
+            await register_source(session, claim.container_rid)
+            if claim.probe:
+                return Grant(claim=claim, epoch=Epoch(0))
+            decision = decide_inheritance(claim, await overlapping(session, claim))
+            if isinstance(decision, FinishSplit):
+                return _retired(claim, decision.stored)
+            await session.execute(RAISE_EPOCHS, _bounds_of(claim))
+    except SinkUnavailable as error:
+        if error.sqlstate == LOCK_TIMEOUT and await end_frozen_copies(connections):
+            raise SinkUnavailable(
+                "a host was stopped while it copied rows into the range; its session was ended",
+                sqlstate=error.sqlstate,
+            ) from error
+        raise
     async with connections.transaction() as session:
         await lock_openings(session)
         await register_source(session, claim.container_rid)
@@ -222,6 +231,7 @@ async def place_range(
         replay_requested=phase == replays.REQUESTED,
         replay_open=phase == replays.RUNNING,
         replay_mark_lsn=None if holder is None else holder.replay_mark_lsn,
+        read_since=None if holder is None else holder.read_since,
     )
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import replace
 
 import psycopg
 import pytest
 
-from projector.core.errors import FencedOut, SourceRecreated
+from projector.core.errors import FencedOut, SinkUnavailable, SourceRecreated
+from projector.core.names import Epoch
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.ports.feed import Beginning, Grant, RangeClaim
 from projector.postgres.connections import ConnectionOptions, Connections
+from projector.postgres.copying import COPY
 from projector.postgres.sink import PostgresSink
 from tests.contract.sink import report_of
 from tests.integration.postgres.carts import (
@@ -102,6 +106,32 @@ async def test_batch_whose_answer_was_lost_is_applied_again(
     await apply(sink, grant, page(line("a", "1", 7)), at=7)
     await apply(PostgresSink(connections), replace(grant, stored=place(7)), at=8)
     assert (await apply(sink, grant, page(line("a", "2", 8)), at=8)).upserted == 1
+
+
+async def test_host_that_is_stopped_while_it_copies_blocks_nobody(database_url: str) -> None:
+    """The server's own timeouts are deaf while it waits for the rows of a COPY."""
+    options = ConnectionOptions(url=database_url, connections=2, lease_expiration_seconds=4)
+    async with Connections(options) as theirs, Connections(options) as ours:
+        old = await begun(PostgresSink(theirs))
+        with pytest.raises(SinkUnavailable, match="terminating connection"):
+            await stopped_in_copy(theirs, until=opened_at_last(PostgresSink(ours)))
+        with pytest.raises(FencedOut):
+            await apply(PostgresSink(theirs), old, page(line("a", "1", 1)))
+
+
+async def stopped_in_copy(connections: Connections, *, until: Awaitable[object]) -> None:
+    async with connections.transaction(seconds=60) as session:
+        await session.execute("SELECT FROM projector.ranges FOR UPDATE")
+        async with session.cursor().copy(COPY.replace("{rows}", "projector_g1")) as copy:
+            await until
+            await copy.write(b"late")
+
+
+async def opened_at_last(sink: PostgresSink) -> Epoch:
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(SinkUnavailable):
+                return (await sink.open(claim(owner="host-b"))).epoch
 
 
 async def test_neighbours_do_not_fence_each_other(sink: PostgresSink) -> None:
