@@ -29,6 +29,8 @@ from projector.processor.progress import Reached, wait_until_caught_up
 from projector.projection.writes import ProjectedPage
 from projector.rebuild.settling import SettlingSink
 from projector.rebuild.sweep import Sweeper
+from projector.rebuild.verify_reads import Patience as Reads
+from projector.rebuild.verify_reads import PatientReader
 from projector.settings import Settings
 from projector.telemetry.metrics import Metrics
 from projector.web import server
@@ -209,7 +211,9 @@ class Service:
 
     def _make_host(self, opened: Account, connections: Connections) -> Host[ProjectedPage]:
         target = PostgresSink(connections)
-        sink = SettlingSink(sink=target, sweeper=Sweeper(store=target, reader=opened.points))
+        draw = random.Random()  # noqa: S311 - spreads hosts, hides nothing
+        reader = PatientReader(opened.points, Reads(clock=self._clock, draw=draw.random))
+        sink = SettlingSink(sink=target, sweeper=Sweeper(store=target, reader=reader))
         return Host(
             source=opened.source,
             leases=opened.leases,
@@ -217,7 +221,7 @@ class Service:
             sink=sink,
             options=processor_options(self._settings),
             clock=self._clock,
-            draw=random.Random(),  # noqa: S311 - spreads hosts, hides nothing
+            draw=draw,
             observer=Everybody(
                 observers=[self.tally, self.metrics, Polls(tell=sink.polled), *self._more]
             ),

@@ -23,6 +23,7 @@ from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
 from projector.rebuild.settling import SettlingSink
 from projector.rebuild.sweep import Sweeper
+from projector.rebuild.verify_reads import Patience, PatientReader
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ports import (
     CART,
@@ -151,7 +152,9 @@ class SimulatedHost:
         verdicts = VerdictStore(connections, rows_schema=FIRST_GENERATION, returning_old=tells_old)
         sweeper = Sweeper(
             store=GatedSweepStore(verdicts, self.passage),
-            reader=SimulatedPoints(engine, self.passage),
+            reader=PatientReader(
+                SimulatedPoints(engine, self.passage), Patience(clock=clock, draw=random.random)
+            ),
         )
         sink = SettlingSink(
             sink=GatedSink(
