@@ -138,6 +138,7 @@ def _document(lease: Lease) -> dict[str, Any]:
         "owner": lease.owner,
         "continuation": lease.continuation,
         "timestamp": lease.timestamp,
+        "error": lease.unreadable,
     }
 
 
@@ -146,7 +147,7 @@ def _row(lease: Lease) -> dict[str, object]:
         **_document(lease),
         "feed_range": None if lease.feed_range is None else str(lease.feed_range),
         "owner": lease.owner or "nobody",
-        "continuation": lease.continuation or "none",
+        "continuation": lease.unreadable or lease.continuation or "none",
     }
 
 

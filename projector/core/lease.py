@@ -34,6 +34,8 @@ class Lease:
         partition_key: the document's own partition key where the container has `/partitionKey`.
         etag: of the stored document; None before it is created.
         unknown: fields of other writers, written back unchanged.
+        unreadable: why the document cannot be understood; then only its token, and a token that is
+            a key range, are known, and nobody may take it before a reset.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Lease:
     partition_key: str | None = None
     etag: str | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
+    unreadable: str | None = None
 
     def owned_by(self, name: InstanceName) -> bool:
         """Whether this host owns it; case does not count, as in .NET and Java."""
@@ -73,6 +76,8 @@ def acquire(
     lease: Lease, *, name: InstanceName, seen_owner: InstanceName | None, now: datetime
 ) -> Lease:
     """Take the lease, if its owner is still the one seen when it was chosen."""
+    if lease.unreadable is not None:
+        raise LeaseLost(lease.unreadable)
     if lease.owner != seen_owner:
         raise LeaseLost(f"lease {lease.token} was taken by {lease.owner!r} meanwhile")
     return replace(lease, owner=name, timestamp=now)
@@ -111,7 +116,9 @@ def release(lease: Lease, *, name: InstanceName, now: datetime) -> Lease:
 
 def reset(lease: Lease, *, now: datetime) -> Lease:
     """Forget bookmark and owner, whoever holds it."""
-    return replace(lease, owner=None, continuation=None, properties={}, timestamp=now)
+    return replace(
+        lease, owner=None, continuation=None, properties={}, timestamp=now, unreadable=None
+    )
 
 
 def _check_held(lease: Lease, *, name: InstanceName, written: Continuation | None) -> None:

@@ -137,6 +137,26 @@ def lease_of(document: object) -> Lease:
     )
 
 
+def unreadable_lease(document: Mapping[str, Any], prefix: str, why: str) -> Lease:
+    """What is left of a document that is no lease to us: the token that its id ends with."""
+    name, etag, key = document["id"], document.get("_etag"), document.get(PARTITION_KEY)
+    token = LeaseToken(name.removeprefix(f"{prefix}.."))
+    try:
+        keys = _feed_range({"version": 1}, token)
+    except ConfigurationError:
+        keys = None
+    return Lease(
+        id=name,
+        token=token,
+        version=0 if keys is None else 1,
+        feed_range=keys,
+        etag=etag if isinstance(etag, str) else None,
+        partition_key=key if isinstance(key, str) else None,
+        unreadable=f"{why}; its keys are not read until it is removed, or mended by:"
+        f" projector leases reset --range {token}",
+    )
+
+
 def format_time(time: datetime) -> str:
     """UTC with seven fractional digits and `Z`, as .NET writes it."""
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "0Z"

@@ -17,7 +17,7 @@ from projector.core.errors import ConfigurationError, LeaseMissing
 from projector.core.lease import Lease
 from projector.core.names import LeaseToken
 from projector.cosmos.lease_container import LeaseContainer
-from projector.cosmos.lease_documents import document_of, lease_id, lease_of
+from projector.cosmos.lease_documents import document_of, lease_id, lease_of, unreadable_lease
 from projector.ports.feed import Clock
 
 DEFAULT_LOCK_SECONDS = 30
@@ -38,20 +38,12 @@ class CosmosLeaseStore:
     async def list_leases(self) -> Sequence[Lease]:
         """All leases of this processor, by token; never the marker or the lock.
 
-        One that cannot be understood costs its own keys only: the others are listed and the log
-        says, once, what is wrong. Raises ConfigurationError when none can be understood.
+        One that cannot be understood is told once in the log, and is listed as unreadable.
         """
         documents = await self._container.list(f"{self._prefix}..")
-        leases, broken = [], []
-        for document in documents:
-            try:
-                leases.append(lease_of(document))
-            except ConfigurationError as error:
-                broken.append(error)
-        if broken and not leases:
-            raise broken[0]
-        self._tell(frozenset(map(str, broken)))
-        return sorted(leases, key=lambda lease: lease.token)
+        leases = sorted(map(self._lease, documents), key=lambda lease: lease.token)
+        self._tell(frozenset(lease.unreadable for lease in leases if lease.unreadable))
+        return leases
 
     async def create(self, lease: Lease) -> bool:
         """Write a new lease under the id of its token; False when there is one already."""
@@ -60,7 +52,7 @@ class CosmosLeaseStore:
 
     async def read(self, token: LeaseToken) -> Lease:
         """The lease as stored now. Raises LeaseMissing."""
-        return lease_of(await self._container.read(self._id(token)))
+        return self._lease(await self._container.read(self._id(token)))
 
     async def replace(self, lease: Lease) -> Lease:
         """Write under the lease's etag; see `LeaseStore`."""
@@ -71,9 +63,15 @@ class CosmosLeaseStore:
         """Remove the lease, whatever its etag; a missing one is fine."""
         await self._container.delete(lease.id, partition_key=lease.partition_key)
 
+    def _lease(self, document: Mapping[str, Any]) -> Lease:
+        try:
+            return lease_of(document)
+        except ConfigurationError as error:
+            return unreadable_lease(document, self._prefix, str(error))
+
     def _tell(self, unreadable: frozenset[str]) -> None:
         for error in sorted(unreadable - self._unreadable):
-            log.error(LEASE_UNREADABLE, error=f"{error}; its keys are not read until it is removed")
+            log.error(LEASE_UNREADABLE, error=error)
         self._unreadable = unreadable
 
     def _id(self, token: LeaseToken) -> str:

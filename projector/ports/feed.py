@@ -180,6 +180,7 @@ class Grant:
         replay_requested: a replay was asked for and has not begun.
         replay_mark_lsn: LSN to pass before the open replay may end; None without a replay.
         replay_open: a replay has begun and its sweep has not ended.
+        read_since: documents last changed before it were never asked for; None: all were.
         keeps_positions: False for targets (plain handlers) that store no positions.
     """
 
@@ -192,6 +193,7 @@ class Grant:
     replay_requested: bool = False
     replay_open: bool = False
     replay_mark_lsn: int | None = None
+    read_since: datetime | None = None
     keeps_positions: bool = True
 
 

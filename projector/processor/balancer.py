@@ -119,8 +119,9 @@ class Balancer(Generic[P]):
     async def _cycle(self) -> None:
         listed, self._listed = self._listed, None
         leases = await self._neighbours.leases.list_leases() if listed is None else listed
+        readable = [lease for lease in leases if lease.unreadable is None]
         fleet = survey(
-            leases,
+            readable,
             me=self._options.instance_name,
             now=self._clock.now(),
             expiration_seconds=self._options.expiration_seconds,
@@ -129,7 +130,7 @@ class Balancer(Generic[P]):
         self._dearness_seconds = dearness_seconds(fleet.total)
         await self._watch_coverage(leases)
         await self._verify_running(leases)
-        await self._take(self._own_idle(leases) + self._chosen(fleet))
+        await self._take(self._own_idle(readable) + self._chosen(fleet))
 
     def _come_back_for_held(self) -> None:
         """Look again when a range that is left alone may be taken: the cycle's own plan forgot it."""

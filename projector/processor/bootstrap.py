@@ -16,7 +16,14 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from projector.core.coverage import MissingLease, missing_leases
-from projector.core.errors import Disposition, FencedOut, ProjectorError, SourceRecreated
+from projector.core.errors import (
+    ConfigurationError,
+    Disposition,
+    FeedRangeGone,
+    FencedOut,
+    ProjectorError,
+    SourceRecreated,
+)
 from projector.core.lease import START_FROM_PROPERTY, Lease
 from projector.core.mode import check_mode
 from projector.core.start import StartKind, StoredPlace
@@ -56,10 +63,10 @@ class Bootstrapper(Generic[P]):
         while not stopping.is_set():
             seconds = self._options.lock_wait_seconds
             try:
-                if await self._done() or await self.repair():
+                if await self._done() or await self.repair() is not None:
                     return
             except ProjectorError as error:
-                if error.disposition is not Disposition.RETRY:
+                if not passes(error):
                     raise
                 failures += 1
                 seconds = retry_seconds(error, failures, self._neighbours.draw)
@@ -70,11 +77,11 @@ class Bootstrapper(Generic[P]):
                 )
             await pause(self._neighbours.clock, seconds, until=stopping)
 
-    async def repair(self) -> bool:
-        """Create what is missing, under the lock; False when another host holds it."""
+    async def repair(self) -> int | None:
+        """Create what is missing, under the lock, and say how many; None: another host holds it."""
         if not await self._markers.acquire_lock(seconds=self._options.lock_seconds):
             log.info(Event.BOOTSTRAP_WAITING, error="another host holds the bootstrap lock")
-            return False
+            return None
         try:
             created = await self._create_missing()
             self.listed = None
@@ -82,7 +89,7 @@ class Bootstrapper(Generic[P]):
         finally:
             await self._markers.release_lock()
         log.info(Event.BOOTSTRAPPED, created=created)
-        return True
+        return created
 
     async def _done(self) -> bool:
         """Whether the mark is there and the leases are too."""
@@ -97,6 +104,7 @@ class Bootstrapper(Generic[P]):
     async def _missing(self) -> Sequence[MissingLease]:
         leases = await self._leases.list_leases()
         check_mode(leases)
+        _check_readable(leases)
         self.listed = leases
         return missing_leases(await self._source.physical_ranges(), leases)
 
@@ -157,6 +165,18 @@ class Bootstrapper(Generic[P]):
         except (SourceRecreated, FencedOut):
             return False
         return True
+
+
+def passes(error: ProjectorError) -> bool:
+    """Whether waiting helps; a partition that splits this moment is another one the next."""
+    return error.disposition is Disposition.RETRY or isinstance(error, FeedRangeGone)
+
+
+def _check_readable(leases: Sequence[Lease]) -> None:
+    """One broken lease costs its own keys; when all are, they are somebody else's."""
+    broken = [lease.unreadable for lease in leases if lease.unreadable is not None]
+    if broken and len(broken) == len(leases):
+        raise ConfigurationError(broken[0])
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -9,7 +9,7 @@ Source: CFP partition controller.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Generic, TypeVar
 
@@ -19,7 +19,6 @@ from projector.core.coverage import range_of
 from projector.core.errors import (
     Disposition,
     FencedOut,
-    LeaseError,
     LeaseLost,
     LeaseMissing,
     ProjectorError,
@@ -130,13 +129,16 @@ class Controller(Generic[P]):
         if self._draining:  # the drain began during the acquisition and did not see this range
             supervisor.stop()
 
-    def fenced_out(self, tokens: Iterable[LeaseToken]) -> None:
-        """The target says that newer epochs own these ranges: end them without waiting."""
-        for token in tokens:
+    def fenced_out(self, lost: Mapping[LeaseToken, Epoch]) -> None:
+        """The target says that these epochs own no range any more: end them without waiting.
+
+        One that was reopened since then has another epoch by now, or none yet.
+        """
+        for token, epoch in lost.items():
             supervisor = self._running.get(token)
             if supervisor is None:
                 self.holdoffs.hide(token)
-            elif supervisor.report().epoch:
+            elif supervisor.report().epoch == epoch:
                 error = FencedOut(f"a newer epoch owns the range of lease {token}")
                 supervisor.end(Ending(reason=CloseReason.LEASE_LOST, error=error))
 
@@ -173,6 +175,7 @@ class Controller(Generic[P]):
         generation = self._neighbours.source.generation
         ending = await supervisor.run()
         if ending.reason is CloseReason.STALLED:
+            log.warning(Event.RANGE_STALLED, lease=token, error=str(ending.error))
             await self._rebuild(token, generation)
         await self._release(supervisor.keeper, ending)
         self._leave(supervisor, ending, ran_seconds=self._clock.monotonic() - began)
@@ -247,7 +250,12 @@ class Controller(Generic[P]):
             self._outdated(error)
 
     async def _take_heir(self, heir: Lease) -> None:
+        """At once, unless another host was faster; what fails is left to the balancing."""
         try:
-            await self.acquire(heir)
-        except LeaseError as error:
-            log.info(Event.ACQUIRE_FAILED, lease=heir.token, error=str(error))
+            lease = await self._neighbours.leases.read(heir.token)
+            if lease.owner is None:
+                await self.acquire(lease)
+        except Exception as error:  # noqa: BLE001 - one heir must not cost the other ranges
+            log.info(
+                Event.ACQUIRE_FAILED, lease=heir.token, error=f"{type(error).__name__}: {error}"
+            )

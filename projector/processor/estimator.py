@@ -36,6 +36,7 @@ class RangeEstimate:
         lag_seconds: age of the oldest unread change, 0 when there is none, None while unknown.
         request_units: cost of the reads.
         error: why something is unknown; None when all is known.
+        unreadable: the lease document cannot be understood; `error` says why.
     """
 
     lease_token: LeaseToken
@@ -48,6 +49,7 @@ class RangeEstimate:
     lag_seconds: float | None = None
     request_units: float = 0.0
     error: str | None = None
+    unreadable: bool = False
 
     @property
     def gap_at_least(self) -> int:
@@ -127,7 +129,8 @@ def _bare(source: ChangeSource, lease: Lease) -> RangeEstimate:
         continuation=lease.continuation,
         written_at=lease.timestamp,
         lsn=None if lease.continuation is None else source.lsn_of(lease.continuation),
-        error=None if lease.continuation else "the range has no bookmark yet",
+        unreadable=lease.unreadable is not None,
+        error=lease.unreadable or (None if lease.continuation else "the range has no bookmark yet"),
     )
 
 

@@ -35,5 +35,4 @@ class Event(StrEnum):
     REPLAY_SETTLED = "replay_settled"
     REPORT_FAILED = "report_failed"
     OBSERVER_FAILED = "observer_failed"
-    ESTIMATE_FAILED = "estimate_failed"
     CAUGHT_UP = "caught_up"

@@ -92,6 +92,7 @@ class Opening(Generic[P]):
         Raises: SourceRecreated, FencedOut, LeaseLost, LeaseMissing, Stopped.
         """
         self._status.wait(Role.OPENER, RangeState.STARTING)
+        self._status.reopening()
         grant = await self._patience.until_done(self._fence, waits=self._waits)
         self._status.granted(grant)
         lease = await self._patience.until_done(self._keeper.refresh, waits=self._waits)
@@ -163,8 +164,12 @@ class Opening(Generic[P]):
         *,
         went_back: bool,
     ) -> Started:
+        start = self._start_from
+        if went_back and start.kind is StartKind.NOW and grant.read_since is not None:
+            # What was written between the last read and now must not be passed over.
+            start = StartFrom(kind=StartKind.TIME, time=grant.read_since)
         beginning = await self._patience.until_done(
-            lambda: self._beginning(grant, target, self._start_from), waits=self._waits
+            lambda: self._beginning(grant, target, start), waits=self._waits
         )
         beginning = replace(
             beginning, raise_lineage=went_back or merged_away(lease, target.range_id)

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from projector.core.errors import Disposition, ProjectorError
+from projector.core.errors import ConfigurationError, ProjectorError
 from projector.core.names import LeaseToken
 from projector.core.ranges import FeedRange, uncovered
 from projector.core.start import NOW
 from projector.ports.feed import ChangeSource, Clock, FeedTarget, LeaseStore
+from projector.processor.bootstrap import passes
 from projector.processor.events import Event
 
 POLL_SECONDS = 0.25
@@ -67,7 +68,8 @@ async def wait_until_caught_up(
             all there is.
         poll_seconds: how often to look.
 
-    Outages are waited out; errors that do not say "retry" are raised.
+    Outages and splits are waited out; other errors are raised, ConfigurationError for a lease that
+    nobody can read.
     """
     marks: Sequence[SourceMark] | None = None
     while True:
@@ -79,7 +81,7 @@ async def wait_until_caught_up(
                 log.info(Event.CAUGHT_UP, ranges=len(marks))
                 return
         except ProjectorError as error:
-            if error.disposition is not Disposition.RETRY:
+            if not passes(error):
                 raise
         await clock.sleep(poll_seconds)
 
@@ -115,12 +117,16 @@ def _beyond(reached: Reached, lsn: int | None) -> bool:
 
 
 async def _bookmarks(source: ChangeSource, leases: LeaseStore) -> list[Reached]:
+    listed = await leases.list_leases()
+    for lease in listed:
+        if lease.unreadable is not None:
+            raise ConfigurationError(lease.unreadable)
     return [
         Reached(
             feed_range=lease.feed_range,
             started=lease.continuation is not None,
             lsn=None if lease.continuation is None else source.lsn_of(lease.continuation),
         )
-        for lease in await leases.list_leases()
+        for lease in listed
         if lease.feed_range is not None
     ]

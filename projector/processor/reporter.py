@@ -52,4 +52,5 @@ class Reporter(Generic[P]):
             self._failing = True
             return
         self._failing = False
-        self._controller.fenced_out(lost)
+        epochs = {report.lease_token: report.epoch for report in reports}
+        self._controller.fenced_out({token: epochs[token] for token in lost})

@@ -148,12 +148,14 @@ class RangeStatus:
             failure = replace(last, count=last.count + 1)
         self._report = replace(self._report, failure=failure)
 
+    def reopening(self) -> None:
+        """The range is being opened anew: until then no epoch of it is ours."""
+        self._report = replace(self._report, epoch=Epoch(0), range_id=0, replay_open=None)
+        self._started = False
+
     def granted(self, grant: Grant) -> None:
         """The target knows the range under this epoch from now on."""
-        self._report = replace(
-            self._report, epoch=grant.epoch, range_id=grant.range_id, replay_open=None
-        )
-        self._started = False
+        self._report = replace(self._report, epoch=grant.epoch, range_id=grant.range_id)
 
     def started(self, place: StoredPlace, properties: dict[str, str], *, replay_open: bool) -> None:
         """Reading begins after `place`."""

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from projector.core.errors import FeedError, LeaseError, SinkUnavailable
 from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
-from projector.core.states import RangeFailure, RangeState
+from projector.core.states import FailureCategory, RangeFailure, RangeState
 from projector.ports.feed import Clock, RangeReport
 from projector.postgres.connections import Connections
 from projector.postgres.entries import count_open
@@ -116,7 +116,7 @@ def _picture(
         stored = () if target is None else target.positions
         told = [_from_position(position) for position in stored]
     else:
-        told = [_from_estimate(estimate) for estimate in estimates]
+        told = [_from_estimate(estimate, now) for estimate in estimates]
     whole = [_completed(one, target, now=now, settings=settings) for one in told]
     return sorted(
         whole, key=lambda one: (one.feed_range.min if one.feed_range else "", one.lease_token)
@@ -127,7 +127,7 @@ def _from_position(position: RangePosition) -> RangeStatus:
     return RangeStatus(lease_token=position.lease_token, feed_range=position.feed_range, owner=None)
 
 
-def _from_estimate(estimate: RangeEstimate) -> RangeStatus:
+def _from_estimate(estimate: RangeEstimate, now: datetime) -> RangeStatus:
     return RangeStatus(
         lease_token=estimate.lease_token,
         feed_range=estimate.feed_range,
@@ -138,6 +138,16 @@ def _from_estimate(estimate: RangeEstimate) -> RangeStatus:
         lag_seconds=estimate.lag_seconds,
         state=RangeState.STOPPED if estimate.owner is None else None,
         state_since=estimate.written_at if estimate.owner is None else None,
+        last_error=_unreadable(estimate, now) if estimate.unreadable else None,
+    )
+
+
+def _unreadable(estimate: RangeEstimate, now: datetime) -> RangeFailure:
+    return RangeFailure(
+        category=FailureCategory.LEASE,
+        error_type="LeaseUnreadable",
+        message=estimate.error or "",
+        first_seen_at=now,
     )
 
 
@@ -165,7 +175,9 @@ def _with_report(
     one: RangeStatus, stored: StoredReport, *, now: datetime, settings: Settings
 ) -> RangeStatus:
     report = stored.report
-    one = replace(one, last_poll_at=report.last_poll_at, last_error=report.failure)
+    one = replace(
+        one, last_poll_at=report.last_poll_at, last_error=one.last_error or report.failure
+    )
     age = now - stored.reported_at
     if not _is_of_owner(one, report) or age > timedelta(seconds=settings.lease_expiration_seconds):
         return one

@@ -45,6 +45,7 @@ class Stored:
     place: StoredPlace | None = None
     replay: Replay | None = None
     retired: bool = False
+    read_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,7 @@ class FakeSink:
         self, clock: FakeClock, *, exists: Callable[[str, str], object | None] = lambda *_: None
     ) -> None:
         self.faults = Faults(clock)
+        self._clock = clock
         self._exists = exists
         self._ids = itertools.count(1)
         self._epochs = itertools.count(1)
@@ -114,8 +116,14 @@ class FakeSink:
         stored.lineage += beginning.raise_lineage
         if beginning.replay_mark_lsn is not None:
             stored.replay = Replay(phase=Phase.RUNNING, mark_lsn=beginning.replay_mark_lsn)
+            stored.read_since = None
         elif beginning.anchored_from is not None:
             stored.replay = None
+            stored.read_since = (
+                self._clock.now()
+                if beginning.anchored_from == "now"
+                else datetime.fromisoformat(beginning.anchored_from)
+            )
         await self.faults.after("begin", grant.claim.lease_token)
         return _grant(stored, grant.claim)
 
@@ -190,6 +198,7 @@ class FakeSink:
         if covering:
             heirloom = min(covering, key=lambda s: (s.claim.feed_range.max, -s.epoch))
             fresh.place, fresh.lineage = heirloom.place, heirloom.lineage
+            fresh.read_since = heirloom.read_since
             if heirloom.replay is not None:
                 replay = heirloom.replay
                 fresh.replay = Replay(
@@ -242,4 +251,5 @@ def _grant(stored: Stored, claim: RangeClaim) -> Grant:
         replay_requested=replay is not None and replay.phase is Phase.REQUESTED,
         replay_open=replay is not None and replay.phase is Phase.RUNNING,
         replay_mark_lsn=None if replay is None else replay.mark_lsn,
+        read_since=stored.read_since,
     )

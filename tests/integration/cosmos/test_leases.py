@@ -12,13 +12,17 @@ from projector.core.errors import (
     ConfigurationError,
     LeaseConflict,
     LeaseError,
+    LeaseLost,
     LeaseMissing,
     LeaseStoreUnavailable,
 )
-from projector.core.names import Continuation, LeaseToken
+from projector.core.lease import acquire
+from projector.core.names import Continuation, InstanceName, LeaseToken
+from projector.core.ranges import FeedRange
 from projector.cosmos.lease_documents import lease_id
 from projector.emulator import EmulatorServer
 from projector.emulator.faults import parse_fault
+from projector.wiring.leases import forget
 from tests.contract.lease_store import LOCK_SECONDS, WRITTEN_AT, created, new_lease
 from tests.integration.cosmos.support import EmulatedLeases, emulated_leases
 
@@ -138,8 +142,10 @@ async def test_lease_of_the_java_processor_is_refused_by_name(world: EmulatedLea
     await world.put(
         {"id": name, "version": 1, "LeaseToken": "-FF", "ContinuationToken": "eyJWIjoxLCJSaWQiOiJh"}
     )
-    with pytest.raises(ConfigurationError, match="another SDK"):
-        await world.store.list_leases()
+    (lease,) = await world.store.list_leases()
+    assert "another SDK" in (lease.unreadable or "")
+    with pytest.raises(LeaseLost, match="another SDK"):
+        acquire(lease, name=InstanceName("a"), seen_owner=None, now=WRITTEN_AT)
 
 
 async def test_broken_lease_costs_its_own_keys_only_and_is_told_once(
@@ -150,10 +156,28 @@ async def test_broken_lease_costs_its_own_keys_only_and_is_told_once(
     await world.put({"id": broken, "LeaseToken": "1", "ContinuationToken": 7})
     with capture_logs() as told:
         for _ in range(3):
-            assert [lease.token for lease in await world.store.list_leases()] == ["0"]
+            listed = await world.store.list_leases()
+            assert [(lease.token, lease.unreadable is None) for lease in listed] == [
+                ("0", True),
+                ("1", False),
+            ]
     (entry,) = told
     assert entry["log_level"] == "error"
     assert broken in entry["error"]
+    assert "leases reset --range 1" in entry["error"]
+
+
+async def test_a_reset_mends_a_broken_lease(world: EmulatedLeases) -> None:
+    await world.create_container("/id")
+    broken = lease_id(world.prefix, LeaseToken("10-20"))
+    await world.put({"id": broken, "LeaseToken": 7, "ContinuationToken": 7})
+    (lease,) = await world.store.list_leases()
+    assert (lease.version, lease.feed_range) == (1, FeedRange(min="10", max="20"))
+    (done,) = await forget(world.store, [lease], now=WRITTEN_AT)
+    assert done.changed
+    (mended,) = await world.store.list_leases()
+    assert mended.unreadable is None
+    assert (mended.token, mended.continuation, mended.owner) == ("10-20", None, None)
 
 
 async def test_prefix_with_quotes_and_wildcards_is_taken_literally(
