@@ -1,6 +1,6 @@
 """Checks the `authorization` header: the master key's signature, or any Entra token where allowed.
 
-Source: cosmos-wire reference, section 6.
+Source: Cosmos DB REST API, access control.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Transactional batches: all operations take effect under one LSN, or none does.
 
 The operations run against the uncommitted state that those before them left. A failure answers 207: the
-culprit with its own status, all others with 424. Source: cosmos-wire reference, section 1.2.
+culprit with its own status, all others with 424.
+Source: Cosmos DB documentation, transactional batch operations.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A client's JSON is stored byte for byte, so that numbers stay as they were written; the system
 properties follow it. The stored bytes are those that the change feed serves, `_lsn` last; every
-other answer leaves `_lsn` out. Source: cosmos-wire reference, section 1.4.
+other answer leaves `_lsn` out. Source: Cosmos DB REST API, documents and their system properties.
 """
 
 from __future__ import annotations

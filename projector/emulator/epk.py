@@ -3,7 +3,7 @@
 Version 2 hashing: each component is encoded, hashed with MurmurHash3 x64 128 and written as 32 upper
 case hex digits below 4000...; hierarchical keys concatenate the hashes of their components. Keys are
 compared as plain strings in the space from "" to "FF". Written apart from the client's own hashing
-on purpose, so that each checks the other. Source: cosmos-wire reference, section 2.
+on purpose, so that each checks the other. Source: partition key hashing of the Cosmos DB SDKs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The one way in which the emulated service says no.
 
 Every refusal is an `EmulatorError` with the status, substatus and message that the service gives;
-the HTTP side turns it into an answer and adds nothing. Source: cosmos-wire reference, sections 1 and 4.
+the HTTP side turns it into an answer and adds nothing.
+Source: Cosmos DB REST API, HTTP status codes.
 """
 
 from __future__ import annotations

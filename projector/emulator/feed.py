@@ -3,7 +3,8 @@
 A page holds the newest version of each item above a position, in LSN order. Items that share an LSN
 stay in one page even if it grows past the item limit; a page stays below four megabytes unless a
 single LSN exceeds it. A page without items is "not modified", and its position moves to the end of
-the log, past removals and other keys. Source: cosmos-wire reference, section 1.7.
+the log, past removals and other keys.
+Source: Cosmos DB documentation, change feed in latest-version mode.
 """
 
 from __future__ import annotations

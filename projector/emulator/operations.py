@@ -1,7 +1,7 @@
 """Names what a request wants: the operation, as stats and faults call it.
 
 A pure function of method, path shape and headers; None for what the emulator does not offer.
-Source: cosmos-wire reference, section 1.2.
+Source: Cosmos DB REST API; the headers that azure-cosmos sends.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Resource ids: short base64 texts in which the parent's id is a prefix of the child's.
 
-A database has 4 bytes, a container 8, an item 16; `/` is written `-`. Source: cosmos-wire 1.4.
+A database has 4 bytes, a container 8, an item 16; `/` is written `-`.
+Source: `ResourceId` of the .NET SDK.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Answers that page through documents: the change feed, the read feed and queries.
 
 What a request selects is a partition key range, a range of effective partition keys, a partition
-key, or everything; a query over everything must say so. Source: cosmos-wire reference, sections 1.6, 1.7.
+key, or everything; a query over everything must say so.
+Source: Cosmos DB REST API, listing and querying documents.
 """
 
 from __future__ import annotations

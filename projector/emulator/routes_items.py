@@ -1,7 +1,7 @@
 """Answers to operations on single items and to transactional batches.
 
 Every answer, also a refusal, carries the session token of the partition asked.
-Source: cosmos-wire reference, section 1.2.
+Source: Cosmos DB REST API, documents.
 """
 
 from __future__ import annotations

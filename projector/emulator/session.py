@@ -1,6 +1,6 @@
 """Session tokens: `<range id>:-1#<lsn>`, alone or in a comma separated list.
 
-Source: cosmos-wire reference, sections 0.8 and 1.5.
+Source: the session tokens that azure-cosmos reads and sends.
 """
 
 from __future__ import annotations

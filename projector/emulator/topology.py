@@ -2,7 +2,8 @@
 
 The living partitions tile the whole key space at all times. Range ids are never used again; a request to a
 range that was split or merged away is refused with 410. Children name all their ancestors, so that a
-client which knows any of them can place them. Source: cosmos-wire reference, sections 1.4 and 3.
+client which knows any of them can place them.
+Source: Cosmos DB REST API, partition key ranges.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A container without a default never expires anything; -1 switches expiry on without a default. An item
 is gone from the second in which its time is up, whether or not it was physically removed yet.
-Source: cosmos-wire reference, section 5.
+Source: Cosmos DB documentation, time to live.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Requests and answers as values, free of any web framework, and the headers they carry.
 
-Source: cosmos-wire reference, sections 1.1 and 1.5.
+Source: Cosmos DB REST API, common request and response headers.
 """
 
 from __future__ import annotations

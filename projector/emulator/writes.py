@@ -2,7 +2,8 @@
 
 They run against a `Store`: a partition itself, or the uncommitted state of a batch over it. The rules
 are those of the service: 409 for a second create, 404 for what is not there or has expired, 412 when
-the entity tag given is not the current one. Source: cosmos-wire reference, sections 1.2 and 5.
+the entity tag given is not the current one.
+Source: Cosmos DB REST API, documents.
 """
 
 from __future__ import annotations
