@@ -4,7 +4,8 @@ Each read is stateless: one SDK query over one feed range from one etag, which i
 after its page, so that the SDK's own handling of splits (it walks on into the children, without
 bound) never runs. Body, etag, session token and charge are those of that very response. 200 and
 304 alike give a place; a page never stands for another container or another range.
-Source: wire reference, sections 1.7, 3 and 7.2; traps T1 to T5, T7 and T9.
+Source: azure-cosmos 4.17.1; traps T1 to T5, T7 and T9 of
+tests/integration/cosmos/test_traps.py.
 """
 
 from __future__ import annotations

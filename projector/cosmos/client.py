@@ -5,7 +5,8 @@ turns whatever leaves it into errors of the project. The SDK's own retries are k
 is the business of the loops above, which see 429 and outages at once. Only failover between
 regions stays with the SDK. Sharing one client between ranges is safe because nobody reads its
 `last_response_headers` (see `wire`).
-Source: wire reference, sections 4, 6 and 8; trap T6 (aged Entra tokens).
+Source: azure-cosmos 4.17.1; trap T6 (aged Entra tokens) of
+tests/integration/cosmos/test_traps.py.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A lease holds the raw etag as the service wrote it (`"1543"`, with its quotes), 
 The SDK wants a composite token around it; a bare etag would take its old path, which sends no
 range at all (trap T5). Tokens are built here and never read back from the SDK, so its tokens
 that cannot be parsed again (traps T1, T2) never come to be.
-Source: wire reference, section 3.
+Source: azure-cosmos 4.17.1; tests/integration/cosmos/test_traps.py shows the traps.
 """
 
 from __future__ import annotations

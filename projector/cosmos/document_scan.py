@@ -3,7 +3,7 @@
 Not the change feed, on purpose: what the feed left out must show. Each page is one request and
 stands alone, so that any error may be answered by asking again. As with the feed, no page stands
 for another container, another partition or other bounds than the target's.
-Source: wire reference, section 1.6.
+Source: docs/explanation/correctness.md; Cosmos DB REST API, querying documents.
 """
 
 from __future__ import annotations

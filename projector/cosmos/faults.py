@@ -3,7 +3,7 @@
 The one table of "what does this answer mean"; callers refine it only where the request itself
 gives a status another meaning (a 404 for a document, a 412 under an etag). Messages are one line,
 name the cause and the remedy, and never hold a key, a token or a request header.
-Source: wire reference, section 4; processor reference, section 5.5.
+Source: Cosmos DB REST API, HTTP status codes; docs/reference/errors.md for what follows from each.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 Knows documents, not leases. Created by the first write when it is missing, never by a read.
 Accepts the partition keys that .NET accepts for new containers, `/id` and `/partitionKey`; in
-the latter older writers put other values than the id, so the stored value is remembered. Absence and conflict are answers, all else that passes is an outage
-of the lease store. A refused Entra token is cured here by a new client, because a host without
-ranges has nobody else to notice it.
-Source: processor reference, sections 1.5 and 1.7.
+the latter older writers put other values than the id, so the stored value is remembered. Absence
+and conflict are answers, all else that passes is an outage of the lease store. A refused Entra
+token is cured here by a new client, because a host without ranges has nobody else to notice it.
+Source: docs/reference/lease-document.md.
 """
 
 from __future__ import annotations

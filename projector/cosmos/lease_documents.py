@@ -5,7 +5,7 @@ Java's `feedRange` for `FeedRange`, and refuses a bookmark that holds the state 
 Python SDK: sent to the service it would be a wrong place. `document_of` writes the fields of the
 format in its order, then the fields of other writers. Whatever JSON it is given, `lease_of`
 raises nothing but ConfigurationError: only a person can tell what a broken lease meant.
-Source: processor reference, sections 1.1 to 1.8.
+Source: docs/reference/lease-document.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Ids and shapes are those of .NET v3 (`lease_documents`); conditions are etags, each taken from
 the answer to the write that made it. Nothing is cached that another host could have changed.
-Source: processor reference, sections 1.1, 1.5 and 4.6.
+Source: docs/reference/lease-document.md.
 """
 
 from __future__ import annotations

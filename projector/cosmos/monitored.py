@@ -5,7 +5,7 @@ it silently; here every request shows the `_rid` it is meant for before it leave
 difference, once confirmed by a fresh read, is `SourceRecreated`. The routing map may be stale
 for the whole process; a request that would go to another partition than the target's never
 leaves: the map is read afresh, and when the target is gone from it that is `FeedRangeGone`.
-Source: design, "Read raw pages" and "Absent means 404"; traps T4 and T7.
+Source: azure-cosmos 4.17.1; traps T4 and T7 of tests/integration/cosmos/test_traps.py.
 """
 
 from __future__ import annotations

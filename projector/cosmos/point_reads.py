@@ -4,7 +4,8 @@ Absent is a 404 without sub-status, asked of and answered by the container with 
 `_rid`; a 404 that speaks of a session (1002) or of a missing container (1003) is an error. The
 SDK would re-read a recreated container without a word, so every request shows its `_rid` before
 it leaves. Partition keys that are falsy in Python are told apart from a missing one.
-Source: design, "A point read is a version too" and "Absent means 404"; wire reference, 1.2.
+Source: Cosmos DB REST API, reading a document; docs/explanation/correctness.md for what a point
+read decides.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 `read_feed_ranges(force_refresh=True)` makes the SDK drop its routing map, which all clients of
 a process share, and read it anew; a hook sees that answer, which also names the ids and parents
 that the SDK keeps to itself.
-Source: wire reference, sections 1.4 and 8.13.
+Source: `ContainerProxy.read_feed_ranges` of azure-cosmos 4.17.1.
 """
 
 from __future__ import annotations

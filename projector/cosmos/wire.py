@@ -6,7 +6,7 @@ client's shared `last_response_headers`. An error raised in a hook leaves the SD
 its retry loops. For answers that are kept, the SDK gets a small stand-in body, so that pages are
 neither decoded twice nor lost to one malformed document. Other calls that share the hooks (the
 account read, the routing map) are left alone.
-Source: wire reference, sections 1.5, 7.2 and 8.
+Source: the request and response hooks of azure-cosmos 4.17.1.
 """
 
 from __future__ import annotations

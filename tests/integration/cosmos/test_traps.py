@@ -1,4 +1,4 @@
-"""One test per known trap of azure-cosmos 4.17.1; the numbers are those of the research notes."""
+"""One test per known trap of azure-cosmos 4.17.1, T1 to T9; the code names them by these numbers."""
 
 from __future__ import annotations
 
