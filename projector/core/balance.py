@@ -6,7 +6,8 @@ for the same lease; thieves hold back when they want more than there is in exces
 fleet lists less often (`stretch`); its listers then rescue more than their share, so that the
 leases of a dead host still move within one acquire interval, and steal in one cycle what they
 may steal in the time until the next.
-Source: CFP EqualPartitionsBalancingStrategy; Java's random choice among expired leases.
+Source: .NET v3 change feed processor, `EqualPartitionsBalancingStrategy`; Java SDK v4, random
+choice among expired leases.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 The gap counts LSNs, as the service's session token tells them: transactions, not documents,
 and for a key-range lease those of the whole partition. The lag is an upper bound of the age
 of the oldest unread change.
-Source: CFP estimator (session LSN minus first unread LSN plus one); Propulsion's unknown.
+Source: .NET v3 change feed processor, estimator (session LSN minus first unread LSN plus one);
+docs/explanation/lag.md for what is unknown.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Shape: .NET v3 change feed processor, versions 0 (physical range) and 1 (key ran
 this program does not know are kept in `unknown` and written back. Every change is a pure
 function; the updater in `projector.processor` re-runs it on the fresh document after a
 conflict, except the checkpoint, which gives up.
-Source: reference of the lease format, sections 1.2, 1.3 and 4.6.
+Source: docs/reference/lease-document.md.
 """
 
 from __future__ import annotations

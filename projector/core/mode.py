@@ -1,7 +1,8 @@
 """The mode of the feed that leases were written in; it must not change under a name.
 
 A bookmark of the all-versions-and-deletes feed is no place in the latest-version feed.
-Source: CFP mode switch check; leases of older writers have no mode and mean this one.
+Source: .NET v3 change feed processor, mode switch check; leases of older writers have no mode
+and mean this one.
 """
 
 from __future__ import annotations

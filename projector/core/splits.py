@@ -4,7 +4,8 @@ A partition's lease (version 0) is replaced by one lease per child, or, after a 
 key-range lease (version 1) for its own former keys. A key-range lease is cut at the borders
 of the present partitions, or stays as it is while it lies inside one. Sub-ranges never widen.
 Every heir takes over the place it is given and the properties; ids are the store's affair.
-Source: CFP split and merge handling; reference, section 5.8.
+Source: .NET v3 change feed processor, split and merge handling; docs/reference/conformance.md,
+checks 86 to 95.
 """
 
 from __future__ import annotations

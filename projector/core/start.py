@@ -1,7 +1,8 @@
 """Where a range begins to read: the setting START_FROM and the order of bookmarks.
 
 The one place that knows the order "requested replay, bookmark, PostgreSQL position,
-START_FROM" (design, section 4). It decides from values only; callers carry it out.
+START_FROM" (docs/explanation/position-with-rows.md). It decides from values only; callers carry
+it out.
 """
 
 from __future__ import annotations

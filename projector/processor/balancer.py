@@ -4,7 +4,7 @@ The loop never ends but by a stop: what fails in a cycle is logged, and the next
 Conflicts mean that others are taking leases too; then the rest waits for a fresh listing. A
 listing also shows leases that are ours but not running, leases that somebody took or reset,
 and keys that no lease covers.
-Source: CFP load balancer; `projector.core.balance` for what to take.
+Source: .NET v3 change feed processor, load balancer; `projector.core.balance` for what to take.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Creates the leases that are missing, on one host at a time, and marks that it was done.
 
-Order: initialised? -> lock -> leases -> mark -> unlock. Unlike CFP it also mends what it finds
+Order: initialised? -> lock -> leases -> mark -> unlock. Unlike .NET's it also mends what it finds
 broken later: a mark without leases, leases deleted while hosts run. Ranges that start from
 `now` or a time are anchored here, all of them before any is read: first in the target, then
 in the lease, so that no change falls between two hosts' idea of "now".
-Source: CFP bootstrapper and partition synchronizer; Java's rule of the parents.
+Source: .NET v3 change feed processor, bootstrapper and partition synchronizer; Java SDK v4,
+rule of the parents.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 One supervisor per lease token, never two. Whatever a range ends with, the host lives on: the
 lease is given back, observers are told, and a range that failed here is left alone for a
 while. Heirs of a split are taken at once; balancing spreads them later.
-Source: CFP partition controller.
+Source: .NET v3 change feed processor, partition controller.
 """
 
 from __future__ import annotations

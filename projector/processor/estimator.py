@@ -3,7 +3,7 @@
 One page of one document is read after each bookmark: its first LSN against the session LSN
 gives the gap, its time the lag. A lease whose partition was split is asked about piece by
 piece. A lease without bookmark costs no read: its gap is unknown, not the whole history.
-Source: CFP estimator; KEDA's scaler for the same numbers.
+Source: .NET v3 change feed processor, estimator; KEDA's scaler for the same numbers.
 """
 
 from __future__ import annotations
@@ -166,6 +166,6 @@ def _summed(bare: RangeEstimate, unread: Sequence[_Unread], now: datetime) -> Ra
 def gap_in_all(estimates: Sequence[RangeEstimate]) -> int:
     """The sum for a scaler: 1 without leases, so that a first host comes up.
 
-    Source: CFP remaining work estimator.
+    Source: .NET v3 change feed processor, remaining work estimator.
     """
     return sum(estimate.gap_at_least for estimate in estimates) if estimates else 1

@@ -4,7 +4,8 @@ The heirs begin at the last committed place and bear the properties of the one t
 Creating them comes before deleting it, so no key is ever without a lease; a crash in between
 leaves both, and the deletion is finished by whoever acquires the old one (the target has
 retired its range by then).
-Source: CFP split handling.
+Source: .NET v3 change feed processor, split handling; docs/reference/conformance.md, checks 86
+to 95.
 """
 
 from __future__ import annotations

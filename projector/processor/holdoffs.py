@@ -2,7 +2,7 @@
 
 The wait grows with each failure in a row and is forgotten once the range has run well. Other
 hosts may take the lease meanwhile. A handler's failure is retried at the next balancing
-cycle, as CFP does; a lease lost to another host needs no wait.
+cycle, as in .NET; a lease lost to another host needs no wait.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A stop drains: no more leases are taken, every range finishes its batch, bookmarks it and
 releases its lease, all within one deadline. Cancelling `run` is the abort: leases are left to
 expire, and the fence in the target keeps what was in flight from harm.
-Source: CFP `ChangeFeedProcessorCore` and partition manager.
+Source: .NET v3 change feed processor, `ChangeFeedProcessorCore` and partition manager.
 """
 
 from __future__ import annotations

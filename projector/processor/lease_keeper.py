@@ -5,7 +5,7 @@ after a conflict, again on the fresh one, six times at most. The keeper remember
 this host wrote last: a lease that bears another one, or another owner, was taken or reset by
 somebody else and is never overwritten (`LeaseLost`). A write whose answer got lost may have
 been done; its bookmark counts as ours when it is found.
-Source: CFP lease updater; design, "Reset".
+Source: .NET v3 change feed processor, lease updater; docs/reference/lease-document.md.
 """
 
 from __future__ import annotations

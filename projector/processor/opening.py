@@ -1,8 +1,7 @@
 """From an acquired lease to a place to read from: fence, look, decide, write down.
 
-The order keeps invariants 3 and 4 of the design: nothing is looked at before the fence, and
-where a range begins is committed in the target before its lease says so and before any page
-is read.
+Nothing is looked at before the fence (docs/explanation/leases-and-fencing.md), and where a range
+begins is committed in the target before its lease says so and before any page is read.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A place that was read but not committed lives here and in the waiting pages only
 reaches a lease. Throttling, outages, aged credentials and pages too large keep lease, place
 and order. What ends the reading for good is returned as a value, so that the batch in hand
 can be finished first: the range is gone, the container is another one, or was restored.
-Source: CFP feed processor; Java's waiting in place for 429 and 5xx.
+Source: .NET v3 change feed processor; Java SDK v4, waiting in place for 429 and 5xx.
 """
 
 from __future__ import annotations

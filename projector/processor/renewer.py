@@ -2,7 +2,7 @@
 
 The first renewal comes after half an interval; a bookmark counts as one. An outage of the
 lease container is retried at the next turn; a lost lease ends the range.
-Source: CFP lease renewer.
+Source: .NET v3 change feed processor, lease renewer.
 """
 
 from __future__ import annotations

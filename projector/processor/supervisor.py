@@ -4,7 +4,7 @@ All tasks of the range live in one group: whichever fails first ends them all. A
 the batch in hand is finished and bookmarked, what only waits is left to the next owner. An
 abort leaves at once; the fence in the target keeps that safe. A range whose container was
 recreated keeps its lease and its rows and looks again from time to time.
-Source: CFP partition supervisor.
+Source: .NET v3 change feed processor, partition supervisor.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A declared wait (target down, throttled, ...) is not a stall: it has a reason, a limit and a
 place in `status`. A call that hangs inside such a wait is one.
-Source: JasperFx high-water agent; the stuck leases that users of CFP report.
+Why: docs/explanation/lag.md, "alive is not advancing".
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A verdict is written unless the row is newer; the mark, noted before the reads begin, refuses it
 when the range was merged, or tombstones of that time are gone. What was written is compared again,
-so that only what is right now counts as mended. Source: design, "A point read, found or 404, is a
-version too".
+so that only what is right now counts as mended.
+Source: docs/explanation/correctness.md, "Repair does not take locks".
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ candidate; a point read decides, under the version order, so the sweep may run b
 reader, a repair or a retry, in any order. Nothing is removed on inference alone. A crash at any
 step leaves the replay open, and the next owner sweeps again.
 
-Memory: one page of candidates. Source: design, "A replay is a record in PostgreSQL".
+Memory: one page of candidates. Source: docs/explanation/deletes-and-ttl.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A point read, found or 404, is a version of the document: the LSN in the answer's session token
 is an upper bound of the version read and lies below any later write. Without that LSN nothing is
-decided. Source: design, "A point read, found or 404, is a version too".
+decided. Source: docs/explanation/correctness.md, "Repair does not take locks".
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Written from the rules in their sources, with nothing of ours but the test client that signs
 requests. Each reader is as strict as the original: what KEDA calls an error fails the test.
-Source: KEDA 2.21 and 2.22 `azure-cosmosdb` scaler; CFP estimator; Java `handleChanges`.
+Source: KEDA 2.21 and 2.22 `azure-cosmosdb` scaler; .NET v3 estimator; Java `handleChanges`.
 """
 
 from __future__ import annotations
