@@ -168,7 +168,7 @@ class Settings(BaseSettings):
         default=1000,
         ge=1,
         le=MAX_PAGE_SIZE,
-        description="Documents to ask for in one read of the feed.",
+        description="Documents to ask for in one read of the feed, 1 to 10,000.",
     )
     poll_min_seconds: float = Field(
         default=0.05,
@@ -233,10 +233,12 @@ class Settings(BaseSettings):
         default=30.0, ge=0, le=36_500, description="Days that a closed quarantine entry is kept."
     )
     log_format: Literal["auto", "console", "json", "logfmt"] = Field(
-        default="auto", description="`auto` is `console` on a terminal and `logfmt` elsewhere."
+        default="auto",
+        description="`auto`, `console`, `json` or `logfmt`; `auto` is `console` on a terminal, else `logfmt`.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level that is logged."
+        default="info",
+        description="Least level that is logged: `debug`, `info`, `warning` or `error`.",
     )
 
     @field_validator("cosmos_endpoint")
