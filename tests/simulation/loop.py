@@ -20,6 +20,8 @@ from typing_extensions import override
 
 T = TypeVar("T")
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+STUCK_SECONDS = 1.0
+"""Real input and output that says nothing for so long waits for a timer, not for the server."""
 
 
 class _IdleSelector(selectors.DefaultSelector):
@@ -29,6 +31,7 @@ class _IdleSelector(selectors.DefaultSelector):
         super().__init__()
         self.real_io = 0
         self.on_idle: Callable[[float | None], bool] = lambda _timeout: False
+        self.pass_time: Callable[[float | None], bool] = lambda _timeout: False
 
     @override
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -36,10 +39,15 @@ class _IdleSelector(selectors.DefaultSelector):
         if events or timeout == 0:
             return events
         if self.real_io:
-            return super().select(1.0)
+            return super().select(STUCK_SECONDS) or self._stuck(timeout)
         if self.on_idle(timeout):
             return []
         return super().select(0.05)
+
+    def _stuck(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Let the driver's own timers run: its pool waits before it connects again."""
+        self.pass_time(timeout)
+        return []
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -53,6 +61,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._waiting: list[tuple[str, asyncio.Future[None]]] = []
         self.trace: list[str] = []
         self._idle.on_idle = self._when_idle
+        self._idle.pass_time = self._pass_time
 
     @override
     def time(self) -> float:
@@ -88,6 +97,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             if not future.done():
                 future.set_result(None)
             return True
+        return self._pass_time(timeout)
+
+    def _pass_time(self, timeout: float | None) -> bool:
         if timeout is None:
             return False
         self._virtual_seconds += max(timeout, 1e-6)
