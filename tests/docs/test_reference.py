@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,12 @@ from projector.cli import failures
 from projector.cli.app import app
 from projector.core import errors
 from projector.core.errors import ProjectorError
+from projector.housekeeping import HousekeepingEvent
 from projector.postgres.embedded_programs import EmbeddedPostgresError
+from projector.processor.events import Event as ProcessorEvent
 from projector.settings import Settings, SettingsError, variable
 from projector.telemetry.metrics import Metrics
+from projector.wiring.events import Event as WiringEvent
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -106,3 +110,8 @@ def test_every_metric_has_a_row_with_its_type_and_labels() -> None:
 def test_links_between_pages_lead_somewhere(path: Path) -> None:
     targets = re.findall(r"\]\((?!https?://)([^)#]*)(?:#[^)]*)?\)", path.read_text("utf-8"))
     assert [target for target in targets if target and not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("events", [ProcessorEvent, WiringEvent, HousekeepingEvent])
+def test_every_log_event_is_described(events: type[StrEnum]) -> None:
+    assert {event.value for event in events} <= first_cells(page("events.md"))
