@@ -42,8 +42,6 @@ def main() -> int:
             found = _play_all(server, options)
         server.remove()
     seconds = time.monotonic() - began
-    for divergence in found:
-        _tell(divergence)
     print(f"{options.seeds} seeds, {len(found)} divergences, {seconds:.0f} s")  # noqa: T201
     return 1 if found else 0
 
@@ -69,7 +67,14 @@ def _quiet() -> None:
 
 
 def _play_chunks(url: str, chunks: Sequence[range], turns: int) -> list[Divergence]:
-    return [found for seed in _flat(chunks) if (found := play_clean(url, seed, turns=turns))]
+    """Play seeds; tell of each divergence at once, for a long run may be cut short."""
+    divergences = []
+    for seed in _flat(chunks):
+        found = play_clean(url, seed, turns=turns)
+        if found is not None:
+            _tell(found)
+            divergences.append(found)
+    return divergences
 
 
 def _flat(chunks: Sequence[range]) -> Iterator[int]:
@@ -94,9 +99,9 @@ def _database(server: EmbeddedPostgres, number: int) -> str:
 
 
 def _tell(divergence: Divergence) -> None:
-    print(f"--- seed {divergence.seed}, {divergence.phase}")  # noqa: T201
-    for line in (*divergence.story, *divergence.wrong):
-        print(f"    {line}")  # noqa: T201
+    lines = (*divergence.story, *divergence.wrong)
+    head = f"--- seed {divergence.seed}, {divergence.phase}"
+    print("\n    ".join((head, *lines)), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
