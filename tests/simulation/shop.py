@@ -43,11 +43,10 @@ _STEPS: dict[str, float] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """Keys whose LSNs went back, from `reached` to `lsn`."""
+    """Keys whose LSNs went back from `reached`."""
 
     minimum: str
     maximum: str
-    lsn: int
     reached: int
 
 
@@ -66,16 +65,17 @@ class Shop:
         return self._engine.container(DATABASE, CART)
 
     def hidden(self) -> set[ItemKey]:
-        """Items written after a restore below a place of before it.
+        """Items that a restore numbered anew, or that were written since, below a place of before it.
 
         Whoever polls in that time sees that the LSN went back; nobody can see it afterwards. (The
-        service restores to another container, so that it never comes to this.)
+        service restores to another container, so that it never comes to this.) A reset must still
+        bring them.
         """
         return {
             document.key
             for one in self._restores
             for document in self.container.documents(one.minimum, one.maximum)
-            if one.lsn < document.lsn <= one.reached
+            if document.lsn <= one.reached
         }
 
     def step(self) -> None:
@@ -196,7 +196,6 @@ class Shop:
         one = Restored(
             minimum=parents[0].minimum,
             maximum=parents[1].maximum,
-            lsn=lsn,
             reached=max(parent.lsn for parent in parents),
         )
         self._restores.append(one)
