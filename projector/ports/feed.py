@@ -120,13 +120,13 @@ class LeaseStore(Protocol):
     """The lease documents of one processor in one lease container."""
 
     async def list_leases(self) -> Sequence[Lease]:
-        """All leases of this processor; never the marker or the lock."""
+        """All leases of this processor, unreadable ones included; never the marker or the lock."""
 
     async def create(self, lease: Lease) -> bool:
         """Write a new lease; False when one of that token exists already."""
 
     async def read(self, token: LeaseToken) -> Lease:
-        """The lease as stored now. Raises LeaseMissing."""
+        """The lease as stored now, perhaps `unreadable`. Raises LeaseMissing."""
 
     async def replace(self, lease: Lease) -> Lease:
         """Write under the lease's etag and return it with the new one.

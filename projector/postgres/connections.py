@@ -26,8 +26,7 @@ from typing_extensions import override
 from projector.core.errors import SchemaMismatch, SinkUnavailable
 from projector.postgres.columns import ArrayText, ArrayTextDumper
 from projector.postgres.errors import POOL_ERRORS, first_line, translated, translated_error
-
-OLDEST_SERVER = 140000
+from projector.postgres.schema import OLDEST_SERVER
 
 Session = AsyncConnection[TupleRow]
 

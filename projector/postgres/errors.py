@@ -61,7 +61,7 @@ BLAME_BY_SQLSTATE: dict[str, Blame] = {
 }
 
 
-# A refused connection bears no SQLSTATE, only the server's sentence.
+# What has no connection yet bears no SQLSTATE, only the driver's or the server's sentence.
 NO_CONNECTION = (
     "connection failed",
     "connection is bad",

@@ -28,8 +28,8 @@ ORDER BY document_id LIMIT %(most)s"""
 
 # An owner tells of itself every second; whoever has not for a while, or said farewell, is none.
 POSITION = """
-SELECT r.lease_token, CASE WHEN s.speaks THEN r.owner END AS owner, r.lineage, r.lsn, r.position_time AS time, r.last_commit_at,
-  r.read_since, EXISTS (SELECT FROM projector.replays p
+SELECT r.lease_token, CASE WHEN s.speaks THEN r.owner END AS owner, r.lineage, r.lsn,
+  r.position_time AS time, r.last_commit_at, r.read_since, EXISTS (SELECT FROM projector.replays p
     WHERE p.range_id = r.id AND p.phase IN ('requested', 'running')) AS replay_open,
   CASE WHEN s.speaks THEN s.state END AS state, s.last_error
 FROM projector.ranges r

@@ -111,9 +111,8 @@ class Balancer(Generic[P]):
                 self._alarm.set(self._options.acquire_seconds * (0.5 + self._draw.random()))
                 await self._mend_if_missing(error)
             self._come_back_for_held()
-            if (
-                not self._stopping.is_set()
-            ):  # asked for in the middle of a cycle, which set the alarm
+            # A stop in the middle of the cycle rang the alarm, which the cycle then set anew.
+            if not self._stopping.is_set():
                 await self._alarm.wait()
 
     async def _cycle(self) -> None:

@@ -36,5 +36,5 @@ async def watch_releases(
         except ProjectorError:
             continue
         if found.released_at is not None and found.released_at != seen:
-            expect_leases(random.uniform(0, TURN_SECONDS * found.hosts))  # noqa: S311
+            expect_leases(random.uniform(0, TURN_SECONDS * found.hosts))  # noqa: S311 - spreads hosts
         seen = found.released_at

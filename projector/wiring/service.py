@@ -197,7 +197,7 @@ class Service:
             source=opened.source,
             leases=opened.leases,
             clock=self._clock,
-            committed=lambda: _reached(connections, opened.container_rid),
+            committed=lambda: reached(connections, opened.container_rid),
         )
         host.request_stop()
 
@@ -249,7 +249,8 @@ class Service:
             yield
 
 
-async def _reached(connections: Connections, container_rid: str) -> Sequence[Reached]:
+async def reached(connections: Connections, container_rid: str) -> Sequence[Reached]:
+    """How far each live range of the target has come. Raises SinkUnavailable."""
     return [
         Reached(
             feed_range=position.feed_range,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 from projector.emulator import Engine
 from projector.postgres.connections import ConnectionOptions, Connections
-from projector.postgres.positions import positions
 from projector.processor.progress import Reached, wait_until_caught_up
+from projector.wiring.service import reached
 from tests.simulation.hosts import prefix_of
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ports import CART, DATABASE, Passage, SimulatedLeases, SimulatedSource
@@ -19,18 +20,9 @@ async def caught_up(engine: Engine, loop: VirtualLoop, url: str) -> None:
     passage = Passage(loop, Random(0), "judge")
     async with Connections(ConnectionOptions(url=url, connections=1)) as pool:
 
-        async def committed() -> list[Reached]:
+        async def committed() -> Sequence[Reached]:
             with loop.real_io():
-                found = await positions(pool, engine.container(DATABASE, CART).rid)
-            return [
-                Reached(
-                    feed_range=p.feed_range,
-                    started=p.started,
-                    lsn=p.lsn,
-                    replaying=p.replaying,
-                )
-                for p in found
-            ]
+                return await reached(pool, engine.container(DATABASE, CART).rid)
 
         await wait_until_caught_up(
             source=SimulatedSource(engine, passage, Random(0)),
