@@ -5,7 +5,8 @@ FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv
 COPY requirements-runtime.lock /tmp/
-RUN /opt/venv/bin/pip install --require-hashes --requirement /tmp/requirements-runtime.lock
+# --no-deps: the lock is complete; an install resolves nothing, whatever the index holds.
+RUN /opt/venv/bin/pip install --no-deps --require-hashes --requirement /tmp/requirements-runtime.lock
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin projector \

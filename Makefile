@@ -62,11 +62,13 @@ lock: ## Pin the dependencies anew (needs uv): UPGRADE=1 takes newer versions
 clean: ## Remove .venv, caches and the demo's data
 	rm -rf $(VENV) .projector/demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
+# --no-deps: the lock is installed, not resolved. A resolver that meets `name[extra]>=...` prefers a
+# newer release of tomorrow to the pinned one, and then refuses it for want of a hash.
 $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -c 'import pip; $(NEW_ENOUGH)' 2>/dev/null || $(MAKE) --no-print-directory venv
 	@echo "installing the pinned dependencies (once; a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
-		--require-hashes --requirement requirements.lock
+		--no-deps --require-hashes --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
 		--no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
