@@ -86,15 +86,15 @@ def test_what_the_lock_installed_is_complete() -> None:
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("name", LOCKS)
 def test_the_lock_is_complete_on_each_python(name: str, python: str, platform: str) -> None:
-    environment = {
-        **default_environment(),
+    environment: dict[str, str] = {
+        **{key: str(value) for key, value in default_environment().items()},
         "python_version": python,
         "python_full_version": f"{python}.0",
         "sys_platform": platform,
         "platform_system": PLATFORMS[platform],
         "os_name": "nt" if platform == "win32" else "posix",
     }
-    locked = {
+    locked: dict[str, str] = {
         canonicalize_name(pin.name): pin.version
         for pin in pins(ROOT / LOCKS[name])
         if pin.requirement.marker is None or pin.requirement.marker.evaluate(environment)
