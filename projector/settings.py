@@ -41,7 +41,7 @@ from pydantic_settings import (
 )
 from typing_extensions import override
 
-from projector.core.errors import ConfigurationError
+from projector.core.errors import SettingsError
 from projector.core.start import BEGINNING, NOW, StartFrom, StartKind
 
 PREFIX = "PROJECTOR_"
@@ -50,10 +50,6 @@ TOML_FILE = "projector.toml"
 MAX_PAGE_SIZE = 10_000
 MAX_PORT = 65_535
 _BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
-
-
-class SettingsError(ConfigurationError):
-    """A setting is missing, unknown or wrong; one line that begins with its name."""
 
 
 def parse_start_from(value: object) -> StartFrom:

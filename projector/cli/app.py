@@ -1,21 +1,25 @@
-"""The tree of commands, and `main`, the one place where a failure becomes a line and a code."""
+"""The tree of commands, and `main`, the one place where a failure becomes a line and a code.
+
+Imports follow use: this module and `groups` know each command's words alone. What a command does,
+and with it the drivers of both databases, is imported when the command is called, so that help,
+version and a mistyped option answer at once.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
 import typer.main
 
-from projector.cli import database, demo, doctor, emulator, leases, quarantine, status, verify
-from projector.cli import explain as explaining
-from projector.cli import run as running
+from projector.cli import groups
 from projector.cli.failures import ExitCode, report
+from projector.cli.groups import JsonOption
 
 DEBUG_OPTION = "--debug"
+MAX_PARTITIONS = 1000
 
 app = typer.Typer(
     name="projector",
@@ -24,16 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(running.run)
-app.command()(demo.demo)
-app.command()(emulator.emulator)
-app.command()(status.status)
-app.command()(verify.verify)
-app.command(name="explain")(explaining.explain_cart)
-app.command()(doctor.doctor)
-app.add_typer(leases.app, name="leases")
-app.add_typer(quarantine.app, name="quarantine")
-app.add_typer(database.app, name="db")
 
 
 @app.callback(invoke_without_command=True)
@@ -48,7 +42,7 @@ def root(
     ] = False,
 ) -> None:
     """Keeps a PostgreSQL copy of an Azure Cosmos DB container exactly right, live."""
-    del debug  # taken out of the arguments by `run`, so that it may stand anywhere
+    del debug  # taken out of the arguments by `run_line`, so that it may stand anywhere
     if show_version:
         print(_version())
         raise typer.Exit
@@ -57,14 +51,120 @@ def root(
         raise typer.Exit(ExitCode.USAGE)
 
 
+@app.command()
+def run(
+    *,
+    until_caught_up: Annotated[
+        bool,
+        typer.Option(
+            "--until-caught-up",
+            help="End when everything there is now has been read by whoever owns it.",
+        ),
+    ] = False,
+    migrate: Annotated[
+        bool, typer.Option("--migrate/--no-migrate", help="Bring the schema up to date first.")
+    ] = True,
+) -> None:
+    """Acquire leases, project, checkpoint, until Ctrl-C or SIGTERM."""
+    from projector.cli import run as action
+
+    action.run(until_caught_up=until_caught_up, migrate=migrate)
+
+
+@app.command()
+def demo(
+    *,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="Stop by itself after so many seconds.")
+    ] = None,
+) -> None:
+    """Watch carts turn into totals: emulator, PostgreSQL, host and shoppers in one terminal."""
+    from projector.cli import demo as action
+
+    action.demo(seconds=seconds)
+
+
+@app.command()
+def emulator(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any free one.")] = 8081,
+    partitions: Annotated[
+        int, typer.Option(min=1, max=MAX_PARTITIONS, help="Physical partitions of a new container.")
+    ] = 4,
+    https: Annotated[
+        bool, typer.Option("--https", help="Serve https with a self-signed certificate.")
+    ] = False,
+) -> None:
+    """Run the embedded Cosmos-compatible server alone; everything is kept in memory."""
+    from projector.cli import emulator as action
+
+    action.emulator(host=host, port=port, partitions=partitions, https=https)
+
+
+@app.command()
+def status(
+    *,
+    as_json: JsonOption = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again every two seconds.")
+    ] = False,
+) -> None:
+    """Show owner, position, gap, lag and state of every range."""
+    from projector.cli import status as action
+
+    action.status(as_json=as_json, watch=watch)
+
+
+@app.command()
+def verify(
+    *,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend what differs, by reading each document anew.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare PostgreSQL with the container both ways; exit code 3 when they differ."""
+    from projector.cli import verify as action
+
+    action.verify(repair=repair, as_json=as_json)
+
+
+@app.command()
+def explain(
+    cart_id: Annotated[str, typer.Argument(metavar="CART_ID", help="The cartId of the cart.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the documents, rows, positions and last decisions of one cart, and why."""
+    from projector.cli import explain as action
+
+    action.explain_cart(cart_id, as_json=as_json)
+
+
+@app.command()
+def doctor(*, as_json: JsonOption = False) -> None:
+    """Check endpoint, rights, containers, PostgreSQL and clocks; exit code 1 when something is missing."""
+    from projector.cli import doctor as action
+
+    action.doctor(as_json=as_json)
+
+
+app.add_typer(groups.leases, name="leases")
+app.add_typer(groups.quarantine, name="quarantine")
+app.add_typer(groups.database, name="db")
+
+
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("cosmos-projector")
     except PackageNotFoundError:  # run from its source, as in the image
         return "unknown (not installed as a package)"
 
 
-def run(arguments: Sequence[str]) -> int:
+def run_line(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code; never raises."""
     debug = DEBUG_OPTION in arguments
     rest = [argument for argument in arguments if argument != DEBUG_OPTION]
@@ -79,4 +179,4 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run_line(sys.argv[1:]))

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import typer
-
 from projector.cli.context import patience, prepared, prepared_to_look
 from projector.cli.entry import enter
 from projector.wiring import database
 
-app = typer.Typer(
-    help="Bring the PostgreSQL schema up to date, or show its version.", no_args_is_help=False
-)
 
-
-@app.command()
 def upgrade() -> None:
     """Bring the schema to the newest version; `projector run` does it too."""
     settings = prepared()
@@ -25,7 +18,6 @@ def upgrade() -> None:
     print(f"the schema is at {enter(command)}")
 
 
-@app.command()
 def current() -> None:
     """Show the schema's version and the newest one."""
     settings = prepared_to_look()

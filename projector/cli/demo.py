@@ -6,29 +6,19 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.console import Console
 from rich.live import Live
 
 from projector.cli.entry import Stopping, enter_until_stopped
-
-if TYPE_CHECKING:
-    from projector.demo.demo import Demo
-    from projector.demo.screen import Screen
+from projector.demo.demo import Demo, show_lines
+from projector.demo.screen import Screen
 
 FOLDER = Path(".projector") / "demo"
 
 
-def demo(
-    *,
-    seconds: Annotated[
-        float | None, typer.Option(min=1, help="Stop by itself after so many seconds.")
-    ] = None,
-) -> None:
+def demo(*, seconds: float | None) -> None:
     """Watch carts turn into totals: emulator, PostgreSQL, host and shoppers in one terminal."""
-    from projector.demo.demo import Demo, show_lines  # noqa: PLC0415 - no host loads the emulator
 
     async def command(stopping: Stopping) -> None:
         performance = Demo(folder=FOLDER, say=_say, seconds=seconds)

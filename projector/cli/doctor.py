@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from projector.cli.context import prepared_to_look
@@ -14,9 +12,7 @@ from projector.processor.clock import SystemClock
 from projector.wiring.doctor import Doctor, failed
 
 
-def doctor(
-    *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False
-) -> None:
+def doctor(*, as_json: bool) -> None:
     """Check endpoint, rights, containers, PostgreSQL and clocks; exit code 1 when something is missing."""
     settings = prepared_to_look()
     findings = enter(lambda: Doctor(settings=settings, clock=SystemClock()).examine())

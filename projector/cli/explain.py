@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from projector.cli.context import prepared_to_look
 from projector.cli.entry import enter
@@ -26,11 +24,7 @@ class _Answer:
     documents: Sequence[Explanation]
 
 
-def explain_cart(
-    cart_id: Annotated[str, typer.Argument(metavar="CART_ID", help="The cartId of the cart.")],
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-) -> None:
+def explain_cart(cart_id: str, *, as_json: bool) -> None:
     """Show the documents, rows, positions and last decisions of one cart, and why."""
     settings = prepared_to_look()
     found = enter(lambda: _ask(settings, cart_id))

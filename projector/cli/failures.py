@@ -12,8 +12,7 @@ from enum import IntEnum
 
 from typer.exceptions import Abort, TyperException
 
-from projector.core.errors import ProjectorError
-from projector.settings import SettingsError
+from projector.core.errors import ProjectorError, SettingsError
 
 USAGE_EXIT_CODE_OF_TYPER = 2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -23,17 +23,9 @@ from projector.wiring.reset import Reset, prepare_reset
 
 COLUMNS = ("lease_token", "feed_range", "owner", "continuation", "timestamp")
 NO_LEASES = "there are no leases yet: no host has started"
-RangeOption = Annotated[
-    str | None, typer.Option("--range", metavar="TOKEN", help="Only the lease of this token.")
-]
-
-app = typer.Typer(help="Look at the leases, release them, or reset them.")
 
 
-@app.command(name="list")
-def list_leases(
-    *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False
-) -> None:
+def list_leases(*, as_json: bool) -> None:
     """Show the leases as they are stored."""
     settings = prepared_to_look()
     found = enter(lambda: _leases(settings))
@@ -43,8 +35,7 @@ def list_leases(
     print_table([_row(lease) for lease in found], COLUMNS, nothing=NO_LEASES)
 
 
-@app.command()
-def release(*, token: RangeOption = None) -> None:
+def release(*, token: str | None) -> None:
     """Take the owner out of leases, so that any host may acquire them at once."""
     settings = prepared_to_look()
 
@@ -65,19 +56,7 @@ def release(*, token: RangeOption = None) -> None:
         )
 
 
-@app.command()
-def reset(
-    *,
-    token: RangeOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    accept_new_source: Annotated[
-        bool,
-        typer.Option(
-            "--accept-new-source", help="Follow a container that was deleted and created again."
-        ),
-    ] = False,
-) -> None:
+def reset(*, token: str | None, dry_run: bool, yes: bool, accept_new_source: bool) -> None:
     """Make running and future hosts replay from the start position."""
     settings = prepared_to_look()
 

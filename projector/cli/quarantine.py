@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any, TypeVar
-
-import typer
+from typing import Any, TypeVar
 
 from projector.cli.context import prepared_to_look
 from projector.cli.entry import enter
@@ -40,14 +38,9 @@ COLUMNS = (
     "count",
 )
 PAGE = 1000
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-EntryId = Annotated[int, typer.Argument(metavar="ID", help="The id that `quarantine list` shows.")]
-
-app = typer.Typer(help="Look at the documents that could not be projected.")
 
 
-@app.command(name="list")
-def list_all(*, as_json: JsonOption = False) -> None:
+def list_all(*, as_json: bool) -> None:
     """Show the documents that could not be projected, and why."""
     found = [_listed(entry) for entry in _ask(_all_entries)]
     if as_json:
@@ -57,8 +50,7 @@ def list_all(*, as_json: JsonOption = False) -> None:
     print_table(rows, COLUMNS, nothing="no document is in quarantine")
 
 
-@app.command()
-def show(entry_id: EntryId, *, as_json: JsonOption = False) -> None:
+def show(entry_id: int, *, as_json: bool) -> None:
     """Show one entry in full: its document as it came, and the last good row."""
     found = _ask(lambda connections: show_entry(connections, entry_id))
     if found is None:
@@ -73,8 +65,7 @@ def show(entry_id: EntryId, *, as_json: JsonOption = False) -> None:
         print(f"{name}: {'none' if value is None else shown(value)}")
 
 
-@app.command()
-def discard(entry_id: EntryId) -> None:
+def discard(entry_id: int) -> None:
     """Set an entry aside for good: this version of the document stays discarded, also on replays."""
     if not _ask(lambda connections: discard_entry(connections, entry_id)):
         raise ConfigurationError(
@@ -83,15 +74,7 @@ def discard(entry_id: EntryId) -> None:
     print(f"quarantine entry {entry_id} is discarded")
 
 
-@app.command()
-def retry(
-    entry_id: Annotated[
-        int | None, typer.Argument(metavar="ID", help="The id that `quarantine list` shows.")
-    ] = None,
-    *,
-    everything: Annotated[bool, typer.Option("--all", help="Retry all open entries.")] = False,
-    as_json: JsonOption = False,
-) -> None:
+def retry(entry_id: int | None, *, everything: bool, as_json: bool) -> None:
     """Read documents anew from the container and apply them as they are now."""
     if (entry_id is None) != everything:
         raise UsageError("say which: projector quarantine retry ID, or --all")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import Annotated
-
-import typer
 
 from projector.cli.context import prepared
 from projector.cli.entry import Stopping, enter_until_stopped
@@ -15,19 +12,7 @@ from projector.wiring.observers import Tally
 from projector.wiring.service import Service
 
 
-def run(
-    *,
-    until_caught_up: Annotated[
-        bool,
-        typer.Option(
-            "--until-caught-up",
-            help="End when everything there is now has been read by whoever owns it.",
-        ),
-    ] = False,
-    migrate: Annotated[
-        bool, typer.Option("--migrate/--no-migrate", help="Bring the schema up to date first.")
-    ] = True,
-) -> None:
+def run(*, until_caught_up: bool, migrate: bool) -> None:
     """Acquire leases, project, checkpoint, until Ctrl-C or SIGTERM."""
     settings = prepared()
     required_endpoint(settings)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.live import Live
 
@@ -40,13 +39,7 @@ WATCH_SECONDS = 2.0
 NOTHING = "there are no ranges yet: no host has started"
 
 
-def status(
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Show it again every two seconds.")
-    ] = False,
-) -> None:
+def status(*, as_json: bool, watch: bool) -> None:
     """Show owner, position, gap, lag and state of every range."""
     settings = prepared_to_look()
     required_endpoint(settings)

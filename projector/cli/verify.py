@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -25,13 +25,7 @@ from projector.wiring.both_sides import both_sides
 LINE_SECONDS = 5.0
 
 
-def verify(
-    *,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Mend what differs, by reading each document anew.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-) -> None:
+def verify(*, repair: bool, as_json: bool) -> None:
     """Compare PostgreSQL with the container both ways; exit code 3 when they differ."""
     settings = prepared_to_look()
     with _shown_progress() as on_progress:

@@ -54,6 +54,10 @@ class ConfigurationError(ProjectorError):
     disposition = Disposition.ASK_PERSON
 
 
+class SettingsError(ConfigurationError):
+    """A setting is missing, unknown or wrong; one line that begins with its name."""
+
+
 class FeedError(ProjectorError):
     """Reading the container failed."""
 

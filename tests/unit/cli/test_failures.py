@@ -4,10 +4,15 @@ import errno
 
 import pytest
 
-from projector.cli.app import run
+from projector.cli.app import run_line
 from projector.cli.failures import ExitCode, UsageError, report, root_cause
-from projector.core.errors import ConfigurationError, LeaseLost, ProjectorError, SinkUnavailable
-from projector.settings import SettingsError
+from projector.core.errors import (
+    ConfigurationError,
+    LeaseLost,
+    ProjectorError,
+    SettingsError,
+    SinkUnavailable,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +65,7 @@ def test_debug_prints_the_traceback_before_the_line(capsys: pytest.CaptureFixtur
 
 
 def test_wrong_usage_names_the_help_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["leases", "lst"]) == ExitCode.USAGE
+    assert run_line(["leases", "lst"]) == ExitCode.USAGE
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert told.endswith("(see: projector leases --help)\n")

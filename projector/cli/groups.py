@@ -1,0 +1,109 @@
+"""The words of the commands that come in groups: `leases`, `quarantine`, `db`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+RangeOption = Annotated[
+    str | None, typer.Option("--range", metavar="TOKEN", help="Only the lease of this token.")
+]
+EntryId = Annotated[int, typer.Argument(metavar="ID", help="The id that `quarantine list` shows.")]
+
+leases = typer.Typer(help="Look at the leases, release them, or reset them.")
+quarantine = typer.Typer(help="Look at the documents that could not be projected.")
+database = typer.Typer(
+    help="Bring the PostgreSQL schema up to date, or show its version.", no_args_is_help=False
+)
+
+
+@leases.command(name="list")
+def list_leases(*, as_json: JsonOption = False) -> None:
+    """Show the leases as they are stored."""
+    from projector.cli import leases as action
+
+    action.list_leases(as_json=as_json)
+
+
+@leases.command()
+def release(*, token: RangeOption = None) -> None:
+    """Take the owner out of leases, so that any host may acquire them at once."""
+    from projector.cli import leases as action
+
+    action.release(token=token)
+
+
+@leases.command()
+def reset(
+    *,
+    token: RangeOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    accept_new_source: Annotated[
+        bool,
+        typer.Option(
+            "--accept-new-source", help="Follow a container that was deleted and created again."
+        ),
+    ] = False,
+) -> None:
+    """Make running and future hosts replay from the start position."""
+    from projector.cli import leases as action
+
+    action.reset(token=token, dry_run=dry_run, yes=yes, accept_new_source=accept_new_source)
+
+
+@quarantine.command(name="list")
+def list_entries(*, as_json: JsonOption = False) -> None:
+    """Show the documents that could not be projected, and why."""
+    from projector.cli import quarantine as action
+
+    action.list_all(as_json=as_json)
+
+
+@quarantine.command()
+def show(entry_id: EntryId, *, as_json: JsonOption = False) -> None:
+    """Show one entry in full: its document as it came, and the last good row."""
+    from projector.cli import quarantine as action
+
+    action.show(entry_id, as_json=as_json)
+
+
+@quarantine.command()
+def discard(entry_id: EntryId) -> None:
+    """Set an entry aside for good: this version of the document stays discarded, also on replays."""
+    from projector.cli import quarantine as action
+
+    action.discard(entry_id)
+
+
+@quarantine.command()
+def retry(
+    entry_id: Annotated[
+        int | None, typer.Argument(metavar="ID", help="The id that `quarantine list` shows.")
+    ] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Retry all open entries.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read documents anew from the container and apply them as they are now."""
+    from projector.cli import quarantine as action
+
+    action.retry(entry_id, everything=everything, as_json=as_json)
+
+
+@database.command()
+def upgrade() -> None:
+    """Bring the schema to the newest version; `projector run` does it too."""
+    from projector.cli import database as action
+
+    action.upgrade()
+
+
+@database.command()
+def current() -> None:
+    """Show the schema's version and the newest one."""
+    from projector.cli import database as action
+
+    action.current()
