@@ -76,7 +76,14 @@ class HoldOffs:
         self._held[token] = HoldOff(
             until=self._clock.monotonic() + seconds,
             failures=failures,
-            report=replace(report, state=_state(ending), state_since=self._clock.now()),
+            # Nobody reads it here from now on: what was known of its end grows old.
+            report=replace(
+                report,
+                state=_state(ending),
+                state_since=self._clock.now(),
+                gap_changes=None,
+                lag_seconds=None,
+            ),
         )
         return seconds
 

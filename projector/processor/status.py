@@ -2,7 +2,8 @@
 
 The roles of a range write here; reports, the settler and the watchdog read. A wait belongs to
 the role that declared it; the state shown is the gravest one. A gap is 0 only while the last
-poll showed that nothing is unread, and unknown while the source does not answer.
+poll showed that nothing is unread, and unknown while the source does not answer: it says so
+(throttled), it is down, or a read of it has no answer yet for longer than a healthy one takes.
 """
 
 from __future__ import annotations
@@ -52,8 +53,16 @@ _GRAVEST_FIRST = (
 )
 
 _SOURCE_SILENT = frozenset(
-    {RangeState.WAITING_FOR_SOURCE, RangeState.SOURCE_RECREATED, RangeState.STARTING}
+    {
+        RangeState.WAITING_FOR_SOURCE,
+        RangeState.THROTTLED,
+        RangeState.SOURCE_RECREATED,
+        RangeState.STARTING,
+    }
 )
+
+ANSWER_SECONDS = 5.0
+"""A read without an answer for that long says that nothing is known of the source now."""
 
 
 class RangeStatus:
@@ -213,11 +222,15 @@ class RangeStatus:
         )
 
     def _gap(self) -> int | None:
-        if not _SOURCE_SILENT.isdisjoint(self._waits.values()):
+        if not _SOURCE_SILENT.isdisjoint(self._waits.values()) or self._unanswered():
             return None
         if self._caught_up:
             return 0
         return gap_after_place(session_lsn=self._report.session_lsn, lsn=self.committed.lsn)
+
+    def _unanswered(self) -> bool:
+        since = self.attempts.get(Role.READER)
+        return since is not None and self._clock.monotonic() - since > ANSWER_SECONDS
 
     def _changed(self) -> None:
         state = next((s for s in _GRAVEST_FIRST if s in self._waits.values()), RangeState.READING)

@@ -1,0 +1,79 @@
+"""What nobody knows is never shown as 0: gap and lag while the source does not answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from projector.core.errors import ProjectorError, SinkUnavailable, SourceUnavailable, Throttled
+from projector.ports.feed import RangeReport
+from tests.fakes.world import World
+
+
+@pytest.fixture
+async def one() -> World:
+    return World()
+
+
+def told(world: World) -> RangeReport:
+    [report] = [r for member in world.members.values() for r in member.host.reports()]
+    return report
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(Throttled(retry_after_seconds=0.5), id="throttled"),
+        pytest.param(SourceUnavailable("503"), id="down"),
+    ],
+)
+async def test_while_the_source_refuses_to_answer_gap_and_lag_are_unknown(
+    one: World, error: ProjectorError
+) -> None:
+    member = one.start("a")
+    await one.until(one.bookmarked)
+    await one.pass_time(5)
+    assert (told(one).gap_changes, told(one).lag_seconds) == (0, 0.0)
+    member.source.faults.plan("read", error, times=None)
+    one.container.fill(5)
+    await one.pass_time(40)
+    assert (told(one).gap_changes, told(one).lag_seconds) == (None, None)
+    member.source.faults.clear()
+    await one.until(lambda: told(one).lag_seconds == 0.0)
+    await one.stop_all()
+
+
+async def test_while_a_read_hangs_gap_and_lag_are_unknown(one: World) -> None:
+    member = one.start("a")
+    await one.until(one.bookmarked)
+    await one.pass_time(5)
+    member.source.faults.plan("read", hang=True)
+    await one.pass_time(4)
+    assert told(one).lag_seconds == 0.0
+    await one.pass_time(4)
+    assert (told(one).gap_changes, told(one).lag_seconds) == (None, None)
+    await one.kill("a")
+
+
+async def test_a_range_that_is_left_alone_after_a_failure_is_not_said_to_be_complete(
+    one: World,
+) -> None:
+    one.start("a")
+    await one.until(one.bookmarked)
+    await one.pass_time(5)
+    one.sink.faults.plan("apply", RuntimeError("a bug"), times=None)
+    one.container.fill(1)
+    await one.until(lambda: told(one).state == "stopped")
+    assert (told(one).gap_changes, told(one).lag_seconds) == (None, None)
+    await one.kill("a")
+
+
+async def test_a_target_that_is_down_lets_the_lag_grow(one: World) -> None:
+    one.start("a")
+    await one.until(one.bookmarked)
+    await one.pass_time(5)
+    one.sink.faults.plan("apply", SinkUnavailable("down"), times=None)
+    one.container.fill(3)
+    await one.pass_time(30)
+    assert (told(one).gap_changes or 0) > 0
+    assert (told(one).lag_seconds or 0.0) > 25
+    await one.kill("a")
