@@ -24,7 +24,7 @@ from projector.rebuild.retry import Retried
 from projector.settings import Settings
 from projector.wiring import database
 from projector.wiring.both_sides import both_sides
-from projector.wiring.service import connection_options
+from projector.wiring.connecting import connection_options
 
 T = TypeVar("T")
 COLUMNS = (

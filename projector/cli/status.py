@@ -19,7 +19,7 @@ from projector.postgres.connections import Connections
 from projector.processor.clock import SystemClock
 from projector.settings import Settings, required_endpoint
 from projector.wiring import database
-from projector.wiring.service import connection_options
+from projector.wiring.connecting import connection_options
 from projector.wiring.status import RangeStatus, Status, look
 
 COLUMNS = (

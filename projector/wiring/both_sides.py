@@ -12,7 +12,7 @@ from projector.postgres.ranges import stored_source
 from projector.settings import Settings
 from projector.wiring import database
 from projector.wiring.account import account
-from projector.wiring.service import connection_options
+from projector.wiring.connecting import connection_options
 from projector.wiring.verify import Copy
 
 

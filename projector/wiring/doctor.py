@@ -29,7 +29,7 @@ from projector.projection.document import is_marker
 from projector.settings import Settings
 from projector.wiring import database
 from projector.wiring.account import cosmos_account
-from projector.wiring.service import connection_options
+from projector.wiring.connecting import connection_options
 
 T = TypeVar("T")
 SKEW_SECONDS = 5.0

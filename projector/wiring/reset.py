@@ -21,7 +21,7 @@ from projector.postgres.resets import accept_new_source, request_replay
 from projector.settings import Settings
 from projector.wiring import database, leases
 from projector.wiring.account import Account, account
-from projector.wiring.service import connection_options
+from projector.wiring.connecting import connection_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

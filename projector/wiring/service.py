@@ -19,7 +19,7 @@ from projector.core.errors import ConfigurationError, ProjectorError, SourceRecr
 from projector.core.names import InstanceName
 from projector.core.states import RangeState
 from projector.ports.feed import Clock, Observer, RangeReport
-from projector.postgres.connections import ConnectionOptions, Connections
+from projector.postgres.connections import Connections
 from projector.postgres.positions import positions
 from projector.postgres.sink import PostgresSink
 from projector.processor.clock import SystemClock
@@ -36,6 +36,7 @@ from projector.telemetry.metrics import Metrics
 from projector.web import server
 from projector.wiring import database
 from projector.wiring.account import Account, account
+from projector.wiring.connecting import connection_options
 from projector.wiring.events import Event
 from projector.wiring.housekeeping import housekeeping
 from projector.wiring.observers import Everybody, Polls, Tally
@@ -61,15 +62,6 @@ def processor_options(settings: Settings) -> ProcessorOptions:
         renew_seconds=settings.lease_renew_seconds,
         expiration_seconds=settings.lease_expiration_seconds,
         limits=Limits(min_leases=settings.min_leases, max_leases=settings.max_leases),
-    )
-
-
-def connection_options(settings: Settings, url: str) -> ConnectionOptions:
-    """The target's part of the settings."""
-    return ConnectionOptions(
-        url=url,
-        application_name=f"projector {settings.instance_name}"[:63],
-        lease_expiration_seconds=settings.lease_expiration_seconds,
     )
 
 
