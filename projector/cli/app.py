@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 import typer.main
 
+from projector import __version__
 from projector.cli import groups
 from projector.cli.failures import ExitCode, report
 from projector.cli.groups import JsonOption
@@ -24,7 +25,6 @@ MAX_PARTITIONS = 1000
 app = typer.Typer(
     name="projector",
     help="Keeps a PostgreSQL copy of an Azure Cosmos DB container exactly right, live.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -44,7 +44,7 @@ def root(
     """Keeps a PostgreSQL copy of an Azure Cosmos DB container exactly right, live."""
     del debug  # taken out of the arguments by `run_line`, so that it may stand anywhere
     if show_version:
-        print(_version())
+        print(__version__)
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
@@ -153,15 +153,6 @@ def doctor(*, as_json: JsonOption = False) -> None:
 app.add_typer(groups.leases, name="leases")
 app.add_typer(groups.quarantine, name="quarantine")
 app.add_typer(groups.database, name="db")
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("cosmos-projector")
-    except PackageNotFoundError:  # run from its source, as in the image
-        return "unknown (not installed as a package)"
 
 
 def run_line(arguments: Sequence[str]) -> int:

@@ -76,6 +76,21 @@ def _install(command: str, *, lock: Path, index: str, target: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_all_places_name_the_same_pythons() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    prefix = "Programming Language :: Python :: 3."
+    classified = [
+        each.rpartition(" ")[2] for each in project["classifiers"] if each.startswith(prefix)
+    ]
+    searched = re.findall(r"python(3\.\d+)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert classified == PYTHONS
+    assert sorted(set(searched)) == PYTHONS
+    assert f"Python {PYTHONS[0]} to {PYTHONS[-1]};" in readme
+    assert project["requires-python"] == f">={PYTHONS[0]}"
+
+
 def test_what_the_lock_installed_is_complete() -> None:
     command = [sys.executable, "-m", "pip", "check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
