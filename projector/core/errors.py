@@ -10,7 +10,7 @@
     │   ├── SourceUnavailable         outage: wait in place and retry
     │   ├── CredentialExpired         403/5300: rebuild the client, then retry
     │   ├── PageTooLarge              halve the page and retry
-    │   └── Throttled                 429: wait as long as told, keep the lease
+    │   └── Throttled                 429: wait as told, longer each time, keep the lease
     ├── LeaseError
     │   ├── LeaseLost                 somebody else owns it, or its token was changed: give back
     │   ├── LeaseMissing              the document is gone: bootstrap again
@@ -144,6 +144,11 @@ class LeaseStoreUnavailable(LeaseError):
     """The lease container does not answer or answers with an outage."""
 
     disposition = Disposition.RETRY
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        """Take the reason and, where it is throttled, the wait that it asks for."""
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class SinkError(ProjectorError):

@@ -1,16 +1,24 @@
 """How long a loop waits and how much it asks for: numbers in, numbers out.
 
 Idle polls grow from a minimum to a maximum and fall back with the first change. Retries wait
-exponentially longer, with jitter so that hosts do not come back together. A page that the
-service cannot build is halved and grows back by doubling with each page that works.
+exponentially longer, with jitter so that hosts do not come back together; a wait that the service
+asks for is kept, but never makes one shorter. A page that the service cannot build is halved and
+grows back by doubling with each page that works.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from projector.core.errors import LeaseStoreUnavailable, Throttled
+
 BACKOFF_BASE_SECONDS = 0.1
 BACKOFF_CAP_SECONDS = 15.0
+THROTTLED_CAP_SECONDS = 5.0
+"""Longest wait of our own while throttled: the budget is a matter of seconds, not of an outage."""
+
+TOLD_CAP_SECONDS = 600.0
+"""Longest wait that is kept because the service asks for it."""
 
 
 def next_poll_seconds(
@@ -35,6 +43,23 @@ def backoff_seconds(
     """
     whole = min(cap_seconds, base_seconds * 2.0 ** min(failures - 1, 32))
     return whole * (0.5 + draw / 2)
+
+
+def retry_seconds(error: Exception, failures: int, *, draw: float) -> float:
+    """The wait after this error, the `failures`-th in a row (1 or more); `draw` as above.
+
+    As told where the service asks for a wait, and never below a wait of our own that grows: an
+    answer that asks for none, or for next to none, is not asked again at once.
+    """
+    told = None
+    if isinstance(error, Throttled | LeaseStoreUnavailable):
+        told = error.retry_after_seconds
+    if told is None:
+        return backoff_seconds(failures, draw=draw)
+    return max(
+        min(told, TOLD_CAP_SECONDS),
+        backoff_seconds(failures, draw=draw, cap_seconds=THROTTLED_CAP_SECONDS),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,11 +22,11 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos.aio import ContainerProxy, CosmosClient, DatabaseProxy
 
 from projector.core.errors import ConfigurationError, ProjectorError, SourceUnavailable
 from projector.cosmos.faults import SDK_ERRORS, Place, RegionMoved, translate
+from projector.cosmos.transport import Transport
 
 CredentialFactory = Callable[[], AsyncTokenCredential]
 
@@ -250,12 +250,12 @@ class _Connection:
 
 
 def _new_client(account: CosmosAccount, credential: AsyncTokenCredential | None) -> CosmosClient:
-    # Numbers of retries: 0 where the SDK allows it; `retry_throttle_total` takes none below 1,
-    # but our hooks raise on 429 before it counts.
+    # No retries: waiting is the business of the loops above. What the SDK would do about a 429 it
+    # never sees, because the transport ends the call.
     return CosmosClient(
         account.endpoint,
         credential=account.key if credential is None else credential,  # type: ignore[arg-type]  # one of them is set
-        transport=AioHttpTransport(use_env_settings=False),
+        transport=Transport(),
         connection_verify=account.verify_tls,
         connection_timeout=account.connect_timeout_seconds,
         read_timeout=account.read_timeout_seconds,
@@ -263,8 +263,6 @@ def _new_client(account: CosmosAccount, credential: AsyncTokenCredential | None)
         retry_connect=0,
         retry_read=0,
         retry_status=0,
-        retry_throttle_total=1,
-        retry_throttle_backoff_max=1,
         user_agent_suffix="cosmos-projector",
     )
 

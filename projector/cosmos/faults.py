@@ -31,6 +31,7 @@ from projector.core.errors import (
     SourceUnavailable,
     Throttled,
 )
+from projector.cosmos.wire import RETRY_AFTER, wait_seconds
 
 WRITE_FORBIDDEN = 3
 ACCOUNT_MOVED = 1008
@@ -128,16 +129,11 @@ def refused(refusal: Refusal, place: Place) -> ProjectorError:
 
 def refusal_of(error: CosmosHttpResponseError) -> Refusal:
     """The refusal that the SDK wrapped into an exception."""
-    retry_after = (error.headers or {}).get("x-ms-retry-after-ms")
-    try:
-        seconds = None if retry_after is None else float(retry_after) / 1000
-    except ValueError:
-        seconds = None
     return Refusal(
         status=error.status_code or 0,
         substatus=error.sub_status,
         reason=reason_of(error.http_error_message),
-        retry_after_seconds=seconds,
+        retry_after_seconds=wait_seconds((error.headers or {}).get(RETRY_AFTER)),
     )
 
 
@@ -210,9 +206,15 @@ def _too_large(refusal: Refusal, place: Place) -> ProjectorError:
     return PageTooLarge(f"{place} cannot build a page of that size: {refusal}")
 
 
+def throttled(wait_seconds: float | None) -> Throttled:
+    """A throttled answer that asks for this wait, None for one that asks for none."""
+    return Throttled(
+        retry_after_seconds=DEFAULT_RETRY_AFTER_SECONDS if wait_seconds is None else wait_seconds
+    )
+
+
 def _throttled(refusal: Refusal, _place: Place) -> ProjectorError:
-    wait = refusal.retry_after_seconds
-    return Throttled(retry_after_seconds=DEFAULT_RETRY_AFTER_SECONDS if wait is None else wait)
+    return throttled(refusal.retry_after_seconds)
 
 
 _Maker = Callable[[Refusal, Place], ProjectorError]

@@ -32,6 +32,7 @@ from projector.core.errors import (
     LeaseMissing,
     LeaseStoreUnavailable,
     SourceMissing,
+    Throttled,
 )
 from projector.cosmos.client import ContainerPath, CosmosGateway
 from projector.cosmos.faults import SESSION_NOT_AVAILABLE, SessionAhead
@@ -168,7 +169,7 @@ class LeaseContainer:
         except SourceMissing:
             raise
         except FeedError as error:
-            raise LeaseStoreUnavailable(f"lease container: {error}") from error
+            raise _unavailable(error) from error
 
     async def _once(self, work: Callable[[ContainerProxy], Awaitable[T]]) -> T:
         try:
@@ -199,7 +200,7 @@ class LeaseContainer:
                 f" create it, partitioned on {ON_ID}"
             ) from error
         except FeedError as error:
-            raise LeaseStoreUnavailable(f"lease container: {error}") from error
+            raise _unavailable(error) from error
 
     def _key(self, document_id: str) -> Any:
         return self._keys.get(document_id, document_id)
@@ -235,6 +236,13 @@ async def _find(container: ContainerProxy, document_id: str) -> Mapping[str, Any
     async for document in found:
         return document
     raise LeaseMissing(f"lease document {document_id} is gone")
+
+
+def _unavailable(error: FeedError) -> LeaseStoreUnavailable:
+    return LeaseStoreUnavailable(
+        f"lease container: {error}",
+        retry_after_seconds=error.retry_after_seconds if isinstance(error, Throttled) else None,
+    )
 
 
 def _only(etag: str | None) -> dict[str, Any]:

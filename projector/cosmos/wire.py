@@ -11,6 +11,7 @@ Source: the request and response hooks of azure-cosmos 4.17.1.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ CONTAINER_RID = "x-ms-cosmos-intended-collection-rid"
 RANGE_ID = "x-ms-documentdb-partitionkeyrangeid"
 START_EPK = "x-ms-start-epk"
 END_EPK = "x-ms-end-epk"
+RETRY_AFTER = "x-ms-retry-after-ms"
 
 DOCUMENTS = "docs"
 PARTITION_KEY_RANGES = "pkranges"
@@ -28,6 +30,7 @@ PARTITION_KEY_RANGES = "pkranges"
 HTTP_OK = 200
 HTTP_NOT_MODIFIED = 304
 HTTP_NOT_FOUND = 404
+HTTP_TOO_MANY_REQUESTS = 429
 FIRST_ERROR = 400
 FIRST_OUTAGE = 500
 
@@ -55,7 +58,6 @@ class Answer:
 def answer_of(http_response: Any) -> Answer:
     """The parts of a response that this package uses."""
     headers: Mapping[str, str] = http_response.headers
-    retry_after = _number(headers.get("x-ms-retry-after-ms"))
     return Answer(
         status=http_response.status_code,
         body=http_response.body() or b"",
@@ -65,7 +67,7 @@ def answer_of(http_response: Any) -> Answer:
         next_page=headers.get("x-ms-continuation") or None,
         document_count=_integer(headers.get("x-ms-item-count")),
         request_units=_number(headers.get("x-ms-request-charge")) or 0.0,
-        retry_after_seconds=None if retry_after is None else retry_after / 1000,
+        retry_after_seconds=wait_seconds(headers.get(RETRY_AFTER)),
     )
 
 
@@ -124,6 +126,12 @@ def session_lsn(token: str | None, range_id: str | None = None) -> int | None:
     vector = entries[0][2].split("#")
     text = vector[0] if len(vector) == 1 else vector[1]
     return _integer(text)
+
+
+def wait_seconds(milliseconds: str | None) -> float | None:
+    """The wait that an answer asks for; None when it asks for none that one can wait."""
+    number = _number(milliseconds)
+    return number / 1000 if number is not None and 0 <= number < math.inf else None
 
 
 def _integer(text: str | None) -> int | None:

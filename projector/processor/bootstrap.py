@@ -27,11 +27,12 @@ from projector.core.errors import (
 )
 from projector.core.lease import START_FROM_PROPERTY, Lease
 from projector.core.mode import check_mode
+from projector.core.pacing import retry_seconds
 from projector.core.start import StartKind, StoredPlace
 from projector.ports.feed import Anchor, Beginning, BootstrapMarkers, FeedTarget, RangeClaim
 from projector.processor.events import Event
 from projector.processor.neighbours import Neighbours
-from projector.processor.waiting import pause, retry_seconds
+from projector.processor.waiting import pause
 
 CREATED_AT_ONCE = 25
 
@@ -70,7 +71,7 @@ class Bootstrapper(Generic[P]):
                 if not passes(error):
                     raise
                 failures += 1
-                seconds = retry_seconds(error, failures, self._neighbours.draw)
+                seconds = retry_seconds(error, failures, draw=self._neighbours.draw.random())
                 log.warning(
                     Event.BOOTSTRAP_WAITING,
                     error=f"{type(error).__name__}: {error}",

@@ -16,13 +16,14 @@ import structlog
 from projector.core.errors import Disposition, ProjectorError
 from projector.core.lease import DELIVERED_PROPERTY
 from projector.core.names import Continuation
+from projector.core.pacing import retry_seconds
 from projector.core.start import StoredPlace
 from projector.ports.feed import Clock
 from projector.processor.events import Event
 from projector.processor.lease_keeper import LeaseKeeper
 from projector.processor.options import Checkpointing, ProcessorOptions
 from projector.processor.status import RangeStatus
-from projector.processor.waiting import pause, retry_seconds
+from projector.processor.waiting import pause
 
 LAST_TRIES = 3
 """Attempts at the last bookmark of a range that ends."""
@@ -111,7 +112,7 @@ class Checkpointer:
                 if self._closing.is_set() and failures >= LAST_TRIES:
                     self._pending = None
                     return
-                await self._clock.sleep(retry_seconds(error, failures, self._draw))
+                await self._clock.sleep(retry_seconds(error, failures, draw=self._draw.random()))
             else:
                 self._written_at = self._clock.monotonic()
                 if self._pending == continuation:

@@ -26,6 +26,7 @@ from projector.core.errors import (
 )
 from projector.core.lease import Lease
 from projector.core.names import Continuation, Epoch, LeaseToken
+from projector.core.pacing import retry_seconds
 from projector.core.states import CloseReason, RangeState
 from projector.ports.feed import RangeReport
 from projector.processor.endings import Ending
@@ -34,7 +35,7 @@ from projector.processor.holdoffs import HoldOffs
 from projector.processor.lease_keeper import LeaseKeeper
 from projector.processor.neighbours import Neighbours
 from projector.processor.supervisor import RangeSupervisor
-from projector.processor.waiting import Deadline, pause, retry_seconds
+from projector.processor.waiting import Deadline, pause
 
 RELEASE_TRIES = 3
 FREED_SECONDS = 1.0
@@ -202,7 +203,9 @@ class Controller(Generic[P]):
                 log.warning(Event.RELEASE_FAILED, lease=keeper.token, error=str(error))
                 if error.disposition is not Disposition.RETRY or attempt == RELEASE_TRIES:
                     return
-                await self._clock.sleep(retry_seconds(error, attempt, self._neighbours.draw))
+                await self._clock.sleep(
+                    retry_seconds(error, attempt, draw=self._neighbours.draw.random())
+                )
             except Exception as error:  # noqa: BLE001 - the lease expires; the host lives on
                 log.warning(Event.RELEASE_FAILED, lease=keeper.token, error=repr(error))
                 return

@@ -23,7 +23,7 @@ from projector.core.errors import (
     SourceRecreated,
     Throttled,
 )
-from projector.core.pacing import next_poll_seconds, page_size
+from projector.core.pacing import next_poll_seconds, page_size, retry_seconds
 from projector.core.start import StoredPlace
 from projector.core.states import RangeState
 from projector.ports.feed import FeedTarget, Grant, Page
@@ -31,7 +31,6 @@ from projector.processor.endings import SourceWentBack
 from projector.processor.neighbours import Neighbours
 from projector.processor.pages import WaitingPages
 from projector.processor.status import RangeStatus, Role
-from projector.processor.waiting import retry_seconds
 
 RESTORE_ANSWERS = 3
 """Answers in a row below a range's place that count as a restored container."""
@@ -125,7 +124,7 @@ class Reader(Generic[P]):
             await self._observer.failed(self._target.lease_token, error)
         if isinstance(error, CredentialExpired):
             await self._source.rebuild(generation)
-        await self._clock.sleep(retry_seconds(error, self._failures, self._draw))
+        await self._clock.sleep(retry_seconds(error, self._failures, draw=self._draw.random()))
 
     def _take(self, page: Page, ready: P) -> None:
         full = page.document_count is not None and page.document_count >= self._size.current

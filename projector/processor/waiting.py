@@ -10,8 +10,8 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from projector.core.errors import Disposition, ProjectorError, Throttled
-from projector.core.pacing import backoff_seconds
+from projector.core.errors import Disposition, ProjectorError
+from projector.core.pacing import retry_seconds
 from projector.ports.feed import Clock
 
 T = TypeVar("T")
@@ -73,18 +73,10 @@ class Patience:
                     raise
                 failures += 1
                 await waits(error)
-                seconds = retry_seconds(error, failures, self._draw)
+                seconds = retry_seconds(error, failures, draw=self._draw.random())
             if await pause(self._clock, seconds, until=self._stopping):
                 raise Stopped
 
 
 class Stopped(Exception):
     """A stop was asked for while waiting; nothing was in hand."""
-
-
-def retry_seconds(error: ProjectorError, failures: int, draw: random.Random) -> float:
-    """How long to wait after this error, the `failures`-th in a row; as told when throttled."""
-    backoff = backoff_seconds(failures, draw=draw.random())
-    if isinstance(error, Throttled):
-        return max(error.retry_after_seconds, 0.001)
-    return backoff

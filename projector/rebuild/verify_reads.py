@@ -1,6 +1,6 @@
 """Reads of the container that wait out what passes by itself, and give up on what does not.
 
-A wait that the service asks for is always kept; an outage is tried again with growing pauses for
+A wait that the service asks for is always kept and never counted; an outage is tried again with growing pauses for
 about two minutes. Split, merged and recreated containers are for the caller to decide.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from projector.core.errors import CredentialExpired, PageTooLarge, SourceUnavailable, Throttled
-from projector.core.pacing import PageSize, backoff_seconds, page_size
+from projector.core.pacing import PageSize, page_size, retry_seconds
 from projector.ports.feed import Clock, FeedTarget
 from projector.ports.points import DocumentScanner, PointRead, PointReader, ScannedPage
 
@@ -28,17 +28,19 @@ class Patience:
 
     async def until_done(self, read: Callable[[], Awaitable[T]]) -> T:
         """The answer. Raises SourceUnavailable when an outage lasts."""
-        failures = 0
+        failures = throttles = 0
         while True:
             try:
                 return await read()
-            except Throttled as throttled:
-                await self._clock.sleep(throttled.retry_after_seconds)
-            except (SourceUnavailable, CredentialExpired):
+            except Throttled as error:
+                throttles += 1
+                seconds = retry_seconds(error, throttles, draw=self._draw())
+            except (SourceUnavailable, CredentialExpired) as error:
                 failures += 1
                 if failures >= ATTEMPTS:
                     raise
-                await self._clock.sleep(backoff_seconds(failures, draw=self._draw()))
+                seconds = retry_seconds(error, failures, draw=self._draw())
+            await self._clock.sleep(seconds)
 
 
 class PatientReader:

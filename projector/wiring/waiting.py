@@ -16,7 +16,7 @@ from projector.core.errors import (
     SourceUnavailable,
     Throttled,
 )
-from projector.core.pacing import backoff_seconds
+from projector.core.pacing import retry_seconds
 from projector.ports.feed import Clock
 from projector.wiring.events import Event
 
@@ -47,7 +47,7 @@ class Patience:
                 result = await action()
             except OUTAGES as error:
                 failures += 1
-                seconds = backoff_seconds(failures, draw=self.draw())
+                seconds = retry_seconds(error, failures, draw=self.draw())
                 log.warning(
                     failing, error=str(error), attempt=failures, retry_in_seconds=round(seconds, 2)
                 )

@@ -2,23 +2,31 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
 from projector.core.errors import (
     ConfigurationError,
+    LeaseStoreUnavailable,
     ProjectorError,
     SourceMissing,
     SourceUnavailable,
+    Throttled,
 )
+from projector.cosmos.cart_documents import CosmosCartDocuments
 from projector.cosmos.change_source import CosmosChangeSource
 from projector.cosmos.client import ContainerPath, CosmosAccount, CosmosGateway
+from projector.cosmos.document_scan import CosmosDocumentScanner
+from projector.cosmos.lease_container import LeaseContainer
+from projector.cosmos.point_reads import CosmosPointReader
 from projector.emulator import EmulatorServer
+from projector.emulator.faults import parse_fault
 from tests.contract.change_source import KEYS, drain_all, fill
 from tests.integration.cosmos.support import (
     CART,
+    LEASE,
     EmulatedWorld,
     account_of,
     emulated_world,
@@ -170,3 +178,64 @@ async def test_closed_gateway_lends_nothing(world: EmulatedWorld) -> None:
     await world.gateway.close()
     with pytest.raises(SourceUnavailable, match="closed"):
         await world.source.container_rid()
+
+
+async def _read_page(world: EmulatedWorld) -> object:
+    (target, *_) = await world.targets()
+    return await world.source.read_page(target, None, max_documents=10)
+
+
+async def _scan(world: EmulatedWorld) -> object:
+    (target, *_) = await world.targets()
+    scanner = CosmosDocumentScanner(world.gateway, CART)
+    return await scanner.scan(target, None, max_documents=10)
+
+
+PATHS: dict[str, tuple[str, Callable[[EmulatedWorld], Awaitable[object]]]] = {
+    "feed": ("change_feed", _read_page),
+    "partitions": ("read_pkranges", lambda world: world.source.physical_ranges()),
+    "container": ("read_container", lambda world: world.source.container_rid()),
+    "point read": (
+        "read_item",
+        lambda world: CosmosPointReader(world.gateway, CART).read('"key"', "id"),
+    ),
+    "scan": ("query_items", _scan),
+    "cart": (
+        "query_items",
+        lambda world: CosmosCartDocuments(world.gateway, CART).read('"key"'),
+    ),
+    "leases": ("query_items", lambda world: LeaseContainer(world.gateway, LEASE).list("x")),
+    "lease read": ("read_item", lambda world: LeaseContainer(world.gateway, LEASE).read("x")),
+    "lease written": (
+        "create_item",
+        lambda world: LeaseContainer(world.gateway, LEASE).create({"id": "x"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("wait", [{}, {"retry_after_ms": 0}, {"retry_after_ms": 600_000}])
+@pytest.mark.parametrize(("operation", "ask"), PATHS.values(), ids=PATHS.keys())
+async def test_throttled_call_asks_once_and_leaves_the_waiting_to_its_caller(
+    world: EmulatedWorld,
+    operation: str,
+    ask: Callable[[EmulatedWorld], Awaitable[object]],
+    wait: dict[str, int],
+) -> None:
+    await LeaseContainer(world.gateway, LEASE).create({"id": "first"})
+    await world.write("key", "id")
+    await world.source.container_rid()
+    before = (await world.requests()).get(operation, 0)
+    await world.fault(operation=operation, status=429, **wait)
+    async with asyncio.timeout(5):
+        with pytest.raises((Throttled, LeaseStoreUnavailable)) as caught:
+            await ask(world)
+    assert (await world.requests())[operation] == before + 1
+    assert isinstance(caught.value, Throttled | LeaseStoreUnavailable)
+    assert caught.value.retry_after_seconds == wait.get("retry_after_ms", 500) / 1000
+
+
+async def test_throttled_account_is_not_asked_again_at_once(emulator: EmulatorServer) -> None:
+    emulator.faults.install(parse_fault({"operation": "read_account", "status": 429}))
+    error = await failure(account_of(emulator))
+    assert isinstance(error, Throttled)
+    assert emulator.meter.operations()["read_account"]["requests"] == 1

@@ -167,6 +167,20 @@ async def test_waits_of_the_service_are_kept_and_never_counted() -> None:
     assert clock.monotonic() - began >= 150
 
 
+async def test_throttling_without_a_useful_wait_is_asked_again_ever_more_slowly() -> None:
+    clock = ShiftedClock()
+    began = clock.monotonic()
+    answers = [Throttled(retry_after_seconds=0)] * 20
+
+    async def read() -> str:
+        if answers:
+            raise answers.pop()
+        return "done"
+
+    assert await Patience(clock=clock, draw=lambda: 0.0).until_done(read) == "done"
+    assert clock.monotonic() - began >= 30
+
+
 async def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones() -> None:
     class Small:
         def __init__(self) -> None:

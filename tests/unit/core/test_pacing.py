@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 
-from projector.core.pacing import backoff_seconds, next_poll_seconds, page_size
+from projector.core.errors import LeaseStoreUnavailable, SourceUnavailable, Throttled
+from projector.core.pacing import backoff_seconds, next_poll_seconds, page_size, retry_seconds
 
 
 def test_idle_polls_grow_to_the_maximum() -> None:
@@ -27,6 +29,32 @@ def test_backoff_grows_up_to_the_cap(draw: float) -> None:
     assert all(a <= b for a, b in itertools.pairwise(waits))
     assert 0.05 <= waits[0] <= 0.1
     assert 7.5 <= waits[-1] <= 15
+
+
+@pytest.mark.parametrize("told", [0.0, 0.001])
+@pytest.mark.parametrize(
+    "error_of",
+    [
+        pytest.param(lambda told: Throttled(retry_after_seconds=told), id="source"),
+        pytest.param(
+            lambda told: LeaseStoreUnavailable("throttled", retry_after_seconds=told), id="leases"
+        ),
+    ],
+)
+def test_wait_that_is_of_no_use_grows_all_the_same(
+    told: float, error_of: Callable[[float], Exception]
+) -> None:
+    waits = [retry_seconds(error_of(told), n, draw=0.0) for n in range(1, 12)]
+    assert waits == sorted(waits)
+    assert waits[0] >= 0.05
+    assert 2.5 <= waits[-1] <= 5
+
+
+def test_wait_that_is_asked_for_is_kept_within_reason() -> None:
+    assert retry_seconds(Throttled(retry_after_seconds=3.0), 1, draw=0.0) == 3.0
+    assert retry_seconds(Throttled(retry_after_seconds=3.0), 30, draw=0.9) <= 5.0
+    assert retry_seconds(Throttled(retry_after_seconds=1e9), 1, draw=0.0) == 600
+    assert retry_seconds(SourceUnavailable("down"), 30, draw=0.0) == 7.5
 
 
 def test_page_is_halved_to_one_document_and_doubles_back() -> None:

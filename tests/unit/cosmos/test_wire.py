@@ -89,9 +89,10 @@ def test_answer_keeps_what_the_response_says() -> None:
     )
 
 
-def test_headers_that_are_no_numbers_are_unknown() -> None:
+@pytest.mark.parametrize("wait", ["soon", "nan", "inf", "-5", ""])
+def test_headers_that_are_no_numbers_are_unknown(wait: str) -> None:
     answer = answer_of(
-        response(x_ms_substatus="?", x_ms_retry_after_ms="soon", x_ms_item_count="").http_response
+        response(x_ms_substatus="?", x_ms_retry_after_ms=wait, x_ms_item_count="").http_response
     )
     assert (answer.substatus, answer.retry_after_seconds, answer.document_count) == (
         None,
