@@ -7,6 +7,7 @@ version and a mistyped option answer at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -18,6 +19,7 @@ from projector import __version__
 from projector.cli import groups
 from projector.cli.failures import ExitCode, report
 from projector.cli.groups import JsonOption
+from projector.cli.lines import answer, suit_any_terminal
 
 DEBUG_OPTION = "--debug"
 MAX_PARTITIONS = 1000
@@ -44,10 +46,11 @@ def root(
     """Keeps a PostgreSQL copy of an Azure Cosmos DB container exactly right, live."""
     del debug  # taken out of the arguments by `run_line`, so that it may stand anywhere
     if show_version:
-        print(__version__)
+        answer(__version__)
         raise typer.Exit
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        for line in context.get_help().split("\n"):
+            answer(line)
         raise typer.Exit(ExitCode.USAGE)
 
 
@@ -163,6 +166,11 @@ def run_line(arguments: Sequence[str]) -> int:
         outcome = typer.main.get_command(app).main(
             rest, prog_name="projector", standalone_mode=False
         )
+    except (
+        BrokenPipeError
+    ):  # whoever read the answer has seen enough, as in `projector status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILURE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can explain it
         return report(error, debug=debug)
     return outcome if isinstance(outcome, int) else ExitCode.SUCCESS
@@ -170,4 +178,5 @@ def run_line(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The console script."""
+    suit_any_terminal()
     sys.exit(run_line(sys.argv[1:]))

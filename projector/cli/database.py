@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from projector.cli.context import patience, prepared, prepared_to_look
 from projector.cli.entry import enter
+from projector.cli.lines import answer
 from projector.wiring import database
 
 
@@ -15,7 +16,7 @@ def upgrade() -> None:
         async with database.target_url(settings) as url:
             return await database.upgrade(url, patience())
 
-    print(f"the schema is at {enter(command)}")
+    answer(f"the schema is at {enter(command)}")
 
 
 def current() -> None:
@@ -27,4 +28,4 @@ def current() -> None:
             return await database.current(url)
 
     found, newest = enter(command)
-    print(f"the schema is at {found or 'nothing'}, the newest is {newest}")
+    answer(f"the schema is at {found or 'nothing'}, the newest is {newest}")

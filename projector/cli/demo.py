@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 
 from projector.cli.entry import Stopping, enter_until_stopped
+from projector.cli.lines import answer
 from projector.demo.demo import Demo, show_lines
 from projector.demo.screen import Screen
 
@@ -43,4 +44,4 @@ async def _pass_on(stopping: Stopping, performance: Demo) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    answer(line)

@@ -7,6 +7,7 @@ import typer
 from projector.cli.context import prepared_to_look
 from projector.cli.entry import enter
 from projector.cli.failures import ExitCode
+from projector.cli.lines import answer
 from projector.cli.output import print_json
 from projector.processor.clock import SystemClock
 from projector.wiring.doctor import Doctor, failed
@@ -29,8 +30,8 @@ def doctor(*, as_json: bool) -> None:
         print_json({"healthy": not failed(findings), "findings": rows})
     else:
         for one in findings:
-            print(f"{one.verdict:8} {one.check}: {one.detail}")
+            answer(f"{one.verdict:8} {one.check}: {one.detail}")
             if one.remedy:
-                print(f"         to do: {one.remedy}")
+                answer(f"         to do: {one.remedy}")
     if failed(findings):
         raise typer.Exit(ExitCode.FAILURE)

@@ -6,6 +6,7 @@ import asyncio
 
 from projector.cli.entry import Stopping, enter_until_stopped
 from projector.cli.failures import UsageError
+from projector.cli.lines import answer
 from projector.core.errors import ConfigurationError
 from projector.emulator import server
 
@@ -34,4 +35,4 @@ def emulator(*, host: str, port: int, partitions: int, https: bool) -> None:
 
 
 def _announce(line: str) -> None:
-    print(line, flush=True)
+    answer(line)

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
-from projector.cli.output import say
+from projector.cli.lines import say
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -9,6 +9,7 @@ from typing import Any
 
 from projector.cli.context import prepared_to_look
 from projector.cli.entry import enter
+from projector.cli.lines import answer
 from projector.cli.output import print_json, shown
 from projector.ports.explanation import StoredCart, StoredPosition
 from projector.postgres.explain import stored_cart
@@ -32,7 +33,7 @@ def explain_cart(cart_id: str, *, as_json: bool) -> None:
         print_json(_document(cart_id, found))
         return
     for line in _lines(cart_id, found):
-        print(line)
+        answer(line)
 
 
 async def _ask(settings: Settings, cart_id: str) -> _Answer:

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import errno
-import sys
 import traceback
 from enum import IntEnum
 
 from typer.exceptions import Abort, TyperException
 
+from projector.cli.lines import say
 from projector.core.errors import ProjectorError, SettingsError
 
 USAGE_EXIT_CODE_OF_TYPER = 2
@@ -41,11 +41,12 @@ def report(error: BaseException, *, debug: bool) -> ExitCode:
     """Prints one line on stderr (with `debug` the traceback before it) and returns the exit code."""
     cause = root_cause(error)
     if debug:
-        traceback.print_exception(error, file=sys.stderr)
+        for line in "".join(traceback.format_exception(error)).rstrip().split("\n"):
+            say(line)
     if isinstance(cause, KeyboardInterrupt | Abort):
-        print("interrupted", file=sys.stderr)
+        say("interrupted")
         return ExitCode.INTERRUPTED
-    print(f"error: {_one_line(cause)}", file=sys.stderr)
+    say(f"error: {_one_line(cause)}")
     return _exit_code(cause)
 
 

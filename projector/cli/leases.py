@@ -12,7 +12,8 @@ import typer
 from projector.cli.context import prepared_to_look
 from projector.cli.entry import enter
 from projector.cli.failures import ExitCode, UsageError
-from projector.cli.output import print_json, print_table, say
+from projector.cli.lines import answer, say
+from projector.cli.output import print_json, print_table
 from projector.core.errors import ProjectorError
 from projector.core.lease import Lease
 from projector.processor.clock import SystemClock
@@ -47,10 +48,10 @@ def release(*, token: str | None) -> None:
 
     released = enter(command)
     if not released:
-        print(NO_LEASES)
+        answer(NO_LEASES)
     for done in released:
         owner = done.lease.owner or "nobody"
-        print(
+        answer(
             f"lease {done.lease.token}: "
             + (f"released from {owner}" if done.changed else "had no owner")
         )
@@ -72,7 +73,7 @@ def reset(*, token: str | None, dry_run: bool, yes: bool, accept_new_source: boo
             if not await asyncio.to_thread(confirmed, yes=yes):
                 return 1 if sys.stdin.isatty() else 2
             done = await prepared.carry_out()
-        print(
+        answer(
             f"a replay of {'the whole container' if token is None else f'lease {token}'} is requested;"
             f" {sum(one.changed for one in done)} leases were reset"
         )

@@ -6,9 +6,12 @@ import base64
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+import msgspec
+
 from projector.cli.context import prepared_to_look
 from projector.cli.entry import enter
 from projector.cli.failures import UsageError
+from projector.cli.lines import answer
 from projector.cli.output import print_json, print_table, shown
 from projector.core.errors import ConfigurationError
 from projector.postgres.connections import Connections
@@ -61,8 +64,8 @@ def show(entry_id: int, *, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    for name, value in document.items():
-        print(f"{name}: {'none' if value is None else shown(value)}")
+    for name, value in {**document, "last_good": found.last_good}.items():
+        answer(f"{name}: {'none' if value is None else shown(value)}")
 
 
 def discard(entry_id: int) -> None:
@@ -71,7 +74,7 @@ def discard(entry_id: int) -> None:
         raise ConfigurationError(
             f"there is no open quarantine entry {entry_id}; type: projector quarantine list"
         )
-    print(f"quarantine entry {entry_id} is discarded")
+    answer(f"quarantine entry {entry_id} is discarded")
 
 
 def retry(entry_id: int | None, *, everything: bool, as_json: bool) -> None:
@@ -139,7 +142,7 @@ def _whole(found: QuarantinedDocument) -> dict[str, Any]:
         "ts": entry.ts,
         "etag": entry.etag,
         "closed_at": entry.closed_at,
-        "last_good": found.last_good,
+        "last_good": None if found.last_good is None else msgspec.Raw(found.last_good.encode()),
         **_raw(found.raw),
     }
 

@@ -7,6 +7,7 @@ import gc
 
 from projector.cli.context import prepared
 from projector.cli.entry import Stopping, enter_until_stopped
+from projector.cli.lines import answer
 from projector.settings import required_endpoint
 from projector.wiring.observers import Tally
 from projector.wiring.service import Service
@@ -29,7 +30,7 @@ def run(*, until_caught_up: bool, migrate: bool) -> None:
         return tally
 
     notice = "stopping: finishing the batch in hand (once more to stop at once)"
-    print(enter_until_stopped(command, notice=notice))
+    answer(str(enter_until_stopped(command, notice=notice)))
 
 
 async def _pass_on(stopping: Stopping, service: Service) -> None:

@@ -12,7 +12,8 @@ from rich.live import Live
 
 from projector.cli.context import prepared_to_look
 from projector.cli.entry import Stopping, enter, enter_until_stopped
-from projector.cli.output import print_json, print_table, say, shown, table_of
+from projector.cli.lines import answer, say
+from projector.cli.output import print_json, print_table, shown, table_of
 from projector.core.errors import SinkUnavailable
 from projector.core.states import RangeFailure
 from projector.postgres.connections import Connections
@@ -53,7 +54,7 @@ def status(*, as_json: bool, watch: bool) -> None:
     for line in found.silent:
         say(f"not everything is known: {line}")
     print_table([_row(one) for one in found.ranges], COLUMNS, nothing=NOTHING)
-    print(f"quarantined documents: {shown(found.quarantined)}")
+    answer(f"quarantined documents: {shown(found.quarantined)}")
 
 
 async def _once(settings: Settings) -> Status:

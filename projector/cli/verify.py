@@ -15,7 +15,8 @@ from rich.progress import Progress as ProgressBar
 from projector.cli.context import prepared_to_look
 from projector.cli.entry import enter
 from projector.cli.failures import ExitCode
-from projector.cli.output import print_json, say
+from projector.cli.lines import answer, say
+from projector.cli.output import print_json
 from projector.ports.verification import Difference
 from projector.processor.clock import SystemClock
 from projector.rebuild.verify_report import Progress, VerifyReport
@@ -34,7 +35,7 @@ def verify(*, repair: bool, as_json: bool) -> None:
         print_json(_document(report))
     else:
         for line in _lines(report, repair=repair):
-            print(line)
+            answer(line)
     if not report.consistent:
         raise typer.Exit(ExitCode.DRIFT)
 

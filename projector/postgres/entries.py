@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from psycopg.rows import class_row
 
@@ -57,7 +56,7 @@ class QuarantinedDocument:
 
     entry: QuarantineEntry
     raw: bytes
-    last_good: dict[str, Any] | None
+    last_good: str | None
 
 
 COLUMNS = """id, partition_key, document_id, cart_id, status, reason, detail, sqlstate, lineage,
@@ -99,7 +98,7 @@ async def show_entry(connections: Connections, entry_id: int) -> QuarantinedDocu
         if entry is None:
             return None
         found = await session.execute(
-            "SELECT raw, last_good FROM projector.quarantine WHERE id = %s", [entry_id]
+            "SELECT raw, last_good::text FROM projector.quarantine WHERE id = %s", [entry_id]
         )
         row = await found.fetchone()
     if row is None:

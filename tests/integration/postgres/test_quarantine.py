@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -67,7 +68,8 @@ async def test_rejected_newest_version_removes_the_row_and_keeps_it(
     assert shown is not None
     assert shown.raw == b'{"quantity": "two"}'
     assert shown.last_good is not None
-    assert (shown.last_good["quantity"], shown.last_good["item"]) == (7.5, "Surface")
+    good = json.loads(shown.last_good)
+    assert (good["quantity"], good["item"]) == (7.5, "Surface")
 
 
 async def test_newer_good_version_heals(connections: Connections, sink: PostgresSink) -> None:

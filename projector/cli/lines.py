@@ -1,0 +1,28 @@
+"""The one way of the command line to print: what a stranger wrote is a text and nothing more.
+
+Standard output bears the answer, standard error everything else.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+
+from projector.core.texts import printable
+
+
+def suit_any_terminal() -> None:
+    """What a terminal's encoding lacks is shown as its escape instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def answer(line: str) -> None:
+    """Prints a line of the answer."""
+    print(printable(line), flush=True)
+
+
+def say(line: str) -> None:
+    """Tells the person at the terminal something that is not part of the answer."""
+    print(printable(line), file=sys.stderr, flush=True)

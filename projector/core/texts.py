@@ -1,0 +1,34 @@
+"""The one way to show what strangers wrote: ids, items, owners, other programs' messages.
+
+Whoever writes a document or a lease chooses its texts. Shown as they are, they could clear the
+operator's screen, forge lines of a log, turn the reading direction round or look like nothing.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+JOINERS = "\u200c\u200d"
+"""They are written into words of many scripts, and into emoji, and steer nothing."""
+
+
+def printable(text: str) -> str:
+    r"""Returns the text with every character that cannot be seen written as its escape.
+
+    Control characters, line and paragraph separators, formatting characters (the marks that turn
+    the reading direction among them), surrogates and what Unicode has not assigned become `\n`,
+    `\x1b`, `\u202e` and the like. Everything else, a backslash too, stays as it is.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if _harmless(one) else _escaped(one) for one in text)
+
+
+def _harmless(character: str) -> bool:
+    if character in JOINERS:
+        return True
+    return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
