@@ -11,7 +11,9 @@ import sys
 from typing import Literal, TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
+
+from projector.core.texts import printable
 
 LogFormat = Literal["auto", "console", "json", "logfmt"]
 
@@ -19,7 +21,7 @@ LogFormat = Literal["auto", "console", "json", "logfmt"]
 def configure_logging(*, style: LogFormat, level: str, stream: TextIO | None = None) -> None:
     """Sends the log of our own code, and the warnings of libraries, to `stream` (stderr)."""
     stream = stream or sys.stderr
-    renderer = _renderer("console" if style == "auto" and stream.isatty() else style)
+    rendering = _rendering("console" if style == "auto" and stream.isatty() else style)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -27,31 +29,47 @@ def configure_logging(*, style: LogFormat, level: str, stream: TextIO | None = N
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    _quiet_libraries(stream, shared, renderer)
+    _quiet_libraries(stream, shared, rendering)
 
 
-def _renderer(style: str) -> Processor:
-    if style == "console":
-        return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+def _rendering(style: str) -> list[Processor]:
     if style == "json":
-        return structlog.processors.JSONRenderer()
-    return structlog.processors.LogfmtRenderer(
-        key_order=["timestamp", "level", "event"], bool_as_flag=False
-    )
+        return [structlog.processors.JSONRenderer()]  # in ASCII: everything else is escaped
+    if style == "console":
+        formatter = structlog.dev.plain_traceback
+        return [_plain_texts, structlog.dev.ConsoleRenderer(exception_formatter=formatter)]
+    first = ["timestamp", "level", "event"]
+    return [_plain_texts, structlog.processors.LogfmtRenderer(key_order=first, bool_as_flag=False)]
 
 
-def _quiet_libraries(stream: TextIO, shared: list[Processor], renderer: Processor) -> None:
+def _plain_texts(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """What a stranger wrote is a text in the log: it forges no line and steers no terminal."""
+    return {name: _plain(name, value) for name, value in event.items()}
+
+
+def _plain(name: str, value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if name == "exception":  # a traceback has lines of its own
+        return "\n".join(printable(line) for line in str(value).split("\n"))
+    return printable(str(value))
+
+
+def _quiet_libraries(stream: TextIO, shared: list[Processor], rendering: list[Processor]) -> None:
     """Libraries use the standard logger: their warnings take the same form, the rest is dropped."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *rendering,
+            ],
         )
     )
     root = logging.getLogger()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 
 import pytest
 import structlog
@@ -44,3 +45,19 @@ def test_the_console_style_is_for_people() -> None:
 def test_the_level_is_kept() -> None:
     assert "too_fine" in logged("logfmt", level="debug")
     assert "range_waiting" not in logged("logfmt", level="warning")
+
+
+@pytest.mark.parametrize("style", ["console", "logfmt", "json"])
+def test_a_strangers_text_forges_no_line_and_steers_no_terminal(style: LogFormat) -> None:
+    out = io.StringIO()
+    configure_logging(style=style, level="info", stream=out)
+    hostile = "x\nevent=forged \x1b[2J\x9b\u202e\u2028\r\ud800"
+
+    structlog.get_logger("test").info("lease_met", owner=hostile, owners=[hostile])
+    logging.getLogger("library").warning("met %s", hostile)
+
+    lines = out.getvalue().rstrip("\n").split("\n")
+    assert len(lines) == 2
+    for line in lines:
+        left = re.sub(r"\x1b\[[0-9;]*m", "", line)  # the colours of the console are ours
+        assert left.isprintable()
