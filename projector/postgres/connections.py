@@ -2,8 +2,9 @@
 
 Every session is in UTC, in autocommit, and bears timeouts below the lease expiration: the server
 itself ends the transaction of a host that was stopped or cut off (but for one that was stopped while
-it copies, see `frozen`), and a query whose server fell silent is given up here. Broken connections
-are replaced; errors leave as errors of ours.
+it copies, see `frozen`), and a query whose server fell silent is given up here. A session that is
+broken, silent or spent (see `errors`) is dropped together with those that lie idle: whatever ails it
+ails them, and a new one may find another server under the name. Errors leave as errors of ours.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 from typing_extensions import override
 
-from projector.core.errors import SchemaMismatch, SinkUnavailable
+from projector.core.errors import ProjectorError, SchemaMismatch, SinkUnavailable
 from projector.postgres.columns import ArrayText, ArrayTextDumper
-from projector.postgres.errors import POOL_ERRORS, first_line, translated, translated_error
+from projector.postgres.errors import POOL_ERRORS, spends_session, translated
+from projector.postgres.refusals import Refusal, connection_error, refusal_of
 from projector.postgres.schema import OLDEST_SERVER
 
 Session = AsyncConnection[TupleRow]
@@ -93,6 +95,9 @@ class Connections:
         }
         self._pool: AsyncConnectionPool[Session] | None = None
         self._server_version = 0
+        self._in_use = 0
+        self._failed = _FailedAttempt()
+        self._asking = asyncio.Lock()
 
     @property
     def server_version(self) -> int:
@@ -105,7 +110,7 @@ class Connections:
             return
         self._pool = AsyncConnectionPool(
             self._options.url,
-            connection_class=AsyncConnection[TupleRow],
+            connection_class=_noting(self._failed),
             kwargs=self._arguments,
             min_size=0,
             max_size=self._options.connections,
@@ -152,6 +157,8 @@ class Connections:
                 async with asyncio.timeout(limit), self._acquired() as session:
                     yield session
             except TimeoutError as error:
+                if self._pool is not None:
+                    await self._pool.drain()
                 raise SinkUnavailable(f"PostgreSQL did not answer within {limit:g} s") from error
 
     @property
@@ -167,33 +174,32 @@ class Connections:
 
     @asynccontextmanager
     async def _acquired(self) -> AsyncIterator[Session]:
-        if self._pool is None:
+        pool = self._pool
+        if pool is None:
             raise SinkUnavailable("the connections to PostgreSQL are closed")
         try:
-            session = await self._pool.getconn()
+            session = await pool.getconn()
         except POOL_ERRORS as error:
-            raise await self._reason(error) from error
+            raise await self._reason() from error
+        self._in_use += 1
         try:
             _check_server(self._server_version)
             yield session
-        except psycopg.OperationalError:
-            if session.closed:  # the others of a restarted server are broken as well
-                await self._pool.check()
+        except psycopg.Error as error:
+            if session.closed or spends_session(error):
+                await session.close()
+                await pool.drain()
             raise
         finally:
-            await self._pool.putconn(session)
+            self._in_use -= 1
+            await pool.putconn(session)
 
-    async def _reason(self, error: Exception) -> Exception:
-        """Why there is no connection: the pool does not tell, so we try one ourselves."""
-        try:
-            async with asyncio.timeout(self._options.acquire_seconds):
-                probe = await AsyncConnection.connect(self._options.url, **self._arguments)
-        except psycopg.Error as reason:
-            return translated_error(reason)
-        except (TimeoutError, OSError) as reason:
-            return SinkUnavailable(f"PostgreSQL does not answer: {first_line(reason)}")
-        await probe.close()
-        return SinkUnavailable(f"all connections to PostgreSQL are in use: {first_line(error)}")
+    async def _reason(self) -> ProjectorError:
+        """Why there is no connection: the pool does not tell, its last attempt does."""
+        if self._in_use >= self._options.connections:
+            return SinkUnavailable(f"all {self._in_use} connections to PostgreSQL are in use")
+        async with self._asking:  # whoever waits beside us learns from the same question
+            return await self._failed.explained(self._options.url)
 
     async def _configure(self, session: Session) -> None:
         self._server_version = session.info.server_version
@@ -225,6 +231,49 @@ class Connections:
                 _milliseconds(options.idle_in_transaction_seconds),
             ],
         )
+
+
+class _FailedAttempt:
+    """The last attempt to connect, when it failed, and what the server meant."""
+
+    def __init__(self) -> None:
+        self._error: psycopg.Error | OSError | None = None
+        self._refusal: Refusal | None = None
+
+    def note(self, error: psycopg.Error | OSError | None) -> None:
+        """Keep the outcome of an attempt; None: it succeeded."""
+        self._error, self._refusal = error, None
+
+    async def explained(self, url: str) -> ProjectorError:
+        """Why it failed; asks the server once per failure, however many want to know."""
+        error, refusal = self._error, self._refusal
+        if not isinstance(error, psycopg.Error):
+            return SinkUnavailable(
+                f"PostgreSQL does not answer{'' if error is None else f': {error}'}"
+            )
+        if refusal is None:
+            refusal = await asyncio.to_thread(refusal_of, error, url)
+            if self._error is error:
+                self._refusal = refusal
+        return connection_error(error, refusal)
+
+
+def _noting(failed: _FailedAttempt) -> type[Session]:
+    """The class of sessions whose attempts to connect are noted: the pool itself tells nobody."""
+
+    class NotedSession(AsyncConnection[TupleRow]):
+        @classmethod
+        @override
+        async def connect(cls, *arguments: Any, **named: Any) -> Self:
+            try:
+                session = await super().connect(*arguments, **named)
+            except (psycopg.Error, OSError) as error:
+                failed.note(error)
+                raise
+            failed.note(None)
+            return session
+
+    return NotedSession
 
 
 def _milliseconds(seconds: float) -> str:

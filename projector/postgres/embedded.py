@@ -30,6 +30,7 @@ from projector.postgres.embedded_programs import (
     find_programs,
     last_lines,
 )
+from projector.postgres.refusals import refusal_of
 
 __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
 
@@ -258,7 +259,8 @@ class EmbeddedPostgres:
                     self.url_of(MAINTENANCE_DATABASE), autocommit=True, connect_timeout=5
                 )
             except psycopg.OperationalError as error:
-                if time.monotonic() > deadline or "password authentication" in str(error):
+                refused = refusal_of(error, self.url_of(MAINTENANCE_DATABASE)).is_mistake
+                if refused or time.monotonic() > deadline:
                     raise EmbeddedPostgresError(
                         f"PostgreSQL in {self._folder} refuses us: {last_lines(str(error))}"
                     ) from error

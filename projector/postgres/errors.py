@@ -61,24 +61,9 @@ BLAME_BY_SQLSTATE: dict[str, Blame] = {
 }
 
 
-# What has no connection yet bears no SQLSTATE, only the driver's or the server's sentence.
-NO_CONNECTION = (
-    "connection failed",
-    "connection is bad",
-    "connection timeout",
-    "failed to resolve host",
-)
-REFUSED_CONNECTION = (
-    "password authentication failed",
-    "no password supplied",
-    "authentication method",
-    "no pg_hba.conf entry",
-    "does not exist",
-    "permission denied for database",
-    "is not permitted to log in",
-    "invalid connection option",
-    "invalid URI query parameter",
-)
+# These tell of the session, or of the server behind it: another session may do better. An old
+# primary that lives on read-only, a pooler that mixes sessions up, a plan that outlived its tables.
+SPENDS_SESSION = ("08", "0A", "25", "26", "42P05", "57P", "58", "XX")
 
 
 def blame(sqlstate: str | None) -> Blame:
@@ -97,15 +82,14 @@ def is_of_document(error: psycopg.Error) -> bool:
     return blame(error.sqlstate) is Blame.DOCUMENT
 
 
+def spends_session(error: psycopg.Error) -> bool:
+    """Whether the session is not worth another try."""
+    return error.sqlstate is not None and error.sqlstate.startswith(SPENDS_SESSION)
+
+
 def translated_error(error: psycopg.Error) -> ProjectorError:
     """The error of ours that says what to do; one line, without the statement or its values."""
     text = first_line(error)
-    if error.sqlstate is None and any(said in text for said in REFUSED_CONNECTION):
-        return ConfigurationError(f"PostgreSQL refuses the connection: {text}")
-    if error.sqlstate is None and any(said in text for said in NO_CONNECTION):
-        return SinkUnavailable(
-            f"PostgreSQL: {text} (is the server up, and PROJECTOR_DATABASE_URL right?)"
-        )
     match blame(error.sqlstate):
         case Blame.SCHEMA:
             return SchemaMismatch(

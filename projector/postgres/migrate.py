@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from projector.core.errors import SchemaMismatch, SinkError
 from projector.postgres.errors import translated, translated_error
+from projector.postgres.refusals import connection_error, reaching, refusal_of
 from projector.postgres.schema import CONNECT_SECONDS, OLDEST_SERVER, migrations_folder
 
 VERSION_SCHEMA = "projector"
@@ -148,12 +149,14 @@ def _connection(url: str) -> Iterator[Connection]:
         with engine.connect() as connection:
             yield connection
     except DBAPIError as error:
-        raise _translated(error) from error
+        raise _translated(error, url) from error
     finally:
         engine.dispose()
 
 
-def _translated(error: DBAPIError) -> Exception:
+def _translated(error: DBAPIError, url: str) -> Exception:
+    if isinstance(error.orig, psycopg.OperationalError) and error.orig.sqlstate is None:
+        return connection_error(error.orig, refusal_of(error.orig, url))
     if isinstance(error.orig, psycopg.Error):
         return translated_error(error.orig)
     return SinkError(str(error.orig))
@@ -163,7 +166,7 @@ def _translated(error: DBAPIError) -> Exception:
 def _only_one(url: str) -> Iterator[None]:
     """Holds the lock on a connection of its own: the migrations' transaction stays theirs."""
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with translated():
+    with reaching(plain):
         connection = psycopg.connect(plain, autocommit=True, connect_timeout=CONNECT_SECONDS)
     with connection:
         with translated():

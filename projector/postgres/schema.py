@@ -13,6 +13,7 @@ import psycopg
 import projector
 from projector.core.errors import SchemaMismatch
 from projector.postgres.errors import translated
+from projector.postgres.refusals import reaching
 
 CONNECT_SECONDS = 10
 OLDEST_SERVER = 140000
@@ -42,7 +43,9 @@ def current(url: str) -> str | None:
     Raises:
         SinkUnavailable: The server is not there.
     """
-    with translated(), psycopg.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
+    with reaching(url):
+        connection = psycopg.connect(url, connect_timeout=CONNECT_SECONDS)
+    with translated(), connection:
         if connection.info.server_version < OLDEST_SERVER:
             return None
         try:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
 from projector.core.errors import ConfigurationError, SchemaMismatch, SinkUnavailable
+from projector.postgres import migrate, schema
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.sink import PostgresSink
 from tests.integration.postgres.carts import apply, begun, claim, line, page, rows
@@ -77,17 +82,110 @@ async def test_sessions_killed_by_the_server_are_replaced(
     assert (await apply(sink, grant, page(line("a", "1", 1)))).upserted == 1
 
 
-async def test_read_only_server_is_an_outage(
+async def test_sessions_of_a_server_that_became_read_only_are_left_at_once(
     connections: Connections, sink: PostgresSink, database_url: str
 ) -> None:
+    """The old primary lives on read-only behind open connections; its name leads elsewhere by now."""
     grant = await begun(sink)
-    async with connections.session() as session:
-        await session.execute("SET default_transaction_read_only = on")
-        name = await rows(session, "SELECT current_database()")
-    assert name
+    async with connections.session() as first, connections.session() as second:
+        for session in (first, second):
+            await session.execute("SET default_transaction_read_only = on")
     with pytest.raises(SinkUnavailable) as outage:
         await apply(sink, grant, page(line("a", "1", 1)))
     assert outage.value.sqlstate == "25006"
+    assert (await apply(sink, grant, page(line("a", "1", 1)))).upserted == 1
     async with connections.session() as session:
-        await session.execute("SET default_transaction_read_only = off")
         assert await rows(session, "SELECT count(*) FROM projector.quarantine") == [(0,)]
+
+
+async def test_a_plan_that_outlived_its_session_does_not_hold_the_session(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    """As behind a pooler: the server forgot what the driver believes to be prepared."""
+    grant = await begun(sink)
+    await apply(sink, grant, page(line("a", "1", 1)))
+    async with connections.session() as session:
+        await session.execute("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")
+    with pytest.raises(SinkUnavailable) as outage:
+        await apply(sink, grant, page(line("a", "1", 2)))
+    assert outage.value.sqlstate == "26000"
+    assert (await apply(sink, grant, page(line("a", "1", 2)))).upserted == 1
+
+
+async def test_whoever_waits_for_a_connection_makes_none(database_url: str) -> None:
+    """The bound holds with many ranges behind a locked table."""
+    options = ConnectionOptions(
+        url=database_url, connections=2, acquire_seconds=0.2, application_name="bounded"
+    )
+    async with Connections(options) as connections:
+        async with connections.session(), connections.session() as session:
+            await session.execute("SELECT pg_stat_reset()")
+
+            async def wait() -> None:
+                with pytest.raises(SinkUnavailable, match="all 2 connections"):
+                    async with connections.session():
+                        pass
+
+            await asyncio.gather(*(wait() for _ in range(20)))
+            made = await rows(
+                session, "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
+            )
+        assert made <= [(2,)]
+
+
+async def test_all_who_wait_for_a_server_that_refuses_ask_it_once() -> None:
+    async with speaking_german() as (url, asked):
+        options = ConnectionOptions(url=url, acquire_seconds=0.5)
+        async with Connections(options) as connections:
+
+            async def wait() -> None:
+                with pytest.raises(ConfigurationError, match="refuses"):
+                    async with connections.session():
+                        pass
+
+            await asyncio.gather(*(wait() for _ in range(20)))
+    assert len(asked) < 10  # the pool's own few attempts, and the question why
+
+
+async def test_a_wrong_password_is_a_mistake_in_any_language() -> None:
+    async with speaking_german() as (url, _):
+        with pytest.raises(ConfigurationError, match="refuses") as mistake:
+            await asyncio.to_thread(schema.current, url)
+        with pytest.raises(ConfigurationError, match="refuses"):
+            await asyncio.to_thread(migrate.upgrade, url)
+        assert "geheim" not in str(mistake.value)
+
+
+async def test_a_server_that_starts_up_is_an_outage_in_any_language() -> None:
+    async with speaking_german(sqlstate="57P03") as (url, _):
+        with pytest.raises(SinkUnavailable) as outage:
+            await asyncio.to_thread(schema.current, url)
+    assert outage.value.sqlstate == "57P03"
+
+
+@pytest.mark.parametrize("url", ["postgresql://127.0.0.1/x?passwrd=1", "nonsense"])
+def test_an_address_that_cannot_be_read_is_a_mistake(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="PROJECTOR_DATABASE_URL"):
+        schema.current(url)
+
+
+@asynccontextmanager
+async def speaking_german(sqlstate: str = "28P01") -> AsyncIterator[tuple[str, list[int]]]:
+    """A server that refuses everybody, in German; the URL, and an entry per connection."""
+    asked: list[int] = []
+    fields = f"SFATAL\0VFATAL\0C{sqlstate}\0MPasswort-Authentifizierung fehlgeschlagen\0\0".encode()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(1)
+        size = int.from_bytes(await reader.readexactly(4))
+        await reader.readexactly(size - 4)
+        writer.write(b"E" + (len(fields) + 4).to_bytes(4) + fields)
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        yield (
+            f"postgresql://anna:geheim@127.0.0.1:{port}/shop?sslmode=disable&gssencmode=disable",
+            asked,
+        )

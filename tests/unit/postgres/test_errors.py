@@ -69,19 +69,9 @@ def test_blame(sqlstate: str | None, expected: Blame) -> None:
         (psycopg.errors.UndefinedTable("no table"), SchemaMismatch, Disposition.ASK_PERSON),
         (psycopg.errors.InsufficientPrivilege("no"), ConfigurationError, Disposition.ASK_PERSON),
         (psycopg.errors.CheckViolation("no"), SinkUnavailable, Disposition.RETRY),
-        (
-            psycopg.OperationalError('connection failed: FATAL: role "x" does not exist'),
-            ConfigurationError,
-            Disposition.ASK_PERSON,
-        ),
-        (
-            psycopg.ProgrammingError('invalid URI query parameter: "passwrd"'),
-            ConfigurationError,
-            Disposition.ASK_PERSON,
-        ),
         (psycopg.OperationalError("connection refused"), SinkUnavailable, Disposition.RETRY),
     ],
-    ids=["disk full", "no table", "no right", "check", "no role", "no option", "refused"],
+    ids=["disk full", "no table", "no right", "check", "refused"],
 )
 def test_translation(
     error: psycopg.Error, expected: type[ProjectorError], disposition: Disposition
