@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -35,6 +36,8 @@ from projector.processor.neighbours import Neighbours
 from projector.processor.waiting import pause
 
 CREATED_AT_ONCE = 25
+UNLOCK_SECONDS = 2.0
+"""What the removal of the lock gets: a lock that stays expires by itself."""
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -89,7 +92,9 @@ class Bootstrapper(Generic[P]):
             self.listed = None
             await self._markers.mark_initialized()
         finally:
-            await self._markers.release_lock()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(UNLOCK_SECONDS):
+                    await self._markers.release_lock()
         log.info(Event.BOOTSTRAPPED, created=created)
         return created
 

@@ -28,6 +28,9 @@ from projector.processor.waiting import pause
 LAST_TRIES = 3
 """Attempts at the last bookmark of a range that ends."""
 
+LAST_WAIT_SECONDS = 2.0
+"""Longest wait before another of them: without the bookmark the last batch is read once more."""
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -109,10 +112,14 @@ class Checkpointer:
                     raise
                 failures += 1
                 self._failed(error)
-                if self._closing.is_set() and failures >= LAST_TRIES:
-                    self._pending = None
-                    return
-                await self._clock.sleep(retry_seconds(error, failures, draw=self._draw.random()))
+                seconds = retry_seconds(error, failures, draw=self._draw.random())
+                if self._closing.is_set():
+                    if failures >= LAST_TRIES or seconds > LAST_WAIT_SECONDS:
+                        self._pending = None
+                        return
+                    await self._clock.sleep(seconds)
+                else:
+                    await pause(self._clock, seconds, until=self._closing)
             else:
                 self._written_at = self._clock.monotonic()
                 if self._pending == continuation:

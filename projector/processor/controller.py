@@ -38,6 +38,9 @@ from projector.processor.supervisor import RangeSupervisor
 from projector.processor.waiting import Deadline, pause
 
 RELEASE_TRIES = 3
+RELEASE_WAIT_SECONDS = 5.0
+"""Longest wait before another try: a lease that is given back later than that expires by itself."""
+
 FREED_SECONDS = 1.0
 """How soon, about, to look for a lease that was lost to nobody: a reset or a release by hand."""
 
@@ -67,6 +70,7 @@ class Controller(Generic[P]):
         self._outdated = outdated
         self._slots: set[LeaseToken] = set()
         self._running: dict[LeaseToken, RangeSupervisor[P]] = {}
+        self._lives: set[asyncio.Task[None]] = set()
         self._farewells: list[RangeReport] = []
         self._draining = False
         self._emptied = asyncio.Event()
@@ -126,7 +130,9 @@ class Controller(Generic[P]):
     def _begin(self, supervisor: RangeSupervisor[P]) -> None:
         token = supervisor.token
         self._running[token] = supervisor
-        self._group.create_task(self._live(supervisor), name=f"range:{token}:supervisor")
+        life = self._group.create_task(self._live(supervisor), name=f"range:{token}:supervisor")
+        self._lives.add(life)
+        life.add_done_callback(self._lives.discard)
         if self._draining:  # the drain began during the acquisition and did not see this range
             supervisor.stop()
 
@@ -144,7 +150,10 @@ class Controller(Generic[P]):
                 supervisor.end(Ending(reason=CloseReason.LEASE_LOST, error=error))
 
     async def drain(self, deadline: Deadline) -> None:
-        """Let every range finish its batch and release its lease; abort those that are late."""
+        """Let every range finish its batch and release its lease; abort those that are late.
+
+        A range whose lease cannot even be given back then is left as it is: the lease expires.
+        """
         self._draining = True
         for supervisor in self._running.values():
             supervisor.stop()
@@ -152,7 +161,9 @@ class Controller(Generic[P]):
             for token, supervisor in self._running.items():
                 log.warning(Event.RANGE_ABORTED, lease=token)
                 supervisor.end(Ending(reason=CloseReason.SHUTDOWN))
-            await self._empty(Deadline(self._clock, ABORT_SECONDS))
+            if not await self._empty(Deadline(self._clock, ABORT_SECONDS)):
+                for life in self._lives:
+                    life.cancel()
 
     async def _empty(self, deadline: Deadline) -> bool:
         self._emptied.clear()
@@ -201,11 +212,14 @@ class Controller(Generic[P]):
                 return
             except ProjectorError as error:
                 log.warning(Event.RELEASE_FAILED, lease=keeper.token, error=str(error))
-                if error.disposition is not Disposition.RETRY or attempt == RELEASE_TRIES:
+                seconds = retry_seconds(error, attempt, draw=self._neighbours.draw.random())
+                if (
+                    error.disposition is not Disposition.RETRY
+                    or attempt == RELEASE_TRIES
+                    or seconds > RELEASE_WAIT_SECONDS
+                ):
                     return
-                await self._clock.sleep(
-                    retry_seconds(error, attempt, draw=self._neighbours.draw.random())
-                )
+                await self._clock.sleep(seconds)
             except Exception as error:  # noqa: BLE001 - the lease expires; the host lives on
                 log.warning(Event.RELEASE_FAILED, lease=keeper.token, error=repr(error))
                 return

@@ -11,6 +11,7 @@ class Event(StrEnum):
     HOST_STARTED = "host_started"
     HOST_STOPPING = "host_stopping"
     HOST_STOPPED = "host_stopped"
+    STOP_CUT_SHORT = "stop_cut_short"
     BOOTSTRAP_WAITING = "bootstrap_waiting"
     BOOTSTRAPPED = "bootstrapped"
     LEASES_REPAIRED = "leases_repaired"

@@ -1,8 +1,9 @@
 """One host of a change feed processor: bootstraps, balances, reads, and stops in good order.
 
 A stop drains: no more leases are taken, every range finishes its batch, bookmarks it and
-releases its lease, all within one deadline. Cancelling `run` is the abort: leases are left to
-expire, and the fence in the target keeps what was in flight from harm.
+releases its lease, all within one deadline. Whatever still hangs when it has passed is cut off
+with the host. Cancelling `run` is the abort: leases are left to expire, and the fence in the target
+keeps what was in flight from harm.
 Source: .NET v3 change feed processor, `ChangeFeedProcessorCore` and partition manager.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import structlog
@@ -29,14 +31,17 @@ from projector.ports.feed import (
 )
 from projector.processor.balancer import Alarm, Balancer
 from projector.processor.bootstrap import Bootstrapper
-from projector.processor.controller import Controller
+from projector.processor.controller import ABORT_SECONDS, Controller
 from projector.processor.events import Event
 from projector.processor.neighbours import Neighbours
 from projector.processor.notifications import Notifications, SilentObserver
 from projector.processor.options import ProcessorOptions
 from projector.processor.reporter import Reporter
 from projector.processor.shared_source import SharedSource
-from projector.processor.waiting import Deadline, Patience, Stopped, pause
+from projector.processor.waiting import Deadline, Patience, Stopped
+
+LAST_WORDS_SECONDS = 2.0
+"""What the last report of a stop gets, after the ranges have ended."""
 
 P = TypeVar("P")
 
@@ -72,6 +77,8 @@ class Host(Generic[P]):
         self._controller: Controller[P] | None = None
         self._alarm: Alarm | None = None
         self._outdated: SourceRecreated | None = None
+        self._limit: asyncio.Timeout | None = None
+        self._stop_seconds = ABORT_SECONDS
 
     async def run(self) -> None:
         """Serve until stopped.
@@ -86,14 +93,15 @@ class Host(Generic[P]):
             instance=self._options.instance_name,
         )
         try:
-            neighbours = await self._meet()
-            bootstrapper = Bootstrapper(neighbours=neighbours, markers=self._markers)
-            await bootstrapper.run(self._stopping)
-            if not self._stopping.is_set():
-                await self._serve(neighbours, bootstrapper)
+            at_once = ABORT_SECONDS if self._stopping.is_set() else None
+            async with asyncio.timeout(at_once) as self._limit:
+                await self._live()
         except Stopped:
             pass
+        except TimeoutError:
+            log.warning(Event.STOP_CUT_SHORT, instance=self._options.instance_name)
         finally:
+            self._limit = None
             self._started.set()
             self._ended.set()
             log.info(Event.HOST_STOPPED, instance=self._options.instance_name)
@@ -102,6 +110,8 @@ class Host(Generic[P]):
 
     def request_stop(self) -> None:
         """Ask for a stop and return at once; safe in a signal handler of the loop."""
+        if not self._stopping.is_set() and self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + self._stop_seconds)
         self._stopping.set()
 
     async def stop(self) -> None:
@@ -141,6 +151,13 @@ class Host(Generic[P]):
             raise RuntimeError("the host has not started")
         await self._controller.checkpoint(token, epoch, continuation)
 
+    async def _live(self) -> None:
+        neighbours = await self._meet()
+        bootstrapper = Bootstrapper(neighbours=neighbours, markers=self._markers)
+        await bootstrapper.run(self._stopping)
+        if not self._stopping.is_set():
+            await self._serve(neighbours, bootstrapper)
+
     async def _meet(self) -> Neighbours[P]:
         patience = Patience(clock=self._clock, draw=self._draw, stopping=self._stopping)
         return Neighbours(
@@ -164,6 +181,7 @@ class Host(Generic[P]):
 
         1. No more acquisitions. 2. Every range drains and releases. 3. The last report.
         """
+        self._stop_seconds = self._options.drain_seconds + ABORT_SECONDS + LAST_WORDS_SECONDS
         async with asyncio.TaskGroup() as group:
             self._alarm = alarm = Alarm(self._clock)
             controller = Controller(
@@ -178,7 +196,9 @@ class Host(Generic[P]):
             )
             reporter = Reporter(neighbours=neighbours, controller=controller)
             self._controller = controller
-            await self._name_ignored_starts(neighbours, bootstrapper.listed)
+            naming = group.create_task(
+                self._name_ignored_starts(neighbours, bootstrapper.listed), name="host:starts"
+            )
             balancing = group.create_task(balancer.run(), name="host:balancer")
             reporting = group.create_task(reporter.run(), name="host:reporter")
             self._started.set()
@@ -186,22 +206,18 @@ class Host(Generic[P]):
             log.info(Event.HOST_STOPPING, instance=self._options.instance_name)
             deadline = Deadline(self._clock, self._options.drain_seconds)
             balancer.stop()
-            await self._ended_in_time(balancing, deadline)
             await controller.drain(deadline)
-            reporting.cancel()
-            await reporter.report()
+            for task in (naming, balancing, reporting):
+                task.cancel()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                    await reporter.report()
             self._controller = None
-
-    async def _ended_in_time(self, task: asyncio.Task[None], deadline: Deadline) -> None:
-        ended = asyncio.Event()
-        task.add_done_callback(lambda _: ended.set())
-        if not await pause(self._clock, deadline.remaining_seconds(), until=ended):
-            task.cancel()
 
     def _follow(self, error: SourceRecreated) -> None:
         """The target follows another container now: only a new host can read that one."""
         self._outdated = error
-        self._stopping.set()
+        self.request_stop()
 
     async def _name_ignored_starts(
         self, neighbours: Neighbours[P], listed: Sequence[Lease] | None

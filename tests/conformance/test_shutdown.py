@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from projector.core.errors import SinkUnavailable
+import pytest
+
+from projector.core.errors import LeaseStoreUnavailable, SinkUnavailable
 from projector.core.names import LeaseToken
 from tests.fakes.world import World
 
@@ -125,3 +127,83 @@ async def test_stop_reaches_an_heir_that_is_just_being_acquired(world: World) ->
     await world.stop("a")
     assert world.clock.monotonic() - began < 10
     assert world.counts() == {}
+
+
+HANGING = {
+    "every call": ("list", "read", "replace", "create", "delete"),
+    "listings": ("list",),
+    "writes": ("replace",),
+    "reads": ("read",),
+}
+
+
+@pytest.mark.parametrize("operations", HANGING.values(), ids=HANGING.keys())
+async def test_stop_while_the_lease_container_hangs_keeps_its_deadline(
+    world: World, operations: tuple[str, ...]
+) -> None:
+    member = world.start("a")
+    await world.until(world.bookmarked)
+    for operation in operations:
+        member.leases.faults.plan(operation, hang=True, times=None)
+    world.container.fill(100)
+    await world.pass_time(20)
+    assert world.consistent()
+    began = world.clock.monotonic()
+    await world.stop("a")
+    assert world.clock.monotonic() - began <= 32.1
+
+
+async def test_stop_while_listings_hang_drains_at_once(world: World) -> None:
+    member = world.start("a")
+    await world.until(world.bookmarked)
+    member.leases.faults.plan("list", hang=True, times=None)
+    await world.pass_time(20)
+    began = world.clock.monotonic()
+    await world.stop("a")
+    assert world.clock.monotonic() - began < 1
+    assert world.counts() == {}
+
+
+async def test_stop_while_leases_are_throttled_for_long_does_not_wait_that_long(
+    world: World,
+) -> None:
+    member = world.start("a")
+    await world.until(world.bookmarked)
+    told = LeaseStoreUnavailable("throttled", retry_after_seconds=600)
+    for operation in ("list", "read", "replace"):
+        member.leases.faults.plan(operation, told, times=None)
+    world.container.fill(100)
+    await world.pass_time(20)
+    began = world.clock.monotonic()
+    await world.stop("a")
+    assert world.clock.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("operation", ["lock", "initialized", "unlock"])
+async def test_stop_while_the_bootstrap_hangs_ends_soon(world: World, operation: str) -> None:
+    member = world.member("a")
+    member.markers.faults.plan(operation, hang=True, times=None)
+    world.start_member(member)
+    await world.pass_time(1)
+    began = world.clock.monotonic()
+    await world.stop("a")
+    assert world.clock.monotonic() - began < 5
+
+
+async def test_stop_while_the_container_hangs_at_the_start_ends_soon(world: World) -> None:
+    member = world.member("a")
+    member.source.faults.plan("rid", hang=True, times=None)
+    world.start_member(member)
+    await world.pass_time(1)
+    began = world.clock.monotonic()
+    await world.stop("a")
+    assert world.clock.monotonic() - began < 3
+
+
+async def test_stop_does_not_wait_for_last_words_that_hang(world: World) -> None:
+    world.start("a")
+    await world.until(world.bookmarked)
+    world.sink.faults.plan("report", hang=True, times=None)
+    began = world.clock.monotonic()
+    await world.stop("a")
+    assert world.clock.monotonic() - began < 3
