@@ -24,13 +24,16 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 from typing_extensions import override
 
-from projector.core.errors import ProjectorError, SchemaMismatch, SinkUnavailable
+from projector.core.errors import ProjectorError, SchemaMismatch, SinkTooSlow, SinkUnavailable
 from projector.postgres.columns import ArrayText, ArrayTextDumper
 from projector.postgres.errors import POOL_ERRORS, spends_session, translated
 from projector.postgres.refusals import Refusal, connection_error, refusal_of
 from projector.postgres.schema import OLDEST_SERVER
 
 Session = AsyncConnection[TupleRow]
+
+LONGEST_STATEMENT_SECONDS = 30.0
+"""However long leases last: a range whose batch is silent for two minutes counts as stalled."""
 
 
 class JsonText(bytes):
@@ -64,8 +67,8 @@ class ConnectionOptions:
 
     @property
     def statement_seconds(self) -> float:
-        """The longest a statement of a batch may take."""
-        return self.lease_expiration_seconds / 2
+        """The longest a statement of a batch may take; a batch that needs longer is divided."""
+        return min(self.lease_expiration_seconds / 2, LONGEST_STATEMENT_SECONDS)
 
     @property
     def lock_seconds(self) -> float:
@@ -159,7 +162,7 @@ class Connections:
             except TimeoutError as error:
                 if self._pool is not None:
                     await self._pool.drain()
-                raise SinkUnavailable(f"PostgreSQL did not answer within {limit:g} s") from error
+                raise SinkTooSlow(f"PostgreSQL did not answer within {limit:g} s") from error
 
     @property
     def statement_seconds(self) -> float:
