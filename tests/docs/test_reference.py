@@ -14,11 +14,11 @@ from typer.main import get_command
 from projector.cli import failures
 from projector.cli.app import app
 from projector.core import errors
-from projector.core.errors import ProjectorError
+from projector.core.errors import ProjectorError, SettingsError
 from projector.housekeeping import HousekeepingEvent
 from projector.postgres.embedded_programs import EmbeddedPostgresError
 from projector.processor.events import Event as ProcessorEvent
-from projector.settings import Settings, SettingsError, variable
+from projector.settings import Settings, variable
 from projector.telemetry.metrics import Metrics
 from projector.wiring.events import Event as WiringEvent
 

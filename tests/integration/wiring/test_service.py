@@ -9,9 +9,15 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from projector.core.errors import ConfigurationError, ProjectorError, SchemaMismatch, SourceMissing
+from projector.core.errors import (
+    ConfigurationError,
+    ProjectorError,
+    SchemaMismatch,
+    SettingsError,
+    SourceMissing,
+)
 from projector.emulator import EmulatorServer
-from projector.settings import Settings, SettingsError
+from projector.settings import Settings
 from projector.wiring.events import Event
 from projector.wiring.service import Service
 
