@@ -31,7 +31,6 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from benchmarks.documents import Document
 from benchmarks.target import WrongResult
 from projector.core.epk import routing_key_of_text
-from projector.postgres.migrate import sqlalchemy_url
 from projector.projection.writes import RowWrite
 
 COLUMNS = (
@@ -156,7 +155,7 @@ class ListUpsert:
     """SQLAlchemy Core: `insert().on_conflict_do_update()` with a list of rows, a commit per batch."""
 
     def __init__(self, url: str) -> None:
-        self._engine = create_engine(sqlalchemy_url(url))
+        self._engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url))
         self._metadata = MetaData()
         self._table = _list_table(self._metadata)
         new = insert(self._table)

@@ -10,17 +10,14 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import create_engine
-
 from benchmarks.documents import CONTAINER_RID
 from benchmarks.target import WrongResult
 from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.core.start import StoredPlace
 from projector.ports.feed import Beginning, Grant, RangeClaim
-from projector.postgres import batch, statements
+from projector.postgres import batch, migrate, statements
 from projector.postgres.connections import ConnectionOptions, Connections
-from projector.postgres.migrate import sqlalchemy_url
 from projector.postgres.sink import PostgresSink
 from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.tables import generation
@@ -89,7 +86,7 @@ class Ours:
 
 def create_plain(url: str) -> None:
     """Make the generation without totals."""
-    engine = create_engine(sqlalchemy_url(url))
+    engine = migrate.engine(url)
     with engine.begin() as connection:
         connection.exec_driver_sql(f"CREATE SCHEMA {PLAIN}")
         generation(PLAIN).create_all(connection)

@@ -11,17 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import create_engine
-
 from benchmarks.applying import without_collector
 from benchmarks.documents import Document, Feed, Shop, chunks, page_body
 from benchmarks.target import BenchServer, check_totals
 from benchmarks.timing import median, thread_seconds
-from projector.postgres import statements, tables
+from projector.postgres import migrate, statements, tables
 from projector.postgres.columns import columns_of, version_columns
 from projector.postgres.connections import ConnectionOptions, Connections, Session
 from projector.postgres.copying import copy_rows
-from projector.postgres.migrate import sqlalchemy_url
 from projector.postgres.prepared import one_row
 from projector.projection.fold import fold
 from projector.projection.project import project_page
@@ -195,7 +192,7 @@ def _create(url: str, variant: Variant) -> None:
     function = tables.COUNT_COPIED.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
     for part in variant.without:
         function = TRIGGER_PARTS[part].sub("", function)
-    engine = create_engine(sqlalchemy_url(url))
+    engine = migrate.engine(url)
     with engine.begin() as connection:
         connection.exec_driver_sql(f"CREATE SCHEMA {variant.schema}")
         tables.generation(variant.schema).create_all(connection)

@@ -3,9 +3,9 @@ from __future__ import annotations
 import os
 
 from alembic import context
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, text
 
-from projector.postgres.migrate import VERSION_SCHEMA, sqlalchemy_url
+from projector.postgres.migrate import VERSION_SCHEMA, engine
 
 
 def migrate_over(connection: Connection) -> None:
@@ -19,7 +19,5 @@ given = context.config.attributes.get("connection")
 if given is not None:
     migrate_over(given)
 else:  # the bare `alembic` command, for those who write migrations
-    engine = create_engine(sqlalchemy_url(os.environ["PROJECTOR_DATABASE_URL"]))
-    with engine.begin() as connection:
+    with engine(os.environ["PROJECTOR_DATABASE_URL"]).begin() as connection:
         migrate_over(connection)
-    engine.dispose()

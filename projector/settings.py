@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import secrets
 import socket
 import tomllib
@@ -42,6 +41,7 @@ from pydantic_settings import (
 from typing_extensions import override
 
 from projector.core.errors import SettingsError
+from projector.core.secrets import conceal
 from projector.core.start import BEGINNING, NOW, StartFrom, StartKind
 
 PREFIX = "PROJECTOR_"
@@ -49,7 +49,6 @@ DOTENV_FILE = ".env"
 TOML_FILE = "projector.toml"
 MAX_PAGE_SIZE = 10_000
 MAX_PORT = 65_535
-_BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def parse_start_from(value: object) -> StartFrom:
@@ -81,20 +80,6 @@ def _start_at(time: datetime) -> StartFrom:
             "a time needs its zone, for example 2026-01-31T00:00:00Z: no time zone given"
         )
     return StartFrom(kind=StartKind.TIME, time=time.astimezone(UTC))
-
-
-def _check_url(url: str) -> None:
-    """Refuse what the driver would repeat in its errors, password and all."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"postgresql", "postgres"}:
-        raise ValueError("must be a URL such as postgresql://user:password@host:5432/shop")
-    rest = f"{parts.path}{parts.query}{parts.fragment}"
-    if parts.netloc.count("@") > 1 or "@" in rest or _BAD_PERCENT.search(url):
-        raise ValueError("a password with any of @ / # ? % has to be percent-encoded, as %40 for @")
-    try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError("the port must be a number; one host only") from None
 
 
 def _new_instance_name() -> str:
@@ -245,14 +230,15 @@ class Settings(BaseSettings):
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("must be a URL such as https://acme.documents.azure.com:443/")
+        if "@" in parts.netloc:
+            raise ValueError("must hold no credentials: the key goes to PROJECTOR_COSMOS_KEY")
         return value
 
-    @field_validator("database_url")
+    @field_validator("*", mode="before")
     @classmethod
-    def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            _check_url(value.get_secret_value())
-        return value
+    def _without_line_end(cls, value: object) -> object:
+        """A secret that comes from a file often ends with a line break."""
+        return value.strip() if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -269,6 +255,12 @@ class Settings(BaseSettings):
         if self.max_leases is not None and self.min_leases > self.max_leases:
             raise ValueError("PROJECTOR_MIN_LEASES must not exceed PROJECTOR_MAX_LEASES")
         return self
+
+    @override
+    def model_post_init(self, context: object, /) -> None:
+        """Whoever has read a secret sees to it that no text shows it."""
+        given = (self.cosmos_key, self.database_url)
+        conceal(secret.get_secret_value() for secret in given if secret is not None)
 
     @property
     def lease_database_name(self) -> str:

@@ -9,11 +9,19 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from projector.core import secrets
+
 # A busy machine must not turn a property into a timing test.
 settings.register_profile("projector", deadline=None, print_blob=True)
 settings.load_profile("projector")
 
 pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.emulator"]
+
+
+@pytest.fixture(autouse=True)
+def _secrets_of_other_tests_are_words_again() -> Iterator[None]:
+    yield
+    secrets.forget()
 
 
 @pytest.fixture(autouse=True)

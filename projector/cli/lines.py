@@ -1,6 +1,6 @@
 """The one way of the command line to print: what a stranger wrote is a text and nothing more.
 
-Standard output bears the answer, standard error everything else.
+No line shows a secret. Standard output bears the answer, standard error everything else.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import sys
 
+from projector.core.secrets import scrubbed
 from projector.core.texts import printable
 
 
@@ -20,9 +21,9 @@ def suit_any_terminal() -> None:
 
 def answer(line: str) -> None:
     """Prints a line of the answer."""
-    print(printable(line), flush=True)
+    print(printable(scrubbed(line)), flush=True)
 
 
 def say(line: str) -> None:
     """Tells the person at the terminal something that is not part of the answer."""
-    print(printable(line), file=sys.stderr, flush=True)
+    print(printable(scrubbed(line)), file=sys.stderr, flush=True)

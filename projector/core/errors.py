@@ -18,7 +18,6 @@
     │   └── LeaseStoreUnavailable     outage of the lease container: wait and retry
     ├── SinkError
     │   ├── SinkUnavailable           outage of the target: wait in place, lose nothing
-    │   │   └── SinkTooSlow           it was asked for too much at once: ask for less
     │   ├── FencedOut                 a newer epoch owns the range: stop at once, write nothing
     │   └── SchemaMismatch            the tables are not at the version this program needs
     ├── HandlerFailed                 user code raised: give the range back, redeliver
@@ -32,6 +31,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import ClassVar
+
+from projector.core.secrets import scrubbed
 
 
 class Disposition(StrEnum):
@@ -47,6 +48,10 @@ class ProjectorError(Exception):
     """Base of all; the message is one line: the cause, then the remedy."""
 
     disposition: ClassVar[Disposition] = Disposition.GIVE_BACK
+
+    def __init__(self, *parts: object) -> None:
+        """Take the message; a secret that a library repeated in it is cut out."""
+        super().__init__(*(scrubbed(part) if isinstance(part, str) else part for part in parts))
 
 
 class ConfigurationError(ProjectorError):
@@ -165,10 +170,6 @@ class SinkUnavailable(SinkError):
         """Take the server's reason and, where it gave one, its SQLSTATE."""
         super().__init__(message)
         self.sqlstate = sqlstate
-
-
-class SinkTooSlow(SinkUnavailable):
-    """The target did not finish in time, or not in its memory; less at once may do."""
 
 
 class FencedOut(SinkError):

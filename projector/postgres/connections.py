@@ -1,8 +1,8 @@
 """Connections to the target: few, prepared, and never able to hang for longer than a lease.
 
-Every session is in UTC, in autocommit, and bears timeouts below the lease expiration: the server
-itself ends the transaction of a host that was stopped or cut off (but for one that was stopped while
-it copies, see `frozen`), and a query whose server fell silent is given up here. A session that is
+Every session is in autocommit, is made ready as `properties` says, and bears timeouts below the lease
+expiration: the server itself ends the transaction of a host that was stopped or cut off (but for one
+that was stopped while it copies, see `frozen`), and a query whose server fell silent is given up here. A session that is
 broken, silent or spent (see `errors`) is dropped together with those that lie idle: whatever ails it
 ails them, and a new one may find another server under the name. Errors leave as errors of ours.
 """
@@ -10,11 +10,12 @@ ails them, and a new one may find another server under the name. Errors leave as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection
@@ -24,16 +25,15 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 from typing_extensions import override
 
-from projector.core.errors import ProjectorError, SchemaMismatch, SinkTooSlow, SinkUnavailable
+from projector.core.errors import ProjectorError, SinkUnavailable
+from projector.postgres.address import Address, address
 from projector.postgres.columns import ArrayText, ArrayTextDumper
+from projector.postgres.encryption import check_encrypted
 from projector.postgres.errors import POOL_ERRORS, spends_session, translated
-from projector.postgres.refusals import Refusal, connection_error, refusal_of
-from projector.postgres.schema import OLDEST_SERVER
+from projector.postgres.properties import PLANS, prepare_async
+from projector.postgres.sessions import complete, why_not
 
 Session = AsyncConnection[TupleRow]
-
-LONGEST_STATEMENT_SECONDS = 30.0
-"""However long leases last: a range whose batch is silent for two minutes counts as stalled."""
 
 
 class JsonText(bytes):
@@ -67,8 +67,8 @@ class ConnectionOptions:
 
     @property
     def statement_seconds(self) -> float:
-        """The longest a statement of a batch may take; a batch that needs longer is divided."""
-        return min(self.lease_expiration_seconds / 2, LONGEST_STATEMENT_SECONDS)
+        """The longest a statement of a batch may take."""
+        return self.lease_expiration_seconds / 2
 
     @property
     def lock_seconds(self) -> float:
@@ -96,7 +96,9 @@ class Connections:
             "keepalives_count": 3,
             "tcp_user_timeout": round(options.statement_seconds * 1000),
         }
+        self._address: Address | None = None
         self._pool: AsyncConnectionPool[Session] | None = None
+        self._refused: WeakKeyDictionary[Session, ProjectorError] = WeakKeyDictionary()
         self._server_version = 0
         self._in_use = 0
         self._failed = _FailedAttempt()
@@ -108,11 +110,16 @@ class Connections:
         return self._server_version
 
     async def open(self) -> None:
-        """Make ready; connections are made when they are needed."""
+        """Make ready; connections are made when they are needed.
+
+        Raises:
+            ConfigurationError: Libpq cannot read the address.
+        """
         if self._pool is not None:
             return
+        self._address = address(self._options.url)
         self._pool = AsyncConnectionPool(
-            self._options.url,
+            complete(self._address),
             connection_class=_noting(self._failed),
             kwargs=self._arguments,
             min_size=0,
@@ -162,7 +169,7 @@ class Connections:
             except TimeoutError as error:
                 if self._pool is not None:
                     await self._pool.drain()
-                raise SinkTooSlow(f"PostgreSQL did not answer within {limit:g} s") from error
+                raise SinkUnavailable(f"PostgreSQL did not answer within {limit:g} s") from error
 
     @property
     def statement_seconds(self) -> float:
@@ -183,10 +190,12 @@ class Connections:
         try:
             session = await pool.getconn()
         except POOL_ERRORS as error:
-            raise await self._reason() from error
+            raise await self._reason(self._target()) from error
         self._in_use += 1
         try:
-            _check_server(self._server_version)
+            if (refusal := self._refused.get(session)) is not None:
+                await session.close()  # another one may be as it has to be
+                raise refusal
             yield session
         except psycopg.Error as error:
             if session.closed or spends_session(error):
@@ -197,43 +206,44 @@ class Connections:
             self._in_use -= 1
             await pool.putconn(session)
 
-    async def _reason(self) -> ProjectorError:
+    async def _reason(self, target: Address) -> ProjectorError:
         """Why there is no connection: the pool does not tell, its last attempt does."""
         if self._in_use >= self._options.connections:
             return SinkUnavailable(f"all {self._in_use} connections to PostgreSQL are in use")
         async with self._asking:  # whoever waits beside us learns from the same question
-            return await self._failed.explained(self._options.url)
+            return await self._failed.explained(target)
 
     async def _configure(self, session: Session) -> None:
         self._server_version = session.info.server_version
         session.adapters.register_dumper(JsonText, _JsonTextDumper)
         session.adapters.register_dumper(ArrayText, ArrayTextDumper)
+        try:
+            check_encrypted(self._target(), session)
+            await prepare_async(session, {**PLANS, **self.time_outs()})
+        except ProjectorError as refusal:
+            # Not raised here: the pool would take it for an outage and try for ever.
+            self._refused[session] = refusal
+
+    def _target(self) -> Address:
+        if self._address is None:
+            raise SinkUnavailable("the connections to PostgreSQL were never opened")
+        return self._address
+
+    def time_outs(self) -> Mapping[str, str]:
+        """Of every session of the pool, below the lease expiration, as the server writes them."""
         options = self._options
-        await session.execute(
-            "SELECT set_config('timezone', 'UTC', false),"
-            " set_config('datestyle', 'ISO, YMD', false),"
-            # The plans of batches are made once, maybe on empty tables: they must stay index
-            # probes. Whoever scans on purpose says so (`sweep.allow_scan`).
-            " set_config('plan_cache_mode', 'force_generic_plan', false),"
-            " set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false),"
-            " set_config('enable_hashjoin', 'off', false),"
-            " set_config('enable_mergejoin', 'off', false),"
-            " set_config('statement_timeout', %s, false),"
-            " set_config('lock_timeout', %s, false),"
+        return {
+            "statement_timeout": _milliseconds(options.statement_seconds),
+            "lock_timeout": _milliseconds(options.lock_seconds),
+            "idle_in_transaction_session_timeout": _milliseconds(
+                options.idle_in_transaction_seconds
+            ),
             # A host that was cut off says nothing; by itself the server asks after hours.
-            " set_config('tcp_keepalives_idle', %s, false),"
-            " set_config('tcp_keepalives_interval', '5', false),"
-            " set_config('tcp_keepalives_count', '3', false),"
-            " set_config('tcp_user_timeout', %s, false),"
-            " set_config('idle_in_transaction_session_timeout', %s, false)",
-            [
-                _milliseconds(options.statement_seconds),
-                _milliseconds(options.lock_seconds),
-                str(max(1, round(options.lock_seconds))),
-                _milliseconds(options.statement_seconds),
-                _milliseconds(options.idle_in_transaction_seconds),
-            ],
-        )
+            "tcp_keepalives_idle": str(max(1, round(options.lock_seconds))),
+            "tcp_keepalives_interval": "5",
+            "tcp_keepalives_count": "3",
+            "tcp_user_timeout": _milliseconds(options.statement_seconds),
+        }
 
 
 class _FailedAttempt:
@@ -241,24 +251,24 @@ class _FailedAttempt:
 
     def __init__(self) -> None:
         self._error: psycopg.Error | OSError | None = None
-        self._refusal: Refusal | None = None
+        self._reason: ProjectorError | None = None
 
     def note(self, error: psycopg.Error | OSError | None) -> None:
         """Keep the outcome of an attempt; None: it succeeded."""
-        self._error, self._refusal = error, None
+        self._error, self._reason = error, None
 
-    async def explained(self, url: str) -> ProjectorError:
+    async def explained(self, target: Address) -> ProjectorError:
         """Why it failed; asks the server once per failure, however many want to know."""
-        error, refusal = self._error, self._refusal
+        error, reason = self._error, self._reason
         if not isinstance(error, psycopg.Error):
             return SinkUnavailable(
                 f"PostgreSQL does not answer{'' if error is None else f': {error}'}"
             )
-        if refusal is None:
-            refusal = await asyncio.to_thread(refusal_of, error, url)
+        if reason is None:
+            reason = await asyncio.to_thread(why_not, target, error)
             if self._error is error:
-                self._refusal = refusal
-        return connection_error(error, refusal)
+                self._reason = reason
+        return reason
 
 
 def _noting(failed: _FailedAttempt) -> type[Session]:
@@ -281,9 +291,3 @@ def _noting(failed: _FailedAttempt) -> type[Session]:
 
 def _milliseconds(seconds: float) -> str:
     return f"{round(seconds * 1000)}ms"
-
-
-def _check_server(version: int) -> None:
-    # Not in `_configure`: the pool would take the refusal for an outage and try for ever.
-    if version < OLDEST_SERVER:
-        raise SchemaMismatch(f"PostgreSQL 14 or newer is needed; the server is {version // 10000}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from alembic import command
@@ -17,14 +18,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from projector.core.errors import SchemaMismatch, SinkError
 from projector.postgres.errors import translated, translated_error
-from projector.postgres.refusals import connection_error, reaching, refusal_of
-from projector.postgres.schema import CONNECT_SECONDS, OLDEST_SERVER, migrations_folder
+from projector.postgres.schema import migrations_folder
+from projector.postgres.sessions import connect
 
 VERSION_SCHEMA = "projector"
 LOCK_KEY = 0x70726F6A65637431
@@ -80,9 +81,17 @@ def check(url: str) -> None:
         )
 
 
-def sqlalchemy_url(url: str) -> URL:
-    """The URL with the driver that SQLAlchemy is to use for it."""
-    return make_url(url).set(drivername="postgresql+psycopg")
+def engine(url: str) -> Engine:
+    """Connections as ours are, for SQLAlchemy, which never sees the address."""
+
+    def creator() -> psycopg.Connection[Any]:
+        connection = connect(url, application_name="projector migrate")
+        connection.autocommit = False
+        return connection
+
+    return create_engine(
+        "postgresql+psycopg://", creator=creator, poolclass=NullPool, use_native_hstore=False
+    )
 
 
 def _config() -> Config:
@@ -110,7 +119,6 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _checked_revision(connection: Connection, scripts: ScriptDirectory) -> str | None:
-    _check_server(connection)
     found = _revision(connection)
     connection.rollback()
     if found is None:
@@ -125,12 +133,6 @@ def _checked_revision(connection: Connection, scripts: ScriptDirectory) -> str |
     return found
 
 
-def _check_server(connection: Connection) -> None:
-    version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
-    if version < OLDEST_SERVER:
-        raise SchemaMismatch(f"PostgreSQL 14 or newer is needed; the server is {version // 10000}")
-
-
 def _run(connection: Connection, revision: str) -> None:
     config = _config()
     config.attributes["connection"] = connection
@@ -140,23 +142,17 @@ def _run(connection: Connection, revision: str) -> None:
 
 @contextmanager
 def _connection(url: str) -> Iterator[Connection]:
-    engine = create_engine(
-        sqlalchemy_url(url),
-        poolclass=NullPool,
-        connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "projector migrate"},
-    )
+    opened = engine(url)
     try:
-        with engine.connect() as connection:
+        with opened.connect() as connection:
             yield connection
     except DBAPIError as error:
-        raise _translated(error, url) from error
+        raise _translated(error) from error
     finally:
-        engine.dispose()
+        opened.dispose()
 
 
-def _translated(error: DBAPIError, url: str) -> Exception:
-    if isinstance(error.orig, psycopg.OperationalError) and error.orig.sqlstate is None:
-        return connection_error(error.orig, refusal_of(error.orig, url))
+def _translated(error: DBAPIError) -> Exception:
     if isinstance(error.orig, psycopg.Error):
         return translated_error(error.orig)
     return SinkError(str(error.orig))
@@ -165,13 +161,8 @@ def _translated(error: DBAPIError, url: str) -> Exception:
 @contextmanager
 def _only_one(url: str) -> Iterator[None]:
     """Holds the lock on a connection of its own: the migrations' transaction stays theirs."""
-    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with reaching(plain):
-        connection = psycopg.connect(plain, autocommit=True, connect_timeout=CONNECT_SECONDS)
-    with connection:
+    waiting = {"lock_timeout": f"{LOCK_WAIT_SECONDS}s"}
+    with connect(url, application_name="projector migrate", properties=waiting) as connection:
         with translated():
-            connection.execute(
-                "SELECT set_config('lock_timeout', %s, false)", [f"{LOCK_WAIT_SECONDS}s"]
-            )
             connection.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
         yield

@@ -13,8 +13,7 @@ import re
 import selectors
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -69,15 +68,6 @@ def connection_error(error: psycopg.Error, refusal: Refusal) -> ProjectorError:
         f"PostgreSQL: {text} (is the server up, and PROJECTOR_DATABASE_URL right?)",
         sqlstate=next(iter(refusal.sqlstates), None),
     )
-
-
-@contextmanager
-def reaching(url: str) -> Iterator[None]:
-    """Around making one connection, and nothing else: its errors become ours."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise connection_error(error, refusal_of(error, url)) from error
 
 
 def ask(conninfo: str) -> Refusal:

@@ -6,18 +6,25 @@ cost each host a sixth of its memory and half a second, so they are loaded when 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
 import projector
 from projector.core.errors import SchemaMismatch
-from projector.postgres.errors import translated
-from projector.postgres.refusals import reaching
+from projector.postgres.encryption import Encryption, encryption
+from projector.postgres.sessions import connected
 
-CONNECT_SECONDS = 10
-OLDEST_SERVER = 140000
 CURRENT = "SELECT version_num FROM projector.alembic_version"
+# Those of foreign keys as well: what they cascade is relied on.
+ASLEEP = """
+SELECT pg_catalog.concat_ws('.', n.nspname, c.relname, t.tgname)
+FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE (n.nspname = 'projector' OR n.nspname LIKE 'projector\\_g%') AND t.tgenabled IN ('D', 'R')
+ORDER BY 1"""
 
 
 def migrations_folder() -> Path:
@@ -37,19 +44,39 @@ def head() -> str:
     return names[-1].name.partition("_")[0]
 
 
-def current(url: str) -> str | None:
-    """The revision the database is at; None when it was never migrated.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What one short look at a database tells.
+
+    Attributes:
+        revision: the schema's version; None when it was never migrated.
+        encryption: what protects the way to the server.
+        asleep: triggers of ours that somebody switched off, as schema.table.trigger.
+    """
+
+    revision: str | None
+    encryption: Encryption
+    asleep: Sequence[str]
+
+
+def look(url: str) -> Look:
+    """Look at the database at `url`, once.
 
     Raises:
         SinkUnavailable: The server is not there.
+        ConfigurationError, SchemaMismatch: The address or the server is not as it has to be.
     """
-    with reaching(url):
-        connection = psycopg.connect(url, connect_timeout=CONNECT_SECONDS)
-    with translated(), connection:
-        if connection.info.server_version < OLDEST_SERVER:
-            return None
+    with connected(url, application_name="projector look") as connection:
+        protection = encryption(connection)
         try:
             row = connection.execute(CURRENT).fetchone()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-            return None
-    return None if row is None else str(row[0])
+            return Look(revision=None, encryption=protection, asleep=())
+        asleep = [str(name) for (name,) in connection.execute(ASLEEP)]
+    revision = None if row is None else str(row[0])
+    return Look(revision=revision, encryption=protection, asleep=asleep)
+
+
+def current(url: str) -> str | None:
+    """The revision the database is at; None when it was never migrated. Raises as `look`."""
+    return look(url).revision

@@ -1,7 +1,8 @@
 """Structured logs on standard error: for people on a terminal, as JSON or key=value elsewhere.
 
-An event is a constant name with fields; values that look like secrets never get here, because
-settings keep them as `SecretStr`. Documents are never logged.
+An event is a constant name with fields. Secrets do not get here, because settings keep them as
+`SecretStr`; what a library repeats of one is cut out before a line is written, tracebacks included.
+Documents are never logged.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor
 
+from projector.core.secrets import scrubbed
 from projector.core.texts import printable
 
 LogFormat = Literal["auto", "console", "json", "logfmt"]
@@ -27,6 +29,7 @@ def configure_logging(*, style: LogFormat, level: str, stream: TextIO | None = N
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _without_secrets,
     ]
     structlog.configure(
         processors=[*shared, *rendering],
@@ -45,6 +48,18 @@ def _rendering(style: str) -> list[Processor]:
         return [_plain_texts, structlog.dev.ConsoleRenderer(exception_formatter=formatter)]
     first = ["timestamp", "level", "event"]
     return [_plain_texts, structlog.processors.LogfmtRenderer(key_order=first, bool_as_flag=False)]
+
+
+def _without_secrets(_logger: object, _method: str, event: EventDict) -> EventDict:
+    return {name: _clean(value) for name, value in event.items()}
+
+
+def _clean(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    clean = scrubbed(text)
+    return value if clean == text else clean
 
 
 def _plain_texts(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -7,15 +7,16 @@ stops it again, or joins the one that a running host started.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 import structlog
 
-from projector.core.errors import SchemaMismatch
+from projector.core.errors import ConfigurationError, SchemaMismatch
 from projector.postgres import schema
+from projector.postgres.address import address
 from projector.postgres.embedded import EmbeddedPostgres
+from projector.postgres.encryption import Encryption
 from projector.settings import Settings
 from projector.wiring.events import Event
 from projector.wiring.waiting import Patience
@@ -30,10 +31,13 @@ async def target_url(settings: Settings) -> AsyncIterator[str]:
     """URL of the target database, password included: not for logs.
 
     Raises:
+        SettingsError: Libpq cannot read the URL.
         EmbeddedPostgresError: The embedded server cannot be started.
     """
     if settings.database_url is not None:
-        yield settings.database_url.get_secret_value()
+        url = settings.database_url.get_secret_value()
+        address(url)  # before anything else is begun
+        yield url
         return
     folder = settings.data_dir / EMBEDDED_FOLDER
     async with EmbeddedPostgres(folder, announce=_announce) as server:
@@ -48,7 +52,7 @@ async def upgrade(url: str, patience: Patience) -> str:
         failing=Event.TARGET_UNAVAILABLE,
         back=Event.TARGET_BACK,
     )
-    log.info(Event.SCHEMA_READY, revision=revision, server=_where(url))
+    log.info(Event.SCHEMA_READY, revision=revision, server=address(url).place)
     return revision
 
 
@@ -87,7 +91,7 @@ async def require_schema(url: str) -> None:
 
 
 def _upgrade(url: str) -> str:
-    if schema.current(url) == schema.head():
+    if _look(url).revision == schema.head():
         return schema.head()
     from projector.postgres import migrate  # noqa: PLC0415 - only who has to migrate pays for it
 
@@ -95,16 +99,32 @@ def _upgrade(url: str) -> str:
 
 
 def _check(url: str) -> None:
-    if schema.current(url) != schema.head():
+    if _look(url).revision != schema.head():
         from projector.postgres import migrate  # noqa: PLC0415 - it can tell what is wrong
 
         migrate.check(url)
 
 
+def _look(url: str) -> schema.Look:
+    """Whoever is about to write looks first: in clear is said, a trigger that sleeps is refused."""
+    found = schema.look(url)
+    if found.encryption is Encryption.NONE:
+        log.warning(Event.TARGET_IN_CLEAR, server=address(url).place)
+    if found.asleep:
+        raise ConfigurationError(asleep(found.asleep))
+    return found
+
+
+def asleep(triggers: Sequence[str]) -> str:
+    """What to say of triggers that somebody switched off; as schema.table.trigger."""
+    table, _, trigger = triggers[0].rpartition(".")
+    # Those of foreign keys bear numbers, and only a superuser may switch them.
+    name = "ALL" if trigger.startswith("RI_ConstraintTrigger") else trigger
+    return (
+        f"a trigger that the copy relies on is switched off ({', '.join(triggers)}): totals would be"
+        f" wrong; switch it on: ALTER TABLE {table} ENABLE TRIGGER {name}"
+    )
+
+
 def _announce(line: str) -> None:
     log.info(Event.TARGET_EMBEDDED, note=line)
-
-
-def _where(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.hostname or 'local'}:{parts.port or 5432}{parts.path}"

@@ -9,6 +9,7 @@ class Event(StrEnum):
     """One name per thing worth a line; those of the processor are in `projector.processor.events`."""
 
     TARGET_EMBEDDED = "target_embedded"
+    TARGET_IN_CLEAR = "target_in_clear"
     TARGET_UNAVAILABLE = "target_unavailable"
     TARGET_BACK = "target_back"
     SCHEMA_READY = "schema_ready"
@@ -17,6 +18,5 @@ class Event(StrEnum):
     SOURCE_FOUND = "source_found"
     SOURCE_FOLLOWED = "source_followed"
     SOURCE_RECREATED = "source_recreated"
-    PROGRESS = "progress"
     WEB_STARTED = "web_started"
     WEB_SKIPPED = "web_skipped"

@@ -119,7 +119,7 @@ def test_projector_and_server_agree_on_the_database(compose: dict[str, Any]) -> 
     server = compose["services"]["postgres"]["environment"]
     url = projector_settings(compose)["PROJECTOR_DATABASE_URL"]
     expected = "postgresql://{POSTGRES_USER}:{POSTGRES_PASSWORD}@postgres:5432/{POSTGRES_DB}"
-    assert url == expected.format(**server)
+    assert url == expected.format(**server) + "?sslmode=disable"
 
 
 def test_published_ports_are_on_loopback_and_meet_the_programs(compose: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import make_url
 
 from projector.core.errors import ConfigurationError, SchemaMismatch, SinkUnavailable
 from projector.postgres import migrate, schema, tables
@@ -70,7 +70,7 @@ def connected(url: str) -> Iterator[psycopg.Connection]:
 
 
 def build_from_metadata(url: str) -> None:
-    engine = create_engine(migrate.sqlalchemy_url(url))
+    engine = migrate.engine(url)
     with engine.begin() as connection:
         for schema in ("projector", "projector_g1", "carts"):
             connection.exec_driver_sql(f"CREATE SCHEMA {schema}")

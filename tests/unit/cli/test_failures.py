@@ -13,6 +13,7 @@ from projector.core.errors import (
     SettingsError,
     SinkUnavailable,
 )
+from projector.core.secrets import conceal
 
 
 @pytest.mark.parametrize(
@@ -69,3 +70,16 @@ def test_wrong_usage_names_the_help_of_its_command(capsys: pytest.CaptureFixture
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert told.endswith("(see: projector leases --help)\n")
+
+
+def test_neither_the_line_nor_the_traceback_shows_a_secret(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    conceal(["hush-hush"])
+    cause = RuntimeError("dsn postgresql://u:hush-hush@h/d")
+    error = ValueError("no hush-hush")
+    error.__cause__ = cause
+    report(error, debug=True)
+    text = capsys.readouterr().err
+    assert "hush" not in text
+    assert "postgresql://u:***@h/d" in text

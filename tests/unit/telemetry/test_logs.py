@@ -8,6 +8,7 @@ import re
 import pytest
 import structlog
 
+from projector.core.secrets import conceal
 from projector.telemetry.logs import LogFormat, configure_logging
 
 
@@ -61,3 +62,20 @@ def test_a_strangers_text_forges_no_line_and_steers_no_terminal(style: LogFormat
     for line in lines:
         left = re.sub(r"\x1b\[[0-9;]*m", "", line)  # the colours of the console are ours
         assert left.isprintable()
+
+
+@pytest.mark.parametrize("style", ["json", "logfmt", "console"])
+def test_no_line_shows_a_secret_whoever_logs_it(style: LogFormat) -> None:
+    out = io.StringIO()
+    conceal(['hush "hush"'])
+    configure_logging(style=style, level="info", stream=out)
+    fields = {"a": 'x hush "hush"', "b": ['hush "hush"'], "c": b'hush "hush"'}
+    for log in (structlog.get_logger("ours").error, logging.getLogger("theirs").error):
+        try:
+            raise RuntimeError('connecting with hush "hush"')  # noqa: TRY301 - its traceback
+        except RuntimeError:
+            log("range_failed", exc_info=True)
+    structlog.get_logger("ours").info("range_failed", **fields)
+    logging.getLogger("theirs").error("with %s and %r", 'hush "hush"', fields)
+    assert "hush" not in out.getvalue()
+    assert "Traceback" in out.getvalue()

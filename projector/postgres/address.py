@@ -1,0 +1,149 @@
+"""Where the target is, as libpq reads it: the one parser, so that we connect as psql does.
+
+Nothing here takes a URL apart by itself. What libpq cannot read is refused in a line that repeats no
+part of it, since any part may be a piece of the password. So is a URL whose password was not
+encoded: an `@` or `/` in it moves the rest of the password to where the host and the database stand,
+and both are shown. Libpq ends the credentials at the first `@` that stands before any `/`, so a second
+`@`, or one behind a `/`, tells of it.
+Source: PostgreSQL documentation, "Connection URIs"; libpq's `conninfo_uri_parse_options`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from projector.core.errors import SettingsError
+from projector.core.secrets import conceal, scrubbed
+
+SCHEMES = ("postgresql://", "postgres://")
+DEFAULT_PORT = 5432
+NO_SERVER = "/nonexistent"
+"""A socket folder without a server: libpq checks all options before it looks for one."""
+
+INTEGERS = ("port", "keepalives")
+"""What libpq looks at too late, and we do not set ourselves."""
+
+UNREADABLE = (
+    "libpq cannot read it; give a URL such as postgresql://user:password@host:5432/shop,"
+    " where a password with any of @ / # ? % or a space is percent-encoded, as %40 for @"
+)
+NOT_PRINTABLE = (
+    "it holds a line break or another character that cannot be printed; percent-encode it"
+)
+NOT_ENCODED = (
+    "an @ stands where none can: in a password any of @ / # ? % has to be percent-encoded,"
+    " as %40 for @; so has an @ in any other part"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A target's address, checked.
+
+    Attributes:
+        url: as it was given; holds the password, never shown.
+        options: what it says, as libpq names it; holds the password, never shown.
+    """
+
+    url: str = field(repr=False)
+    options: Mapping[str, str] = field(repr=False)
+
+    @property
+    def place(self) -> str:
+        """Host, port and database, for logs."""
+        servers = ",".join(f"{host or 'local'}:{port}" for host, port in self.servers)
+        database = self._option("dbname", "PGDATABASE") or self._option("user", "PGUSER")
+        return f"{servers}/{database}"
+
+    @property
+    def servers(self) -> Sequence[tuple[str, int]]:
+        """Hosts with their ports, in the order in which they are tried; an empty host is a socket."""
+        hosts = self._option("host", "PGHOST") or self._option("hostaddr", "PGHOSTADDR")
+        ports = (self._option("port", "PGPORT") or "").split(",")
+        names = hosts.split(",")
+        if len(ports) == 1:
+            ports *= len(names)
+        return [(name, int(port or DEFAULT_PORT)) for name, port in zip(names, ports, strict=False)]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nothing leaves this machine: sockets and loopback addresses only."""
+        hosts = self._option("hostaddr", "PGHOSTADDR") or self._option("host", "PGHOST")
+        return all(is_local(host) for host in hosts.split(","))
+
+    @property
+    def sslmode(self) -> str | None:
+        """What was said about TLS, here or in PGSSLMODE; None when nothing was."""
+        return self._option("sslmode", "PGSSLMODE") or None
+
+    @property
+    def service(self) -> str:
+        """Name of a section of libpq's service file, which may say all the rest."""
+        return self._option("service", "PGSERVICE")
+
+    def _option(self, name: str, variable: str) -> str:
+        return self.options.get(name) or os.environ.get(variable, "")
+
+
+def address(url: str) -> Address:
+    """Read and check an address; its secrets are concealed from here on.
+
+    Raises:
+        SettingsError: One line with the remedy and without any part of the address.
+    """
+    conceal([url])
+    if url.startswith(SCHEMES) and _has_stray_at(url):
+        raise _refused(NOT_ENCODED)
+    if not url.isprintable():
+        raise _refused(NOT_PRINTABLE)
+    try:
+        options = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+        found = pq.Conninfo.parse(url.encode())
+    except (psycopg.Error, UnicodeError):
+        raise _refused(UNREADABLE) from None
+    secret = [one for one in (*found, *pq.Conninfo.get_defaults()) if one.dispchar == b"*"]
+    public = [options[name] for name in ("user", "dbname", "host") if name in options]
+    conceal([one.val.decode(errors="replace") for one in secret if one.val], public=public)
+    _check_options(options)
+    return Address(url=url, options=options)
+
+
+def _has_stray_at(url: str) -> bool:
+    before, _, behind = url.partition("://")[2].partition("@")
+    return "@" in behind or ("/" in before and "@" in url)
+
+
+def _check_options(options: Mapping[str, str]) -> None:
+    """Libpq looks at the options before it makes an attempt; this attempt leads nowhere."""
+    for name in INTEGERS:
+        if not all(each.isdecimal() or not each for each in options.get(name, "").split(",")):
+            raise _refused(f"its {name} is not a number")
+    kept = {name: value for name, value in options.items() if name != "hostaddr"}
+    count = max(options.get(name, "").count(",") for name in ("host", "hostaddr")) + 1
+    conninfo = make_conninfo(**{**kept, "host": ",".join([NO_SERVER] * count)}).encode()
+    if pq.PGconn.ping(conninfo) != pq.Ping.NO_ATTEMPT:
+        return
+    refused = pq.PGconn.connect_start(conninfo)
+    reason = " ".join(scrubbed(refused.error_message.decode(errors="replace")).split())
+    raise _refused(f"libpq refuses it: {reason}")
+
+
+def is_local(host: str) -> bool:
+    """Whether a host, as libpq names it, is this machine: a socket or a loopback address."""
+    if not host or host[0] in "/@" or host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refused(reason: str) -> SettingsError:
+    return SettingsError(f"PROJECTOR_DATABASE_URL: {reason}")

@@ -1,0 +1,154 @@
+"""What our statements rely on in a session, and no server, database, role or variable may decide.
+
+Every connection is made ready here, before its first statement: those of the pool, of migrations and
+of the commands that look. What may be set is set, whatever was there; what may not is checked, and a
+session that cannot be as we need it is refused in one line. `docs/reference/sessions.md` says why each
+one matters. Left as they are: whether the server takes writes (`default_transaction_read_only` is how
+an administrator stops us, so it counts as an outage), memory, parallelism, tablespaces, and waiting for
+standbys.
+
+Of two people who may create things in one schema, the one can make the other's statements run his
+functions and operators. So no name of ours is looked up anywhere but in the server's own schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, Connection
+
+from projector.core.errors import ConfigurationError, SchemaMismatch
+from projector.postgres.errors import Blame, blame, first_line
+
+OLDEST_SERVER = 140000
+FIRST_WITH_TRANSACTION_TIMEOUT = 170000
+ENCODING = "UTF8"
+
+STARTUP = {"client_encoding": ENCODING}
+"""Said when the connection is made: the driver reads and writes texts in it from the first."""
+
+SESSION: Mapping[str, str] = {
+    # First: what follows, and every statement of ours, finds the server's own functions only.
+    "search_path": "pg_catalog, pg_temp",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "row_security": "off",
+    "default_table_access_method": "heap",
+    "idle_session_timeout": "0",
+}
+
+# The plans of batches are made once, maybe on empty tables: they must stay index probes. Whoever
+# scans on purpose says so (`sweep.allow_scan`).
+PLANS: Mapping[str, str] = {
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_nestloop": "on",
+    "enable_indexscan": "on",
+}
+
+# A commit that was reported is on this server's disk; how many others it waits for is not our affair.
+DURABLE = """SELECT pg_catalog.set_config('synchronous_commit', 'local', false)
+WHERE pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off'"""
+ORIGIN = "origin"
+ROLE_OF_TRIGGERS = "SELECT pg_catalog.current_setting('session_replication_role')"
+FIRE_TRIGGERS = "SET session_replication_role = 'origin'"
+
+
+def prepare(connection: Connection[Any], properties: Mapping[str, str]) -> None:
+    """Make a session that is in autocommit as we need it.
+
+    Raises:
+        ConfigurationError, SchemaMismatch: It cannot be; one line says what to do.
+        psycopg.Error: It broke, or the server asks to wait.
+    """
+    _check_server(connection)
+    try:
+        if _last(connection.execute(_script(connection, properties))) != ORIGIN:
+            connection.execute(FIRE_TRIGGERS)
+    except psycopg.Error as error:
+        if (refusal := _refusal(error, connection)) is None:
+            raise
+        raise refusal from error
+
+
+async def prepare_async(connection: AsyncConnection[Any], properties: Mapping[str, str]) -> None:
+    """The same for a session of the pool."""
+    _check_server(connection)
+    try:
+        if _last(await connection.execute(_script(connection, properties))) != ORIGIN:
+            await connection.execute(FIRE_TRIGGERS)
+    except psycopg.Error as error:
+        if (refusal := _refusal(error, connection)) is None:
+            raise
+        raise refusal from error
+
+
+def _check_server(connection: Connection[Any] | AsyncConnection[Any]) -> None:
+    version = connection.info.server_version
+    if version < OLDEST_SERVER:
+        raise SchemaMismatch(f"PostgreSQL 14 or newer is needed; the server is {version // 10000}")
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != ENCODING:
+        raise ConfigurationError(
+            f"the encoding of database {connection.info.dbname} is {encoding}, which cannot hold every"
+            " text: create one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        )
+    if connection.info.parameter_status("client_encoding") != ENCODING:
+        raise ConfigurationError(
+            "the server does not speak UTF8 with us: it answered"
+            f" client_encoding {connection.info.parameter_status('client_encoding')}"
+        )
+
+
+def _script(
+    connection: Connection[Any] | AsyncConnection[Any], properties: Mapping[str, str]
+) -> str:
+    """One request: all of them, then what can only be checked. Every value is a constant of ours."""
+    values = {**SESSION, **properties}
+    if connection.info.server_version >= FIRST_WITH_TRANSACTION_TIMEOUT:
+        values["transaction_timeout"] = "0"
+    lines = [
+        f"SET {name} = {value}" if name == "search_path" else f"SET {name} = '{value}'"
+        for name, value in values.items()
+    ]
+    return ";\n".join([*lines, DURABLE, ROLE_OF_TRIGGERS])
+
+
+def _last(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> str:
+    while cursor.nextset():
+        pass
+    result = cursor.pgresult
+    value = None if result is None else result.get_value(0, 0)
+    return "" if value is None else value.decode()
+
+
+def _refusal(
+    error: psycopg.Error, connection: Connection[Any] | AsyncConnection[Any]
+) -> ConfigurationError | None:
+    """What a person has to hear; None when waiting helps."""
+    if connection.closed or blame(error.sqlstate) is Blame.OUTAGE:
+        return None
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        user = connection.info.user
+        return ConfigurationError(
+            "session_replication_role is not origin, so triggers that count do not fire, and"
+            f' {user} may not change it: ALTER ROLE "{user}" RESET session_replication_role,'
+            " or wherever it was set"
+        )
+    return ConfigurationError(
+        "PostgreSQL refuses a session as it is needed (docs/reference/sessions.md):"
+        f" {first_line(error)}"
+    )
