@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
@@ -86,7 +87,15 @@ def _new_instance_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
+def _check_id(name: str) -> str:
+    """Refuse what no resource of the service is called, so that no id is made of it either."""
+    if any(character in name for character in "/\\?#"):
+        raise ValueError("the service takes no /, \\, ? or # in names")
+    return name
+
+
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+_ResourceName = Annotated[_Name, AfterValidator(_check_id)]
 
 
 class Settings(BaseSettings):
@@ -112,20 +121,20 @@ class Settings(BaseSettings):
         default=True,
         description="Check the endpoint's certificate. Set to false only for an emulator with a self-signed one.",
     )
-    cosmos_database: _Name = Field(
+    cosmos_database: _ResourceName = Field(
         default="acme-webstore", description="Database of the cart container."
     )
-    cosmos_container: _Name = Field(
+    cosmos_container: _ResourceName = Field(
         default="cart", description="The container to copy, partitioned on `/cartId`."
     )
-    lease_database: _Name | None = Field(
+    lease_database: _ResourceName | None = Field(
         default=None, description="Database of the lease container. Absent: the cart container's."
     )
-    lease_container: _Name = Field(
+    lease_container: _ResourceName = Field(
         default="lease",
         description="Container of the leases, partitioned on `/id`; created when missing.",
     )
-    processor_name: _Name = Field(
+    processor_name: _ResourceName = Field(
         default="projector",
         description="Hosts of one processor name share the ranges; another name reads everything anew.",
     )

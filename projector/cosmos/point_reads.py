@@ -4,6 +4,11 @@ Absent is a 404 without sub-status, asked of and answered by the container with 
 `_rid`; a 404 that speaks of a session (1002) or of a missing container (1003) is an error. The
 SDK would re-read a recreated container without a word, so every request shows its `_rid` before
 it leaves. Partition keys that are falsy in Python are told apart from a missing one.
+
+An answer counts only when it is about that very id. The id of a point read stands in a URL, which
+the SDK, a proxy or the gateway may write in another way: cut at `/`, `?` or `#`, without white
+space at its end. Only an id that no rule for URLs may touch is read so; any other is asked for by
+query within its partition key, which tells presence, absence and a version bound as well.
 Source: Cosmos DB REST API, reading a document; docs/explanation/correctness.md for what a point
 read decides.
 """
@@ -11,7 +16,8 @@ read decides.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -33,12 +39,18 @@ from projector.cosmos.wire import (
 )
 from projector.ports.points import UNDEFINED_PARTITION_KEY, PointRead
 
-_LOST_IN_URLS = frozenset({".", ".."})
-"""Ids that are steps in a path: a URL with them names something else, so they are queried."""
+_SAFE_IN_URLS = re.compile(r"[A-Za-z0-9_~-]++(?:[.]++[A-Za-z0-9_~-]++)*+")
+"""Ids of characters that URLs have unreserved, so that no two spellings exist (RFC 3986, 2.3), and
+without dots at an end, which make steps in a path."""
+
+_FRAME = re.compile(
+    rb'\s*\{(?:"_rid":"[^"]*",)?"Documents":\[(.*)\](?:,"_count":[0-9]+)?\}\s*', re.DOTALL
+)
+"""A page around its only document, for when that is no JSON."""
 
 
 class _Identity(msgspec.Struct):
-    id: str | None = None
+    id: str
 
 
 class _QueryPage(msgspec.Struct):
@@ -59,7 +71,7 @@ class CosmosPointReader:
     ) -> PointRead:
         """Read one document; see `PointReader`."""
         key = partition_key_of(partition_key_json)
-        ask = self._query if document_id in _LOST_IN_URLS else self._get
+        ask = self._get if _SAFE_IN_URLS.fullmatch(document_id) else self._query
 
         async def asked(rid: str) -> PointRead:
             return await ask(rid, key, document_id, session_token)
@@ -77,27 +89,35 @@ class CosmosPointReader:
                 if exchange.answer is None or not _absent(exchange.answer):
                     raise
         answer = self._answered(exchange)
-        if answer.status == HTTP_OK and not _is_document(answer.body, document_id):
-            raise SourceUnavailable(f"{self._container.place} answered for another document")
-        return _found(answer, answer.body if answer.status == HTTP_OK else None)
+        if answer.status != HTTP_OK:
+            return _found(answer, None)
+        if not _may_be(answer.body, document_id):
+            return await self._query(rid, key, document_id, session_token)
+        return _found(answer, answer.body)
 
     async def _query(
         self, rid: str, key: object, document_id: str, session_token: str | None
     ) -> PointRead:
+        """All pages, for one without documents is no absence; that holds as of the first."""
         exchange = self._exchange(rid, PAGE_STAND_IN)
         options: dict[str, Any] = {"session_token": session_token} if session_token else {}
+        absence: PointRead | None = None
         async with self._container.lent() as container:
             pages = container.query_items(
                 query="SELECT * FROM c WHERE c.id = @id",
                 parameters=[{"name": "@id", "value": document_id}],
-                feed_range=await container.feed_range_from_partition_key(key),  # type: ignore[arg-type]  # checked by the service
+                partition_key=key,
                 **options,
                 **exchange.hooks,
             ).by_page()
-            await anext(pages, None)
-        answer = self._answered(exchange)
-        documents = msgspec.json.decode(answer.body, type=_QueryPage).Documents
-        return _found(answer, bytes(documents[0]) if documents else None)
+            async for _ in pages:
+                answer = self._answered(exchange)
+                for document in _documents(answer.body):
+                    if not _may_be(document, document_id):
+                        raise SourceUnavailable(f"{self._container.place} answered for another id")
+                    return _found(answer, document)
+                absence = absence or _found(answer, None)
+        return absence or _found(self._answered(exchange), None)
 
     def _exchange(self, rid: str, stand_in: bytes) -> Exchange:
         def check(headers: Mapping[str, str]) -> None:
@@ -149,10 +169,23 @@ def _absent(answer: Answer) -> bool:
     return answer.status == HTTP_NOT_FOUND and not answer.substatus
 
 
-def _is_document(body: bytes, document_id: str) -> bool:
-    """Whether the answer is that document; bytes that do not decode cannot tell otherwise."""
+def _documents(page: bytes) -> Sequence[bytes]:
+    """The documents of a page; one that is no JSON stands alone, as ids within a key do."""
     try:
-        return msgspec.json.decode(body, type=_Identity).id in {document_id, None}
+        return [bytes(raw) for raw in msgspec.json.decode(page, type=_QueryPage).Documents]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        framed = _FRAME.fullmatch(page)
+        if framed is None:
+            raise SourceUnavailable("the service answered a query with what is no page") from None
+        return [framed[1]]
+
+
+def _may_be(body: bytes, document_id: str) -> bool:
+    """Whether this is that document; bytes that do not decode cannot tell otherwise."""
+    try:
+        return msgspec.json.decode(body, type=_Identity).id == document_id
+    except msgspec.ValidationError:
+        return False
     except (msgspec.DecodeError, UnicodeDecodeError):
         return True
 

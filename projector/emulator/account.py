@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from projector.emulator.cursors import Cursors
 from projector.emulator.engine import Engine
+from projector.emulator.odd_ids import OddIds
 from projector.emulator.offers import Offers
 
 
@@ -16,3 +17,4 @@ class Account:
     engine: Engine
     cursors: Cursors = field(default_factory=Cursors)
     offers: Offers = field(default_factory=Offers)
+    odd_ids: OddIds = field(default_factory=OddIds)

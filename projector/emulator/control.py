@@ -99,6 +99,11 @@ def _clock(controls: Controls, _: Call) -> Answer:
     return json_answer(200, {"offset_seconds": engine.offset_seconds, "now": engine.now()})
 
 
+def _odd_ids(controls: Controls, call: Call) -> Answer:
+    controls.account.odd_ids.choose(_text(decode_object(call.body), "answer"))
+    return json_answer(200, {"answer": controls.account.odd_ids.answer})
+
+
 def _stats(controls: Controls, _: Call) -> Answer:
     counted = stats(controls.account.engine, controls.meter)
     return json_answer(200, {**counted, "waiting": controls.faults.waiting})
@@ -141,6 +146,7 @@ _PLAIN = {
     ("POST", "purge"): _purge,
     ("POST", "clock"): _set_clock,
     ("GET", "clock"): _clock,
+    ("POST", "odd_ids"): _odd_ids,
     ("GET", "stats"): _stats,
     ("DELETE", "stats"): _reset_stats,
     ("POST", "faults"): _add_fault,

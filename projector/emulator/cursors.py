@@ -92,6 +92,10 @@ def _encoded(cursor: int, row: int) -> str:
     return base64.b64encode(b"%d:%d" % (cursor, row)).decode("ascii")
 
 
+FROM_THE_START = _encoded(0, 0)
+"""The continuation of a result of which nothing was read."""
+
+
 def _decoded(text: str) -> tuple[int, int]:
     try:
         cursor, row = base64.b64decode(text, validate=True).split(b":")

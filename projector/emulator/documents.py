@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
@@ -22,7 +22,7 @@ from projector.emulator.ttl import item_ttl
 
 MOST_DOCUMENT_BYTES = 2 * 1024 * 1024
 SYSTEM_PROPERTIES = frozenset({"_rid", "_self", "_etag", "_attachments", "_ts", "_lsn"})
-_FORBIDDEN_IN_ID = frozenset("/\\?#")
+_FORBIDDEN_IN_NAME = frozenset("/\\?#")
 _LONGEST_ID = 1023
 
 ItemKey = tuple[str, str]
@@ -105,7 +105,7 @@ class Seal:
 def accept(body: bytes | Mapping[str, Any], definition: PartitionKeyDefinition) -> Incoming:
     """Checks a document as the service does and returns it ready to be stored."""
     document = decode_object(body) if isinstance(body, bytes) else body
-    identity = checked_id(document)
+    identity = checked_id(document, forbidden=frozenset())
     ttl = item_ttl(document)
     key = definition.key_of(document)
     if not SYSTEM_PROPERTIES.isdisjoint(document):
@@ -117,14 +117,17 @@ def accept(body: bytes | Mapping[str, Any], definition: PartitionKeyDefinition) 
     return Incoming(id=identity, epk=definition.epk_of(key), ttl=ttl, head=text[:-1].rstrip())
 
 
-def checked_id(document: Mapping[str, Any]) -> str:
-    """Returns the document's id; refuses one that the service would not take."""
+def checked_id(document: Mapping[str, Any], *, forbidden: Set[str] = _FORBIDDEN_IN_NAME) -> str:
+    """Returns the id; refuses one that the service would not take.
+
+    Documents may have any characters in theirs, containers and databases may not.
+    """
     identity = document.get("id")
     if not isinstance(identity, str) or not identity:
         raise bad_request(
             "The input content is invalid because the required properties - 'id; ' - are missing"
         )
-    if len(identity) > _LONGEST_ID or not _FORBIDDEN_IN_ID.isdisjoint(identity):
+    if len(identity) > _LONGEST_ID or not forbidden.isdisjoint(identity):
         raise bad_request("The resource id is too long or holds one of the characters / \\ ? #")
     return identity
 

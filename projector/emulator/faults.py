@@ -13,7 +13,7 @@ from projector.emulator.documents import encode_json
 from projector.emulator.errors import EmulatorError, bad_request
 from projector.emulator.wire import RETRY_AFTER, SUBSTATUS, Answer, Call
 
-ACTIONS = frozenset({"drop", "truncate", "hang"})
+ACTIONS = frozenset({"drop", "truncate", "hang", "empty"})
 _NUMBERS = ("status", "substatus", "retry_after_ms", "delay_ms", "times")
 
 
@@ -22,7 +22,8 @@ class Fault:
     """Which requests (all that match the fields given), and what happens to them.
 
     `drop` closes the connection before the request is looked at, `hang` never answers, `truncate`
-    carries the request out and cuts the answer short; a delay alone comes before a normal answer.
+    carries the request out and cuts the answer short, `empty` answers a query with a page of no
+    documents to go on from; a delay alone comes before a normal answer.
     """
 
     method: str | None = None

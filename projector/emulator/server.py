@@ -23,6 +23,7 @@ from projector.emulator.errors import EmulatorError
 from projector.emulator.faults import Fault, Faults
 from projector.emulator.operations import operation_of
 from projector.emulator.routes import answer
+from projector.emulator.routes_feeds import emptied
 from projector.emulator.stats import Meter
 from projector.emulator.tls import self_signed_context
 from projector.emulator.wire import REQUEST_CHARGE, Answer, Call, error_answer
@@ -125,6 +126,11 @@ class EmulatorServer:
         )
         if path.startswith(PREFIX):
             return _response(control(self._controls, call, request.query))
+        try:
+            call = self._account.odd_ids.carried(call)
+        except EmulatorError as error:
+            self.meter.record("unknown", 0.0)
+            return _response(error_answer(error))
         operation = operation_of(call)
         fault = self.faults.take(operation or "unknown", call)
         if fault is None:
@@ -149,13 +155,16 @@ class EmulatorServer:
         given = self._answer(operation, call)
         if fault.action == "truncate":
             return await _truncated(request, given)
+        if fault.action == "empty":
+            return _response(emptied(call, given))
         return _response(given)
 
     def _answer(self, operation: str | None, call: Call) -> Answer:
         try:
-            check_authorization(
-                call, key=self._signing_key, accept_aad=self._accept_aad, now=self._now()
-            )
+            if not call.altered:
+                check_authorization(
+                    call, key=self._signing_key, accept_aad=self._accept_aad, now=self._now()
+                )
             given = answer(self._account, operation, call)
         except EmulatorError as error:
             given = error_answer(error)

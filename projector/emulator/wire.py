@@ -34,13 +34,17 @@ IF_NONE_MATCH = "If-None-Match"
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One request; `base_url` is how the client reached the server, as scheme://host:port."""
+    """One request; `base_url` is how the client reached the server, as scheme://host:port.
+
+    `altered`: its path is not the one that the client sent and signed.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
     base_url: str
+    altered: bool = False
 
     @cached_property
     def segments(self) -> tuple[str, ...]:

@@ -128,8 +128,7 @@ unseen AS (
   UNION
   SELECT q.partition_key, q.document_id FROM projector.quarantine q
   WHERE q.status <> 'closed' AND q.epk BETWEEN %(low)s AND %(high)s
-    AND left(q.partition_key, 1) <> chr(92) AND left(q.document_id, 1) <> chr(92)
-    AND q.document_id <> '' AND NOT EXISTS (
+    AND left(q.partition_key, 1) <> chr(92) AND NOT EXISTS (
       SELECT FROM seen s WHERE s.kind = 1 AND s.key_1 = q.key_1 AND s.key_2 = q.key_2))
 INSERT INTO verify_unseen (place, partition_key, document_id)
 SELECT row_number() OVER (ORDER BY pk COLLATE "C", id COLLATE "C"), pk, id FROM unseen""")

@@ -44,8 +44,7 @@ unseen AS (
   SELECT q.partition_key, q.document_id FROM projector.quarantine q
   WHERE q.status <> 'closed' AND q.epk BETWEEN %(low)s AND %(high)s
     AND q.seen_group IS DISTINCT FROM %(seen_group)s
-    AND left(q.partition_key, 1) <> chr(92) AND left(q.document_id, 1) <> chr(92)
-    AND q.document_id <> '')
+    AND left(q.partition_key, 1) <> chr(92))
 INSERT INTO projector.replay_candidates (range_id, place, partition_key, document_id)
 SELECT %(range_id)s, row_number() OVER (ORDER BY pk COLLATE "C", id), pk, id FROM unseen""")
 
@@ -90,8 +89,7 @@ CLOSE_UNREADABLE = """
 UPDATE projector.quarantine q SET status = 'closed', closed_at = now()
 WHERE q.status <> 'closed' AND q.epk BETWEEN %(low)s AND %(high)s
   AND q.seen_group IS DISTINCT FROM %(seen_group)s
-  AND (left(q.partition_key, 1) = chr(92) OR left(q.document_id, 1) = chr(92)
-       OR q.document_id = '')"""
+  AND left(q.partition_key, 1) = chr(92)"""
 
 RUNNING_GROUP = """
 SELECT p.seen_group FROM projector.replays p JOIN projector.ranges r ON r.id = p.range_id

@@ -20,9 +20,8 @@ from projector.projection.fields import Fields, Problem, decoded_text, kind_of, 
 from projector.projection.identity import (
     RowKey,
     Stamp,
-    document_key_of,
+    entry_key,
     identify,
-    partition_key_of,
     read_stamp,
     read_text,
 )
@@ -169,11 +168,11 @@ def _row(key: RowKey, line: _Line, stamp: Stamp) -> RowWrite:
 
 def _rejection(raw: bytes, fields: Fields, stamp: Stamp, problem: Problem) -> Rejection:
     key = identify(fields)
-    partition_key, epk = partition_key_of(fields)
+    entry = entry_key(raw, fields)
     return Rejection(
-        partition_key=partition_key,
-        id=document_key_of(raw, fields),
-        epk=epk,
+        partition_key=entry.partition_key,
+        id=entry.id,
+        epk=entry.epk,
         lsn=stamp.lsn,
         ts=stamp.ts,
         etag=stamp.etag,

@@ -1,8 +1,9 @@
 """Whose version a document is: its cart, its id, its place in the hash space, its version.
 
-A document that is not good has to be kept under a key of its own. What cannot be read stands there
-as text that starts with a backslash: never JSON, and not allowed in an id by the service. So an
-entry for the number 5 never meets the cart "5", and no entry is healed by another document.
+A document that is not good has to be kept under a key of its own. Where cart or id cannot be read,
+the text for the partition key starts with a backslash: never JSON, so that no good document has that
+key, whatever its id. So an entry for the number 5 never meets the cart "5", no entry is healed by
+another document, and one look tells whether the container can be asked about it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,14 @@ class Stamp(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     ts: int = 0
     etag: str = ""
     problem: Problem | None = None
+
+
+class EntryKey(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The key of a rejection, and where its cart lies; None when no cart can be read."""
+
+    partition_key: str
+    id: str
+    epk: int | None
 
 
 class RowKey(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -99,7 +108,21 @@ def read_text(name: str, value: bytes | None, reason: RejectionReason) -> str | 
     return text
 
 
-def partition_key_of(fields: Fields) -> tuple[str, int | None]:
+def entry_key(raw: bytes, fields: Fields) -> EntryKey:
+    """The key to keep a document under that is not good."""
+    partition_key, epk = _partition_key_of(fields)
+    id_, is_good = _document_key_of(raw, fields)
+    if not is_good and can_be_asked_for(partition_key):
+        partition_key = _NOT_READABLE + partition_key
+    return EntryKey(partition_key=partition_key, id=id_, epk=epk)
+
+
+def can_be_asked_for(partition_key: str) -> bool:
+    """Whether the key of a rejection, or of a row, names a document to the container."""
+    return not partition_key.startswith(_NOT_READABLE)
+
+
+def _partition_key_of(fields: Fields) -> tuple[str, int | None]:
     """The partition key as JSON text, and where it lies; None when the text is no JSON."""
     value = fields.values.get("cartId")
     if value is None and not fields.complete:
@@ -115,11 +138,6 @@ def partition_key_of(fields: Fields) -> tuple[str, int | None]:
     return text, epk
 
 
-def can_be_asked_for(partition_key: str, document_key: str) -> bool:
-    """Whether a point read by this key of a rejection would name its document."""
-    return not (partition_key.startswith(_NOT_READABLE) or document_key.startswith(_NOT_READABLE))
-
-
 def _json_of(key: PartitionKeyValue) -> str:
     """The one text for this key; numbers as JavaScript writes them, but for the sign of zero."""
     if key is UNDEFINED:
@@ -132,14 +150,14 @@ def _json_of(key: PartitionKeyValue) -> str:
     return text
 
 
-def document_key_of(raw: bytes, fields: Fields) -> str:
-    """The id, when it is good; else the id as it stands, or what else is the document's own."""
+def _document_key_of(raw: bytes, fields: Fields) -> tuple[str, bool]:
+    """The id and True when it is good; else the id as it stands, or what else is the document's own."""
     value = fields.values.get("id")
     if value is not None:
         found = read_text("id", value, RejectionReason.BAD_ID)
-        return _shown(value) if isinstance(found, Problem) else found
+        return (_shown(value), False) if isinstance(found, Problem) else (found, True)
     rid = decoded_text(fields.values.get("_rid", b""))
-    return _shown(b"_rid:%b" % rid.encode()) if rid else _digest(raw)
+    return (_shown(b"_rid:%b" % rid.encode()) if rid else _digest(raw)), False
 
 
 def _shown(value: bytes) -> str:

@@ -59,9 +59,9 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         partition_key: its partition key as JSON text (`"a"`, `5`, `null`; `{}` when undefined);
-            text that starts with a backslash, so never JSON, when none can be read.
+            text that starts with a backslash, so never JSON, when it or the id cannot be read.
         id: the document's id; one that is not good stands as a backslash and its JSON text.
-        epk: top 64 bits of the partition key's hash; None when `partition_key` is no JSON.
+        epk: top 64 bits of the partition key's hash; None when no partition key can be read.
         detail: one line for the operator: what is wrong with which field.
         raw: the document's bytes as the feed sent them.
         sqlstate: set when the target refused it.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from projector.ports.points import PointReader
 from projector.ports.rows import DocumentKey, Verdict
 from projector.ports.verification import Comparison, Difference, RangePlace, VerifyStore
-from projector.rebuild.sweep import read_verdicts
+from projector.rebuild.answers import Answers, read_answers
 
 ATTEMPTS = 5
 
@@ -48,25 +48,28 @@ class Repair:
         """
         before = {one.key: (one.lineage, one.lsn) for one in drift}
         for _ in range(ATTEMPTS):
-            verdicts = await self.write(place, list(before), session_token=session_token)
-            if verdicts is not None:
-                by_key = {verdict.key: verdict for verdict in verdicts}
-                left = await comparison.compare(verdicts)
+            answers = await self.write(place, list(before), session_token=session_token)
+            if answers is not None:
+                by_key = {verdict.key: verdict for verdict in answers.verdicts}
+                left = await comparison.compare(answers.verdicts)
                 return [
-                    one
-                    for one in left
-                    if before[one.key] == (one.lineage, one.lsn)
-                    or not is_newer(one, place, by_key[one.key])
+                    *(one for one in drift if one.key in answers.unread),
+                    *(
+                        one
+                        for one in left
+                        if before[one.key] == (one.lineage, one.lsn)
+                        or not is_newer(one, place, by_key[one.key])
+                    ),
                 ]
         return drift
 
     async def write(
         self, place: RangePlace, keys: Sequence[DocumentKey], *, session_token: str | None = None
-    ) -> Sequence[Verdict] | None:
+    ) -> Answers | None:
         """Read and write once; None when the range changed meanwhile, so nothing was written."""
         mark = await self.store.read_mark(place.range_id)
         if mark is None:
             return None
-        verdicts = await read_verdicts(self.reader, keys, session_token=session_token)
-        done = await self.store.repair(place, mark, verdicts)
-        return None if done is None else verdicts
+        answers = await read_answers(self.reader, keys, session_token=session_token)
+        done = await self.store.repair(place, mark, answers.verdicts)
+        return None if done is None else answers

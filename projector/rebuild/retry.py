@@ -53,7 +53,7 @@ class Retry:
             ]
 
     async def _one(self, comparison: Comparison, entry_id: int, key: DocumentKey) -> Retried:
-        if not (can_be_asked_for(key.partition_key, key.id) and key.id):
+        if not can_be_asked_for(key.partition_key):
             return Retried(
                 entry_id=entry_id,
                 outcome=RetryOutcome.UNREADABLE,
@@ -64,9 +64,13 @@ class Retry:
             place = self._holder(key, await self.store.places())
             if place is None:
                 break
-            verdicts = await self.repair.write(place, [key])
-            if verdicts is not None:
-                return await self._judged(comparison, entry_id, verdicts[0])
+            answers = await self.repair.write(place, [key])
+            if answers is not None and answers.unread:
+                return Retried(
+                    entry_id=entry_id, outcome=RetryOutcome.UNDECIDED, detail=answers.unread[key]
+                )
+            if answers is not None:
+                return await self._judged(comparison, entry_id, answers.verdicts[0])
         return Retried(
             entry_id=entry_id,
             outcome=RetryOutcome.UNDECIDED,

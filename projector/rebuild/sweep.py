@@ -10,18 +10,21 @@ Memory: one page of candidates. Source: docs/explanation/deletes-and-ttl.md.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections import Counter
+
+import structlog
 
 from projector.core.errors import SourceUnavailable
 from projector.ports.feed import Grant
 from projector.ports.points import PointReader
-from projector.ports.rows import DocumentKey, Settled, SweepStore, Verdict
-from projector.rebuild.together import together
-from projector.rebuild.verdicts import verdict_of
+from projector.ports.rows import DocumentKey, Settled, SweepStore
+from projector.rebuild.answers import read_answers
 
 CANDIDATES_PER_STEP = 500
-READS_AT_ONCE = 16
+GIVES_UP_AFTER = 5
+SWEEP_LEFT_UNREAD = "sweep_left_unread"
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Sweeper:
@@ -30,6 +33,7 @@ class Sweeper:
     def __init__(self, *, store: SweepStore, reader: PointReader) -> None:
         self._store = store
         self._reader = reader
+        self._failures: Counter[tuple[int, DocumentKey]] = Counter()
 
     async def settle(self, grant: Grant, *, session_token: str | None) -> Settled:
         """Sweep the granted range and close its replay.
@@ -40,41 +44,42 @@ class Sweeper:
             1. the lineage, before any read begins;
             2. a page of candidates, a point read each;
             3. the verdicts, in one transaction under the fence; repeated until none is left;
-            4. the replay is closed.
+            4. the replay is closed, unless a document could not be read: all others are settled by
+               then, and the next sweep asks again. One that is not read time after time keeps its
+               row or entry, and holds up the replay no more.
 
         Raises: FencedOut, SinkUnavailable, SourceUnavailable, Throttled, SourceRecreated.
         """
         removed = projected = unchanged = 0
         after: DocumentKey | None = None
+        unread: dict[DocumentKey, str] = {}
         while True:
             lineage = await self._store.lineage(grant)
             keys = await self._store.sweep_candidates(grant, after=after, limit=CANDIDATES_PER_STEP)
             if not keys:
                 break
-            verdicts = await read_verdicts(self._reader, keys, session_token=session_token)
-            done = await self._store.apply_verdicts(grant, lineage=lineage, verdicts=verdicts)
+            answers = await read_answers(self._reader, keys, session_token=session_token)
+            unread.update(answers.unread)
+            done = await self._store.apply_verdicts(
+                grant, lineage=lineage, verdicts=answers.verdicts
+            )
             removed, projected = removed + done.removed, projected + done.projected
             unchanged += done.unchanged
             after = keys[-1]
+        self._leave(grant, unread)
         await self._store.finish_replay(grant)
         return Settled(removed=removed, projected=projected, unchanged=unchanged)
 
-
-async def read_verdicts(
-    reader: PointReader, keys: Sequence[DocumentKey], *, session_token: str | None
-) -> Sequence[Verdict]:
-    """One verdict per key, in their order, a few reads at a time.
-
-    Raises: SourceUnavailable when an answer does not tell how far the service was.
-    """
-    room = asyncio.Semaphore(READS_AT_ONCE)
-
-    async def one(key: DocumentKey) -> Verdict:
-        async with room:
-            read = await reader.read(key.partition_key, key.id, session_token=session_token)
-        verdict = verdict_of(key, read)
-        if verdict is None:
-            raise SourceUnavailable("the service answered a point read without a session token")
-        return verdict
-
-    return await together((one(key) for key in keys), name="point read")
+    def _leave(self, grant: Grant, unread: dict[DocumentKey, str]) -> None:
+        """Give up on documents that were never read. Raises SourceUnavailable when there is hope."""
+        for key, reason in unread.items():
+            self._failures[grant.range_id, key] += 1
+            if self._failures[grant.range_id, key] < GIVES_UP_AFTER:
+                raise SourceUnavailable(
+                    f"a document that its replay did not bring could not be read: {reason}"
+                )
+        for key, reason in unread.items():
+            log.warning(
+                SWEEP_LEFT_UNREAD, partition_key=key.partition_key, id=key.id, reason=reason
+            )
+        self._failures.clear()

@@ -9,14 +9,14 @@ tells what it has yet to bring. What is left is drift.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from projector.ports.rows import DocumentKey, DriftKind, Verdict
 from projector.ports.verification import Comparison, Difference, RangePlace
 from projector.projection.identity import can_be_asked_for
+from projector.rebuild.answers import read_answers
 from projector.rebuild.repair import Repair, is_newer
-from projector.rebuild.sweep import read_verdicts
 from projector.rebuild.verify_backlog import Backlog
 from projector.rebuild.verify_places import PlaceWatch
 from projector.rebuild.verify_report import Tally
@@ -47,11 +47,11 @@ class Suspects:
         if lsn is not None and lsn >= self.lsn:
             self.lsn, self.session_token = lsn, session_token
 
-    def taken(self) -> Sequence[DocumentKey]:
+    def taken(self) -> Mapping[DocumentKey, Difference | None]:
         """All of them that can be asked for; afterwards there are none."""
-        keys = [key for key in self.keys if can_be_asked_for(key.partition_key, key.id)]
+        taken = {key: one for key, one in self.keys.items() if can_be_asked_for(key.partition_key)}
         self.keys.clear()
-        return keys
+        return taken
 
     def unreadable(self) -> Sequence[Difference]:
         """Those whose key names no document; a digest of bytes cannot be compared across reads."""
@@ -59,18 +59,19 @@ class Suspects:
             one
             for key, one in self.keys.items()
             if one is not None
-            and not can_be_asked_for(key.partition_key, key.id)
+            and not can_be_asked_for(key.partition_key)
             and not (key.id.startswith(DIGEST) or key.partition_key.startswith(DIGEST))
         ]
 
 
 @dataclass(slots=True, kw_only=True)
 class _Turn:
-    """What one turn left open: too new to tell, or different."""
+    """What one turn left open: too new to tell, different, or not to be read."""
 
     newer: list[Difference]
     different: list[Difference]
-    verdicts: dict[DocumentKey, Verdict]
+    verdicts: Mapping[DocumentKey, Verdict]
+    unread: Mapping[DocumentKey, str]
     reached: bool
     place: RangePlace | None
 
@@ -98,12 +99,16 @@ class Confirmer:
         await self._settle_unreadable(suspects.unreadable())
         await self._take_turns(suspects.taken(), suspects.session_token)
 
-    async def _take_turns(self, keys: Sequence[DocumentKey], session_token: str | None) -> None:
+    async def _take_turns(
+        self, suspects: Mapping[DocumentKey, Difference | None], session_token: str | None
+    ) -> None:
+        keys = list(suspects)
         ahead: dict[DocumentKey, Version] = {}
         for number in range(TURNS):
             if not keys:
                 return
             turn = await self._turn(keys, session_token)
+            self._give_up(suspects, turn.unread)
             await self._decide(turn, turn.different, session_token)
             if number == TURNS - 1:
                 # Newer than every answer, turn after turn: either it changes all the time, or its
@@ -115,14 +120,35 @@ class Confirmer:
             keys = list(ahead)
 
     async def _turn(self, keys: Sequence[DocumentKey], session_token: str | None) -> _Turn:
-        found = await read_verdicts(self.mending.reader, keys, session_token=session_token)
+        answers = await read_answers(self.mending.reader, keys, session_token=session_token)
+        found = answers.verdicts
         verdicts = {one.key: one for one in found}
-        reached = await self.watch.reached(max(one.lsn for one in found))
+        reached = await self.watch.reached(max((one.lsn for one in found), default=0))
         place = await self.watch.place()
         different = await self.comparison.compare(found)
         newer = [one for one in different if is_newer(one, place, verdicts[one.key])]
         rest = [one for one in different if one not in newer]
-        return _Turn(newer=newer, different=rest, verdicts=verdicts, reached=reached, place=place)
+        return _Turn(
+            newer=newer,
+            different=rest,
+            verdicts=verdicts,
+            unread=answers.unread,
+            reached=reached,
+            place=place,
+        )
+
+    def _give_up(
+        self, suspects: Mapping[DocumentKey, Difference | None], unread: Mapping[DocumentKey, str]
+    ) -> None:
+        """What the container does not tell is not known to be right, so it is wrong."""
+        drift = []
+        for key, reason in unread.items():
+            suspected = suspects[key]
+            kind = DriftKind.EXTRA if suspected is None else suspected.kind
+            drift.append(Difference(key=key, kind=kind, detail=f"it cannot be read: {reason}"))
+        self.tally.add_drift(drift)
+        if self.repair:
+            self.tally.add_unmended(drift)
 
     async def _decide(
         self, turn: _Turn, different: Sequence[Difference], session_token: str | None

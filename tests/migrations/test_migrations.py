@@ -132,6 +132,34 @@ def test_epochs_of_a_new_database_are_above_those_of_an_older_one(empty_database
     assert epochs[0] < epochs[1]
 
 
+ENTRY = """
+INSERT INTO projector.quarantine (key_1, key_2, partition_key, document_id, cart_id, epk, lineage,
+  lsn, ts, etag, status, reason, detail, raw, first_seen_at, last_seen_at)
+SELECT hashtextextended(pk || chr(1) || id, 0), hashtextextended(pk || chr(1) || id, 24301), pk, id,
+  cart, 1, 0, 1, 1, '', 'open', '', '', '', now(), now()
+FROM (SELECT %s::text AS pk, %s::text AS id, %s::text AS cart) x"""
+
+
+def test_entries_that_nobody_can_ask_for_get_keys_that_no_document_has(
+    empty_database_url: str,
+) -> None:
+    kept = [('"c"', "\\5", "c"), ('"c"', "good", None), ("\\x", "\\5", None)]
+    migrate.upgrade(empty_database_url)
+    migrate.downgrade(empty_database_url, "0010")
+    with connected(empty_database_url) as connection:
+        for entry in [*kept, ('"d"', "\\5", None)]:
+            connection.execute(ENTRY, entry)
+    migrate.upgrade(empty_database_url)
+    with connected(empty_database_url) as connection:
+        found = connection.execute(
+            "SELECT partition_key, document_id, cart_id,"
+            " key_1 = hashtextextended(partition_key || chr(1) || document_id, 0) AND"
+            " key_2 = hashtextextended(partition_key || chr(1) || document_id, 24301)"
+            " FROM projector.quarantine ORDER BY id"
+        ).fetchall()
+    assert found == [(*entry, True) for entry in [*kept, ('\\"d"', "\\5", None)]]
+
+
 def test_upgrade_at_head_takes_no_lock(database_url: str) -> None:
     with connected(database_url) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [migrate.LOCK_KEY])

@@ -126,6 +126,8 @@ def test_a_time_written_as_a_toml_time_is_read(tmp_path: Path) -> None:
         ),
         pytest.param({"LOG_FORMAT": "xml"}, "PROJECTOR_LOG_FORMAT", id="unknown log format"),
         pytest.param({"PROCESSOR_NAME": " "}, "PROJECTOR_PROCESSOR_NAME", id="blank name"),
+        pytest.param({"PROCESSOR_NAME": "a/b"}, "PROJECTOR_PROCESSOR_NAME", id="no part of an id"),
+        pytest.param({"COSMOS_CONTAINER": "a?b"}, "PROJECTOR_COSMOS_CONTAINER", id="no name"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_the_setting(

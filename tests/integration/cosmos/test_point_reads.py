@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,8 +17,11 @@ from projector.core.errors import (
 )
 from projector.cosmos.point_reads import CosmosPointReader
 from projector.emulator import EmulatorServer
+from projector.emulator.odd_ids import OddIdAnswer
+from tests import wild
 from tests.contract.change_source import documents_of
-from tests.integration.cosmos.support import CART, EmulatedWorld, emulated_world
+from tests.fixtures.emulator import control
+from tests.integration.cosmos.support import CART, COLLECTION, EmulatedWorld, emulated_world
 
 
 @pytest.fixture
@@ -69,17 +73,67 @@ async def test_document_without_partition_key_is_read_as_undefined_not_as_null(
     assert (await reader.read("null", "id")).raw is None
 
 
-@pytest.mark.parametrize("name", ["a b", "é☃", "100%", "a+b&c=d", "a'b\"c", ".", "..", "%2e%2e"])
-async def test_id_of_any_spelling_is_found_and_missed(
-    world: EmulatedWorld, reader: CosmosPointReader, name: str
+async def stored(world: EmulatedWorld, key: object, document_id: str) -> None:
+    """Store a document that the SDK would refuse to write."""
+    fields = {"id": document_id} | ({} if key is ... else {"cartId": key})
+    await world.raw(json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize("answer", list(OddIdAnswer))
+async def test_every_id_is_missed_and_found_whatever_a_url_makes_of_it(
+    world: EmulatedWorld, reader: CosmosPointReader, answer: OddIdAnswer
 ) -> None:
-    absent = await reader.read('"key"', name)
-    assert absent.raw is None
-    assert absent.session_lsn is not None
-    await world.write("key", name)
-    found = await reader.read('"key"', name)
+    await control(world.server, "odd_ids", {"answer": answer})
+    for name in wild.PLAIN:
+        await stored(world, "key", name)
+    for name in (*wild.ODD_IN_URLS, *wild.ESCAPES, *wild.ON_SCREENS, *wild.IN_UNICODE):
+        absent = await reader.read('"key"', name)
+        assert (absent.raw, absent.session_lsn is None) == (None, False), name
+        await stored(world, "key", name)
+        found = await reader.read('"key"', name)
+        assert found.raw is not None, name
+        assert json.loads(found.raw)["id"] == name
+        assert found.session_lsn == (absent.session_lsn or 0) + 1
+
+
+@pytest.mark.parametrize("key", ["a/b ", "", 0, 1.5, False, True, None, ...], ids=repr)
+async def test_id_that_no_url_carries_is_found_under_its_own_partition_key_only(
+    world: EmulatedWorld, reader: CosmosPointReader, key: object
+) -> None:
+    others = ["a/b ", "a/b", "", 0, 1, False, True, None, "null", "0", "false", ...]
+    text = {repr(one): "{}" if one is ... else json.dumps(one) for one in others}
+    await stored(world, key, "a/b")
+    for other in others:
+        found = await reader.read(text[repr(other)], "a/b")
+        assert (found.raw is not None) == (repr(other) == repr(key)), other
+        assert found.session_lsn is not None
+
+
+async def test_page_without_documents_is_no_absence(
+    world: EmulatedWorld, reader: CosmosPointReader
+) -> None:
+    await stored(world, "key", "a/b")
+    await world.fault(operation="query_items", action="empty", times=3)
+    assert (await reader.read('"key"', "a/b")).raw is not None
+
+
+async def test_absence_holds_as_of_the_first_page(
+    world: EmulatedWorld, reader: CosmosPointReader
+) -> None:
+    before = await reader.read('"key"', "a/b")
+    await world.fault(operation="query_items", action="empty", times=1)
+    after = await reader.read('"key"', "a/b")
+    assert after == replace(before, request_units=after.request_units)
+
+
+async def test_document_that_is_no_json_is_found_by_an_odd_id(
+    world: EmulatedWorld, reader: CosmosPointReader
+) -> None:
+    body = b'{"id":"a/b","cartId":"key","n":NaN,"bad":"\xff"}'
+    await control(world.server, f"{COLLECTION}/raw", body)
+    found = await reader.read('"key"', "a/b")
     assert found.raw is not None
-    assert json.loads(found.raw)["id"] == name
+    assert found.raw.startswith(body[:-1])
 
 
 async def test_bytes_are_those_the_service_sent(

@@ -1,0 +1,109 @@
+"""One document that cannot be read costs itself, not its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from projector.core.errors import ConfigurationError, ProjectorError, SourceUnavailable, Throttled
+from projector.ports.points import PointRead
+from projector.ports.rows import DocumentKey, Settled, Verdict
+from projector.rebuild.answers import read_answers
+from projector.rebuild.sweep import GIVES_UP_AFTER, Sweeper
+
+
+def key(document_id: str) -> DocumentKey:
+    return DocumentKey(partition_key='"cart"', id=document_id)
+
+
+KEYS = [key("good"), key("bad"), key("other")]
+
+
+class Reader:
+    """All documents are absent; what is asked about those of `errors` fails."""
+
+    def __init__(self, **errors: ProjectorError) -> None:
+        self.errors = errors
+        self.outage: ProjectorError | None = None
+
+    async def read(
+        self, partition_key_json: str, document_id: str, *, session_token: str | None = None
+    ) -> PointRead:
+        error = self.outage or self.errors.get(document_id)
+        if error is not None:
+            raise error
+        return PointRead(raw=None, session_lsn=None if document_id == "mute" else 7)
+
+
+class Store:
+    """Candidates until they have a verdict."""
+
+    def __init__(self) -> None:
+        self.left = list(KEYS)
+        self.finished = False
+
+    async def lineage(self, grant: Any) -> int:
+        return 0
+
+    async def sweep_candidates(
+        self, grant: Any, *, after: DocumentKey | None, limit: int
+    ) -> Sequence[DocumentKey]:
+        return [one for one in self.left if after is None or one > after][:limit]
+
+    async def apply_verdicts(
+        self, grant: Any, *, lineage: int, verdicts: Sequence[Verdict]
+    ) -> Settled:
+        self.left = [one for one in self.left if one not in {two.key for two in verdicts}]
+        return Settled(removed=len(verdicts))
+
+    async def finish_replay(self, grant: Any) -> None:
+        self.finished = True
+
+
+class Grant:
+    range_id = 1
+
+
+@pytest.mark.parametrize(
+    "error", [SourceUnavailable("hangs"), ConfigurationError("400")], ids=["outage", "malformed"]
+)
+async def test_all_but_the_unreadable_document_are_decided(error: ProjectorError) -> None:
+    answers = await read_answers(Reader(bad=error), KEYS, session_token=None)
+
+    assert [one.key.id for one in answers.verdicts] == ["good", "other"]
+    assert answers.unread == {key("bad"): str(error)}
+
+
+async def test_an_answer_without_a_version_decides_nothing() -> None:
+    answers = await read_answers(Reader(), [key("mute")], session_token=None)
+
+    assert list(answers.unread) == [key("mute")]
+
+
+async def test_an_outage_is_an_outage() -> None:
+    reader = Reader()
+    reader.outage = SourceUnavailable("down")
+
+    with pytest.raises(SourceUnavailable, match="down"):
+        await read_answers(reader, KEYS, session_token=None)
+
+
+async def test_a_throttled_read_is_nobodys_fault() -> None:
+    with pytest.raises(Throttled):
+        await read_answers(Reader(bad=Throttled(retry_after_seconds=1)), KEYS, session_token=None)
+
+
+async def test_a_sweep_settles_the_others_and_gives_up_on_one_that_is_never_read() -> None:
+    store, grant = Store(), Grant()
+    sweeper = Sweeper(store=store, reader=Reader(bad=SourceUnavailable("hangs")))
+
+    for _ in range(GIVES_UP_AFTER - 1):
+        with pytest.raises(SourceUnavailable, match="could not be read: hangs"):
+            await sweeper.settle(grant, session_token=None)  # type: ignore[arg-type]  # all it needs
+        assert store.left == [key("bad")]
+        assert not store.finished
+    await sweeper.settle(grant, session_token=None)  # type: ignore[arg-type]  # all it needs
+    assert store.finished
+    assert store.left == [key("bad")]  # nothing is removed on inference
