@@ -9,14 +9,15 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as ProgressBar
 
 from projector.cli.context import prepared_to_look
 from projector.cli.entry import enter
 from projector.cli.failures import ExitCode
 from projector.cli.lines import answer, say
-from projector.cli.output import print_json
+from projector.cli.output import duration, print_json
+from projector.core.pace import Pace
 from projector.ports.verification import Difference
 from projector.processor.clock import SystemClock
 from projector.rebuild.verify_report import Progress, VerifyReport
@@ -53,13 +54,19 @@ def _shown_progress() -> Iterator[Callable[[Progress], object]]:
     if not sys.stderr.isatty():
         yield _Lines().show
         return
-    columns = (TextColumn("documents"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.completed:,} of about {task.total:,} documents"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[pace]}"),
+    )
+    lines = _Lines()
     with ProgressBar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("verify", total=None)
+        task = bar.add_task("verify", total=0, pace="")
         yield lambda progress: bar.update(
             task,
             completed=progress.documents,
-            total=max(progress.rows, progress.documents) or None,
+            total=max(progress.expected, progress.documents),
+            pace=lines.pace_at(progress),
         )
 
 
@@ -69,13 +76,23 @@ class _Lines:
     def __init__(self) -> None:
         self._clock = SystemClock()
         self._said = self._clock.monotonic()
+        self._pace = Pace()
 
     def show(self, progress: Progress) -> None:
         """Say it when the last line is some seconds old."""
+        pace = self.pace_at(progress)
         now = self._clock.monotonic()
         if now - self._said >= LINE_SECONDS:
             self._said = now
-            say(f"verified {progress.documents} documents of about {progress.rows}")
+            expected = max(progress.expected, progress.documents)
+            say(f"verified {progress.documents:,} of about {expected:,} documents, {pace}")
+
+    def pace_at(self, progress: Progress) -> str:
+        """How fast it goes and what is left, in words."""
+        self._pace.look(self._clock.monotonic(), progress.documents)
+        left = self._pace.seconds_left(max(0, progress.expected - progress.documents))
+        words = "" if left is None else f", {duration(left)} left"
+        return f"{self._pace.per_second or 0:,.0f} a second{words}"
 
 
 def _document(report: VerifyReport) -> dict[str, Any]:

@@ -18,6 +18,7 @@
     │   └── LeaseStoreUnavailable     outage of the lease container: wait and retry
     ├── SinkError
     │   ├── SinkUnavailable           outage of the target: wait in place, lose nothing
+    │   │   └── SinkTooSlow           it was asked for too much at once: ask for less
     │   ├── FencedOut                 a newer epoch owns the range: stop at once, write nothing
     │   └── SchemaMismatch            the tables are not at the version this program needs
     ├── HandlerFailed                 user code raised: give the range back, redeliver
@@ -170,6 +171,10 @@ class SinkUnavailable(SinkError):
         """Take the server's reason and, where it gave one, its SQLSTATE."""
         super().__init__(message)
         self.sqlstate = sqlstate
+
+
+class SinkTooSlow(SinkUnavailable):
+    """The target did not finish in time, or not in its memory; less at once may do."""
 
 
 class FencedOut(SinkError):

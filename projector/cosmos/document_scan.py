@@ -8,6 +8,7 @@ Source: docs/explanation/correctness.md; Cosmos DB REST API, querying documents.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from projector.core.errors import SourceUnavailable
@@ -18,6 +19,9 @@ from projector.cosmos.wire import PAGE_STAND_IN, Exchange, session_lsn
 from projector.ports.feed import FeedTarget
 from projector.ports.points import ScannedPage
 
+USAGE = "x-ms-resource-usage"
+DOCUMENTS_COUNT = re.compile(r"(?:^|;)documentsCount=([0-9]{1,18})(?:;|$)")
+
 
 class CosmosDocumentScanner:
     """`DocumentScanner` over the SDK."""
@@ -27,6 +31,21 @@ class CosmosDocumentScanner:
     ) -> None:
         """Take the container's names; `expected_rid` None pins the one found first."""
         self._container = MonitoredContainer(gateway, path, rid=expected_rid)
+
+    async def count(self) -> int | None:
+        """See `DocumentScanner`."""
+        return await self._container.settled(self._count)
+
+    async def _count(self, _rid: str) -> int | None:
+        usage: list[str] = []
+
+        def note(headers: Mapping[str, str], _properties: object) -> None:
+            usage.append(headers.get(USAGE, ""))
+
+        async with self._container.lent() as container:
+            await container.read(populate_quota_info=True, response_hook=note)
+        found = DOCUMENTS_COUNT.search(usage[-1]) if usage else None
+        return None if found is None else int(found[1])
 
     async def scan(
         self, target: FeedTarget, next_page: str | None, *, max_documents: int

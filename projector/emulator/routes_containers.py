@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from projector.emulator.account import Account
@@ -22,6 +23,8 @@ from projector.emulator.wire import (
     list_answer,
 )
 
+QUOTA_INFO = "x-ms-documentdb-populatequotainfo"
+
 
 def create_container(account: Account, call: Call) -> Answer:
     """Creates a container."""
@@ -34,7 +37,13 @@ def create_container(account: Account, call: Call) -> Answer:
 
 def read_container(account: Account, call: Call) -> Answer:
     """Describes a container."""
-    return _answer(200, account.engine.container(*call.names))
+    container = account.engine.container(*call.names)
+    answer = _answer(200, container)
+    if call.headers.get(QUOTA_INFO, "").lower() != "true":
+        return answer
+    count = sum(len(partition) for partition in container.partitions())
+    usage = f"documentSize=0;documentsSize=0;documentsCount={count};"
+    return replace(answer, headers={**answer.headers, "x-ms-resource-usage": usage})
 
 
 def replace_container(account: Account, call: Call) -> Answer:

@@ -75,6 +75,14 @@ class ScannedPage:
 class DocumentScanner(Protocol):
     """Reads all documents of a range, independently of the change feed."""
 
+    async def count(self) -> int | None:
+        """How many documents the service says that the container has; None when it does not say.
+
+        A figure for progress alone: the service counts now and then.
+
+        Raises: as `scan`.
+        """
+
     async def scan(
         self, target: FeedTarget, next_page: str | None, *, max_documents: int
     ) -> ScannedPage:

@@ -6,10 +6,13 @@ documents were rejected, when the range has quarantine entries that may heal, wh
 refused a value, or when most of the batch is probably stored already: (1) move the position under the epoch, which locks it; (2) store rejections; (3) run the batch
 statement, in halves of halves around what is refused; (4) mark the rows whose newest version is
 rejected; COMMIT. Nothing is applied one by one unless it must be.
+
+A batch that the server cannot do in time is divided into portions, each a transaction (see `portions`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +20,7 @@ from typing import Any
 
 import psycopg
 
-from projector.core.errors import FencedOut
+from projector.core.errors import FencedOut, SinkTooSlow, SinkUnavailable
 from projector.core.names import Continuation, Epoch
 from projector.core.start import StoredPlace
 from projector.ports.feed import Grant
@@ -27,9 +30,11 @@ from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.copying import copy_rows
 from projector.postgres.errors import first_line, is_of_document
 from projector.postgres.hints import BULK, BatchFacts, BatchHint, Hints
+from projector.postgres.portions import Batch, Portions, Remainder
 from projector.postgres.prepared import one_row
 from projector.postgres.statements import (
     FENCE,
+    PORTION_FENCE,
     RETURNING_OLD_SERVER,
     BatchShape,
     batch_statement,
@@ -37,16 +42,6 @@ from projector.postgres.statements import (
 )
 from projector.projection.fold import encode_writes
 from projector.projection.writes import Rejection, RejectionReason, RowWrite
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """What is to be committed together; one write per key, sorted by key."""
-
-    writes: Sequence[RowWrite]
-    rejections: Sequence[Rejection]
-    delivered: int
-    newest_ts: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +97,7 @@ class BatchWriter:
         self._rows_schema = rows_schema
         self._returning_old = returning_old
         self._hints = Hints(bulk=bulk)
+        self._portions = Portions(seconds=connections.statement_seconds)
         self._committed: dict[int, tuple[Epoch, Continuation | None]] = {}
 
     async def apply(self, grant: Grant, batch: Batch, place: StoredPlace) -> Outcome:
@@ -112,12 +108,7 @@ class BatchWriter:
                 writer left it: a standby took over without the last commits.
             SinkUnavailable: The target has to be waited for.
         """
-        hint = self._hints.of(grant.range_id, grant.epoch)
-        done = None
-        if not (batch.rejections or hint.has_entries or hint.skip_stale):
-            done = await self._apply_at_once(grant, batch, place, hint)
-        if done is None:
-            done = await self._apply_locked(grant, batch, place, hint)
+        done = await self._apply_in_portions(grant, batch, place)
         facts = BatchFacts(
             writes=len(batch.writes),
             inserted=done.inserted,
@@ -127,6 +118,55 @@ class BatchWriter:
         )
         self._hints.learn(grant.range_id, grant.epoch, facts)
         self._committed[grant.range_id] = grant.epoch, place.continuation
+        return done
+
+    async def _apply_in_portions(self, grant: Grant, batch: Batch, place: StoredPlace) -> Outcome:
+        """Usually one; the last one moves the place.
+
+        What was committed before an outage is not sent again. Gives up now and then, so that
+        whoever waits sees that this range is slow, and not stalled.
+        """
+        clock = asyncio.get_running_loop().time
+        range_id, began = grant.range_id, clock()
+        done = Outcome()
+        left = self._portions.remaining(range_id, grant.epoch, batch, place.continuation)
+        while True:
+            portion, rest = self._portions.next_of(range_id, left)
+            started = clock()
+            try:
+                done += await self._commit(grant, portion, place, moves=rest is None)
+            except SinkUnavailable as error:
+                divisible = self._portions.too_much(range_id, portion)
+                if not (divisible and isinstance(error, SinkTooSlow)):
+                    raise
+            else:
+                self._portions.took(range_id, portion, clock() - started)
+                self._portions.leave(
+                    range_id,
+                    None
+                    if rest is None
+                    else Remainder(epoch=grant.epoch, end=place.continuation, batch=rest),
+                )
+                if rest is None:
+                    return done
+                left = rest
+            if clock() - began > self._connections.statement_seconds * 2:
+                raise SinkTooSlow(
+                    f"{left.size} of {batch.size} documents of a batch are still to be written"
+                )
+
+    async def _commit(
+        self, grant: Grant, batch: Batch, place: StoredPlace, *, moves: bool
+    ) -> Outcome:
+        """One transaction, which moves the position to the place, or leaves it where it is."""
+        if not moves:
+            return await self._apply_locked(grant, batch, place, BatchHint(), fence=PORTION_FENCE)
+        hint = self._hints.of(grant.range_id, grant.epoch)
+        done = None
+        if not (batch.rejections or hint.has_entries or hint.skip_stale):
+            done = await self._apply_at_once(grant, batch, place, hint)
+        if done is None:
+            done = await self._apply_locked(grant, batch, place, hint)
         return done
 
     def begun(self, grant: Grant) -> None:
@@ -186,7 +226,13 @@ class BatchWriter:
         return Outcome(upserted=live, inserted=len(writes))
 
     async def _apply_locked(
-        self, grant: Grant, batch: Batch, place: StoredPlace, hint: BatchHint
+        self,
+        grant: Grant,
+        batch: Batch,
+        place: StoredPlace,
+        hint: BatchHint,
+        *,
+        fence: str = FENCE,
     ) -> Outcome:
         """The longer way; most of it is skipped when it turns out that nothing is new."""
         parameters = self._parameters(grant, batch, place, only_clean=False)
@@ -196,7 +242,7 @@ class BatchWriter:
             if looks:
                 entries, writes = await self._look(session, parameters, writes)
             else:
-                entries = await move_place(session, parameters)
+                entries = await move_place(session, parameters, fence=fence)
             if entries is None:
                 raise FencedOut(
                     f"range {grant.claim.lease_token} has a newer epoch or another place"
@@ -316,12 +362,14 @@ async def execute(
     return Outcome(healed=row[1], upserted=row[2], inserted=row[3], removed=row[4])
 
 
-async def move_place(session: Session, parameters: Mapping[str, Any]) -> bool | None:
-    """Move the position under the fence and hold it until COMMIT.
+async def move_place(
+    session: Session, parameters: Mapping[str, Any], *, fence: str = FENCE
+) -> bool | None:
+    """Move the position under the fence and hold it until COMMIT; or hold it alone.
 
     Tells whether the range has quarantine entries; None when the fence says no.
     """
-    row = await one_row(session, FENCE, parameters)
+    row = await one_row(session, fence, parameters)
     return None if row is None else bool(row[2])
 
 

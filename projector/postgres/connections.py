@@ -25,7 +25,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 from typing_extensions import override
 
-from projector.core.errors import ProjectorError, SinkUnavailable
+from projector.core.errors import ProjectorError, SinkTooSlow, SinkUnavailable
 from projector.postgres.address import Address, address
 from projector.postgres.columns import ArrayText, ArrayTextDumper
 from projector.postgres.encryption import check_encrypted
@@ -34,6 +34,9 @@ from projector.postgres.properties import PLANS, prepare_async
 from projector.postgres.sessions import complete, why_not
 
 Session = AsyncConnection[TupleRow]
+
+LONGEST_STATEMENT_SECONDS = 30.0
+"""However long leases last: a range whose batch is silent for two minutes counts as stalled."""
 
 
 class JsonText(bytes):
@@ -67,8 +70,8 @@ class ConnectionOptions:
 
     @property
     def statement_seconds(self) -> float:
-        """The longest a statement of a batch may take."""
-        return self.lease_expiration_seconds / 2
+        """The longest a statement of a batch may take; a batch that needs longer is divided."""
+        return min(self.lease_expiration_seconds / 2, LONGEST_STATEMENT_SECONDS)
 
     @property
     def lock_seconds(self) -> float:
@@ -169,7 +172,7 @@ class Connections:
             except TimeoutError as error:
                 if self._pool is not None:
                     await self._pool.drain()
-                raise SinkUnavailable(f"PostgreSQL did not answer within {limit:g} s") from error
+                raise SinkTooSlow(f"PostgreSQL did not answer within {limit:g} s") from error
 
     @property
     def statement_seconds(self) -> float:

@@ -19,6 +19,7 @@ from projector.core.errors import (
     ConfigurationError,
     ProjectorError,
     SchemaMismatch,
+    SinkTooSlow,
     SinkUnavailable,
 )
 
@@ -66,6 +67,10 @@ BLAME_BY_SQLSTATE: dict[str, Blame] = {
 SPENDS_SESSION = ("08", "0A", "25", "26", "42P05", "57P", "58", "XX")
 
 
+# Time, memory or temporary files that a smaller batch would not use up.
+TOO_MUCH = frozenset({"57014", "53200", "53400"})
+
+
 def blame(sqlstate: str | None) -> Blame:
     """Who is to blame; an error without SQLSTATE is a broken connection."""
     if sqlstate is None:
@@ -98,7 +103,8 @@ def translated_error(error: psycopg.Error) -> ProjectorError:
         case Blame.PERSON:
             return ConfigurationError(f"PostgreSQL refuses: {text}")
         case Blame.OUTAGE | Blame.DOCUMENT:
-            return SinkUnavailable(f"PostgreSQL: {text}", sqlstate=error.sqlstate)
+            kind = SinkTooSlow if error.sqlstate in TOO_MUCH else SinkUnavailable
+            return kind(f"PostgreSQL: {text}", sqlstate=error.sqlstate)
 
 
 @contextmanager

@@ -70,6 +70,16 @@ WHERE id = %(range_id)s::bigint AND epoch = %(epoch)s::bigint
   AND NOT (quarantined AND %(only_clean)s::bool)
 RETURNING tick, seen_group, quarantined"""
 
+# A portion of a batch leaves the position where it is. Its tick tells its tombstones from those of
+# before; the ticks of batches in flight do not move.
+PORTION_FENCE = """
+UPDATE projector.ranges SET tick = tick + 1
+WHERE id = %(range_id)s::bigint AND epoch = %(epoch)s::bigint
+  AND lineage = %(lineage)s::int AND retired_at IS NULL AND placed
+  AND (continuation IS NOT DISTINCT FROM %(after)s::text
+       OR continuation IS NOT DISTINCT FROM %(continuation)s::text)
+RETURNING tick, seen_group, quarantined"""
+
 # A batch that takes several statements moves position and ticks once, in the first.
 LOCKED = """
 SELECT tick, seen_group, quarantined FROM projector.ranges WHERE id = %(range_id)s::bigint"""

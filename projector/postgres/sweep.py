@@ -19,9 +19,10 @@ from projector.core.errors import FencedOut
 from projector.ports.feed import Grant
 from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
 from projector.postgres import quarantine, replays
-from projector.postgres.batch import Batch, LockedRange, tells_old
+from projector.postgres.batch import LockedRange, tells_old
 from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.epks import bounds
+from projector.postgres.portions import Batch
 from projector.postgres.statements import BatchShape, with_seeds
 
 SCAN_SECONDS = 3600.0

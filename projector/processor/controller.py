@@ -250,7 +250,9 @@ class Controller(Generic[P]):
             self._soon(FREED_SECONDS * (0.5 + self._neighbours.draw.random()))
 
     async def _tell(self, token: LeaseToken, ending: Ending) -> None:
-        log.info(
+        # A host that stops says so once; ten ranges more say nothing new.
+        tell = log.debug if ending.reason is CloseReason.SHUTDOWN else log.info
+        tell(
             Event.LEASE_RELEASED,
             lease=token,
             reason=ending.reason.value,

@@ -55,7 +55,7 @@ class Settler(Generic[P]):
         self._status.wait(Role.SETTLER, RangeState.SWEEPING)
         await self._patience.until_done(lambda: self._sink.settle(self._grant), waits=self._waits)
         self._status.settled()
-        log.info(Event.REPLAY_SETTLED, lease=self._grant.claim.lease_token)
+        log.debug(Event.REPLAY_SETTLED, lease=self._grant.claim.lease_token)
 
     def _passed(self) -> bool:
         mark, place = self._grant.replay_mark_lsn, self._status.committed

@@ -27,6 +27,9 @@ from projector.core.states import FailureCategory, RangeFailure, RangeState
 from projector.ports.feed import Applied, Clock, Grant, Page, RangeReport
 from projector.processor.events import Event
 
+USUAL = frozenset({RangeState.STARTING, RangeState.SWEEPING})
+"""Every range passes through these; what ends them is worth a line to developers only."""
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -142,7 +145,8 @@ class RangeStatus:
             before = self._state
             self._changed()
             if before is not self._state is RangeState.READING:
-                log.info(Event.RANGE_GOES_ON, lease=self._lease.token, after=before.value)
+                tell = log.debug if before in USUAL else log.info
+                tell(Event.RANGE_GOES_ON, lease=self._lease.token, after=before.value)
 
     def note(self, error: Exception) -> None:
         """Keep the last failure; one of the same kind and text adds to its count."""

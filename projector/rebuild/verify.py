@@ -75,7 +75,7 @@ class Verifier:
         self._clock = clock
         self._draw = draw
         self._on_progress = on_progress
-        self._progress = Progress(documents=0, rows=0)
+        self._progress = Progress(documents=0, expected=0)
 
     async def verify(self, *, repair: bool = False) -> VerifyReport:
         """Compare everything, and with `repair` mend it.
@@ -88,7 +88,8 @@ class Verifier:
             RebuildError: Ranges were split or merged faster than they could be compared.
         """
         before = await self._store.recount(examples=EXAMPLES)
-        self._progress = Progress(documents=0, rows=before.rows)
+        expected = max(before.rows, await self._scanner.count() or 0)
+        self._progress = Progress(documents=0, expected=expected)
         self._on_progress(self._progress)
         tally = await self._compare_all(repair=repair)
         totals_mended = await self._store.mend_totals() if repair else 0
@@ -218,6 +219,6 @@ class Verifier:
 
     def _advance(self, documents: int) -> None:
         self._progress = Progress(
-            documents=self._progress.documents + documents, rows=self._progress.rows
+            documents=self._progress.documents + documents, expected=self._progress.expected
         )
         self._on_progress(self._progress)

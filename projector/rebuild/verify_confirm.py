@@ -53,6 +53,17 @@ class Suspects:
         self.keys.clear()
         return taken
 
+    def take_missing(self) -> Sequence[DocumentKey]:
+        """Those that the tables do not know at all; they are suspects no more."""
+        missing = [
+            key
+            for key, one in self.keys.items()
+            if one is not None and one.kind is DriftKind.MISSING
+        ]
+        for key in missing:
+            del self.keys[key]
+        return missing
+
     def unreadable(self) -> Sequence[Difference]:
         """Those whose key names no document; a digest of bytes cannot be compared across reads."""
         return [
@@ -95,6 +106,11 @@ class Confirmer:
         """
         if not suspects.keys:
             return
+        if await self.watch.place() is None:
+            # Nobody has read these keys yet: asking for each document would tell the same slowly.
+            self.tally.pending += len(suspects.take_missing())
+            if not suspects.keys:
+                return
         await self.watch.reached(suspects.lsn)
         await self._settle_unreadable(suspects.unreadable())
         await self._take_turns(suspects.taken(), suspects.session_token)

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from projector.core.errors import CredentialExpired, PageTooLarge, SourceUnavailable, Throttled
+from projector.core.errors import (
+    CredentialExpired,
+    FeedError,
+    PageTooLarge,
+    SourceUnavailable,
+    Throttled,
+)
 from projector.core.pacing import PageSize, page_size, retry_seconds
 from projector.ports.feed import Clock, FeedTarget
 from projector.ports.points import DocumentScanner, PointRead, PointReader, ScannedPage
@@ -68,6 +74,13 @@ class PatientScanner:
         self._scanner = scanner
         self._patience = patience
         self._size: PageSize = page_size(max_documents)
+
+    async def count(self) -> int | None:
+        """How many documents there are; None when nobody says. Nothing waits for the answer."""
+        try:
+            return await self._scanner.count()
+        except FeedError:
+            return None
 
     async def scan(self, target: FeedTarget, next_page: str | None) -> ScannedPage:
         """Read one page; see `DocumentScanner`."""

@@ -19,10 +19,13 @@ EXAMPLES = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a verify is; `rows` is what it is likely to find, from the count before."""
+    """How far a verify is: documents compared so far, and of how many.
+
+    `expected` is what the service and the tables said before; it may be less than there is.
+    """
 
     documents: int
-    rows: int
+    expected: int
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,5 +18,6 @@ class Event(StrEnum):
     SOURCE_FOUND = "source_found"
     SOURCE_FOLLOWED = "source_followed"
     SOURCE_RECREATED = "source_recreated"
+    PROGRESS = "progress"
     WEB_STARTED = "web_started"
     WEB_SKIPPED = "web_skipped"

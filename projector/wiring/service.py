@@ -40,6 +40,7 @@ from projector.wiring.connecting import connection_options
 from projector.wiring.events import Event
 from projector.wiring.housekeeping import housekeeping
 from projector.wiring.observers import Everybody, Polls, Tally
+from projector.wiring.progress import tell_progress
 from projector.wiring.releases import watch_releases
 from projector.wiring.verify import Copy
 from projector.wiring.waiting import Patience
@@ -162,7 +163,11 @@ class Service:
                 clock=self._clock,
                 expect_leases=host.expect_leases,
             )
-            beside = [group.create_task(releases, name="host:releases")]
+            progress = tell_progress(tally=self.tally, reports=host.reports, clock=self._clock)
+            beside = [
+                group.create_task(releases, name="host:releases"),
+                group.create_task(progress, name="host:progress"),
+            ]
             if until_caught_up:
                 work = self._stop_when_caught_up(host, opened, connections)
                 beside += [

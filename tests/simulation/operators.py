@@ -86,6 +86,9 @@ class SimulatedScanner:
         self._passage = passage
         self._rid = engine.container(DATABASE, CART).rid
 
+    async def count(self) -> int | None:
+        return None
+
     async def scan(
         self, target: FeedTarget, next_page: str | None, *, max_documents: int
     ) -> ScannedPage:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from projector.core.errors import SettingsError
 from projector.core.start import BEGINNING, NOW, StartFrom, StartKind
 from projector.settings import (
     PREFIX,
     Settings,
-    SettingsError,
     load_settings,
     required_endpoint,
     variable,

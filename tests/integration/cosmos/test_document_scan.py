@@ -49,6 +49,14 @@ async def test_scan_of_all_ranges_finds_every_document_once(
     assert len(found) == len(KEYS)
 
 
+async def test_the_service_says_how_many_documents_there_are(
+    world: EmulatedWorld, scanner: CosmosDocumentScanner
+) -> None:
+    assert await scanner.count() == 0
+    await fill(world)
+    assert await scanner.count() == len(KEYS)
+
+
 async def test_scan_of_a_part_stays_in_it(
     world: EmulatedWorld, scanner: CosmosDocumentScanner
 ) -> None:

@@ -186,6 +186,9 @@ async def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones() -> None:
         def __init__(self) -> None:
             self.asked: list[int] = []
 
+        async def count(self) -> int | None:
+            raise SourceUnavailable("not now")
+
         async def scan(
             self, target: FeedTarget, next_page: str | None, *, max_documents: int
         ) -> ScannedPage:

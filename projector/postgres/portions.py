@@ -1,0 +1,120 @@
+"""How many documents of a batch go into one transaction: all, unless the target cannot do it in time.
+
+A batch that took too long is halved, as often as needed, and grows again while portions are done in a
+fraction of the time. A portion that is not the last leaves the position where it is: a replay of it
+changes nothing, and what has been written stays. Kept in memory, and may be lost.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from projector.core.names import Continuation, Epoch
+from projector.projection.writes import Rejection, RowWrite
+
+QUICK = 0.25
+"""A portion done in this part of the time that it may take: twice as much fits safely."""
+
+UNLIMITED = 100_000
+"""More documents than any batch has."""
+
+REMEMBERED_RANGES = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What is to be committed together; one write per key, sorted by key."""
+
+    writes: Sequence[RowWrite]
+    rejections: Sequence[Rejection]
+    delivered: int
+    newest_ts: int | None
+
+    @property
+    def size(self) -> int:
+        """Documents, more or less: one that is rejected may count twice."""
+        return len(self.writes) + len(self.rejections)
+
+    def divided(self, size: int) -> tuple[Batch, Batch]:
+        """The first documents, about that many, and the rest.
+
+        A rejection stays with the tombstone that it brought.
+        """
+        if not self.writes:
+            first = replace(self, rejections=self.rejections[:size])
+            return first, replace(self, rejections=self.rejections[size:])
+        last = self.writes[:size][-1]
+        here: list[Rejection] = []
+        later: list[Rejection] = []
+        for one in self.rejections:
+            is_here = one.cart_id is not None and (one.cart_id, one.id) <= (last.cart_id, last.id)
+            (here if is_here else later).append(one)
+        return (
+            replace(self, writes=self.writes[:size], rejections=here),
+            replace(self, writes=self.writes[size:], rejections=later),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remainder:
+    """What is left of a batch whose first portions are committed."""
+
+    epoch: Epoch
+    end: Continuation | None
+    batch: Batch
+
+
+@dataclass(slots=True, kw_only=True)
+class _Range:
+    size: int | None = None
+    remainder: Remainder | None = None
+
+
+class Portions:
+    """The size of portions and the unfinished batch of each range."""
+
+    def __init__(self, *, seconds: float) -> None:
+        """Know nothing; `seconds`: how long a portion may take."""
+        self._seconds = seconds
+        self._ranges: OrderedDict[int, _Range] = OrderedDict()
+
+    def next_of(self, range_id: int, batch: Batch) -> tuple[Batch, Batch | None]:
+        """The portion to commit now, and what is left after it; None when nothing is."""
+        size = self._of(range_id).size
+        if size is None or batch.size <= size:
+            return batch, None
+        return batch.divided(size)
+
+    def took(self, range_id: int, portion: Batch, seconds: float) -> None:
+        """A portion was committed: the next one may be larger if it was quick."""
+        known = self._of(range_id)
+        if known.size is None or portion.size < known.size or seconds > self._seconds * QUICK:
+            return
+        known.size = known.size * 2 if known.size < UNLIMITED else None
+
+    def too_much(self, range_id: int, portion: Batch) -> bool:
+        """Ask for half of it; False when it cannot be divided."""
+        self._of(range_id).size = max(1, portion.size // 2)
+        return portion.size > 1
+
+    def remaining(
+        self, range_id: int, epoch: Epoch, batch: Batch, end: Continuation | None
+    ) -> Batch:
+        """What is left of the batch that ends there, if it is the one that was begun; else all."""
+        left = self._of(range_id).remainder
+        if left is None or (left.epoch, left.end) != (epoch, end):
+            return batch
+        return left.batch if left.batch.delivered == batch.delivered else batch
+
+    def leave(self, range_id: int, remainder: Remainder | None) -> None:
+        """Remember what is left; None: nothing."""
+        self._of(range_id).remainder = remainder
+
+    def _of(self, range_id: int) -> _Range:
+        known = self._ranges.setdefault(range_id, _Range())
+        self._ranges.move_to_end(range_id)
+        if len(self._ranges) > REMEMBERED_RANGES:
+            self._ranges.popitem(last=False)
+        return known
