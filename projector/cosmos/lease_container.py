@@ -2,8 +2,9 @@
 
 Knows documents, not leases. Created by the first write when it is missing, never by a read.
 Accepts the partition keys that .NET accepts for new containers, `/id` and `/partitionKey`; in
-the latter older writers put other values than the id, so the stored value is remembered. Absence
-and conflict are answers, all else that passes is an outage of the lease store. A refused Entra
+the latter older writers put other values than the id, so the stored value is remembered: for as
+long as requests are meant for the container of that `_rid`, and no longer. Absence and conflict are
+answers, all else that passes is an outage of the lease store. A refused Entra
 token is cured here by a new client, because a host without ranges has nobody else to notice it.
 Source: docs/reference/lease-document.md.
 """
@@ -11,6 +12,7 @@ Source: docs/reference/lease-document.md.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from azure.core import MatchConditions
@@ -37,12 +39,52 @@ from projector.core.errors import (
 from projector.cosmos.client import ContainerPath, CosmosGateway
 from projector.cosmos.faults import SESSION_NOT_AVAILABLE, SessionAhead
 from projector.cosmos.lease_documents import PARTITION_KEY
+from projector.cosmos.monitored import OtherContainer, check_container
 
 T = TypeVar("T")
 
 ON_ID = "/id"
 ON_FIELD = f"/{PARTITION_KEY}"
 NO_DEFAULT_EXPIRY = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What was learnt of one container; another one of its name is another matter.
+
+    `keys` are the partition keys of documents, by id, where they may differ from it.
+    """
+
+    rid: str
+    partitioned_on: str
+    keys: dict[str, Any] = field(default_factory=dict)
+
+    def key(self, document_id: str) -> Any:
+        return self.keys.get(document_id, document_id)
+
+    def keyed(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """The document with the partition key field exactly where the container needs it."""
+        rest = {key: value for key, value in document.items() if key != PARTITION_KEY}
+        if self.partitioned_on == ON_ID:
+            return rest
+        name = rest.pop("id")
+        return {"id": name, PARTITION_KEY: document.get(PARTITION_KEY, name)} | rest
+
+    def remember(self, document: Mapping[str, Any]) -> None:
+        if self.partitioned_on == ON_FIELD:
+            self.keys[document["id"]] = document.get(PARTITION_KEY, NonePartitionKeyValue)
+
+    @property
+    def hooks(self) -> dict[str, Any]:
+        """Keyword arguments for the SDK's methods: no request leaves for another container."""
+
+        def check(request: Any) -> None:
+            check_container(request.http_request.headers, self.rid)
+
+        return {"raw_request_hook": check}
+
+
+Work = Callable[[ContainerProxy, _Known], Awaitable[T]]
 
 
 class LeaseContainer:
@@ -52,49 +94,45 @@ class LeaseContainer:
         """Take the names; the container is looked up, and created, with the first use."""
         self._gateway = gateway
         self._path = path
-        self._partitioned_on: str | None = None
-        self._keys: dict[str, Any] = {}
+        self._known: _Known | None = None
 
     async def list(self, id_prefix: str) -> Sequence[Mapping[str, Any]]:
         """All documents whose id begins so; none in an absent container, which stays absent."""
 
-        async def work(container: ContainerProxy) -> Sequence[Mapping[str, Any]]:
+        async def work(container: ContainerProxy, known: _Known) -> Sequence[Mapping[str, Any]]:
             found = container.query_items(
                 query="SELECT * FROM c WHERE STARTSWITH(c.id, @prefix)",
                 parameters=[{"name": "@prefix", "value": id_prefix}],
+                **known.hooks,
             )
-            return [document async for document in found]
+            documents = [document async for document in found]
+            for document in documents:
+                known.remember(document)
+            return documents
 
         try:
-            documents = await self._tried(work)
+            return await self._tried(work)
         except SourceMissing:  # looking creates nothing: commands that only look come by here
             return []
-        for document in documents:
-            self._remember(document)
-        return documents
 
     async def read(self, document_id: str) -> Mapping[str, Any]:
         """One document. Raises LeaseMissing."""
 
-        async def work(container: ContainerProxy) -> Mapping[str, Any]:
-            try:
-                return await container.read_item(document_id, self._key(document_id))
-            except CosmosResourceNotFoundError as missing:
-                _raise_session_lag(missing)
-            if self._partitioned_on == ON_FIELD:
-                return await _find(container, document_id)
-            raise LeaseMissing(f"lease document {document_id} is gone")
+        async def work(container: ContainerProxy, known: _Known) -> Mapping[str, Any]:
+            document = await _read(container, known, document_id)
+            known.remember(document)
+            return document
 
-        document = await self._existing(work)
-        self._remember(document)
-        return document
+        return await self._existing(work)
 
     async def create(self, document: Mapping[str, Any]) -> str | None:
         """Write a new document and return its etag; None when the id exists."""
 
-        async def work(container: ContainerProxy) -> str | None:
+        async def work(container: ContainerProxy, known: _Known) -> str | None:
             try:
-                written = await container.create_item(self._keyed(document), no_response=True)
+                written = await container.create_item(
+                    known.keyed(document), no_response=True, **known.hooks
+                )
             except CosmosResourceExistsError:
                 return None
             return _etag(written)
@@ -105,10 +143,10 @@ class LeaseContainer:
         """Write under an etag and return the new one. Raises LeaseConflict, LeaseMissing."""
         name = document["id"]
 
-        async def work(container: ContainerProxy) -> str:
+        async def work(container: ContainerProxy, known: _Known) -> str:
             try:
                 written = await container.replace_item(
-                    name, dict(document), no_response=True, **_only(etag)
+                    name, dict(document), no_response=True, **_only(etag), **known.hooks
                 )
             except CosmosAccessConditionFailedError:
                 raise LeaseConflict(f"lease document {name} was changed meanwhile") from None
@@ -123,11 +161,11 @@ class LeaseContainer:
         self, document_id: str, *, partition_key: str | None = None, etag: str | None = None
     ) -> bool:
         """Remove a document, with an etag only that version; False when it is not there."""
-        key = self._key(document_id) if partition_key is None else partition_key
 
-        async def work(container: ContainerProxy) -> bool:
+        async def work(container: ContainerProxy, known: _Known) -> bool:
+            key = known.key(document_id) if partition_key is None else partition_key
             try:
-                await container.delete_item(document_id, key, **_only(etag))
+                await container.delete_item(document_id, key, **_only(etag), **known.hooks)
             except CosmosAccessConditionFailedError:
                 return False
             except CosmosResourceNotFoundError as missing:
@@ -140,14 +178,14 @@ class LeaseContainer:
         except LeaseMissing:
             return False
 
-    async def _existing(self, work: Callable[[ContainerProxy], Awaitable[T]]) -> T:
+    async def _existing(self, work: Work[T]) -> T:
         """Run `work`; without a container every document is missing."""
         try:
             return await self._tried(work)
         except SourceMissing as missing:
             raise LeaseMissing(f"the lease container is gone: {missing}") from missing
 
-    async def _ensured(self, work: Callable[[ContainerProxy], Awaitable[T]]) -> T:
+    async def _ensured(self, work: Work[T]) -> T:
         """Run `work`; an absent container is created first."""
         try:
             return await self._tried(work)
@@ -158,28 +196,31 @@ class LeaseContainer:
         except SourceMissing as missing:
             raise LeaseStoreUnavailable(f"just created, not visible yet: {missing}") from missing
 
-    async def _tried(self, work: Callable[[ContainerProxy], Awaitable[T]]) -> T:
-        """Run `work`, once more with a new client where the old one's token or session is refused."""
+    async def _tried(self, work: Work[T]) -> T:
+        """Run `work`, once more where what was believed of client or container proves outdated."""
         try:
             try:
                 return await self._once(work)
             except (CredentialExpired, SessionAhead):
                 await self._gateway.rebuild()
+            except OtherContainer:
+                pass
             return await self._once(work)
         except SourceMissing:
             raise
         except FeedError as error:
             raise _unavailable(error) from error
+        except OtherContainer:
+            raise LeaseStoreUnavailable("lease container: it is being made anew") from None
 
-    async def _once(self, work: Callable[[ContainerProxy], Awaitable[T]]) -> T:
+    async def _once(self, work: Work[T]) -> T:
         try:
             async with self._gateway.container(self._path) as container:
-                if self._partitioned_on is None:
-                    self._partitioned_on = _partitioned_on(await container.read(), self._path)
-                return await work(container)
-        except SourceMissing:
-            self._partitioned_on = None  # the next container of this name may differ
-            self._keys.clear()
+                if self._known is None:
+                    self._known = _known(await container.read(), self._path)
+                return await work(container, self._known)
+        except (SourceMissing, OtherContainer):
+            self._known = None
             raise
 
     async def _create_container(self) -> None:
@@ -202,23 +243,8 @@ class LeaseContainer:
         except FeedError as error:
             raise _unavailable(error) from error
 
-    def _key(self, document_id: str) -> Any:
-        return self._keys.get(document_id, document_id)
 
-    def _keyed(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """The document with the partition key field exactly where the container needs it."""
-        rest = {key: value for key, value in document.items() if key != PARTITION_KEY}
-        if self._partitioned_on == ON_ID:
-            return rest
-        name = rest.pop("id")
-        return {"id": name, PARTITION_KEY: document.get(PARTITION_KEY, name)} | rest
-
-    def _remember(self, document: Mapping[str, Any]) -> None:
-        if self._partitioned_on == ON_FIELD:
-            self._keys[document["id"]] = document.get(PARTITION_KEY, NonePartitionKeyValue)
-
-
-def _partitioned_on(properties: Mapping[str, Any], path: ContainerPath) -> str:
+def _known(properties: Mapping[str, Any], path: ContainerPath) -> _Known:
     paths = properties.get("partitionKey", {}).get("paths", [])
     if paths not in ([ON_ID], [ON_FIELD]):
         raise ConfigurationError(
@@ -226,12 +252,24 @@ def _partitioned_on(properties: Mapping[str, Any], path: ContainerPath) -> str:
             f" {', '.join(paths) or 'nothing'}: it must be {ON_ID} or {ON_FIELD};"
             f" correct {path.settings} or create another one"
         )
-    return str(paths[0])
+    return _Known(rid=str(properties["_rid"]), partitioned_on=str(paths[0]))
 
 
-async def _find(container: ContainerProxy, document_id: str) -> Mapping[str, Any]:
+async def _read(container: ContainerProxy, known: _Known, document_id: str) -> Mapping[str, Any]:
+    try:
+        return await container.read_item(document_id, known.key(document_id), **known.hooks)
+    except CosmosResourceNotFoundError as missing:
+        _raise_session_lag(missing)
+    if known.partitioned_on == ON_FIELD:
+        return await _find(container, known, document_id)
+    raise LeaseMissing(f"lease document {document_id} is gone")
+
+
+async def _find(container: ContainerProxy, known: _Known, document_id: str) -> Mapping[str, Any]:
     found = container.query_items(
-        query="SELECT * FROM c WHERE c.id = @id", parameters=[{"name": "@id", "value": document_id}]
+        query="SELECT * FROM c WHERE c.id = @id",
+        parameters=[{"name": "@id", "value": document_id}],
+        **known.hooks,
     )
     async for document in found:
         return document

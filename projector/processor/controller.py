@@ -22,7 +22,6 @@ from projector.core.errors import (
     LeaseLost,
     LeaseMissing,
     ProjectorError,
-    SourceRecreated,
 )
 from projector.core.lease import Lease
 from projector.core.names import Continuation, Epoch, LeaseToken
@@ -61,13 +60,11 @@ class Controller(Generic[P]):
         neighbours: Neighbours[P],
         group: asyncio.TaskGroup,
         soon: Callable[[float], None],
-        outdated: Callable[[SourceRecreated], None],
     ) -> None:
         self._neighbours = neighbours
         self._clock = neighbours.clock
         self._group = group
         self._soon = soon
-        self._outdated = outdated
         self._slots: set[LeaseToken] = set()
         self._running: dict[LeaseToken, RangeSupervisor[P]] = {}
         self._lives: set[asyncio.Task[None]] = set()
@@ -265,8 +262,6 @@ class Controller(Generic[P]):
         if error is not None and not quiet:
             await self._neighbours.observer.failed(token, error)
         await self._neighbours.observer.released(token, ending.reason)
-        if isinstance(error, SourceRecreated):
-            self._outdated(error)
 
     async def _take_heir(self, heir: Lease) -> None:
         """At once, unless another host was faster; what fails is left to the balancing."""

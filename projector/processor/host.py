@@ -33,6 +33,7 @@ from projector.processor.balancer import Alarm, Balancer
 from projector.processor.bootstrap import Bootstrapper
 from projector.processor.controller import ABORT_SECONDS, Controller
 from projector.processor.events import Event
+from projector.processor.follower import until_followed
 from projector.processor.neighbours import Neighbours
 from projector.processor.notifications import Notifications, SilentObserver
 from projector.processor.options import ProcessorOptions
@@ -184,9 +185,7 @@ class Host(Generic[P]):
         self._stop_seconds = self._options.drain_seconds + ABORT_SECONDS + LAST_WORDS_SECONDS
         async with asyncio.TaskGroup() as group:
             self._alarm = alarm = Alarm(self._clock)
-            controller = Controller(
-                neighbours=neighbours, group=group, soon=alarm.soon, outdated=self._follow
-            )
+            controller = Controller(neighbours=neighbours, group=group, soon=alarm.soon)
             balancer = Balancer(
                 neighbours=neighbours,
                 controller=controller,
@@ -199,6 +198,7 @@ class Host(Generic[P]):
             naming = group.create_task(
                 self._name_ignored_starts(neighbours, bootstrapper.listed), name="host:starts"
             )
+            following = group.create_task(self._follow(neighbours), name="host:follower")
             balancing = group.create_task(balancer.run(), name="host:balancer")
             reporting = group.create_task(reporter.run(), name="host:reporter")
             self._started.set()
@@ -207,16 +207,16 @@ class Host(Generic[P]):
             deadline = Deadline(self._clock, self._options.drain_seconds)
             balancer.stop()
             await controller.drain(deadline)
-            for task in (naming, balancing, reporting):
+            for task in (naming, following, balancing, reporting):
                 task.cancel()
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_WORDS_SECONDS):
                     await reporter.report()
             self._controller = None
 
-    def _follow(self, error: SourceRecreated) -> None:
-        """The target follows another container now: only a new host can read that one."""
-        self._outdated = error
+    async def _follow(self, neighbours: Neighbours[P]) -> None:
+        """Stop once the target follows another container: only a new host can read that one."""
+        self._outdated = await until_followed(neighbours)
         self.request_stop()
 
     async def _name_ignored_starts(

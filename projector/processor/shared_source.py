@@ -1,16 +1,19 @@
 """One change source for all ranges of a host: shared rebuilds, a short-lived partition map.
 
 Sixteen ranges meet an aged credential at once; the client must be rebuilt once. They also ask
-for the partition map at once; one fresh answer serves them all.
+for the partition map at once; one fresh answer serves them all. A container that is another one
+raises a doubt here, whoever meets it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 
+from projector.core.errors import SourceRecreated
 from projector.core.names import Continuation
 from projector.core.start import StartFrom
 from projector.ports.feed import Anchor, ChangeSource, Clock, FeedTarget, Page, PhysicalRange
@@ -32,6 +35,8 @@ class SharedSource:
         self._mapping = asyncio.Lock()
         self._map: Sequence[PhysicalRange] = ()
         self._map_at: float | None = None
+        self._doubts: list[SourceRecreated] = []
+        self._doubted = asyncio.Event()
         self.generation = 0
         """Number of rebuilds so far; a reader remembers it before each read."""
 
@@ -43,11 +48,13 @@ class SharedSource:
         self, target: FeedTarget, continuation: Continuation | None, *, max_documents: int
     ) -> Page:
         """Read one page; errors as the port has them."""
-        return await self._source.read_page(target, continuation, max_documents=max_documents)
+        with self._doubting():
+            return await self._source.read_page(target, continuation, max_documents=max_documents)
 
     async def resolve(self, target: FeedTarget, start: StartFrom) -> Anchor:
         """Turn `now` or a time into a place."""
-        return await self._source.resolve(target, start)
+        with self._doubting():
+            return await self._source.resolve(target, start)
 
     def lsn_of(self, continuation: Continuation) -> int | None:
         """The continuation as a number."""
@@ -59,7 +66,8 @@ class SharedSource:
         async with self._mapping:
             if self._map_at is None or self._map_at <= asked_at:
                 began_at = self._clock.monotonic()
-                self._map = await self._source.physical_ranges()
+                with self._doubting():
+                    self._map = await self._source.physical_ranges()
                 self._map_at = began_at
             return self._map
 
@@ -68,6 +76,28 @@ class SharedSource:
         if self._map_at is not None and self._clock.monotonic() - self._map_at < MAP_SECONDS:
             return self._map
         return await self.physical_ranges()
+
+    def doubt(self, error: SourceRecreated) -> None:
+        """The container may be another one than this host reads, or the target copies another."""
+        self._doubts = [error]
+        self._doubted.set()
+
+    def reassure(self) -> None:
+        """It is the one that this host reads."""
+        self._doubted.clear()
+
+    async def in_doubt(self) -> SourceRecreated:
+        """Wait for a doubt; the newest one."""
+        await self._doubted.wait()
+        return self._doubts[-1]
+
+    @contextmanager
+    def _doubting(self) -> Iterator[None]:
+        try:
+            yield
+        except SourceRecreated as error:
+            self.doubt(error)
+            raise
 
     async def rebuild(self, seen_generation: int) -> None:
         """Rebuild the client, unless that happened since `seen_generation` was noted."""

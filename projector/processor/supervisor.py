@@ -3,7 +3,8 @@
 All tasks of the range live in one group: whichever fails first ends them all. A stop drains:
 the batch in hand is finished and bookmarked, what only waits is left to the next owner. An
 abort leaves at once; the fence in the target keeps that safe. A range whose container was
-recreated keeps its lease and its rows and looks again from time to time.
+recreated keeps its lease and its rows and looks again from time to time; whether the target
+follows the new one is for the host to find out.
 Source: .NET v3 change feed processor, partition supervisor.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -214,19 +214,5 @@ class RangeSupervisor(Generic[P]):
         """Keep lease and rows, show the state, and look again after a while."""
         if self._status.wait(Role.READER, RangeState.SOURCE_RECREATED, error):
             await self._neighbours.observer.failed(self.token, error)
-        if await pause(self._clock, self._options.recheck_seconds, until=self._stopping):
-            return
-        if await self._followed():
-            raise RangeClosed(Ending(reason=CloseReason.SOURCE_FAILED, error=error))
-
-    async def _followed(self) -> bool:
-        """Whether the target was told to follow a container that this host does not read."""
-        try:
-            rid = await self._neighbours.source.container_rid()
-            if rid == self._neighbours.container_rid:
-                return False
-            claim = replace(self._opening.claim(), container_rid=rid, probe=True)
-            await self._neighbours.sink.open(claim)
-        except ProjectorError:
-            return False
-        return True
+        self._neighbours.source.doubt(error)
+        await pause(self._clock, self._options.recheck_seconds, until=self._stopping)

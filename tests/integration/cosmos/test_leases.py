@@ -259,3 +259,21 @@ async def test_lock_of_net_has_its_shape(world: EmulatedLeases) -> None:
     assert document["id"] == f"{world.prefix}.lock"
     assert document["ttl"] == LOCK_SECONDS
     assert "LeaseToken" not in document
+
+
+@pytest.mark.parametrize(("before", "after"), [("/id", "/partitionKey"), ("/partitionKey", "/id")])
+async def test_container_made_anew_with_another_key_is_met_as_it_is_now(
+    world: EmulatedLeases, before: str, after: str
+) -> None:
+    await world.create_container(before)
+    lease = await created(world.store, new_lease())
+    await world.wipe()
+    await world.create_container(after)
+    with pytest.raises(LeaseMissing):
+        await world.store.replace(lease)
+    fresh = await created(world.store, new_lease())
+    changed = await world.store.replace(replace(fresh, continuation=Continuation('"5"')))
+    assert (await world.store.read(fresh.token)).continuation == changed.continuation
+    assert ("partitionKey" in await stored(world)) is (after == "/partitionKey")
+    await world.store.delete(changed)
+    assert list(await world.store.list_leases()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -254,4 +255,36 @@ async def test_taken_lease_is_noticed_with_the_next_listing(one: World) -> None:
     await one.until(
         lambda: ("released: lease_lost", "0") in member.listener.heard, within_seconds=2.5
     )
+    await one.stop_all()
+
+
+async def test_host_whose_leases_went_with_the_container_ends_when_the_target_follows(
+    world: World,
+) -> None:
+    world.container.fill(100)
+    member = world.start("a")
+    await world.until(world.bookmarked)
+    world.container.recreate()
+    world.leases.clear()
+    await world.until(lambda: not member.host.reports())
+    world.sink.container_rid = world.container.rid
+    world.sink.ranges.clear()
+    assert member.task is not None
+    with pytest.raises(SourceRecreated):
+        await asyncio.wait_for(member.task, 60)
+    world.members.clear()
+
+
+async def test_doubt_that_proves_wrong_is_forgotten(one: World) -> None:
+    one.container.fill(10)
+    member = one.start("a")
+    await one.until(one.bookmarked)
+    rids = member.source.faults.calls["rid"]
+    await one.pass_time(100)
+    assert member.source.faults.calls["rid"] == rids
+    recreated = SourceRecreated(expected_rid="old", found_rid="new")
+    member.source.faults.plan("read", recreated)
+    await one.pass_time(100)
+    assert member.source.faults.calls["rid"] == rids + 1
+    assert one.state() is RangeState.READING
     await one.stop_all()
