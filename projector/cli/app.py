@@ -153,6 +153,19 @@ def doctor(*, as_json: JsonOption = False) -> None:
     action.doctor(as_json=as_json)
 
 
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def psql(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PSQL_ARGUMENTS", help="For example -c 'SELECT ...'."),
+    ] = None,
+) -> None:
+    """Open psql on the copy, the embedded one too; arguments go to psql as they are."""
+    from projector.cli import psql as action
+
+    action.psql(arguments or [])
+
+
 app.add_typer(groups.leases, name="leases")
 app.add_typer(groups.quarantine, name="quarantine")
 app.add_typer(groups.database, name="db")

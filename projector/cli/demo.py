@@ -12,9 +12,10 @@ from rich.live import Live
 
 from projector.cli.entry import Stopping, enter_until_stopped
 from projector.cli.lines import answer
-from projector.demo.demo import Demo, show_lines
+from projector.demo.demo import Demo, Show, show_lines
 from projector.demo.screen import Screen
 
+LEAST_WIDTH, LEAST_HEIGHT = 72, 20
 FOLDER = Path(".projector") / "demo"
 
 
@@ -25,17 +26,26 @@ def demo(*, seconds: float | None) -> None:
         performance = Demo(folder=FOLDER, say=_say, seconds=seconds)
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(_pass_on(stopping, performance), name="signals")
-            await performance.run(_frames if sys.stdout.isatty() else show_lines(sys.stdout))
+            console = Console(highlight=False)
+            drawing = console.is_terminal and not console.is_dumb_terminal and _is_large(console)
+            await performance.run(_frames(console) if drawing else show_lines(sys.stdout))
             watching.cancel()
 
     enter_until_stopped(command, notice="stopping the demo")
 
 
-async def _frames(screen: Screen) -> AsyncGenerator[None]:
-    with Live(console=Console(), screen=True, auto_refresh=False) as live:
-        while True:
-            live.update(screen.draw(), refresh=True)
-            yield
+def _is_large(console: Console) -> bool:
+    return console.width >= LEAST_WIDTH and console.height >= LEAST_HEIGHT
+
+
+def _frames(console: Console) -> Show:
+    async def show(screen: Screen) -> AsyncGenerator[None]:
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                live.update(screen.draw(width=console.width, height=console.height), refresh=True)
+                yield
+
+    return show
 
 
 async def _pass_on(stopping: Stopping, performance: Demo) -> None:

@@ -91,7 +91,8 @@ def _plan(prepared: Reset) -> list[str]:
     if prepared.follows is not None:
         lines.append(f"the container with _rid {prepared.follows} is followed from now on")
     lines.append(
-        f"every range concerned is read again from: {start}; rows stay until the replay has passed them"
+        "every range concerned is read again from the PROJECTOR_START_FROM of the host that reads it"
+        f" (here it is {start}); rows stay until the replay has passed them"
     )
     return lines
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from projector.core.texts import printable
 from projector.demo.screen import Screen, Snapshot
 from projector.demo.shoppers import Shoppers
 from projector.emulator import EmulatorServer
@@ -210,12 +212,21 @@ def _definition(name: str, partition_key: str) -> dict[str, Any]:
 
 def _introduction(folder: Path, server: EmulatorServer, database: EmbeddedPostgres) -> list[str]:
     return [
-        f"emulator    {server.endpoint}  database acme-webstore, container cart, {PARTITIONS} partitions",
-        f"PostgreSQL  127.0.0.1:{database.port}, data in {folder / 'postgres'}",
-        f"look        psql '{database.url}'",
-        f"            {QUERY}",
-        f"log         {folder / LOG_FILE}          Ctrl-C ends everything",
+        f"projector demo: emulator {server.endpoint}, PostgreSQL 127.0.0.1:{database.port}",
+        "look into it from a second terminal, in this folder:",
+        f"  PROJECTOR_DATA_DIR={folder} {_own_command()} psql",
+        f"  {QUERY}",
+        f"log {folder / LOG_FILE}; Ctrl-C ends everything",
     ]
+
+
+def _own_command() -> str:
+    """How this program is called from the folder where it was started."""
+    script = Path(sys.executable).with_name("projector")
+    if not script.exists():
+        return f"{sys.executable} -m projector"
+    here = Path.cwd()
+    return str(script.relative_to(here)) if script.is_relative_to(here) else str(script)
 
 
 def show_lines(out: TextIO, *, every_seconds: float = 1.0) -> Show:
@@ -223,12 +234,12 @@ def show_lines(out: TextIO, *, every_seconds: float = 1.0) -> Show:
 
     async def show(screen: Screen) -> AsyncGenerator[None]:
         for line in screen.introduction:
-            print(line, file=out, flush=True)
+            print(printable(line), file=out, flush=True)
         shown_at = time.monotonic()
         while True:
             if screen.snapshot.ranges and time.monotonic() - shown_at >= every_seconds:
                 shown_at = time.monotonic()
-                print(screen.line(), file=out, flush=True)
+                print(printable(screen.line()), file=out, flush=True)
             yield
 
     return show

@@ -13,15 +13,19 @@ from decimal import Decimal
 
 from rich.console import Group, RenderableType
 from rich.layout import Layout
-from rich.panel import Panel
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from projector.core.keyspace import share
+from projector.core.texts import printable
 from projector.ports.feed import RangeReport
 
-TOLD_DEEDS = 8
+TOLD_DEEDS = 20
 UNKNOWN = "unknown"
-SHOWN_DIGITS = 8
+HEAD = 2
+"""Lines of a table above its first row."""
+LEAST_MIDDLE = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,16 +54,21 @@ class Screen:
     deeds: deque[str] = field(default_factory=lambda: deque(maxlen=TOLD_DEEDS))
     snapshot: Snapshot = field(default_factory=Snapshot)
 
-    def draw(self) -> RenderableType:
-        """One frame."""
+    def draw(self, *, width: int, height: int) -> RenderableType:
+        """One frame that fits a terminal of this size, in columns and lines."""
+        shown = self.snapshot.ranges[: max(1, height - len(self.introduction) - LEAST_MIDDLE)]
+        heading, ranges = len(self.introduction) + 1, len(shown) + 2
+        middle = max(LEAST_MIDDLE, height - heading - ranges)
         layout = Layout()
         layout.split_column(
-            Layout(self._heading(), name="heading", size=len(self.introduction) + 2),
-            Layout(name="middle"),
-            Layout(self._ranges(), name="ranges", size=len(self.snapshot.ranges) + 5),
+            Layout(self._heading(), size=heading),
+            Layout(name="middle", size=middle),
+            Layout(self._ranges(shown), size=ranges),
         )
+        items = self._items(middle // 2)
         layout["middle"].split_row(
-            Layout(self._carts(), ratio=3), Layout(Group(self._items(), self._told()), ratio=2)
+            Layout(Padding(self._carts(middle), (0, 2, 0, 0)), size=width * 11 // 20 + 2),
+            Layout(Group(items, "", self._told(middle - middle // 2 - 1))),
         )
         return layout
 
@@ -80,65 +89,77 @@ class Screen:
         )
 
     def _heading(self) -> RenderableType:
-        return Panel(
-            Text("\n".join(self.introduction), overflow="fold"),
-            title="projector demo",
-            title_align="left",
-        )
+        return Text("\n".join(self.introduction), overflow="crop", no_wrap=True)
 
-    def _carts(self) -> RenderableType:
-        table = Table(
-            title="carts.cart_totals, last changed first", title_justify="left", expand=True
-        )
-        table.add_column("cart")
-        for column in ("lines", "quantity", "amount"):
-            table.add_column(column, justify="right")
-        table.add_column("")
-        for row in self.snapshot.carts:
+    def _carts(self, height: int) -> RenderableType:
+        table = _table("carts.cart_totals, last changed first")
+        table.add_column("cart", overflow="crop", no_wrap=True)
+        for column in ("lines", "qty", "amount"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("", no_wrap=True)
+        for row in self.snapshot.carts[: height - HEAD]:
             table.add_row(
-                str(row["cart_id"]),
-                _shown(row["line_count"]),
-                _shown(row["total_quantity"]),
+                _text(row["cart_id"]),
+                _text(row["line_count"]),
+                _text(row["total_quantity"]),
                 _money(row["total_amount"]),
-                str(row["currency"] or ""),
+                _text(row["currency"] or ""),
             )
         return table
 
-    def _items(self) -> RenderableType:
-        table = Table(title="carts.item_totals", title_justify="left", expand=True)
-        table.add_column("item")
-        table.add_column("lines", justify="right")
-        table.add_column("quantity", justify="right")
-        for row in self.snapshot.items:
+    def _items(self, height: int) -> RenderableType:
+        table = _table("carts.item_totals")
+        table.add_column("item", overflow="crop", no_wrap=True)
+        table.add_column("lines", justify="right", no_wrap=True)
+        table.add_column("qty", justify="right", no_wrap=True)
+        for row in self.snapshot.items[: height - HEAD]:
             table.add_row(
-                str(row["item"]), _shown(row["line_count"]), _shown(row["total_quantity"])
+                _text(row["item"]), _text(row["line_count"]), _text(row["total_quantity"])
             )
         return table
 
-    def _told(self) -> RenderableType:
-        return Panel(
-            Text("\n".join(self.deeds), overflow="ellipsis", no_wrap=True),
-            title="shoppers",
-            title_align="left",
-        )
+    def _told(self, height: int) -> RenderableType:
+        table = _table("shoppers")
+        table.show_header = False
+        table.add_column("", overflow="crop", no_wrap=True)
+        for deed in list(self.deeds)[-max(1, height - 1) :]:
+            table.add_row(_text(deed))
+        return table
 
-    def _ranges(self) -> RenderableType:
-        title = f"ranges; documents in quarantine: {_shown(self.snapshot.quarantined)}"
-        table = Table(title=title, title_justify="left", expand=True)
-        for column in ("lease", "feed range", "owner", "position", "gap", "lag", "state"):
-            table.add_column(column, overflow="ellipsis", no_wrap=True)
-        for report in self.snapshot.ranges:
+    def _ranges(self, shown: Sequence[RangeReport]) -> RenderableType:
+        quarantined = _shown(self.snapshot.quarantined)
+        table = _table(f"ranges, and how far they are; documents in quarantine: {quarantined}")
+        for column in ("range", "keys", "owner", "position", "gap", "lag", "state"):
+            table.add_column(column, overflow="crop", no_wrap=True)
+        for report in shown:
             lag = report.lag_seconds
             table.add_row(
-                report.lease_token,
-                f"{_bound(report.feed_range.min) or '00'} to {_bound(report.feed_range.max)}",
-                report.owner,
-                self.snapshot.positions.get(report.lease_token) or UNKNOWN,
-                _shown(report.gap_changes),
+                _text(report.lease_token),
+                share(report.feed_range),
+                _text(report.owner),
+                _text(self.snapshot.positions.get(report.lease_token) or UNKNOWN),
+                _text(report.gap_changes),
                 UNKNOWN if lag is None else f"{lag:.1f} s",
                 report.state.value,
             )
         return table
+
+
+def _table(title: str) -> Table:
+    """Without lines around and between: every line of a small terminal shows something."""
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=None,
+        pad_edge=False,
+        expand=True,
+    )
+
+
+def _text(value: object) -> Text:
+    return Text(printable(_shown(value)))
 
 
 def _shown(value: object) -> str:
@@ -153,8 +174,3 @@ def _shown(value: object) -> str:
 
 def _money(value: object) -> str:
     return f"{value:,.2f}" if isinstance(value, Decimal) else ""
-
-
-def _bound(epk: str) -> str:
-    """A bound of a range, cut: its first digits tell the ranges apart."""
-    return f"{epk[:SHOWN_DIGITS]}..." if len(epk) > SHOWN_DIGITS else epk

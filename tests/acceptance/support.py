@@ -6,15 +6,19 @@ deadline passes and the test says what it saw last.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -149,6 +153,34 @@ class Running:
     def _join(self) -> None:
         for reader in self._readers:
             reader.join(PATIENCE_SECONDS)
+
+
+def in_a_terminal(
+    command: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    columns: int = 80,
+    lines: int = 24,
+) -> tuple[int, str]:
+    """Runs a command on a terminal of its own; returns its exit code and all that it wrote."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PROJECTOR_", "LC_"))}
+    process = subprocess.Popen(
+        list(command),
+        cwd=folder,
+        env={**inherited, **environment},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    written = b""
+    with suppress(OSError), open(ours, "rb", buffering=0) as terminal:  # noqa: PTH123 - a descriptor
+        while piece := terminal.read(65_536):
+            written += piece
+    return process.wait(PATIENCE_SECONDS), written.decode("utf-8", "backslashreplace")
 
 
 @dataclass(kw_only=True)

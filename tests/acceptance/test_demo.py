@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.acceptance.support import CommandLine, Finished, Running, until
+from tests.acceptance.support import CommandLine, Finished, Running, in_a_terminal, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.postgres, pytest.mark.slow]
 
@@ -21,22 +22,37 @@ def equal_at_the_end(finished: Finished) -> bool:
     return int(found.group(1)) == int(found.group(2)) > 0
 
 
-def lines_in_sql(demo: Running) -> tuple[str, int]:
-    url = demo.says(r"psql '(\S+)'").group(1)
-    with psycopg.connect(url) as connection:
-        found = connection.execute("SELECT count(*) FROM carts.cart_items").fetchone()
-    return url, 0 if found is None else found[0]
+def lines_in_sql(demo: Running, command_line: CommandLine) -> int:
+    folder = demo.says(r"PROJECTOR_DATA_DIR=(\S+) \S*projector psql").group(1)
+    looking = command_line.with_settings(DATA_DIR=folder)
+    counted = looking.run("psql", "-At", "-c", "SELECT count(*) FROM carts.cart_items")
+    return int(counted.stdout) if counted.code == 0 else 0
 
 
 def test_the_demo_can_be_looked_into_and_works_the_second_time_as_the_first(tmp_path: Path) -> None:
     command_line = CommandLine(folder=tmp_path)
     with command_line.running("demo") as demo:
         demo.says(r"^carts=[1-9]")
-        url, _ = until(lambda: lines_in_sql(demo), lambda found: found[1] > 0)
+        port = int(demo.says(r"PostgreSQL 127\.0\.0\.1:(\d+)").group(1))
+        until(lambda: lines_in_sql(demo, command_line), lambda found: found > 0)
         assert equal_at_the_end(demo.stop(signal.SIGINT))
     with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(url)
+        psycopg.connect(host="127.0.0.1", port=port)
     assert equal_at_the_end(command_line.run("demo", "--seconds", "2"))
+
+
+@pytest.mark.parametrize(("terminal", "encoding"), [("dumb", "utf-8"), ("xterm", "latin-1")])
+def test_the_demo_suits_any_terminal(terminal: str, encoding: str, tmp_path: Path) -> None:
+    code, shown = in_a_terminal(
+        [sys.executable, "-m", "projector", "demo", "--seconds", "4"],
+        folder=tmp_path,
+        environment={"TERM": terminal, "PYTHONIOENCODING": encoding},
+    )
+    assert code == 0
+    assert "Traceback" not in shown
+    assert shown.rfind("\x1b[?25l") <= shown.rfind("\x1b[?25h")  # the cursor is back
+    assert re.search(r"SQL held (\d+) cart lines, the container \1", shown)
+    assert ("\x1b[" in shown) == (terminal != "dumb")
 
 
 def test_a_demo_that_is_stopped_before_it_has_begun_ends_cleanly(tmp_path: Path) -> None:

@@ -49,6 +49,11 @@ def test_the_tutorial_works_as_it_is_written(tmp_path: Path, database_url: str) 
         assert first.strip() in (ROOT / "docs" / "tutorial.md").read_text("utf-8")
         assert command_line.run("run", "--until-caught-up").summary["delivered"] == 0
 
+        looks = re.findall(r"projector psql -c '(.*)'", "".join(blocks("console")))
+        assert len(looks) == 4
+        for query in looks:
+            assert command_line.run("psql", "-At", "-c", query).code == 0
+
         changed = create.replace('"quantity": 2', '"quantity": 3')
         shop(emulator, tmp_path, changed)
         assert command_line.run("run", "--until-caught-up").summary["upserted"] == 1

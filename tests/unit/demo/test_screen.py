@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import pytest
 from rich.console import Console
 
 from projector.core.names import Epoch, InstanceName, LeaseToken
@@ -52,9 +54,10 @@ def snapshot(*, lag: float | None) -> Snapshot:
     )
 
 
-def drawn(screen: Screen) -> str:
+def drawn(screen: Screen, *, width: int = 120, height: int = 40) -> str:
     out = io.StringIO()
-    Console(file=out, width=120, height=40, color_system=None).print(screen.draw())
+    console = Console(file=out, width=width, height=height, color_system=None)
+    console.print(screen.draw(width=width, height=height))
     return out.getvalue()
 
 
@@ -71,7 +74,7 @@ def test_the_screen_shows_totals_ranges_and_what_shoppers_do() -> None:
         "EUR",
         "Arc Mouse",
         "LSN 7",
-        "1FFFFFFF...",
+        "0-50%",
         "1.2 s",
     ):
         assert expected in text
@@ -79,8 +82,31 @@ def test_the_screen_shows_totals_ranges_and_what_shoppers_do() -> None:
     assert "quarantine: 1" in text
 
 
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 30), (132, 50)])
+def test_all_of_it_fits_an_ordinary_terminal(width: int, height: int) -> None:
+    told = [f"line {number} of the introduction" for number in range(5)]
+    shown = replace(snapshot(lag=1.25), ranges=[report(str(token), lag=1.0) for token in range(4)])
+    screen = Screen(introduction=told, snapshot=shown)
+    screen.deeds.extend(f"deed {number}" for number in range(20))
+
+    text = drawn(screen, width=width, height=height)
+
+    lines = text.splitlines()
+    assert len(lines) == height
+    assert max(map(len, lines)) <= width
+    for expected in [*told, "cart-008", "Arc Mouse", "deed 19", "quarantine: 1"]:
+        assert expected in text
+    assert text.count("reading") == 4
+
+
+def test_a_strangers_text_stays_a_text() -> None:
+    row = {"item": "[/x]\x1b[2J", "line_count": 1, "total_quantity": Decimal(1)}
+    text = drawn(Screen(introduction=[], snapshot=replace(snapshot(lag=0.0), items=[row])))
+    assert "[/x]\\x1b[2J" in text
+
+
 def test_an_empty_screen_can_be_drawn() -> None:
-    assert "projector demo" in drawn(Screen(introduction=["x"]))
+    assert "shoppers" in drawn(Screen(introduction=["x"]))
 
 
 def test_the_line_says_unknown_while_one_range_is_unknown() -> None:
