@@ -24,6 +24,8 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
 USER projector
 WORKDIR /app
 EXPOSE 8080
+# Complete and current, or behind within the limit; for a restart policy ask /livez instead.
+HEALTHCHECK --interval=30s --timeout=20s --start-period=60s --retries=3 CMD ["projector", "health"]
 # SIGTERM finishes the batch, checkpoints and releases the leases.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["python", "-m", "projector"]

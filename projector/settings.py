@@ -198,6 +198,12 @@ class Settings(BaseSettings):
     web_port: int = Field(
         default=8080, ge=0, le=MAX_PORT, description="Their port; 0 switches them off."
     )
+    health_lag_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        le=31_536_000,
+        description="A range whose rows are further behind than this is not healthy.",
+    )
     housekeeping_purge_hours: float = Field(
         default=1.0,
         ge=0,

@@ -120,6 +120,14 @@ def status(
 
 
 @app.command()
+def health(*, as_json: JsonOption = False) -> None:
+    """Say whether the copy can be believed now; exit code 1 when it cannot, or nobody knows."""
+    from projector.cli import health as action
+
+    action.health(as_json=as_json)
+
+
+@app.command()
 def verify(
     *,
     repair: Annotated[

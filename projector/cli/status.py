@@ -47,17 +47,19 @@ def status(*, as_json: bool, watch: bool) -> None:
     if watch and not as_json:
         enter_until_stopped(lambda stopping: _watch(settings, stopping), notice="")
         return
-    found = enter(lambda: _once(settings))
+    found = enter(lambda: once(settings))
     if as_json:
         print_json(_document(found))
         return
     for line in found.silent:
         say(f"not everything is known: {line}")
+    answer(f"{found.diagnosis.health}: {found.diagnosis.reason}")
     print_table([_row(one) for one in found.ranges], COLUMNS, nothing=NOTHING)
     answer(f"quarantined documents: {shown(found.quarantined)}")
 
 
-async def _once(settings: Settings) -> Status:
+async def once(settings: Settings) -> Status:
+    """Look once; a schema that does not fit is an error, a server that is down is not."""
     async with database.target_url(settings) as url:
         await _check(url)
         async with Connections(connection_options(settings, url)) as connections:
@@ -101,7 +103,13 @@ async def _pause(stopping: Stopping) -> None:
 
 
 def _document(found: Status) -> dict[str, Any]:
-    return {"ranges": [_range(one) for one in found.ranges], "quarantined": found.quarantined}
+    told = found.diagnosis
+    return {
+        "health": {"healthy": told.healthy, "health": told.health, "reason": told.reason},
+        "ranges": [_range(one) for one in found.ranges],
+        "uncovered": [{"min": keys.min, "max": keys.max} for keys in found.uncovered],
+        "quarantined": found.quarantined,
+    }
 
 
 def _range(one: RangeStatus) -> dict[str, Any]:

@@ -232,7 +232,8 @@ class RangeReport:
 
     `last_poll_at` is the end of the last answered read; `gap_changes` and `lag_seconds` are
     None while unknown. `committed_lsn` is the place that the owner knows to be committed,
-    `replay_open` whether its replay is; both are None until the range is read.
+    `replay_open` whether its replay is; both are None until the range is read. `told_at` is the
+    owner's time of telling: it says how far the owner's clock is from the target's.
     """
 
     lease_token: LeaseToken
@@ -251,6 +252,7 @@ class RangeReport:
     caught_up_at: datetime | None = None
     failure: RangeFailure | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
+    told_at: datetime | None = None
 
 
 class Sink(Protocol[P]):

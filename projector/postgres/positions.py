@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from psycopg.rows import DictRow, dict_row
 
+from projector.core.errors import SinkUnavailable
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.core.states import FailureCategory, RangeFailure, RangeState
@@ -35,7 +36,7 @@ class RangePosition:
     Attributes:
         started: it has a place, be it the start of the feed.
         replaying: a replay was asked for or is open.
-        owner: who opened it last.
+        owner: who opened it last, and `opened_at` when.
     """
 
     range_id: int
@@ -53,6 +54,7 @@ class RangePosition:
     last_commit_at: datetime | None
     replaying: bool
     replay_mark_lsn: int | None
+    opened_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,15 @@ class StoredReport:
 
     report: RangeReport
     reported_at: datetime
+
+
+async def database_time(connections: Connections) -> datetime:
+    """The clock that all times in the tables are by."""
+    async with connections.session() as session:
+        row = await (await session.execute("SELECT now()")).fetchone()
+    if row is None:  # pragma: no cover - a SELECT without FROM has one row
+        raise SinkUnavailable("PostgreSQL told no time")
+    return cast("datetime", row[0])
 
 
 async def positions(
@@ -98,6 +109,7 @@ def _position(row: DictRow) -> RangePosition:
         last_commit_at=row["last_commit_at"],
         replaying=row["replay_phase"] is not None,
         replay_mark_lsn=row["replay_mark_lsn"],
+        opened_at=row["opened_at"],
     )
 
 

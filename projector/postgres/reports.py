@@ -12,19 +12,21 @@ from projector.core.names import InstanceName, LeaseToken
 from projector.ports.feed import RangeReport
 from projector.postgres.connections import Connections, JsonText
 
+# The times of a report are by the clock of its host; how far that one is off, `told_at` tells.
 # A report never replaces that of a newer epoch. One without a range (it could not even be opened)
 # replaces its own host's, or one that nobody renews any more.
 STORE = """
 INSERT INTO projector.range_reports AS p (lease_token, min_epk, max_epk, range_id, epoch, owner,
   state, state_since, last_poll_at, gap_changes, lag_seconds, session_lsn, caught_up_at, failure,
   properties, reported_at)
-SELECT r.lease_token, r.min_epk, r.max_epk, r.range_id, r.epoch, r.owner, r.state, r.state_since,
-  r.last_poll_at, r.gap_changes, r.lag_seconds, r.session_lsn, r.caught_up_at, r.failure,
-  r.properties, now()
+SELECT r.lease_token, r.min_epk, r.max_epk, r.range_id, r.epoch, r.owner, r.state,
+  r.state_since + c.ahead, r.last_poll_at + c.ahead, r.gap_changes, r.lag_seconds, r.session_lsn,
+  r.caught_up_at + c.ahead, r.failure, r.properties, now()
 FROM json_to_recordset(%(reports)s::json) AS r(lease_token text, min_epk text, max_epk text,
   range_id bigint, epoch bigint, owner text, state text, state_since timestamptz,
   last_poll_at timestamptz, gap_changes bigint, lag_seconds double precision, session_lsn bigint,
-  caught_up_at timestamptz, failure jsonb, properties jsonb)
+  caught_up_at timestamptz, failure jsonb, properties jsonb, told_at timestamptz)
+CROSS JOIN LATERAL (SELECT COALESCE(now() - r.told_at, interval '0') AS ahead) AS c
 ORDER BY r.lease_token
 ON CONFLICT (lease_token) DO UPDATE SET
   min_epk = excluded.min_epk, max_epk = excluded.max_epk, range_id = excluded.range_id,

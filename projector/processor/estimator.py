@@ -57,6 +57,24 @@ class RangeEstimate:
         return 1 if self.gap_changes is None else self.gap_changes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Keys that were read up to `continuation`; None is the start of the feed."""
+
+    feed_range: FeedRange
+    continuation: Continuation | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behind:
+    """How far some places together are behind; see `RangeEstimate`."""
+
+    gap_changes: int | None = None
+    lag_seconds: float | None = None
+    request_units: float = 0.0
+    error: str | None = None
+
+
 class _Item(msgspec.Struct):
     lsn: int | None = msgspec.field(default=None, name="_lsn")
     ts: int | None = msgspec.field(default=None, name="_ts")
@@ -93,24 +111,51 @@ class Estimator:
         physical = await self._source.physical_ranges()
         return await asyncio.gather(*(self._one(lease, physical) for lease in leases))
 
+    async def behind(self, places: Sequence[Sequence[Place]]) -> Sequence[Behind]:
+        """How far each group of places is behind, whatever the leases say.
+
+        Raises: errors of listing partitions; a read that fails is told in `error`.
+        """
+        if not places:
+            return ()
+        physical = await self._source.physical_ranges()
+        return await asyncio.gather(*(self._behind(group, physical) for group in places))
+
     async def _one(self, lease: Lease, physical: Sequence[PhysicalRange]) -> RangeEstimate:
         bare = _bare(self._source, lease)
         keys = range_of(lease, physical)
         if lease.continuation is None or keys is None:
             return bare
-        pieces = [part for part in physical if part.feed_range.overlaps(keys)]
-        try:
-            unread = [await self._ask(lease, keys, part) for part in pieces]
-        except ProjectorError as error:
-            return replace(bare, error=f"{type(error).__name__}: {error}")
-        return _summed(bare, unread, self._clock.now())
+        place = Place(feed_range=keys, continuation=lease.continuation)
+        behind = await self._behind([place], physical)
+        return replace(
+            bare,
+            gap_changes=behind.gap_changes,
+            lag_seconds=behind.lag_seconds,
+            request_units=behind.request_units,
+            error=behind.error,
+        )
 
-    async def _ask(self, lease: Lease, keys: FeedRange, part: PhysicalRange) -> _Unread:
+    async def _behind(self, places: Sequence[Place], physical: Sequence[PhysicalRange]) -> Behind:
+        try:
+            unread = [
+                await self._ask(place, part)
+                for place in places
+                for part in physical
+                if part.feed_range.overlaps(place.feed_range)
+            ]
+        except ProjectorError as error:
+            return Behind(error=f"{type(error).__name__}: {error}")
+        return _summed(unread, self._clock.now())
+
+    async def _ask(self, place: Place, part: PhysicalRange) -> _Unread:
         target = FeedTarget(
-            lease_token=lease.token, feed_range=keys.clip(part.feed_range), range_id=part.id
+            lease_token=LeaseToken(part.id),
+            feed_range=place.feed_range.clip(part.feed_range),
+            range_id=part.id,
         )
         async with self._room:
-            page = await self._source.read_page(target, lease.continuation, max_documents=1)
+            page = await self._source.read_page(target, place.continuation, max_documents=1)
         if page.body is None:
             return _Unread(gap=0, oldest=None, request_units=page.request_units)
         first = _first_item(page.body)
@@ -143,7 +188,7 @@ def _first_item(body: bytes) -> _Item:
     return documents[0] if documents else _Item()
 
 
-def _summed(bare: RangeEstimate, unread: Sequence[_Unread], now: datetime) -> RangeEstimate:
+def _summed(unread: Sequence[_Unread], now: datetime) -> Behind:
     gaps = [part.gap for part in unread]
     known = [gap for gap in gaps if gap is not None]
     complete = bool(gaps) and len(known) == len(gaps)
@@ -154,8 +199,7 @@ def _summed(bare: RangeEstimate, unread: Sequence[_Unread], now: datetime) -> Ra
         lag = max(0.0, (now - min(oldest)).total_seconds())
     elif gap == 0:
         lag = 0.0
-    return replace(
-        bare,
+    return Behind(
         gap_changes=gap,
         lag_seconds=lag,
         request_units=sum(part.request_units for part in unread),

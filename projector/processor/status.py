@@ -162,8 +162,17 @@ class RangeStatus:
         self._report = replace(self._report, failure=failure)
 
     def reopening(self) -> None:
-        """The range is being opened anew: until then no epoch of it is ours."""
-        self._report = replace(self._report, epoch=Epoch(0), range_id=0, replay_open=None)
+        """The range is being opened anew: until then no epoch of it, and no end of it, is ours."""
+        self._report = replace(
+            self._report,
+            epoch=Epoch(0),
+            range_id=0,
+            replay_open=None,
+            session_lsn=None,
+            caught_up_at=None,
+        )
+        self._caught_up = False
+        self._newest_time = None
         self._started = False
 
     def granted(self, grant: Grant) -> None:
@@ -213,6 +222,7 @@ class RangeStatus:
         gap = self._gap()
         return replace(
             self._report,
+            told_at=now,
             state=self._state,
             state_since=self._state_since,
             gap_changes=gap,

@@ -1,37 +1,64 @@
 """Prometheus metrics of one host, fed as an observer of the change feed processor.
 
-Names begin with `projector_` and end in their base unit. A gap or lag that is unknown is NaN,
-never 0. `docs/reference/metrics.md` lists them; a test keeps that page complete.
+Names begin with `projector_` and end in their base unit; those of the process are the usual
+`process_*`. A gap or lag that is unknown is NaN, never 0; a counter is there at 0 as soon as its
+range is. `docs/reference/metrics.md` lists them; a test keeps that page complete.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 from projector.core.names import LeaseToken
 from projector.core.states import CloseReason, RangeState
 from projector.ports.feed import Applied, Page, RangeReport
+from projector.telemetry.fleet import FleetCollector, FleetFigures
 
 BATCH_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 UNKNOWN = math.nan
+BY_RANGE = ("lease_token",)
+OUTCOMES = ("upserted", "removed", "unchanged", "rejected")
+OUTAGES = ("SinkUnavailable", "SourceUnavailable", "Throttled")
+"""Errors whose counter is there before the first of them; each other one comes with its first."""
 
 
 class Metrics:
     """Implements `ports.feed.Observer`; one registry of its own, so tests do not share state."""
 
-    def __init__(self) -> None:
-        """Registers every metric."""
+    def __init__(
+        self, figures: Callable[[], FleetFigures] | None = None, *, version: str = "unknown"
+    ) -> None:
+        """Registers every metric; `figures` tells of the whole fleet at each scrape."""
         self.registry = CollectorRegistry()
-        by_range = ("lease_token",)
+        ProcessCollector(registry=self.registry)
+        self.fleet = None if figures is None else FleetCollector(figures)
+        if self.fleet is not None:
+            self.registry.register(self.fleet)
+        self.build = self._gauge(
+            "projector_build_info", "1 for the version that runs.", ("version",)
+        )
+        self.build.labels(version).set(1)
+        self._count_changes()
+        self._show_ranges()
 
-        def counter(name: str, text: str, labels: tuple[str, ...] = by_range) -> Counter:
-            return Counter(name, text, labels, registry=self.registry)
+    def _counter(self, name: str, text: str, labels: tuple[str, ...] = BY_RANGE) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
 
-        def gauge(name: str, text: str, labels: tuple[str, ...] = by_range) -> Gauge:
-            return Gauge(name, text, labels, registry=self.registry)
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = BY_RANGE) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
 
+    def _count_changes(self) -> None:
+        counter = self._counter
         self.documents = counter(
             "projector_documents_total",
             "Documents of committed batches by outcome.",
@@ -56,6 +83,9 @@ class Metrics:
             buckets=BATCH_SECONDS_BUCKETS,
             registry=self.registry,
         )
+
+    def _show_ranges(self) -> None:
+        gauge = self._gauge
         self.owned = gauge("projector_leases_owned", "Leases this host owns.", ())
         self.gap = gauge("projector_gap_changes", "Changes not yet committed; NaN while unknown.")
         self.lag = gauge(
@@ -74,8 +104,14 @@ class Metrics:
         return generate_latest(self.registry)
 
     async def acquired(self, token: LeaseToken) -> None:
-        """Counts the lease as owned."""
+        """Counts the lease as owned; all its counters begin now, if they have not yet."""
         self.owned.inc()
+        for counter in (self.delivered, self.polls, self.request_units, self.page_bytes):
+            counter.labels(token)
+        for outcome in OUTCOMES:
+            self.documents.labels(token, outcome)
+        for error_type in OUTAGES:
+            self.failures.labels(token, error_type)
         self.gap.labels(token).set(UNKNOWN)
         self.lag.labels(token).set(UNKNOWN)
 
@@ -100,7 +136,7 @@ class Metrics:
         """Counts a committed batch."""
         self.batch_seconds.observe(seconds)
         self.delivered.labels(token).inc(applied.delivered)
-        for outcome in ("upserted", "removed", "unchanged", "rejected"):
+        for outcome in OUTCOMES:
             self.documents.labels(token, outcome).inc(getattr(applied, outcome))
         if applied.newest_time is not None:
             self.newest.labels(token).set(applied.newest_time.timestamp())

@@ -1,7 +1,8 @@
 """One host of the projector from start to end: database, schema, account, sink, processor.
 
-The order of the start: target, schema, source, web, host; the order of the end is its reverse. An
-outage at the start is waited out and said; a mistake of configuration ends the start with one line.
+The order of the start: target, web, schema, source, host; the order of the end is its reverse. An
+outage at the start is waited out and said, also by the health endpoints; a mistake of configuration
+ends the start with one line.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from projector import __version__
 from projector.core.balance import Limits
 from projector.core.errors import ConfigurationError, ProjectorError, SourceRecreated
 from projector.core.names import InstanceName
@@ -23,6 +25,7 @@ from projector.postgres.connections import Connections
 from projector.postgres.positions import positions
 from projector.postgres.sink import PostgresSink
 from projector.processor.clock import SystemClock
+from projector.processor.estimator import Estimator
 from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
 from projector.processor.progress import Reached, wait_until_caught_up
@@ -38,6 +41,7 @@ from projector.wiring import database
 from projector.wiring.account import Account, account
 from projector.wiring.connecting import connection_options
 from projector.wiring.events import Event
+from projector.wiring.fleet import FleetWatch
 from projector.wiring.housekeeping import housekeeping
 from projector.wiring.observers import Everybody, Polls, Tally
 from projector.wiring.progress import tell_progress
@@ -86,8 +90,9 @@ class Service:
         self._host: Host[ProjectedPage] | None = None
         self._running: asyncio.Task[Any] | None = None
         self._stop_requested = False
+        self._fleet = FleetWatch(settings=settings, clock=self._clock, own=self.reports)
         self.tally = Tally()
-        self.metrics = Metrics()
+        self.metrics = Metrics(self._fleet.figures, version=__version__)
 
     def reports(self) -> Sequence[RangeReport]:
         """The condition of each range of this host as of now."""
@@ -117,15 +122,15 @@ class Service:
         return self.tally
 
     async def _run(self, *, migrate: bool, until_caught_up: bool) -> None:
-        async with database.target_url(self._settings) as url:
+        async with (
+            database.target_url(self._settings) as url,
+            self._web(needed=not until_caught_up),
+        ):
             if migrate:
                 await database.upgrade(url, self._patience)
             else:
                 await database.check(url, self._patience)
-            async with (
-                Connections(connection_options(self._settings, url)) as connections,
-                self._web(needed=not until_caught_up),
-            ):
+            async with Connections(connection_options(self._settings, url)) as connections:
                 while await self._follow(connections, until_caught_up=until_caught_up):
                     log.info(Event.SOURCE_FOLLOWED)
 
@@ -164,9 +169,12 @@ class Service:
                 expect_leases=host.expect_leases,
             )
             progress = tell_progress(tally=self.tally, reports=host.reports, clock=self._clock)
+            estimator = Estimator(source=opened.source, leases=opened.leases, clock=self._clock)
+            looking = self._fleet.run(connections, estimator)
             beside = [
                 group.create_task(releases, name="host:releases"),
                 group.create_task(progress, name="host:progress"),
+                group.create_task(looking, name="host:fleet"),
             ]
             if until_caught_up:
                 work = self._stop_when_caught_up(host, opened, connections)
@@ -231,7 +239,7 @@ class Service:
             host=self._settings.web_host,
             port=self._settings.web_port,
             metrics=self.metrics,
-            is_ready=lambda: self._host is not None and self._host.balancing,
+            health=self._fleet.diagnosis,
         )
         async with AsyncExitStack() as stack:
             if self._settings.web_port != 0:

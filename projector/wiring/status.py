@@ -2,34 +2,53 @@
 
 Three witnesses: the lease says who owns the range, PostgreSQL says what is committed, and the
 owner's newest report says what it is doing. Where no fresh report speaks, the source itself is
-asked how far the bookmark is behind. What nobody knows is None, never 0.
+asked how far the committed place of the rows is behind: never the bookmark, which may be ahead of
+rows that came out of a backup. What nobody knows is None, never 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from projector.core.errors import FeedError, LeaseError, SinkUnavailable
+from projector.core.health import STILL_SECONDS, Diagnosis, Limits, RangeFacts, diagnose
+from projector.core.lease import Lease
 from projector.core.names import Continuation, InstanceName, LeaseToken
-from projector.core.ranges import FeedRange
+from projector.core.ranges import FULL_RANGE, FeedRange, uncovered
 from projector.core.states import FailureCategory, RangeFailure, RangeState
 from projector.ports.feed import Clock, RangeReport
 from projector.postgres.connections import Connections
-from projector.postgres.entries import count_open
-from projector.postgres.positions import RangePosition, StoredReport, positions, reports
-from projector.processor.estimator import Estimator, RangeEstimate
+from projector.postgres.positions import RangePosition, StoredReport
+from projector.processor.estimator import Behind, Estimator, Place
 from projector.settings import Settings
-from projector.wiring.account import Account, account
+from projector.wiring.account import account
+from projector.wiring.witnesses import Target, ask_target
 
 FRESH_SECONDS = 10.0
 """A report is written every second; an older one says nothing about now."""
 
+POLLS_OF_STILL = 3
+
+
+class Numbering(Protocol):
+    """Places of the source as numbers."""
+
+    def lsn_of(self, continuation: Continuation) -> int | None:
+        """None for a form that cannot be placed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeStatus:
-    """What is known of one range; None is unknown."""
+    """What is known of one range; None is unknown.
+
+    Attributes:
+        opened: PostgreSQL has a place for all of its keys.
+        heard_at: when its present owner told of it last.
+        complete_at: when its rows were last known to be complete, at least.
+    """
 
     lease_token: LeaseToken
     feed_range: FeedRange | None
@@ -44,27 +63,32 @@ class RangeStatus:
     state: RangeState | None = None
     state_since: datetime | None = None
     last_error: RangeFailure | None = None
+    opened: bool = False
+    opened_at: datetime | None = None
+    replaying: bool = False
+    heard_at: datetime | None = None
+    complete_at: datetime | None = None
+
+    def heard(self, now: datetime) -> bool:
+        """Whether its owner has just spoken."""
+        return self.heard_at is not None and now - self.heard_at <= timedelta(seconds=FRESH_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """All ranges, lowest keys first, and how many documents are in quarantine.
 
-    `silent` names a neighbour that did not answer, so that its part is unknown.
+    `silent` names a neighbour that did not answer, so that its part is unknown; `uncovered` are
+    keys without a range; `diagnosis` is what all of it means.
     """
 
     ranges: Sequence[RangeStatus]
     quarantined: int | None
+    diagnosis: Diagnosis
     silent: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """PostgreSQL's part of the picture."""
-
-    positions: Sequence[RangePosition]
-    reports: Mapping[LeaseToken, StoredReport]
-    quarantined: int
+    uncovered: Sequence[FeedRange] = ()
+    verified_at: datetime | None = None
+    drift_found: int | None = None
 
 
 async def look(settings: Settings, connections: Connections, *, clock: Clock) -> Status:
@@ -75,78 +99,160 @@ async def look(settings: Settings, connections: Connections, *, clock: Clock) ->
     """
     silent = []
     target: Target | None = None
-    estimates: Sequence[RangeEstimate] | None = None
     try:
-        target = await _target(connections)
+        target = await ask_target(connections)
     except SinkUnavailable as error:
         silent.append(str(error))
+    now = clock.now() if target is None else target.now
+    unheard_of: Sequence[str] = tuple(silent)
     try:
         async with account(settings, clock=clock) as opened:
-            estimates = await _estimates(opened, target, clock)
+            leases = await opened.leases.list_leases()
+            ranges = picture(leases, target, now=now, settings=settings, numbering=opened.source)
+            estimator = Estimator(source=opened.source, leases=opened.leases, clock=clock)
+            ranges = await asked(ranges, target, estimator, now=now)
     except (FeedError, LeaseError) as error:
         silent.append(str(error))
-    ranges = _picture(estimates, target, now=clock.now(), settings=settings)
+        ranges = picture(None, target, now=now, settings=settings)
+    missing = keys_without(ranges)
     return Status(
-        ranges=ranges, quarantined=None if target is None else target.quarantined, silent=silent
+        ranges=ranges,
+        quarantined=None if target is None else target.quarantined,
+        diagnosis=diagnose(
+            facts(ranges, missing, now=now, known_since=now),
+            limits=limits_of(settings),
+            silent=unheard_of,
+        ),
+        silent=silent,
+        uncovered=missing,
+        verified_at=None if target is None else target.verified_at,
+        drift_found=None if target is None else target.drift_found,
     )
 
 
-async def _target(connections: Connections) -> Target:
-    return Target(
-        positions=await positions(connections),
-        reports={stored.report.lease_token: stored for stored in await reports(connections)},
-        quarantined=await count_open(connections),
+def limits_of(settings: Settings) -> Limits:
+    """What these settings take for healthy; rare polls make for rare answers."""
+    return Limits(
+        lag_seconds=settings.health_lag_seconds,
+        still_seconds=max(STILL_SECONDS, POLLS_OF_STILL * settings.poll_max_seconds),
+        expiration_seconds=settings.lease_expiration_seconds,
     )
 
 
-async def _estimates(
-    opened: Account, target: Target | None, clock: Clock
-) -> Sequence[RangeEstimate]:
-    return await Estimator(source=opened.source, leases=opened.leases, clock=clock).estimate()
-
-
-def _picture(
-    estimates: Sequence[RangeEstimate] | None,
+def picture(
+    leases: Sequence[Lease] | None,
     target: Target | None,
     *,
     now: datetime,
     settings: Settings,
+    numbering: Numbering | None = None,
 ) -> Sequence[RangeStatus]:
-    if estimates is None:
+    """What the witnesses say together, lowest keys first; without leases by what is stored."""
+    if leases is None:
         stored = () if target is None else target.positions
         told = [_from_position(position) for position in stored]
     else:
-        told = [_from_estimate(estimate, now) for estimate in estimates]
+        told = [_from_lease(lease, now, numbering) for lease in leases]
     whole = [_completed(one, target, now=now, settings=settings) for one in told]
     return sorted(
         whole, key=lambda one: (one.feed_range.min if one.feed_range else "", one.lease_token)
     )
 
 
+async def asked(
+    ranges: Sequence[RangeStatus], target: Target | None, estimator: Estimator, *, now: datetime
+) -> Sequence[RangeStatus]:
+    """The same, where no owner speaks with what the source says of the rows' place.
+
+    Raises: errors of listing the partitions.
+    """
+    places = {
+        one.lease_token: _places(one, target.positions)
+        for one in ranges
+        if target is not None and one.opened and not one.heard(now)
+    }
+    behind = dict(zip(places, await estimator.behind(list(places.values())), strict=True))
+    return [_with_estimate(one, behind.get(one.lease_token)) for one in ranges]
+
+
+def keys_without(ranges: Sequence[RangeStatus]) -> Sequence[FeedRange]:
+    """Keys that no range covers; a range that does not tell its keys is unknown by itself."""
+    if any(one.feed_range is None for one in ranges):
+        return ()
+    return uncovered(FULL_RANGE, [one.feed_range for one in ranges if one.feed_range])
+
+
+def facts(
+    ranges: Sequence[RangeStatus],
+    missing: Sequence[FeedRange],
+    *,
+    now: datetime,
+    known_since: datetime,
+) -> Sequence[RangeFacts]:
+    """What health is judged by; ages count from `known_since` where nothing ever happened."""
+    since_known = _seconds(now, known_since)
+    nobody = [
+        RangeFacts(
+            lease_token=None,
+            feed_range=keys,
+            read_age_seconds=since_known,
+            commit_age_seconds=since_known,
+        )
+        for keys in missing
+    ]
+    return [_facts(one, now=now, known_since=known_since) for one in ranges] + nobody
+
+
+def _facts(one: RangeStatus, *, now: datetime, known_since: datetime) -> RangeFacts:
+    begun = one.opened_at or known_since
+    heard = one.heard(now)
+    silence = None if one.heard_at is None else _seconds(now, one.heard_at)
+    read_age = _seconds(now, one.last_poll_at or begun)
+    return RangeFacts(
+        lease_token=one.lease_token,
+        feed_range=one.feed_range,
+        owner=one.owner,
+        opened=one.opened,
+        heard=heard,
+        heard_seconds=silence,
+        state=one.state,
+        state_seconds=0.0 if one.state_since is None else _seconds(now, one.state_since),
+        gap_changes=one.gap_changes,
+        lag_seconds=one.lag_seconds,
+        read_age_seconds=read_age if silence is None else max(read_age, silence),
+        commit_age_seconds=_seconds(now, one.last_commit_at or begun),
+        complete_age_seconds=None if one.complete_at is None else _seconds(now, one.complete_at),
+        replaying=one.replaying,
+    )
+
+
+def _seconds(now: datetime, since: datetime) -> float:
+    return max(0.0, (now - since).total_seconds())
+
+
 def _from_position(position: RangePosition) -> RangeStatus:
     return RangeStatus(lease_token=position.lease_token, feed_range=position.feed_range, owner=None)
 
 
-def _from_estimate(estimate: RangeEstimate, now: datetime) -> RangeStatus:
+def _from_lease(lease: Lease, now: datetime, numbering: Numbering | None) -> RangeStatus:
+    placed = lease.continuation is not None and numbering is not None
     return RangeStatus(
-        lease_token=estimate.lease_token,
-        feed_range=estimate.feed_range,
-        owner=estimate.owner,
-        continuation=estimate.continuation,
-        lsn=estimate.lsn,
-        gap_changes=estimate.gap_changes,
-        lag_seconds=estimate.lag_seconds,
-        state=RangeState.STOPPED if estimate.owner is None else None,
-        state_since=estimate.written_at if estimate.owner is None else None,
-        last_error=_unreadable(estimate, now) if estimate.unreadable else None,
+        lease_token=lease.token,
+        feed_range=lease.feed_range,
+        owner=lease.owner,
+        continuation=lease.continuation,
+        lsn=numbering.lsn_of(lease.continuation) if placed else None,  # type: ignore[union-attr,arg-type]
+        state=RangeState.STOPPED if lease.owner is None else None,
+        state_since=lease.timestamp if lease.owner is None else None,
+        last_error=None if lease.unreadable is None else _unreadable(lease.unreadable, now),
     )
 
 
-def _unreadable(estimate: RangeEstimate, now: datetime) -> RangeFailure:
+def _unreadable(why: str, now: datetime) -> RangeFailure:
     return RangeFailure(
         category=FailureCategory.LEASE,
         error_type="LeaseUnreadable",
-        message=estimate.error or "",
+        message=why,
         first_seen_at=now,
     )
 
@@ -164,27 +270,51 @@ def _completed(
             lsn=position.lsn,
             position_time=position.time,
             last_commit_at=position.last_commit_at,
+            opened=bool(_places(one, target.positions)),
+            opened_at=position.opened_at,
+            replaying=position.replaying,
+            complete_at=position.time,
         )
     stored = target.reports.get(one.lease_token)
     if stored is None:
         return one
-    return _with_report(one, stored, now=now, settings=settings)
+    return _with_report(one, stored, position, now=now, settings=settings)
 
 
 def _with_report(
-    one: RangeStatus, stored: StoredReport, *, now: datetime, settings: Settings
+    one: RangeStatus,
+    stored: StoredReport,
+    position: RangePosition | None,
+    *,
+    now: datetime,
+    settings: Settings,
 ) -> RangeStatus:
     report = stored.report
     one = replace(
-        one, last_poll_at=report.last_poll_at, last_error=one.last_error or report.failure
+        one,
+        last_poll_at=report.last_poll_at,
+        last_error=one.last_error or report.failure,
+        complete_at=_latest(one.complete_at, report, position),
     )
     age = now - stored.reported_at
-    if not _is_of_owner(one, report) or age > timedelta(seconds=settings.lease_expiration_seconds):
+    if not _is_of_owner(one, report):
+        return one
+    one = replace(one, heard_at=stored.reported_at)
+    if age > timedelta(seconds=settings.lease_expiration_seconds):
         return one
     one = replace(one, owner=report.owner, state=report.state, state_since=report.state_since)
     if age > timedelta(seconds=FRESH_SECONDS):
         return one
     return replace(one, gap_changes=report.gap_changes, lag_seconds=report.lag_seconds)
+
+
+def _latest(
+    complete_at: datetime | None, report: RangeReport, position: RangePosition | None
+) -> datetime | None:
+    """A report of another epoch speaks of other rows, as after a backup was put back."""
+    if position is None or report.epoch != position.epoch or report.caught_up_at is None:
+        return complete_at
+    return report.caught_up_at if complete_at is None else max(complete_at, report.caught_up_at)
 
 
 def _is_of_owner(one: RangeStatus, report: RangeReport) -> bool:
@@ -202,3 +332,20 @@ def _position_of(one: RangeStatus, stored: Sequence[RangePosition]) -> RangePosi
             p for p in stored if p.feed_range.covers(keys)
         ]
     return same[0] if same else None
+
+
+def _places(one: RangeStatus, stored: Sequence[RangePosition]) -> Sequence[Place]:
+    """Up to where the rows of these keys are read; nothing unless that is known of all of them."""
+    keys = one.feed_range
+    if keys is None:
+        return ()
+    over = [p for p in stored if p.feed_range.overlaps(keys)]
+    if any(not p.started for p in over) or uncovered(keys, [p.feed_range for p in over]):
+        return ()
+    return [Place(feed_range=keys.clip(p.feed_range), continuation=p.continuation) for p in over]
+
+
+def _with_estimate(one: RangeStatus, behind: Behind | None) -> RangeStatus:
+    if behind is None:
+        return one
+    return replace(one, gap_changes=behind.gap_changes, lag_seconds=behind.lag_seconds)

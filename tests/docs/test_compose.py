@@ -152,6 +152,16 @@ def test_seed_fills_the_cart_container_and_leaves_alone_what_is_there(
         assert [cart["quantity"] for cart in carts.read_all_items()] == [2, 8, 1]
 
 
+def test_compose_and_image_ask_for_health_as_everybody_does(compose: dict[str, Any]) -> None:
+    assert compose["services"]["projector"]["healthcheck"]["test"] == ["CMD", "projector", "health"]
+    [check] = [
+        line
+        for line in (ROOT / "Dockerfile").read_text().splitlines()
+        if line.startswith("HEALTHCHECK")
+    ]
+    assert json.loads(check.partition(" CMD ")[2]) == ["projector", "health"]
+
+
 def test_shell_variables_are_not_taken_for_compose_variables() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     assert re.findall(r"(?<!\$)\$(?!\$)\w+", text) == []

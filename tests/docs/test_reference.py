@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic_core import PydanticUndefined
@@ -15,11 +17,14 @@ from projector.cli import failures
 from projector.cli.app import app
 from projector.core import errors
 from projector.core.errors import ProjectorError, SettingsError
+from projector.core.health import Diagnosis, Health
 from projector.housekeeping import HousekeepingEvent
 from projector.postgres.embedded_programs import EmbeddedPostgresError
 from projector.processor.events import Event as ProcessorEvent
 from projector.settings import Settings, variable
+from projector.telemetry.fleet import FleetFigures
 from projector.telemetry.metrics import Metrics
+from projector.web.door import WebEvent
 from projector.wiring.events import Event as WiringEvent
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -88,6 +93,13 @@ def test_every_error_has_a_row() -> None:
     assert first_cells(page("errors.md")) == known
 
 
+def labels_of(family: Any, metric: Any) -> Sequence[str]:
+    names: Sequence[str] = (
+        family._labelnames if hasattr(family, "_labelnames") else metric._labelnames
+    )
+    return names
+
+
 def test_every_metric_has_a_row_with_its_type_and_labels() -> None:
     told = {
         name: (kind, {label for label in labels.strip().split(", ") if label})
@@ -95,12 +107,15 @@ def test_every_metric_has_a_row_with_its_type_and_labels() -> None:
             r"^\| `(projector_\w+)` \| (\w+) \|([^|]*)\|", page("metrics.md"), re.MULTILINE
         )
     }
-    metrics = Metrics()
+    unknown = Diagnosis(health=Health.UNKNOWN, reason="", healthy=False)
+    metrics = Metrics(
+        lambda: FleetFigures(diagnosis=unknown, look_age_seconds=0.0, known_seconds=0.0)
+    )
     known = {}
     for metric in vars(metrics).values():
         for family in metric.describe() if hasattr(metric, "describe") else []:
             name = f"{family.name}_total" if family.type == "counter" else family.name
-            known[name] = (family.type, set(metric._labelnames))
+            known[name] = (family.type, set(labels_of(family, metric)))
     assert told == known
 
 
@@ -112,6 +127,6 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
     assert [target for target in targets if target and not (path.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("events", [ProcessorEvent, WiringEvent, HousekeepingEvent])
+@pytest.mark.parametrize("events", [ProcessorEvent, WiringEvent, HousekeepingEvent, WebEvent])
 def test_every_log_event_is_described(events: type[StrEnum]) -> None:
     assert {event.value for event in events} <= first_cells(page("events.md"))

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from typing import Any
 
+from projector.core.health import Limits, RangeFacts, diagnose
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.core.states import CloseReason, RangeState
 from projector.ports.feed import Applied, Page, RangeReport
+from projector.telemetry.fleet import FleetFigures
 from projector.telemetry.metrics import Metrics
 
 TOKEN = LeaseToken("0")
@@ -61,6 +64,63 @@ async def test_what_only_an_owner_knows_goes_with_the_lease() -> None:
     assert metrics.registry.get_sample_value("projector_leases_owned") == 0
     assert value(metrics, "projector_gap_changes") is None
     assert value(metrics, "projector_range_state", state="reading") is None
+
+
+async def test_counters_are_there_at_0_as_soon_as_their_range_is() -> None:
+    metrics = Metrics()
+    await metrics.acquired(TOKEN)
+    for name in ("polls", "request_units", "page_bytes", "documents_delivered"):
+        assert value(metrics, f"projector_{name}_total") == 0
+    for outcome in ("upserted", "removed", "unchanged", "rejected"):
+        assert value(metrics, "projector_documents_total", outcome=outcome) == 0
+    for error_type in ("SinkUnavailable", "SourceUnavailable", "Throttled"):
+        assert value(metrics, "projector_range_failures_total", error_type=error_type) == 0
+
+
+def test_the_process_and_its_version_are_told() -> None:
+    metrics = Metrics(version="1.2.3")
+    assert metrics.registry.get_sample_value("process_resident_memory_bytes")
+    assert metrics.registry.get_sample_value("projector_build_info", {"version": "1.2.3"}) == 1
+
+
+def fleet(facts: RangeFacts | None, **figures: Any) -> Metrics:
+    found = diagnose([] if facts is None else [facts], limits=Limits())
+    return Metrics(
+        lambda: FleetFigures(diagnosis=found, look_age_seconds=1.5, known_seconds=70.0, **figures)
+    )
+
+
+def test_what_is_unknown_of_the_fleet_has_an_age_all_the_same() -> None:
+    never = RangeFacts(
+        lease_token=None, feed_range=FULL_RANGE, read_age_seconds=70.0, commit_age_seconds=70.0
+    )
+    metrics = fleet(never)
+    labels = {"feed_range": "-FF", "lease_token": ""}
+    told = {
+        name: metrics.registry.get_sample_value(f"projector_fleet_{name}", labels)
+        for name in (
+            "gap_changes",
+            "lag_seconds",
+            "read_age_seconds",
+            "commit_age_seconds",
+            "complete_age_seconds",
+        )
+    }
+    assert math.isnan(told.pop("gap_changes") or 0.0)
+    assert math.isnan(told.pop("lag_seconds") or 0.0)
+    assert set(told.values()) == {70.0}
+    assert metrics.registry.get_sample_value("projector_healthy") == 0
+    assert metrics.registry.get_sample_value("projector_health", {"health": "unknown"}) == 1
+    assert metrics.registry.get_sample_value("projector_fleet_ranges", {"health": "unknown"}) == 1
+    assert metrics.registry.get_sample_value("projector_verification_age_seconds") == 70
+    assert math.isnan(metrics.registry.get_sample_value("projector_quarantine_open") or 0.0)
+
+
+def test_quarantine_drift_and_last_verification_are_told() -> None:
+    metrics = fleet(None, quarantined=4, drift_found=2, verified_seconds=3600.0)
+    assert metrics.registry.get_sample_value("projector_quarantine_open") == 4
+    assert metrics.registry.get_sample_value("projector_verification_drift") == 2
+    assert metrics.registry.get_sample_value("projector_verification_age_seconds") == 3600
 
 
 async def test_a_lease_may_be_acquired_again_after_its_release() -> None:

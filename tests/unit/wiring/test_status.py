@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from projector.core.health import Health, Limits, diagnose
+from projector.core.lease import Lease
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.core.states import FailureCategory, RangeFailure, RangeState
 from projector.ports.feed import RangeReport
+from projector.postgres.housekeeping import HousekeepingRun
 from projector.postgres.positions import RangePosition, StoredReport
-from projector.processor.estimator import RangeEstimate
 from projector.settings import Settings
-from projector.wiring.status import RangeStatus, Target, _picture
+from projector.wiring.status import RangeStatus, facts, keys_without, picture
+from projector.wiring.witnesses import Target, drift_of, with_own
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 LOWER, UPPER = FeedRange(min="", max="1F"), FeedRange(min="1F", max="FF")
@@ -18,23 +24,20 @@ FAILURE = RangeFailure(
 )
 
 
-def estimate(
-    token: str = "0",
-    *,
-    owner: str | None = "host",
-    gap: int | None = 9,
-    keys: FeedRange = FULL_RANGE,
-) -> RangeEstimate:
-    return RangeEstimate(
-        lease_token=LeaseToken(token),
+def lease(token: str = "0", *, owner: str | None = "host", keys: FeedRange = FULL_RANGE) -> Lease:
+    return Lease(
+        id=token,
+        token=LeaseToken(token),
         feed_range=keys,
         owner=None if owner is None else InstanceName(owner),
-        continuation=Continuation('"5"'),
-        written_at=NOW,
-        lsn=5,
-        gap_changes=gap,
-        lag_seconds=None if gap is None else 2.0,
+        continuation=Continuation('"9"'),
+        timestamp=NOW,
     )
+
+
+class Numbers:
+    def lsn_of(self, continuation: Continuation) -> int | None:
+        return int(continuation.strip('"'))
 
 
 def position(token: str = "0", *, keys: FeedRange = FULL_RANGE) -> RangePosition:
@@ -75,64 +78,133 @@ def stored(
     return StoredReport(report=report, reported_at=NOW - timedelta(seconds=age_seconds))
 
 
-def picture(
-    estimates: list[RangeEstimate] | None,
+def told(
+    leases: list[Lease] | None,
     *,
     positions: tuple[RangePosition, ...] = (),
     report: StoredReport | None = None,
     target: bool = True,
 ) -> list[RangeStatus]:
     reports = {} if report is None else {report.report.lease_token: report}
-    whole = Target(positions=positions, reports=reports, quarantined=0)
-    return list(_picture(estimates, whole if target else None, now=NOW, settings=Settings()))
+    whole = Target(now=NOW, counted_at=NOW, quarantined=0, positions=positions, reports=reports)
+    known = whole if target else None
+    return list(picture(leases, known, now=NOW, settings=Settings(), numbering=Numbers()))
+
+
+def health_of(ranges: list[RangeStatus]) -> Health:
+    found = facts(ranges, keys_without(ranges), now=NOW, known_since=NOW)
+    return diagnose(found, limits=Limits()).health
 
 
 def test_a_fresh_report_of_the_owner_speaks_for_the_range() -> None:
-    [one] = picture([estimate()], positions=(position(),), report=stored())
+    ranges = told([lease()], positions=(position(),), report=stored())
+    [one] = ranges
     assert (one.gap_changes, one.lag_seconds, one.state) == (0, 0.0, RangeState.READING)
     assert (one.continuation, one.lsn, one.last_commit_at) == ('"7"', 7, NOW)
     assert one.last_error == FAILURE
+    assert health_of(ranges) is Health.CURRENT
 
 
-def test_without_a_fresh_report_the_source_is_asked_how_far_it_is() -> None:
-    [one] = picture([estimate()], positions=(position(),), report=stored(age_seconds=11))
-    assert (one.gap_changes, one.lag_seconds, one.state) == (9, 2.0, RangeState.READING)
+def test_an_old_report_says_nothing_of_gap_and_lag() -> None:
+    ranges = told([lease()], positions=(position(),), report=stored(age_seconds=11))
+    [one] = ranges
+    assert (one.gap_changes, one.lag_seconds, one.state) == (None, None, RangeState.READING)
+    assert health_of(ranges) is Health.UNKNOWN
 
 
 def test_a_report_older_than_the_lease_says_nothing_of_the_state() -> None:
-    [one] = picture([estimate()], report=stored(age_seconds=61))
+    ranges = told([lease()], positions=(position(),), report=stored(age_seconds=61))
+    [one] = ranges
     assert one.state is None
     assert one.last_poll_at == NOW
+    assert health_of(ranges) is Health.NOT_ADVANCING
 
 
 def test_the_report_of_a_former_owner_does_not_count() -> None:
-    [one] = picture([estimate(owner="heir")], report=stored())
-    assert (one.owner, one.state, one.gap_changes) == ("heir", None, 9)
+    ranges = told([lease(owner="heir")], positions=(position(),), report=stored())
+    [one] = ranges
+    assert (one.owner, one.state, one.gap_changes) == ("heir", None, None)
+    assert health_of(ranges) is Health.UNKNOWN
 
 
 def test_a_lease_without_owner_is_stopped() -> None:
-    [one] = picture([estimate(owner=None)], report=stored(state=RangeState.STOPPED))
+    ranges = told(
+        [lease(owner=None)], positions=(position(),), report=stored(state=RangeState.STOPPED)
+    )
+    [one] = ranges
     assert (one.owner, one.state, one.state_since) == (None, RangeState.STOPPED, NOW)
+    assert health_of(ranges) is Health.NOT_ADVANCING
 
 
 def test_what_nobody_knows_is_unknown_and_not_zero() -> None:
-    [one] = picture([estimate(gap=None)], target=False)
+    ranges = told([lease()], target=False)
+    [one] = ranges
     assert (one.gap_changes, one.lag_seconds, one.last_commit_at, one.state) == (None,) * 4
+    assert (one.continuation, one.lsn) == ('"9"', 9)
+    assert health_of(ranges) is Health.UNKNOWN
 
 
 def test_a_range_without_a_position_of_its_own_shows_that_of_the_range_that_covers_it() -> None:
-    found = picture(
-        [estimate("2", keys=UPPER), estimate("1", keys=LOWER)], positions=(position("0"),)
-    )
-    assert [(one.lease_token, one.lsn) for one in found] == [("1", 7), ("2", 7)]
+    found = told([lease("2", keys=UPPER), lease("1", keys=LOWER)], positions=(position("0"),))
+    assert [(one.lease_token, one.lsn, one.opened) for one in found] == [
+        ("1", 7, True),
+        ("2", 7, True),
+    ]
+
+
+def test_keys_that_no_host_has_opened_make_the_whole_unknown() -> None:
+    fresh = stored()
+    lower = position("0", keys=LOWER)
+    never = told([lease("0", keys=LOWER), lease("1", keys=UPPER)], positions=(lower,), report=fresh)
+    assert [one.opened for one in never] == [True, False]
+    assert health_of(never) is Health.UNKNOWN
+    without_lease = told([lease("0", keys=LOWER)], positions=(lower,), report=fresh)
+    assert list(keys_without(without_lease)) == [UPPER]
+    assert health_of(without_lease) is Health.UNKNOWN
 
 
 def test_while_the_source_is_silent_the_target_alone_speaks() -> None:
-    [one] = picture(None, positions=(position(),), report=stored())
+    ranges = told(None, positions=(position(),), report=stored())
+    [one] = ranges
     assert (one.owner, one.state, one.lsn) == ("host", RangeState.READING, 7)
-    [one] = picture(None, positions=(position(),))
+    assert health_of(ranges) is Health.CURRENT
+    ranges = told(None, positions=(position(),))
+    [one] = ranges
     assert (one.owner, one.state, one.gap_changes) == (None, None, None)
+    assert health_of(ranges) is Health.NOT_ADVANCING
 
 
 def test_while_both_are_silent_there_is_nothing_to_tell() -> None:
-    assert picture(None, target=False) == []
+    assert told(None, target=False) == []
+    assert health_of([]) is Health.UNKNOWN
+
+
+def test_own_reports_are_moved_to_the_clock_of_the_database() -> None:
+    report = replace(stored().report, told_at=NOW - timedelta(hours=1), caught_up_at=NOW)
+    target = with_own(Target(now=NOW, counted_at=NOW, quarantined=0), [report])
+    moved = target.reports[LeaseToken("0")].report
+    assert moved.caught_up_at == moved.last_poll_at == NOW + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("result", "drift"),
+    [
+        pytest.param(None, None, id="never"),
+        pytest.param({"consistent": True, "stale": 3, "repaired": 3}, 0, id="mended"),
+        pytest.param({"consistent": False, "missing": 2, "totals_wrong": 1}, 3, id="found"),
+        pytest.param({"consistent": False, "missing": 2, "repaired": 1}, 1, id="mended in part"),
+        pytest.param({"consistent": False, "pending": 7}, 0, id="pending alone"),
+    ],
+)
+def test_drift_is_what_the_last_verification_found_and_left(
+    result: dict[str, object] | None, drift: int | None
+) -> None:
+    run = HousekeepingRun(
+        job="verify",
+        last_started_at=NOW,
+        last_ended_at=NOW,
+        last_success_at=NOW,
+        last_error=None,
+        result=result,
+    )
+    assert drift_of(run) == drift

@@ -1,0 +1,67 @@
+"""`projector health`: whether the copy can be believed now, for people, probes and schedulers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from projector.cli.context import prepared_to_look
+from projector.cli.entry import enter
+from projector.cli.failures import ExitCode
+from projector.cli.lines import answer, say
+from projector.cli.output import print_json
+from projector.cli.status import once
+from projector.core.health import Diagnosis, Judged
+from projector.settings import required_endpoint
+from projector.wiring.status import Status
+
+
+def health(*, as_json: bool) -> None:
+    """Print the verdict and its reason; exit code 1 unless it is within the limits."""
+    settings = prepared_to_look()
+    required_endpoint(settings)
+    found = enter(lambda: once(settings))
+    if as_json:
+        print_json(document_of(found.diagnosis))
+    else:
+        _print(found)
+    if not found.diagnosis.healthy:
+        raise typer.Exit(ExitCode.FAILURE)
+
+
+def document_of(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The verdict as programs read it."""
+    return {
+        "healthy": diagnosis.healthy,
+        "health": diagnosis.health,
+        "reason": diagnosis.reason,
+        "ranges": [_range(one) for one in diagnosis.ranges],
+    }
+
+
+def _range(one: Judged) -> dict[str, Any]:
+    facts, verdict = one.facts, one.verdict
+    keys = facts.feed_range
+    return {
+        "lease_token": facts.lease_token,
+        "feed_range": None if keys is None else {"min": keys.min, "max": keys.max},
+        "health": verdict.health,
+        "reason": verdict.reason,
+        "gap_changes": facts.gap_changes,
+        "lag_seconds": facts.lag_seconds,
+        "read_age_seconds": facts.read_age_seconds,
+        "commit_age_seconds": facts.commit_age_seconds,
+        "complete_age_seconds": facts.complete_age_seconds,
+    }
+
+
+def _print(found: Status) -> None:
+    diagnosis = found.diagnosis
+    answer(f"{diagnosis.health}: {diagnosis.reason}")
+    for one in diagnosis.ranges:
+        facts, verdict = one.facts, one.verdict
+        name = facts.lease_token or "no range"
+        answer(f"  {name} {facts.feed_range or ''} {verdict.health}: {verdict.reason}")
+    for line in found.silent:
+        say(f"not everything is known: {line}")
