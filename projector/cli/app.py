@@ -67,11 +67,12 @@ def run(
     migrate: Annotated[
         bool, typer.Option("--migrate/--no-migrate", help="Bring the schema up to date first.")
     ] = True,
+    as_json: JsonOption = False,
 ) -> None:
     """Acquire leases, project, checkpoint, until Ctrl-C or SIGTERM."""
     from projector.cli import run as action
 
-    action.run(until_caught_up=until_caught_up, migrate=migrate)
+    action.run(until_caught_up=until_caught_up, migrate=migrate, as_json=as_json)
 
 
 @app.command()

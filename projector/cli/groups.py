@@ -28,11 +28,11 @@ def list_leases(*, as_json: JsonOption = False) -> None:
 
 
 @leases.command()
-def release(*, token: RangeOption = None) -> None:
+def release(*, token: RangeOption = None, as_json: JsonOption = False) -> None:
     """Take the owner out of leases, so that any host may acquire them at once."""
     from projector.cli import leases as action
 
-    action.release(token=token)
+    action.release(token=token, as_json=as_json)
 
 
 @leases.command()
@@ -47,19 +47,34 @@ def reset(
             "--accept-new-source", help="Follow a container that was deleted and created again."
         ),
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make running and future hosts replay from the start position."""
     from projector.cli import leases as action
 
-    action.reset(token=token, dry_run=dry_run, yes=yes, accept_new_source=accept_new_source)
+    action.reset(
+        token=token, dry_run=dry_run, yes=yes, accept_new_source=accept_new_source, as_json=as_json
+    )
 
 
 @quarantine.command(name="list")
-def list_entries(*, as_json: JsonOption = False) -> None:
+def list_entries(
+    *,
+    status: Annotated[
+        str, typer.Option("--status", help="open, discarded, closed or all.")
+    ] = "open",
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Only entries with this reason.")
+    ] = None,
+    cart_id: Annotated[
+        str | None, typer.Option("--cart", metavar="CART_ID", help="Only entries of this cart.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show the documents that could not be projected, and why."""
     from projector.cli import quarantine as action
 
-    action.list_all(as_json=as_json)
+    action.list_all(status=status, reason=reason, cart_id=cart_id, as_json=as_json)
 
 
 @quarantine.command()
@@ -71,11 +86,19 @@ def show(entry_id: EntryId, *, as_json: JsonOption = False) -> None:
 
 
 @quarantine.command()
-def discard(entry_id: EntryId) -> None:
+def discard(entry_id: EntryId, *, as_json: JsonOption = False) -> None:
     """Set an entry aside for good: this version of the document stays discarded, also on replays."""
     from projector.cli import quarantine as action
 
-    action.discard(entry_id)
+    action.discard(entry_id, as_json=as_json)
+
+
+@quarantine.command()
+def reopen(entry_id: EntryId, *, as_json: JsonOption = False) -> None:
+    """Take a discarded entry up again, so that it is counted and retried."""
+    from projector.cli import quarantine as action
+
+    action.reopen(entry_id, as_json=as_json)
 
 
 @quarantine.command()
@@ -94,16 +117,16 @@ def retry(
 
 
 @database.command()
-def upgrade() -> None:
+def upgrade(*, as_json: JsonOption = False) -> None:
     """Bring the schema to the newest version; `projector run` does it too."""
     from projector.cli import database as action
 
-    action.upgrade()
+    action.upgrade(as_json=as_json)
 
 
 @database.command()
-def current() -> None:
+def current(*, as_json: JsonOption = False) -> None:
     """Show the schema's version and the newest one."""
     from projector.cli import database as action
 
-    action.current()
+    action.current(as_json=as_json)

@@ -36,7 +36,7 @@ def list_leases(*, as_json: bool) -> None:
     print_table([_row(lease) for lease in found], COLUMNS, nothing=NO_LEASES)
 
 
-def release(*, token: str | None) -> None:
+def release(*, token: str | None, as_json: bool) -> None:
     """Take the owner out of leases, so that any host may acquire them at once."""
     settings = prepared_to_look()
 
@@ -47,6 +47,13 @@ def release(*, token: str | None) -> None:
             return await leases.release(opened.leases, found, now=clock.now())
 
     released = enter(command)
+    if as_json:
+        rows = [
+            {"lease_token": one.lease.token, "owner": one.lease.owner, "released": one.changed}
+            for one in released
+        ]
+        print_json({"leases": rows})
+        return
     if not released:
         answer(NO_LEASES)
     for done in released:
@@ -57,7 +64,9 @@ def release(*, token: str | None) -> None:
         )
 
 
-def reset(*, token: str | None, dry_run: bool, yes: bool, accept_new_source: bool) -> None:
+def reset(
+    *, token: str | None, dry_run: bool, yes: bool, accept_new_source: bool, as_json: bool
+) -> None:
     """Make running and future hosts replay from the start position."""
     settings = prepared_to_look()
 
@@ -69,10 +78,15 @@ def reset(*, token: str | None, dry_run: bool, yes: bool, accept_new_source: boo
             for line in _plan(prepared):
                 say(line)
             if dry_run:
+                if as_json:
+                    print_json(_reset_document(prepared, changed=None))
                 return 0
             if not await asyncio.to_thread(confirmed, yes=yes):
                 return 1 if sys.stdin.isatty() else 2
             done = await prepared.carry_out()
+        if as_json:
+            print_json(_reset_document(prepared, changed=sum(one.changed for one in done)))
+            return 0
         answer(
             f"a replay of {'the whole container' if token is None else f'lease {token}'} is requested;"
             f" {sum(one.changed for one in done)} leases were reset"
@@ -80,6 +94,14 @@ def reset(*, token: str | None, dry_run: bool, yes: bool, accept_new_source: boo
         return 0
 
     _leave(enter(command))
+
+
+def _reset_document(prepared: Reset, *, changed: int | None) -> dict[str, Any]:
+    return {
+        "lease_tokens": [lease.token for lease in prepared.chosen],
+        "follows": prepared.follows,
+        "leases_reset": changed,
+    }
 
 
 def _plan(prepared: Reset) -> list[str]:

@@ -16,13 +16,16 @@ from projector.cli.output import print_json, print_table, shown
 from projector.core.errors import ConfigurationError
 from projector.postgres.connections import Connections
 from projector.postgres.entries import (
+    EntryStatus,
     QuarantinedDocument,
     QuarantineEntry,
     discard_entry,
     list_entries,
+    reopen_entry,
     show_entry,
 )
 from projector.processor.clock import SystemClock
+from projector.projection.writes import RejectionReason
 from projector.rebuild.retry import Retried
 from projector.settings import Settings
 from projector.wiring import database
@@ -41,16 +44,39 @@ COLUMNS = (
     "count",
 )
 PAGE = 1000
+OPEN = frozenset({EntryStatus.OPEN})
+EVERY_STATUS = "all"
 
 
-def list_all(*, as_json: bool) -> None:
+def list_all(*, status: str, reason: str | None, cart_id: str | None, as_json: bool) -> None:
     """Show the documents that could not be projected, and why."""
-    found = [_listed(entry) for entry in _ask(_all_entries)]
+    statuses = _statuses(status)
+    if reason is not None and reason not in set(RejectionReason):
+        raise UsageError(f"--reason is one of: {', '.join(RejectionReason)}")
+    entries = _ask(
+        lambda connections: _all_entries(
+            connections, statuses=statuses, reason=reason, cart_id=cart_id
+        )
+    )
+    found = [_listed(entry) for entry in entries]
     if as_json:
         print_json({"entries": found})
         return
     rows = [{**row, "sqlstate": row["sqlstate"] or "none"} for row in found]
-    print_table(rows, COLUMNS, nothing="no document is in quarantine")
+    narrowed = reason is not None or cart_id is not None or statuses != OPEN
+    print_table(
+        rows,
+        COLUMNS,
+        nothing="no such document is in quarantine" if narrowed else "no document is in quarantine",
+    )
+
+
+def _statuses(status: str) -> frozenset[EntryStatus]:
+    if status == EVERY_STATUS:
+        return frozenset(EntryStatus)
+    if status not in set(EntryStatus):
+        raise UsageError(f"--status is one of: {', '.join([*EntryStatus, EVERY_STATUS])}")
+    return frozenset({EntryStatus(status)})
 
 
 def show(entry_id: int, *, as_json: bool) -> None:
@@ -68,13 +94,30 @@ def show(entry_id: int, *, as_json: bool) -> None:
         answer(f"{name}: {'none' if value is None else shown(value)}")
 
 
-def discard(entry_id: int) -> None:
+def discard(entry_id: int, *, as_json: bool) -> None:
     """Set an entry aside for good: this version of the document stays discarded, also on replays."""
     if not _ask(lambda connections: discard_entry(connections, entry_id)):
         raise ConfigurationError(
             f"there is no open quarantine entry {entry_id}; type: projector quarantine list"
         )
-    answer(f"quarantine entry {entry_id} is discarded")
+    _tell(entry_id, EntryStatus.DISCARDED, as_json=as_json)
+
+
+def reopen(entry_id: int, *, as_json: bool) -> None:
+    """Take a discarded entry up again."""
+    if not _ask(lambda connections: reopen_entry(connections, entry_id)):
+        raise ConfigurationError(
+            f"there is no discarded quarantine entry {entry_id}; type: projector quarantine list"
+            " --status discarded"
+        )
+    _tell(entry_id, EntryStatus.OPEN, as_json=as_json)
+
+
+def _tell(entry_id: int, status: EntryStatus, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"id": entry_id, "status": status})
+        return
+    answer(f"quarantine entry {entry_id} is {status}")
 
 
 def retry(entry_id: int | None, *, everything: bool, as_json: bool) -> None:
@@ -109,10 +152,23 @@ async def _asked(settings: Settings, question: Callable[[Connections], Awaitable
             return await question(connections)
 
 
-async def _all_entries(connections: Connections) -> list[QuarantineEntry]:
+async def _all_entries(
+    connections: Connections,
+    *,
+    statuses: frozenset[EntryStatus],
+    reason: str | None,
+    cart_id: str | None,
+) -> list[QuarantineEntry]:
     found: list[QuarantineEntry] = []
     while True:
-        page = await list_entries(connections, after=found[-1].id if found else 0, limit=PAGE)
+        page = await list_entries(
+            connections,
+            statuses=statuses,
+            reason=reason,
+            cart_id=cart_id,
+            after=found[-1].id if found else 0,
+            limit=PAGE,
+        )
         found += page
         if len(page) < PAGE:
             return found
@@ -129,6 +185,7 @@ def _listed(entry: QuarantineEntry) -> dict[str, Any]:
         "first_seen_at": entry.first_seen_at,
         "last_seen_at": entry.last_seen_at,
         "count": entry.count,
+        "status": entry.status,
     }
 
 
@@ -136,7 +193,6 @@ def _whole(found: QuarantinedDocument) -> dict[str, Any]:
     entry = found.entry
     return {
         **_listed(entry),
-        "status": entry.status,
         "cart_id": entry.cart_id,
         "lsn": entry.lsn,
         "ts": entry.ts,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from dataclasses import asdict
 
 from projector.cli.context import prepared
 from projector.cli.entry import Stopping, enter_until_stopped
 from projector.cli.lines import answer
+from projector.cli.output import print_json
 from projector.settings import required_endpoint
 from projector.wiring.observers import Tally
 from projector.wiring.service import Service
 
 
-def run(*, until_caught_up: bool, migrate: bool) -> None:
+def run(*, until_caught_up: bool, migrate: bool, as_json: bool) -> None:
     """Acquire leases, project, checkpoint, until Ctrl-C or SIGTERM."""
     settings = prepared()
     required_endpoint(settings)
@@ -30,7 +32,11 @@ def run(*, until_caught_up: bool, migrate: bool) -> None:
         return tally
 
     notice = "stopping: finishing the batch in hand (once more to stop at once)"
-    answer(str(enter_until_stopped(command, notice=notice)))
+    tally = enter_until_stopped(command, notice=notice)
+    if as_json:
+        print_json(asdict(tally))
+        return
+    answer(str(tally))
 
 
 async def _pass_on(stopping: Stopping, service: Service) -> None:

@@ -64,9 +64,10 @@ COLUMNS = """id, partition_key, document_id, cart_id, status, reason, detail, sq
 
 LIST = """
 SELECT {columns} FROM projector.quarantine
-WHERE status = ANY(%(statuses)s) AND id > %(after)s ORDER BY id LIMIT %(limit)s""".replace(
-    "{columns}", COLUMNS
-)
+WHERE status = ANY(%(statuses)s) AND id > %(after)s
+  AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+  AND (%(cart_id)s::text IS NULL OR cart_id = %(cart_id)s)
+ORDER BY id LIMIT %(limit)s""".replace("{columns}", COLUMNS)
 
 SHOW = "SELECT {columns} FROM projector.quarantine WHERE id = %s".replace("{columns}", COLUMNS)
 
@@ -74,16 +75,28 @@ DISCARD = """
 UPDATE projector.quarantine SET status = 'discarded', closed_at = NULL
 WHERE id = %s AND status = 'open'"""
 
+REOPEN = """
+UPDATE projector.quarantine SET status = 'open', closed_at = NULL
+WHERE id = %s AND status = 'discarded'"""
+
 
 async def list_entries(
     connections: Connections,
     *,
     statuses: frozenset[EntryStatus] = frozenset({EntryStatus.OPEN}),
+    reason: str | None = None,
+    cart_id: str | None = None,
     after: int = 0,
     limit: int = 1000,
 ) -> list[QuarantineEntry]:
-    """Entries of these statuses by id, from behind `after`."""
-    parameters = {"statuses": [str(one) for one in statuses], "after": after, "limit": limit}
+    """Entries of these statuses by id, from behind `after`; None for all reasons, all carts."""
+    parameters = {
+        "statuses": [str(one) for one in statuses],
+        "reason": reason,
+        "cart_id": cart_id,
+        "after": after,
+        "limit": limit,
+    }
     async with connections.session() as session:
         cursor = session.cursor(row_factory=class_row(QuarantineEntry))
         await cursor.execute(LIST, parameters)
@@ -110,6 +123,13 @@ async def discard_entry(connections: Connections, entry_id: int) -> bool:
     """Set an open entry aside for good; False when it is not open."""
     async with connections.session() as session:
         cursor = await session.execute(DISCARD, [entry_id])
+    return cursor.rowcount == 1
+
+
+async def reopen_entry(connections: Connections, entry_id: int) -> bool:
+    """Take a discarded entry up again; False when it is not discarded."""
+    async with connections.session() as session:
+        cursor = await session.execute(REOPEN, [entry_id])
     return cursor.rowcount == 1
 
 

@@ -17,6 +17,7 @@ from projector.postgres.entries import (
     count_open,
     discard_entry,
     list_entries,
+    reopen_entry,
     show_entry,
 )
 from projector.postgres.sink import PostgresSink
@@ -70,6 +71,27 @@ async def test_rejected_newest_version_removes_the_row_and_keeps_it(
     assert shown.last_good is not None
     good = json.loads(shown.last_good)
     assert (good["quantity"], good["item"]) == (7.5, "Surface")
+
+
+async def test_a_discarded_entry_can_be_taken_up_again(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    grant = await begun(sink)
+    await apply(sink, grant, rejected(3))
+    (entry,) = await list_entries(connections)
+    assert not await reopen_entry(connections, entry.id)
+    assert await discard_entry(connections, entry.id)
+    assert await list_entries(connections) == []
+    assert await reopen_entry(connections, entry.id)
+    assert await list_entries(connections) == [entry]
+
+
+async def test_entries_can_be_narrowed_down(connections: Connections, sink: PostgresSink) -> None:
+    grant = await begun(sink)
+    await apply(sink, grant, rejected(3))
+    assert len(await list_entries(connections, reason="bad_quantity")) == 1
+    assert await list_entries(connections, reason="bad_item") == []
+    assert await list_entries(connections, cart_id="another") == []
 
 
 async def test_newer_good_version_heals(connections: Connections, sink: PostgresSink) -> None:
