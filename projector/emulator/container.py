@@ -87,6 +87,7 @@ class Container:
         self.keys = parse_definition(definition["partitionKey"])
         self.topology = Topology(count=partitions, default_ttl=default_ttl(definition))
         self.written_at = int(now())
+        self.purges_itself = True
         self._now = now
         self._seal = Seal(rid=rid, self_link=self.self_link)
         self._writer = Writer(seal=self._seal, definition=self.keys)
@@ -309,7 +310,8 @@ class Container:
     @contextmanager
     def _writing(self, epk: str) -> Iterator[Partition]:
         partition = self.topology.owner_of(epk)
-        partition.purge(self._now())
+        if self.purges_itself:
+            partition.purge(self._now())
         with self._answering(partition, None):
             yield partition
 

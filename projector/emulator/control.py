@@ -84,8 +84,15 @@ def _raw(
     return json_answer(result.status, {**answer, "session_token": result.session_token})
 
 
-def _purge(controls: Controls, _: Call) -> Answer:
-    return json_answer(200, {"purged": controls.account.engine.purge()})
+def _purge(controls: Controls, call: Call) -> Answer:
+    automatic = decode_object(call.body).get("automatic") if call.body else None
+    if automatic is None:
+        return json_answer(200, {"purged": controls.account.engine.purge()})
+    if not isinstance(automatic, bool):
+        raise bad_request("'automatic' is true or false.")
+    for _, container in controls.account.engine.containers():
+        container.purges_itself = automatic
+    return json_answer(200, {"automatic": automatic})
 
 
 def _set_clock(controls: Controls, call: Call) -> Answer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -52,23 +53,24 @@ class Settled:
 class SweepStore(Protocol):
     """The storage side of ending a replay."""
 
-    async def lineage(self, grant: Grant) -> int:
-        """The lineage of the granted range now. Raises FencedOut."""
+    async def mark(self, grant: Grant) -> ReadMark:
+        """The state of the granted range, before reads begin. Raises FencedOut."""
 
     async def sweep_candidates(
         self, grant: Grant, *, after: DocumentKey | None, limit: int
     ) -> Sequence[DocumentKey]:
-        """Keys of live rows and open quarantine entries of the range that its replay did not see.
+        """Keys of the range about which its replay and the tables do not agree.
 
-        Ordered by key, from behind `after`; empty when there are no more.
+        Live rows and open quarantine entries that it did not see; and documents that it saw and
+        that were found absent before. Ordered by key, from behind `after`; empty when there are no more.
         """
 
     async def apply_verdicts(
-        self, grant: Grant, *, lineage: int, verdicts: Sequence[Verdict]
+        self, grant: Grant, *, mark: ReadMark, verdicts: Sequence[Verdict]
     ) -> Settled:
         """Write verdicts with totals in one transaction under the fence.
 
-        Raises FencedOut, also when the range's lineage is not `lineage` any more.
+        Raises FencedOut, also when the range's lineage is not the mark's any more.
         """
 
     async def finish_replay(self, grant: Grant) -> None:
@@ -85,8 +87,14 @@ class DriftKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadMark:
-    """The state of a range before point reads begin; their verdicts are good only after it."""
+    """The state of a range before point reads begin; their verdicts are good only after it.
+
+    Attributes:
+        tick: of the range's last commit.
+        at: the target's clock.
+    """
 
     range_id: int
     lineage: int
     tick: int
+    at: datetime

@@ -24,6 +24,7 @@ from projector.core.errors import FencedOut, SinkTooSlow, SinkUnavailable
 from projector.core.names import Continuation, Epoch
 from projector.core.start import StoredPlace
 from projector.ports.feed import Grant
+from projector.ports.rows import ReadMark
 from projector.postgres import quarantine
 from projector.postgres.columns import columns_of, version_columns
 from projector.postgres.connections import Connections, JsonText, Session
@@ -273,12 +274,16 @@ class BatchWriter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedRange:
-    """Writes to a range whose row this transaction has locked; `has_entries` as found then."""
+    """Writes to a range whose row this transaction has locked; `has_entries` as found then.
+
+    `mark` was noted before the reads that the writes come from; None: they come from the feed.
+    """
 
     session: Session
     shape: BatchShape
     grant: Grant
     has_entries: bool = False
+    mark: ReadMark | None = None
 
     async def apply(self, batch: Batch) -> Outcome:
         """Rejections, then writes, then the marks that tie both together."""
@@ -333,12 +338,20 @@ class LockedRange:
 
     @property
     def _parameters(self) -> Mapping[str, Any]:
-        return {"range_id": self.grant.range_id, "lineage": self.grant.lineage}
+        return {
+            "range_id": self.grant.range_id,
+            "lineage": self.grant.lineage,
+            "mark_tick": None if self.mark is None else self.mark.tick,
+        }
 
     async def _store(self, rejections: Sequence[Rejection]) -> None:
         if rejections:
             await quarantine.store(
-                self.session, self.grant, rejections, rows_schema=self.shape.rows_schema
+                self.session,
+                self.grant,
+                rejections,
+                rows_schema=self.shape.rows_schema,
+                mark=self.mark,
             )
 
     async def _mark(self, rejections: Sequence[Rejection]) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import msgspec
 
 from projector.ports.feed import Grant
+from projector.ports.rows import ReadMark
 from projector.postgres.connections import JsonText, Session
 from projector.postgres.epks import bounds
 from projector.postgres.statements import with_seeds
@@ -27,7 +28,7 @@ SELECT r.*, CASE WHEN r.cart_id IS NULL THEN r.partition_key ELSE to_json(r.cart
   reason text, detail text, sqlstate text, raw text)"""
 
 # An entry counts unless the row says that the document went on: to a newer version, or, at this
-# one, to good or gone.
+# one, to good or gone; but what was gone before a read began, and is found by it, came back.
 STORE = with_seeds("""
 WITH entries AS ({entries})
 INSERT INTO projector.quarantine AS q (key_1, key_2, partition_key, document_id, cart_id, epk,
@@ -45,22 +46,35 @@ FROM entries e
 JOIN projector.ranges r ON r.id = %(range_id)s
 LEFT JOIN {rows}.cart_items t ON t.cart_id = e.cart_id AND t.id = e.id
 WHERE t.cart_id IS NULL OR (%(lineage)s, e.lsn) > (t.lineage, t.lsn)
-  OR ((%(lineage)s, e.lsn) = (t.lineage, t.lsn) AND t.rejected)
+  OR ((%(lineage)s, e.lsn) = (t.lineage, t.lsn)
+    AND (t.rejected OR t.etag = '' AND t.tombstone_tick <= %(mark_tick)s::bigint))
 ORDER BY 1, 2
 ON CONFLICT (key_1, key_2) DO UPDATE SET
   lineage = excluded.lineage, lsn = excluded.lsn, ts = excluded.ts, etag = excluded.etag,
   reason = excluded.reason, detail = excluded.detail, sqlstate = excluded.sqlstate,
   raw = excluded.raw, cart_id = excluded.cart_id, epk = excluded.epk,
   status = CASE WHEN q.status <> 'open' AND (excluded.lineage, excluded.lsn) = (q.lineage, q.lsn)
+      AND (q.closed_at <= %(mark_at)s) IS NOT TRUE
     OR q.status = 'discarded' AND q.etag = excluded.etag AND q.etag <> ''
     THEN q.status ELSE 'open' END,
-  closed_at = CASE WHEN (excluded.lineage, excluded.lsn) = (q.lineage, q.lsn) THEN q.closed_at END,
+  closed_at = CASE WHEN (excluded.lineage, excluded.lsn) = (q.lineage, q.lsn)
+    AND (q.closed_at <= %(mark_at)s) IS NOT TRUE THEN q.closed_at END,
   last_good = COALESCE(excluded.last_good, CASE WHEN q.status <> 'closed' THEN q.last_good END),
   first_seen_at = CASE WHEN q.status = 'closed' THEN excluded.first_seen_at
     ELSE q.first_seen_at END,
   count = CASE WHEN q.status = 'closed' THEN 1 ELSE q.count + 1 END,
   last_seen_at = excluded.last_seen_at, seen_group = excluded.seen_group
 WHERE (excluded.lineage, excluded.lsn) >= (q.lineage, q.lsn)""").replace("{entries}", ENTRIES)
+
+# A replay that brings a version older than the one at which the entry was closed brings what was
+# found absent, and came back; the sweep asks.
+NOTE_SEEN = with_seeds("""
+UPDATE projector.quarantine q SET seen_group = r.seen_group
+FROM ({entries}) e, projector.ranges r
+WHERE q.key_1 = hashtextextended(e.pk || chr(1) || e.id, {seed_1})
+  AND q.key_2 = hashtextextended(e.pk || chr(1) || e.id, {seed_2})
+  AND r.id = %(range_id)s AND r.seen_group IS NOT NULL AND q.status = 'closed'
+  AND (q.lineage, q.lsn) > (%(lineage)s, e.lsn)""").replace("{entries}", ENTRIES)
 
 MARK_ROWS = """
 UPDATE {rows}.cart_items t SET rejected = true
@@ -77,19 +91,28 @@ RETURNING quarantined"""
 
 
 async def store(
-    session: Session, grant: Grant, rejections: Sequence[Rejection], *, rows_schema: str
+    session: Session,
+    grant: Grant,
+    rejections: Sequence[Rejection],
+    *,
+    rows_schema: str,
+    mark: ReadMark | None = None,
 ) -> None:
-    """Keep rejected documents, each under its version; before the batch's rows are written."""
+    """Keep rejected documents, each under its version; before the batch's rows are written.
+
+    `mark` was noted before they were read; None: they come from the feed.
+    """
     low, _ = bounds(grant.claim.feed_range)
-    await session.execute(
-        STORE.replace("{rows}", rows_schema),
-        {
-            "rejections": encoded(rejections),
-            "range_id": grant.range_id,
-            "lineage": grant.lineage,
-            "low": low,  # a document without a key of its own counts as of the range it came in
-        },
-    )
+    parameters = {
+        "rejections": encoded(rejections),
+        "range_id": grant.range_id,
+        "lineage": grant.lineage,
+        "mark_tick": None if mark is None else mark.tick,
+        "mark_at": None if mark is None else mark.at,
+        "low": low,  # a document without a key of its own counts as of the range it came in
+    }
+    await session.execute(STORE.replace("{rows}", rows_schema), parameters)
+    await session.execute(NOTE_SEEN, parameters)
 
 
 async def mark_rows(

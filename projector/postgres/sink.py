@@ -14,7 +14,7 @@ from projector.core.errors import ConfigurationError
 from projector.core.names import LeaseToken
 from projector.core.start import StoredPlace
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport
-from projector.ports.rows import DocumentKey, Settled, Verdict
+from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
 from projector.postgres.batch import BatchWriter, Outcome
 from projector.postgres.connections import Connections
 from projector.postgres.hints import BULK
@@ -101,9 +101,9 @@ class PostgresSink:
             f"range {grant.claim.lease_token}: this sink has no source to confirm a sweep with"
         )
 
-    async def lineage(self, grant: Grant) -> int:
-        """The lineage of the granted range now; see `SweepStore`."""
-        return await self._verdicts.lineage(grant)
+    async def mark(self, grant: Grant) -> ReadMark:
+        """What to note before the reads of a sweep; see `SweepStore`."""
+        return await self._verdicts.mark(grant)
 
     async def sweep_candidates(
         self, grant: Grant, *, after: DocumentKey | None, limit: int
@@ -112,10 +112,10 @@ class PostgresSink:
         return await self._verdicts.sweep_candidates(grant, after=after, limit=limit)
 
     async def apply_verdicts(
-        self, grant: Grant, *, lineage: int, verdicts: Sequence[Verdict]
+        self, grant: Grant, *, mark: ReadMark, verdicts: Sequence[Verdict]
     ) -> Settled:
         """Write what point reads said; see `SweepStore`."""
-        return await self._verdicts.apply_verdicts(grant, lineage=lineage, verdicts=verdicts)
+        return await self._verdicts.apply_verdicts(grant, mark=mark, verdicts=verdicts)
 
     async def finish_replay(self, grant: Grant) -> None:
         """Close the open replay of the range; see `SweepStore`."""

@@ -126,10 +126,12 @@ WHERE (excluded.lineage, excluded.lsn) > (t.lineage, t.lsn)
 
 # Whoever reads at the version of the row and finds nothing has seen it expire. Whoever finds
 # something else than the row says has seen a damaged row; but the tombstone of an absence (it bears
-# no etag) outlasts a read that came before it.
+# no etag) outlasts a read that came before it. A read that began after the tombstone was committed
+# has seen an expired document come back, since its time to live was taken back.
 READ_AT_SAME_VERSION = """
            OR excluded.deleted AND NOT t.deleted
-           OR NOT excluded.deleted AND (t.etag <> '' OR NOT t.deleted)
+           OR NOT excluded.deleted
+              AND (t.etag <> '' OR NOT t.deleted OR t.tombstone_tick <= %(mark_tick)s::bigint)
               AND (t.deleted, t.item, t.quantity, t.unit_price, t.currency, t.extra, t.ts, t.etag)
                 IS DISTINCT FROM (false, excluded.item, excluded.quantity, excluded.unit_price,
                   excluded.currency, excluded.extra, excluded.ts, excluded.etag)"""

@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
+from psycopg.rows import class_row
 
 from projector.core.errors import FencedOut
+from projector.core.names import Epoch
 from projector.ports.feed import Grant
 from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
 from projector.postgres import quarantine, replays
@@ -27,11 +29,13 @@ from projector.postgres.statements import BatchShape, with_seeds
 
 SCAN_SECONDS = 3600.0
 
-LINEAGE = """
-SELECT lineage FROM projector.ranges WHERE id = %s AND epoch = %s AND retired_at IS NULL"""
+MARK = """
+SELECT id AS range_id, lineage, tick, clock_timestamp() AS at FROM projector.ranges
+WHERE id = %(range_id)s AND retired_at IS NULL
+  AND (%(epoch)s::bigint IS NULL OR epoch = %(epoch)s::bigint)"""
 
-# Expected plan: one scan of the rows, one hash of the group's keys, an anti-join; then a sort of
-# what is left. Unreadable keys (they start with a backslash) cannot be confirmed by a point read.
+# Expected plan: two scans of the rows, one hash of the group's keys, an anti-join and a join with the
+# tombstones of absence (they bear no etag); then a sort of what is left. Unreadable keys (they start with a backslash) cannot be confirmed by a point read.
 COLLECT = with_seeds("""
 WITH seen AS (
   SELECT k.key_1, k.key_2 FROM projector.replay_seen s,
@@ -42,9 +46,14 @@ unseen AS (
     SELECT FROM seen s WHERE s.key_1 = hashtextextended(t.cart_id || chr(1) || t.id, {seed_1})
       AND s.key_2 = hashtextextended(t.cart_id || chr(1) || t.id, {seed_2}))
   UNION
+  SELECT to_json(t.cart_id)::text, t.id FROM {rows}.cart_items t JOIN seen s
+    ON s.key_1 = hashtextextended(t.cart_id || chr(1) || t.id, {seed_1})
+    AND s.key_2 = hashtextextended(t.cart_id || chr(1) || t.id, {seed_2})
+  WHERE t.deleted AND t.etag = '' AND t.epk BETWEEN %(low)s AND %(high)s
+  UNION
   SELECT q.partition_key, q.document_id FROM projector.quarantine q
-  WHERE q.status <> 'closed' AND q.epk BETWEEN %(low)s AND %(high)s
-    AND q.seen_group IS DISTINCT FROM %(seen_group)s
+  WHERE q.epk BETWEEN %(low)s AND %(high)s
+    AND (q.status = 'closed') = (q.seen_group IS NOT DISTINCT FROM %(seen_group)s)
     AND left(q.partition_key, 1) <> chr(92))
 INSERT INTO projector.replay_candidates (range_id, place, partition_key, document_id)
 SELECT %(range_id)s, row_number() OVER (ORDER BY pk COLLATE "C", id), pk, id FROM unseen""")
@@ -71,8 +80,6 @@ UPDATE projector.ranges SET tick = tick + 1
 WHERE id = %(range_id)s AND lineage = %(lineage)s AND purged_tick <= %(tick)s
   AND retired_at IS NULL
 RETURNING lineage, tick"""
-
-READ_MARK = "SELECT lineage, tick FROM projector.ranges WHERE id = %s AND retired_at IS NULL"
 
 # What was stored by this very transaction (its time is now()) was refused by the server.
 CLOSE = with_seeds("""
@@ -111,19 +118,17 @@ class VerdictStore:
         # Where each sweep is in its candidates, to save looking up the last key.
         self._reached: dict[int, tuple[DocumentKey, int]] = {}
 
-    async def lineage(self, grant: Grant) -> int:
-        """The lineage of the granted range now. Raises FencedOut."""
-        async with self._connections.session() as session:
-            cursor = await session.execute(LINEAGE, [grant.range_id, grant.epoch])
-            row = await cursor.fetchone()
-        if row is None:
+    async def mark(self, grant: Grant) -> ReadMark:
+        """What to note before the reads of a sweep. Raises FencedOut."""
+        mark = await self._mark(grant.range_id, grant.epoch)
+        if mark is None:
             raise fenced_out(grant)
-        return int(row[0])
+        return mark
 
     async def sweep_candidates(
         self, grant: Grant, *, after: DocumentKey | None, limit: int
     ) -> Sequence[DocumentKey]:
-        """Keys that the range's replay did not see, in order, from behind `after`."""
+        """Keys that replay and tables do not agree about, in order, from behind `after`."""
         if after is None:
             await self._collect(grant)
         async with self._connections.session() as session:
@@ -136,7 +141,7 @@ class VerdictStore:
         return keys
 
     async def apply_verdicts(
-        self, grant: Grant, *, lineage: int, verdicts: Sequence[Verdict]
+        self, grant: Grant, *, mark: ReadMark, verdicts: Sequence[Verdict]
     ) -> Settled:
         """Write verdicts with totals in one transaction, under the fence.
 
@@ -145,9 +150,9 @@ class VerdictStore:
         async with self._connections.transaction() as session:
             parameters = {"range_id": grant.range_id, "epoch": grant.epoch}
             row = await (await session.execute(LOCK_EPOCH, parameters)).fetchone()
-            if row is None or row[0] != lineage:
+            if row is None or row[0] != mark.lineage:
                 raise fenced_out(grant)
-            return await self._write(session, replace(grant, lineage=lineage), verdicts)
+            return await self._write(session, grant, mark, verdicts)
 
     async def finish_replay(self, grant: Grant) -> None:
         """Close the open replay of the range. Raises FencedOut."""
@@ -161,9 +166,7 @@ class VerdictStore:
 
     async def read_mark(self, range_id: int) -> ReadMark | None:
         """What to note before point reads for a repair; None when the range is not live."""
-        async with self._connections.session() as session:
-            row = await (await session.execute(READ_MARK, [range_id])).fetchone()
-        return None if row is None else ReadMark(range_id=range_id, lineage=row[0], tick=row[1])
+        return await self._mark(range_id, None)
 
     async def apply_repairs(
         self, grant: Grant, mark: ReadMark, verdicts: Sequence[Verdict]
@@ -182,7 +185,7 @@ class VerdictStore:
             row = await (await session.execute(LOCK_MARK, parameters)).fetchone()
             if row is None:
                 return None
-            return await self._write(session, replace(grant, lineage=mark.lineage), verdicts)
+            return await self._write(session, grant, mark, verdicts)
 
     async def _collect(self, grant: Grant) -> None:
         low, high = bounds(grant.claim.feed_range)
@@ -216,7 +219,18 @@ class VerdictStore:
             raise fenced_out(grant)
         return await self._running_group(session, grant)
 
-    async def _write(self, session: Session, grant: Grant, verdicts: Sequence[Verdict]) -> Settled:
+    async def _mark(self, range_id: int, epoch: Epoch | None) -> ReadMark | None:
+        async with (
+            self._connections.session() as session,
+            session.cursor(row_factory=class_row(ReadMark)) as cursor,
+        ):
+            await cursor.execute(MARK, {"range_id": range_id, "epoch": epoch})
+            return await cursor.fetchone()
+
+    async def _write(
+        self, session: Session, grant: Grant, mark: ReadMark, verdicts: Sequence[Verdict]
+    ) -> Settled:
+        grant = replace(grant, lineage=mark.lineage)
         shape = BatchShape(
             rows_schema=self._rows_schema,
             returning_old=tells_old(session, forced=self._returning_old),
@@ -231,7 +245,7 @@ class VerdictStore:
             delivered=0,
             newest_ts=None,
         )
-        done = await LockedRange(session=session, shape=shape, grant=grant).apply(batch)
+        done = await LockedRange(session=session, shape=shape, grant=grant, mark=mark).apply(batch)
         await self._close(session, grant, verdicts)
         changed = done.upserted + done.removed
         return Settled(

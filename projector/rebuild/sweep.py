@@ -1,7 +1,9 @@
 """Ending a replay: rows and quarantine entries that it did not see are confirmed, then go.
 
 A document that was deleted outright, or expired while nobody read, is in no replay. Its key is a
-candidate; a point read decides, under the version order, so the sweep may run beside the live
+candidate. So is that of a document which the replay brought though it was found absent before: it
+expired under a time to live that was taken back before the service removed it, and is there again with
+its old version. A point read decides, under the version order, so the sweep may run beside the live
 reader, a repair or a retry, in any order. Nothing is removed on inference alone. A crash at any
 step leaves the replay open, and the next owner sweeps again.
 
@@ -41,7 +43,7 @@ class Sweeper:
         `session_token` is that of the range's last page: no answer may be older.
 
         Steps, in this order:
-            1. the lineage, before any read begins;
+            1. the mark, before any read begins;
             2. a page of candidates, a point read each;
             3. the verdicts, in one transaction under the fence; repeated until none is left;
             4. the replay is closed, unless a document could not be read: all others are settled by
@@ -54,15 +56,13 @@ class Sweeper:
         after: DocumentKey | None = None
         unread: dict[DocumentKey, str] = {}
         while True:
-            lineage = await self._store.lineage(grant)
+            mark = await self._store.mark(grant)
             keys = await self._store.sweep_candidates(grant, after=after, limit=CANDIDATES_PER_STEP)
             if not keys:
                 break
             answers = await read_answers(self._reader, keys, session_token=session_token)
             unread.update(answers.unread)
-            done = await self._store.apply_verdicts(
-                grant, lineage=lineage, verdicts=answers.verdicts
-            )
+            done = await self._store.apply_verdicts(grant, mark=mark, verdicts=answers.verdicts)
             removed, projected = removed + done.removed, projected + done.projected
             unchanged += done.unchanged
             after = keys[-1]

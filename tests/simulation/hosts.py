@@ -13,7 +13,7 @@ from projector.core.start import StoredPlace
 from projector.cosmos.lease_documents import lease_prefix
 from projector.emulator import Engine
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport, Sink
-from projector.ports.rows import DocumentKey, Settled, SweepStore, Verdict
+from projector.ports.rows import DocumentKey, ReadMark, Settled, SweepStore, Verdict
 from projector.postgres.connections import Connections
 from projector.postgres.sink import PostgresSink
 from projector.postgres.statements import FIRST_GENERATION
@@ -90,9 +90,9 @@ class GatedSweepStore:
         self._store = store
         self._passage = passage
 
-    async def lineage(self, grant: Grant) -> int:
+    async def mark(self, grant: Grant) -> ReadMark:
         return await self._passage.cross(
-            "sweep.lineage", _sink_failure, lambda: self._store.lineage(grant)
+            "sweep.mark", _sink_failure, lambda: self._store.mark(grant)
         )
 
     async def sweep_candidates(
@@ -105,12 +105,12 @@ class GatedSweepStore:
         )
 
     async def apply_verdicts(
-        self, grant: Grant, *, lineage: int, verdicts: Sequence[Verdict]
+        self, grant: Grant, *, mark: ReadMark, verdicts: Sequence[Verdict]
     ) -> Settled:
         return await self._passage.cross(
             "sweep.verdicts",
             _sink_failure,
-            lambda: self._store.apply_verdicts(grant, lineage=lineage, verdicts=verdicts),
+            lambda: self._store.apply_verdicts(grant, mark=mark, verdicts=verdicts),
         )
 
     async def finish_replay(self, grant: Grant) -> None:

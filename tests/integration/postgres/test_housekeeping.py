@@ -169,7 +169,8 @@ class Host:
             )
             for name in sorted(self.vanished)
         ]
-        await self.sink.apply_verdicts(self.grant, lineage=self.grant.lineage, verdicts=verdicts)
+        mark = await self.sink.mark(self.grant)
+        await self.sink.apply_verdicts(self.grant, mark=mark, verdicts=verdicts)
 
     async def reopen(self) -> None:
         if self.draw.random() < 0.2:

@@ -18,7 +18,7 @@ from projector.postgres.epks import bounds
 from projector.postgres.sink import PostgresSink
 from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.sweep import VerdictStore
-from projector.projection.writes import RowWrite
+from projector.projection.writes import Rejection, RowWrite
 from tests.integration.postgres.carts import (
     NOWHERE,
     apply,
@@ -48,6 +48,11 @@ def key(cart_id: str, document_id: str) -> DocumentKey:
 
 def verdict(write: RowWrite) -> Verdict:
     return Verdict(key=key(write.cart_id, write.id), lsn=write.lsn, write=write)
+
+
+def numbered(lsn: int) -> Rejection:
+    """A document in the cart 5, of which no row can exist."""
+    return msgspec.structs.replace(rejection("a", "3", lsn), partition_key="5", cart_id=None)
 
 
 async def replayed(sink: PostgresSink) -> Grant:
@@ -116,7 +121,7 @@ async def test_rejected_keys_count_as_seen(sink: PostgresSink, connections: Conn
     await apply(sink, grant, seen)
     assert await candidates(sink, grant) == ["2"]
     absent = Verdict(key=key("a", "2"), lsn=9, write=tombstone("a", "2", 9))
-    await sink.apply_verdicts(grant, lineage=grant.lineage, verdicts=[absent])
+    await sink.apply_verdicts(grant, mark=await sink.mark(grant), verdicts=[absent])
     assert await count_open(connections) == 1
 
 
@@ -183,7 +188,7 @@ async def test_absence_at_the_version_of_the_row_removes_it(
     grant = await replayed(sink)
     done = await sink.apply_verdicts(
         grant,
-        lineage=0,
+        mark=await sink.mark(grant),
         verdicts=[verdict(tombstone("a", "9", 9)), verdict(tombstone("a", "3", 9))],
     )
     assert done == Settled(removed=2)
@@ -194,18 +199,72 @@ async def test_a_late_page_at_the_version_of_the_absence_changes_nothing(
     sink: PostgresSink, connections: Connections
 ) -> None:
     grant = await replayed(sink)
-    await sink.apply_verdicts(grant, lineage=0, verdicts=[verdict(tombstone("a", "9", 9))])
+    await sink.apply_verdicts(
+        grant, mark=await sink.mark(grant), verdicts=[verdict(tombstone("a", "9", 9))]
+    )
     for _ in range(2):
         late = await apply(sink, grant, page(line("a", "9", 9), line("a", "8", 8)))
         assert late.upserted == 0
     assert "9" not in await lines(connections)
 
 
+async def test_document_found_after_its_absence_was_committed_came_back(
+    sink: PostgresSink, connections: Connections
+) -> None:
+    """At one and the same LSN: expiry and its end are no writes."""
+    grant = await replayed(sink)
+    early = await sink.mark(grant)
+    absent = [verdict(tombstone("a", "9", 9, etag=""))]
+    await sink.apply_verdicts(grant, mark=await sink.mark(grant), verdicts=absent)
+    found = [verdict(line("a", "9", 9))]
+
+    await sink.apply_verdicts(grant, mark=early, verdicts=found)  # read before the absence
+    assert "9" not in await lines(connections)
+    done = await sink.apply_verdicts(grant, mark=await sink.mark(grant), verdicts=found)
+    assert done == Settled(projected=1)
+    assert "9" in await lines(connections)
+
+
+async def test_what_a_replay_brings_though_it_was_absent_is_a_candidate(
+    sink: PostgresSink, connections: Connections
+) -> None:
+    grant = await begun(sink)
+    bad = page(tombstone("a", "2", 2), rejections=[rejection("a", "2", 2)])
+    number = page(rejections=[numbered(3)])
+    everything = [page(line("a", "1", 1)), bad, number, page(tombstone("a", "4", 4))]
+    await apply(sink, grant, *everything)
+    mark = await sink.mark(grant)
+    gone = [
+        verdict(tombstone("a", "1", 9, etag="")),
+        verdict(tombstone("a", "2", 9, etag="")),
+        Verdict(key=DocumentKey(partition_key="5", id="3"), lsn=9, write=None),
+    ]
+    await sink.apply_verdicts(grant, mark=mark, verdicts=gone)
+    assert await count_open(connections) == 0
+
+    grant = await sink.begin(grant, Beginning(place=NOWHERE, replay_mark_lsn=9))
+    assert await candidates(sink, grant) == []
+    await apply(sink, grant, *everything)
+    assert sorted(await candidates(sink, grant)) == ["1", "2", "3"]
+
+    mark = await sink.mark(grant)
+    back = [
+        verdict(line("a", "1", 9)),
+        replace(verdict(tombstone("a", "2", 9)), rejection=rejection("a", "2", 9)),
+        replace(gone[2], rejection=numbered(9)),
+    ]
+    await sink.apply_verdicts(grant, mark=mark, verdicts=back)
+    assert await lines(connections) == {"1"}
+    assert await count_open(connections) == 2
+
+
 async def test_absence_below_the_version_of_the_row_changes_nothing(
     sink: PostgresSink, connections: Connections
 ) -> None:
     grant = await replayed(sink)
-    done = await sink.apply_verdicts(grant, lineage=0, verdicts=[verdict(tombstone("a", "9", 8))])
+    done = await sink.apply_verdicts(
+        grant, mark=await sink.mark(grant), verdicts=[verdict(tombstone("a", "9", 8))]
+    )
     assert done == Settled(unchanged=1)
     assert "9" in await lines(connections)
 
@@ -215,7 +274,7 @@ async def test_found_documents_are_projected_anew(
 ) -> None:
     grant = await replayed(sink)
     done = await sink.apply_verdicts(
-        grant, lineage=0, verdicts=[verdict(line("a", "3", 20, item="Pen"))]
+        grant, mark=await sink.mark(grant), verdicts=[verdict(line("a", "3", 20, item="Pen"))]
     )
     assert done == Settled(projected=1)
     assert ("Pen", 1, 1) in (await views(connections))["item_totals"]
@@ -227,26 +286,26 @@ async def test_verdicts_of_another_lineage_are_refused(
     sink: PostgresSink, connections: Connections
 ) -> None:
     grant = await replayed(sink)
+    before = await sink.mark(grant)
     raised = await sink.begin(
         grant, Beginning(place=NOWHERE, replay_mark_lsn=9, raise_lineage=True)
     )
     with pytest.raises(FencedOut):
-        await sink.apply_verdicts(
-            raised, lineage=grant.lineage, verdicts=[verdict(tombstone("a", "3", 99))]
-        )
+        await sink.apply_verdicts(raised, mark=before, verdicts=[verdict(tombstone("a", "3", 99))])
     assert len(await lines(connections)) == 9
-    assert await sink.lineage(raised) == grant.lineage + 1
+    assert (await sink.mark(raised)).lineage == grant.lineage + 1
 
 
 async def test_an_older_owner_can_neither_look_nor_write_nor_finish(sink: PostgresSink) -> None:
     grant = await replayed(sink)
+    before = await sink.mark(grant)
     await sink.open(claim(owner="host-b"))
     with pytest.raises(FencedOut):
-        await sink.lineage(grant)
+        await sink.mark(grant)
     with pytest.raises(FencedOut):
         await sink.sweep_candidates(grant, after=None, limit=9)
     with pytest.raises(FencedOut):
-        await sink.apply_verdicts(grant, lineage=0, verdicts=[])
+        await sink.apply_verdicts(grant, mark=before, verdicts=[])
     with pytest.raises(FencedOut):
         await sink.finish_replay(grant)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from projector.core.errors import ConfigurationError, ProjectorError, SourceUnavailable, Throttled
 from projector.ports.points import PointRead
-from projector.ports.rows import DocumentKey, Settled, Verdict
+from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
 from projector.rebuild.answers import read_answers
 from projector.rebuild.sweep import GIVES_UP_AFTER, Sweeper
 
@@ -44,8 +45,8 @@ class Store:
         self.left = list(KEYS)
         self.finished = False
 
-    async def lineage(self, grant: Any) -> int:
-        return 0
+    async def mark(self, grant: Any) -> ReadMark:
+        return ReadMark(range_id=1, lineage=0, tick=0, at=datetime.min.replace(tzinfo=UTC))
 
     async def sweep_candidates(
         self, grant: Any, *, after: DocumentKey | None, limit: int
@@ -53,7 +54,7 @@ class Store:
         return [one for one in self.left if after is None or one > after][:limit]
 
     async def apply_verdicts(
-        self, grant: Any, *, lineage: int, verdicts: Sequence[Verdict]
+        self, grant: Any, *, mark: ReadMark, verdicts: Sequence[Verdict]
     ) -> Settled:
         self.left = [one for one in self.left if one not in {two.key for two in verdicts}]
         return Settled(removed=len(verdicts))
