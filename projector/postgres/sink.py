@@ -15,9 +15,10 @@ from projector.core.names import LeaseToken
 from projector.core.start import StoredPlace
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport
 from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
-from projector.postgres.batch import BatchWriter, Outcome
+from projector.postgres.batch import BatchWriter
 from projector.postgres.connections import Connections
 from projector.postgres.hints import BULK
+from projector.postgres.locked import Outcome
 from projector.postgres.portions import Batch
 from projector.postgres.ranges import begin_range, open_range
 from projector.postgres.reports import store_reports

@@ -21,9 +21,9 @@ from projector.core.names import Epoch
 from projector.ports.feed import Grant
 from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
 from projector.postgres import quarantine, replays
-from projector.postgres.batch import LockedRange, tells_old
 from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.epks import bounds
+from projector.postgres.locked import LockedRange, tells_old
 from projector.postgres.portions import Batch
 from projector.postgres.statements import BatchShape, with_seeds
 

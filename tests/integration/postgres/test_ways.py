@@ -14,9 +14,10 @@ import pytest
 from projector.core.errors import FencedOut
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.ports.feed import Applied, Grant
-from projector.postgres.batch import BatchWriter, Outcome
+from projector.postgres.batch import BatchWriter
 from projector.postgres.connections import Connections
 from projector.postgres.hints import BatchFacts
+from projector.postgres.locked import Outcome
 from projector.postgres.portions import Batch
 from projector.postgres.sink import PostgresSink
 from projector.projection.fold import fold

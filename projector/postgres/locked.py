@@ -1,0 +1,182 @@
+"""Writes to a range whose row is locked: what is common to batches of the feed and to verdicts.
+
+In this order, in the caller's transaction: (1) rejections are stored; (2) the batch statement runs, in
+halves of halves around what the server refuses; (3) the rows whose newest version is rejected are
+marked. A document that the server refuses alone goes into quarantine, and its older row goes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from projector.ports.feed import Grant
+from projector.ports.rows import ReadMark
+from projector.postgres import quarantine
+from projector.postgres.columns import columns_of
+from projector.postgres.connections import Session
+from projector.postgres.errors import first_line, is_of_document
+from projector.postgres.portions import Batch
+from projector.postgres.prepared import one_row
+from projector.postgres.statements import RETURNING_OLD_SERVER, BatchShape, batch_statement
+from projector.projection.fold import encode_writes
+from projector.projection.writes import Rejection, RejectionReason, RowWrite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a batch did, in rows and quarantine entries.
+
+    Attributes:
+        inserted: rows that were not there before, tombstones included.
+        has_entries: the range has quarantine entries now.
+        met_rows: the batch was believed to be all new, and was not.
+    """
+
+    upserted: int = 0
+    inserted: int = 0
+    removed: int = 0
+    healed: int = 0
+    rejected: int = 0
+    has_entries: bool = False
+    met_rows: bool = False
+
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome(
+            upserted=self.upserted + other.upserted,
+            inserted=self.inserted + other.inserted,
+            removed=self.removed + other.removed,
+            healed=self.healed + other.healed,
+            rejected=self.rejected + other.rejected,
+            has_entries=self.has_entries or other.has_entries,
+            met_rows=self.met_rows or other.met_rows,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedRange:
+    """Writes to a range whose row this transaction has locked; `has_entries` as found then.
+
+    `mark` was noted before the reads that the writes come from; None: they come from the feed.
+    """
+
+    session: Session
+    shape: BatchShape
+    grant: Grant
+    has_entries: bool = False
+    mark: ReadMark | None = None
+
+    async def apply(self, batch: Batch) -> Outcome:
+        """Rejections, then writes, then the marks that tie both together."""
+        await self._store(batch.rejections)
+        done = await self._write(batch.writes)
+        await self._mark(batch.rejections)
+        if done.healed or done.rejected or batch.rejections or self.shape.verdict:
+            entries = await quarantine.refresh_flag(self.session, self.grant)
+        else:
+            entries = self.has_entries
+        return done + Outcome(rejected=len(batch.rejections), has_entries=entries)
+
+    async def _write(self, writes: Sequence[RowWrite]) -> Outcome:
+        """All of them in one statement; what the server refuses is found by halving."""
+        if not writes:
+            return Outcome()
+        try:
+            async with self.session.transaction():
+                done = await execute(self.session, self.shape, self._parameters, writes)
+        except psycopg.Error as error:
+            if not is_of_document(error):
+                raise
+            if len(writes) == 1:
+                return await self._refuse(writes[0], error)
+            middle = len(writes) // 2
+            return await self._write(writes[:middle]) + await self._write(writes[middle:])
+        return done or Outcome()
+
+    async def _refuse(self, write: RowWrite, error: psycopg.Error) -> Outcome:
+        """Quarantine one document; its older row goes, as for every rejected newest version."""
+        rejection = refusal(write, error)
+        await self._store([rejection])
+        tombstone = RowWrite(
+            cart_id=write.cart_id,
+            id=write.id,
+            epk=write.epk,
+            lsn=write.lsn,
+            ts=write.ts,
+            etag=write.etag,
+            deleted=True,
+        )
+        done = Outcome()
+        try:
+            async with self.session.transaction():
+                found = await execute(self.session, self.shape, self._parameters, [tombstone])
+                done = found or done
+                await self._mark([rejection])
+        except psycopg.Error as refused:  # a key that no row can have had needs no tombstone
+            if not is_of_document(refused):
+                raise
+        return done + Outcome(rejected=1)
+
+    @property
+    def _parameters(self) -> Mapping[str, Any]:
+        return {
+            "range_id": self.grant.range_id,
+            "lineage": self.grant.lineage,
+            "mark_tick": None if self.mark is None else self.mark.tick,
+        }
+
+    async def _store(self, rejections: Sequence[Rejection]) -> None:
+        if rejections:
+            await quarantine.store(
+                self.session,
+                self.grant,
+                rejections,
+                rows_schema=self.shape.rows_schema,
+                mark=self.mark,
+            )
+
+    async def _mark(self, rejections: Sequence[Rejection]) -> None:
+        if rejections:
+            await quarantine.mark_rows(
+                self.session, self.grant, rejections, rows_schema=self.shape.rows_schema
+            )
+
+
+async def execute(
+    session: Session,
+    shape: BatchShape,
+    parameters: Mapping[str, Any],
+    writes: Sequence[RowWrite],
+) -> Outcome | None:
+    """Run the batch statement; None when the fence, or a flag it asks about, says no."""
+    arguments = {**parameters, **columns_of(writes)}
+    row = await one_row(session, batch_statement(shape), arguments)
+    if row is None or not row[0]:
+        return None
+    return Outcome(healed=row[1], upserted=row[2], inserted=row[3], removed=row[4])
+
+
+def tells_old(session: Session, *, forced: bool | None) -> bool:
+    """Whether the server returns old images itself, unless that is forced one way."""
+    return session.info.server_version >= RETURNING_OLD_SERVER if forced is None else forced
+
+
+def refusal(write: RowWrite, error: psycopg.Error) -> Rejection:
+    """A good document that the server refused; the bytes are those it was asked to store."""
+    return Rejection(
+        partition_key=json.dumps(write.cart_id, ensure_ascii=False),
+        id=write.id,
+        epk=write.epk,
+        lsn=write.lsn,
+        ts=write.ts,
+        etag=write.etag,
+        reason=RejectionReason.REFUSED_BY_TARGET,
+        detail=first_line(error),
+        raw=encode_writes([write]),
+        sqlstate=error.sqlstate,
+        cart_id=write.cart_id,
+    )
