@@ -6,8 +6,9 @@ as everywhere, and guessing wrong costs time only.
 
 One transaction: (1) the position row is updated under the epoch, which holds it until COMMIT; (2) the
 rows are copied, sorted by key; (3) the table's trigger counts carts, then items, from the rows that
-were really stored, and keeps the hashes of their keys while a replay is open; COMMIT. Locks are taken
-in the order of the batch statement.
+were really stored, and keeps the hashes of their keys while a replay is open; (4) it is asked whether it
+did, since a trigger can be switched off by others; COMMIT. Locks are taken in the order of the batch
+statement.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from projector.core.errors import ConfigurationError
 from projector.postgres.connections import Session
 from projector.postgres.prepared import one_row
 from projector.postgres.statements import FENCE
@@ -25,6 +27,13 @@ from projector.projection.writes import RowWrite
 # The trigger works only in transactions that say so, and is told here which replay is open.
 COUNTED_FENCE = (
     f"{FENCE}, set_config('projector.copied', COALESCE(seen_group::text, 'alone'), true)"
+)
+
+# The trigger empties what woke it.
+COUNTED = "SELECT 1 WHERE current_setting('projector.copied') = ''"
+NOT_COUNTED = (
+    "the trigger that counts copied rows did not run, so nothing was committed: ALTER TABLE"
+    " {rows}.cart_items ENABLE TRIGGER cart_items_copied, and see that no trigger of others drops rows"
 )
 
 # A text that is exactly the mark of NULL stands in a column that refuses NULL.
@@ -51,15 +60,19 @@ async def copy_rows(
 
     Raises:
         psycopg.errors.UniqueViolation: a key is there already; the transaction is rolled back.
+        ConfigurationError: The rows were not counted, or not all stored; rolled back as well.
     """
     async with session.transaction():
         held = await one_row(session, COUNTED_FENCE, parameters)
         if held is None:
             return False
-        async with session.cursor().copy(COPY.replace("{rows}", rows_schema)) as copy:
+        cursor = session.cursor()
+        async with cursor.copy(COPY.replace("{rows}", rows_schema)) as copy:
             for start in range(0, len(writes), PIECE):
                 piece = writes[start : start + PIECE]
                 await copy.write(copy_text(piece, lineage=parameters["lineage"], tick=held[0]))
+        if await one_row(session, COUNTED, {}) is None or cursor.rowcount != len(writes):
+            raise ConfigurationError(NOT_COUNTED.replace("{rows}", rows_schema))
     return True
 
 

@@ -235,9 +235,12 @@ for _column in ("keys_1", "keys_2"):
 
 
 # Rows that come by COPY are counted by the server itself, from what it has stored, in the order of
-# the batch statement: carts, then items. Asleep unless the transaction says that it copies.
+# the batch statement: carts, then items. Asleep unless the transaction says that it copies; says that
+# it has counted by taking that back. Its names are looked up in the server's own schema, whatever the
+# session says.
 COUNT_COPIED = """
-CREATE FUNCTION {rows}.count_copied() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION {rows}.count_copied() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO {rows}.cart_totals AS c
     (cart_id, bucket, line_count, total_quantity, total_amount)
@@ -261,6 +264,7 @@ BEGIN
       array_agg(hashtextextended(cart_id || chr(1) || id, {seed_1})),
       array_agg(hashtextextended(cart_id || chr(1) || id, {seed_2})) FROM copied;
   END IF;
+  PERFORM set_config('projector.copied', '', true);
   RETURN NULL;
 END $$"""
 ON_COPY = """

@@ -43,7 +43,7 @@ SELECT schemaname, viewname, definition FROM pg_views WHERE schemaname = 'carts'
     "triggers": """
 SELECT tgrelid::regclass::text, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal""",
     "functions": """
-SELECT oid::regprocedure::text, regexp_replace(prosrc, '\\s+', ' ', 'g'), prolang
+SELECT oid::regprocedure::text, regexp_replace(prosrc, '\\s+', ' ', 'g'), prolang, proconfig
 FROM pg_proc WHERE pronamespace::regnamespace::text LIKE 'projector%'""",
     "comments": """
 SELECT d.objoid::regclass::text, d.objsubid, d.description FROM pg_description d
