@@ -113,11 +113,14 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Show it again every two seconds.")
     ] = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="Show all that is known of each range.")
+    ] = False,
 ) -> None:
-    """Show owner, position, gap, lag and state of every range."""
+    """Show health, owner, gap, lag and state of every range, the worst first."""
     from projector.cli import status as action
 
-    action.status(as_json=as_json, watch=watch)
+    action.status(as_json=as_json, watch=watch, with_details=details)
 
 
 @app.command()

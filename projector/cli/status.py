@@ -13,7 +13,8 @@ from rich.live import Live
 from projector.cli.context import prepared_to_look
 from projector.cli.entry import Stopping, enter, enter_until_stopped
 from projector.cli.lines import answer, say
-from projector.cli.output import print_json, print_table, shown, table_of
+from projector.cli.output import print_json, print_table, shown
+from projector.cli.status_page import details, page
 from projector.core.errors import SinkUnavailable
 from projector.core.states import RangeFailure
 from projector.postgres.connections import Connections
@@ -40,8 +41,8 @@ WATCH_SECONDS = 2.0
 NOTHING = "there are no ranges yet: no host has started"
 
 
-def status(*, as_json: bool, watch: bool) -> None:
-    """Show owner, position, gap, lag and state of every range."""
+def status(*, as_json: bool, watch: bool, with_details: bool) -> None:
+    """Show health, owner, gap, lag and state of every range, the worst first."""
     settings = prepared_to_look()
     required_endpoint(settings)
     if watch and not as_json:
@@ -50,7 +51,16 @@ def status(*, as_json: bool, watch: bool) -> None:
     found = enter(lambda: once(settings))
     if as_json:
         print_json(_document(found))
-        return
+    elif sys.stdout.isatty():
+        console = Console(highlight=False)
+        console.print(page(found, now=SystemClock().now()))
+        if with_details:
+            console.print(details(found))
+    else:
+        _print_lines(found)
+
+
+def _print_lines(found: Status) -> None:
     for line in found.silent:
         say(f"not everything is known: {line}")
     answer(f"{found.diagnosis.health}: {found.diagnosis.reason}")
@@ -76,22 +86,16 @@ async def _watch(settings: Settings, stopping: Stopping) -> None:
     async with database.target_url(settings) as url:
         await _check(url)
         async with Connections(connection_options(settings, url)) as connections:
-            with Live(console=Console(), auto_refresh=False) as live:
+            console = Console(highlight=False)
+            with Live(console=console, auto_refresh=False) as live:
                 while not stopping.requested:
                     found = await look(settings, connections, clock=SystemClock())
-                    _redraw(live, found)
+                    if console.is_terminal:
+                        frame = page(found, now=SystemClock().now(), height=console.height)
+                        live.update(frame, refresh=True)
+                    else:
+                        _print_lines(found)
                     await _pause(stopping)
-
-
-def _redraw(live: Live, found: Status) -> None:
-    if sys.stdout.isatty():
-        title = f"quarantined documents: {shown(found.quarantined)}"
-        live.update(
-            table_of([_row(one) for one in found.ranges], COLUMNS, title=title), refresh=True
-        )
-        return
-    print_table([_row(one) for one in found.ranges], COLUMNS, nothing=NOTHING)
-    sys.stdout.flush()
 
 
 async def _pause(stopping: Stopping) -> None:
