@@ -3,6 +3,14 @@
 The columns are the contract; storage may change behind them. `view_statements` is what a rebuild
 runs to move all views to another generation in one transaction; the migrations hold their own
 copy, and a test keeps both equal.
+
+Storage compares text by its bytes. People search in it, so what they read bears the collation of
+the database: `lower`, ILIKE and patterns know its letters, and it can be joined with a column that
+has a collation of its own. The keys of lines and carts stay as they are stored, because the server
+uses an index only for a comparison in the index's own collation.
+
+A total is kept by differences, so its text bears the zeros of every document that ever was in it;
+it is shown without any.
 """
 
 from __future__ import annotations
@@ -35,7 +43,8 @@ CART_ITEMS = View(
         "extra": "All other fields of the document; {} when there are none.",
     },
     """
-SELECT cart_id, id, item, quantity, unit_price, currency,
+SELECT cart_id, id, item COLLATE pg_catalog."default" AS item, quantity, unit_price,
+       currency COLLATE pg_catalog."default" AS currency,
        quantity * unit_price AS amount,
        to_timestamp(ts::double precision) AS changed_at,
        COALESCE(extra, '{{}}'::jsonb) AS extra
@@ -57,7 +66,9 @@ CART_TOTALS = View(
         "last_changed_at": "Newest changed_at of the live lines.",
     },
     """
-SELECT t.cart_id, t.line_count, t.total_quantity, t.total_amount, t.currency,
+SELECT t.cart_id, t.line_count, trim_scale(t.total_quantity) AS total_quantity,
+       trim_scale(t.total_amount) AS total_amount,
+       t.currency COLLATE pg_catalog."default" AS currency,
        to_timestamp(c.first_ts::double precision) AS first_changed_at,
        to_timestamp(c.last_ts::double precision) AS last_changed_at
 FROM (SELECT cart_id,
@@ -85,7 +96,8 @@ CART_AMOUNTS = View(
         "total_amount": "Sum of their amounts.",
     },
     """
-SELECT cart_id, NULLIF(bucket, '-') AS currency, line_count AS priced_line_count, total_amount
+SELECT cart_id, NULLIF(bucket, '-') COLLATE pg_catalog."default" AS currency,
+       line_count AS priced_line_count, trim_scale(total_amount) AS total_amount
 FROM {rows}.cart_totals
 WHERE line_count > 0 AND bucket <> ''""",
 )
@@ -99,7 +111,8 @@ ITEM_TOTALS = View(
         "total_quantity": "Sum of their quantities.",
     },
     """
-SELECT item, line_count, total_quantity
+SELECT item COLLATE pg_catalog."default" AS item, line_count,
+       trim_scale(total_quantity) AS total_quantity
 FROM {rows}.item_totals
 WHERE line_count > 0""",
 )

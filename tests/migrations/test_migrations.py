@@ -248,7 +248,7 @@ def test_reader_may_read_the_views_and_nothing_else(database_url: str) -> None:
             "SELECT * FROM projector_g1.cart_items",
             "SELECT nextval('projector.epochs')",
             "DELETE FROM carts.cart_items",
-            "UPDATE carts.cart_items SET item = 'x'",
+            "UPDATE carts.cart_items SET quantity = 1",
             "CREATE TABLE carts.mine (a int)",
             "CREATE VIEW carts.mine AS SELECT 1",
             "CREATE TABLE projector.mine (a int)",
