@@ -48,9 +48,10 @@ class CosmosCartDocuments:
                 **exchange.hooks,
             ).by_page()
             async for _ in pages:
-                if exchange.answer is None:
+                answer = exchange.taken()
+                if answer is None:
                     raise SourceUnavailable(f"{self._container.place} gave no answer for a page")
-                bodies.append(exchange.answer.body)
+                bodies.append(answer.body)
                 if len(bodies) == MOST_PAGES:
                     break
         return bodies

@@ -149,10 +149,11 @@ class CosmosChangeSource:
                 await anext(pages, None)
             except ValueError as error:  # the SDK's word for a place in another container
                 raise OtherContainer from error
-        if exchange.answer is None:
+        answer = exchange.taken()
+        if answer is None:
             raise SourceUnavailable(f"{self._container.place} gave no answer for a page")
-        _check_body(exchange.answer.body, rid)
-        return exchange.answer
+        _check_body(answer.body, rid)
+        return answer
 
 
 def _place(answer: Answer, continuation: Continuation | None) -> Continuation:

@@ -73,7 +73,7 @@ class CosmosDocumentScanner:
                 **exchange.hooks,
             ).by_page(next_page)
             await anext(pages, None)
-        answer = exchange.answer
+        answer = exchange.taken()
         if answer is None:
             raise SourceUnavailable(f"{self._container.place} gave no answer for a page")
         return ScannedPage(

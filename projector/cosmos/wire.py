@@ -96,6 +96,14 @@ class Exchange:
         """Keyword arguments for the SDK's method."""
         return {"raw_request_hook": self._on_request, "raw_response_hook": self._on_response}
 
+    def taken(self) -> Answer | None:
+        """The answer, which this exchange lets go: the SDK's page iterator holds the hooks in a cycle.
+
+        Otherwise bodies of megabytes would wait for the collector, which counts objects, not bytes.
+        """
+        answer, self.answer = self.answer, None
+        return answer
+
     def _on_request(self, request: Any) -> None:
         headers = request.http_request.headers
         if headers.get(RESOURCE_TYPE) == self._resource_type:

@@ -13,7 +13,7 @@ statement.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -41,8 +41,10 @@ COPY = """
 COPY {rows}.cart_items (epk, lsn, ts, lineage, deleted, cart_id, id, etag, item, quantity,
   unit_price, currency, extra, tombstone_tick) FROM STDIN (NULL E'\\x01')"""
 
-# The server stores one piece while the next is formatted, and no buffer grows with the batch.
+# The server stores one piece while the next is formatted, and no buffer grows with the batch, nor, but
+# for a single large document, with what documents hold.
 PIECE = 100
+PIECE_BYTES = 100_000
 
 _NULL = b"\x01"
 _TABS_PER_ROW = 13
@@ -68,12 +70,25 @@ async def copy_rows(
             return False
         cursor = session.cursor()
         async with cursor.copy(COPY.replace("{rows}", rows_schema)) as copy:
-            for start in range(0, len(writes), PIECE):
-                piece = writes[start : start + PIECE]
+            for piece in pieces(writes):
                 await copy.write(copy_text(piece, lineage=parameters["lineage"], tick=held[0]))
         if await one_row(session, COUNTED, {}) is None or cursor.rowcount != len(writes):
             raise ConfigurationError(NOT_COUNTED.replace("{rows}", rows_schema))
     return True
+
+
+def pieces(writes: Sequence[RowWrite]) -> Iterator[Sequence[RowWrite]]:
+    """The writes in pieces that are bounded in rows and in bytes."""
+    start = size_bytes = 0
+    for place, write in enumerate(writes):
+        more_bytes = len(write.extra or b"")
+        full = place - start >= PIECE or size_bytes + more_bytes > PIECE_BYTES
+        if full and place > start:
+            yield writes[start:place]
+            start, size_bytes = place, 0
+        size_bytes += more_bytes
+    if start < len(writes):
+        yield writes[start:]
 
 
 def copy_text(writes: Sequence[RowWrite], *, lineage: int, tick: int) -> bytes:

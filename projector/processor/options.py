@@ -50,7 +50,7 @@ class ProcessorOptions:
     checkpointing: Checkpointing = Checkpointing.AUTOMATIC
     page_size: int = 1000
     batch_documents: int = 2000
-    batch_bytes: int = 8_000_000
+    batch_bytes: int = 4_000_000
     gather_seconds: float = 0.25
     poll_min_seconds: float = 0.05
     poll_max_seconds: float = 1.0

@@ -16,6 +16,7 @@ from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.ports.feed import Applied, Grant
 from projector.postgres.batch import BatchWriter
 from projector.postgres.connections import Connections
+from projector.postgres.copying import PIECE, pieces
 from projector.postgres.hints import BatchFacts
 from projector.postgres.locked import Outcome
 from projector.postgres.portions import Batch
@@ -299,3 +300,11 @@ async def test_a_range_of_new_documents_goes_on_after_a_mistake(connections: Con
         applied.append(await apply(sink, grant, page(*writes)))
     assert [one.upserted for one in applied] == [2] * 6
     assert await sink.open(claim()) is not None
+
+
+def test_pieces_of_a_copy_are_bounded_in_rows_and_in_bytes() -> None:
+    small = [line("cart", f"doc {n}", 1) for n in range(PIECE + 1)]
+    large = [line("cart", f"doc {n}", 1, extra=f'"{"x" * 60_000}"') for n in range(3)]
+    assert [len(one) for one in pieces([*small, *large])] == [PIECE, 2, 1, 1]
+    assert [len(one) for one in pieces(large)] == [1, 1, 1]
+    assert list(pieces([])) == []
