@@ -15,6 +15,7 @@ from benchmarks.end_to_end import end_to_end
 from benchmarks.findings import Report
 from benchmarks.freshness import freshness
 from benchmarks.results import summary, write_results
+from benchmarks.starting import starting
 from benchmarks.suite import QUICK, Case, Sizes, Suite
 from benchmarks.target import bench_server
 
@@ -29,6 +30,7 @@ CASES: Mapping[str, Case] = {
     "freshness": freshness,
     "large-table": apply_cases.large_table,
     "hot-carts": apply_cases.hot_carts,
+    "starting": starting,
 }
 
 

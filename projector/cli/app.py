@@ -32,6 +32,12 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - how the library calls it
+    if wanted:
+        answer(__version__)
+        raise typer.Exit
+
+
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
@@ -39,15 +45,17 @@ def root(
     debug: Annotated[
         bool, typer.Option(DEBUG_OPTION, help="Show the traceback of a failure.")
     ] = False,
-    show_version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.")
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=_show_version
+        ),
     ] = False,
 ) -> None:
     """Keeps a PostgreSQL copy of an Azure Cosmos DB container exactly right, live."""
-    del debug  # taken out of the arguments by `run_line`, so that it may stand anywhere
-    if show_version:
-        answer(__version__)
-        raise typer.Exit
+    # `debug` is taken out of the arguments by `run_line`, so that it may stand anywhere; the version
+    # is shown before any command is looked for.
+    del debug, version
     if context.invoked_subcommand is None:
         for line in context.get_help().split("\n"):
             answer(line)

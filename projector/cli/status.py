@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from rich.console import Console
@@ -51,16 +50,18 @@ def status(*, as_json: bool, watch: bool, with_details: bool) -> None:
     found = enter(lambda: once(settings))
     if as_json:
         print_json(_document(found))
-    elif sys.stdout.isatty():
-        console = Console(highlight=False)
+        return
+    console = Console(highlight=False)
+    _print(found, console)
+    if with_details and console.is_terminal:
+        console.print(details(found))
+
+
+def _print(found: Status, console: Console) -> None:
+    """A page for a terminal; for a pipe a line each, with all that is known."""
+    if console.is_terminal:
         console.print(page(found, now=SystemClock().now()))
-        if with_details:
-            console.print(details(found))
-    else:
-        _print_lines(found)
-
-
-def _print_lines(found: Status) -> None:
+        return
     for line in found.silent:
         say(f"not everything is known: {line}")
     answer(f"{found.diagnosis.health}: {found.diagnosis.reason}")
@@ -87,14 +88,15 @@ async def _watch(settings: Settings, stopping: Stopping) -> None:
         await _check(url)
         async with Connections(connection_options(settings, url)) as connections:
             console = Console(highlight=False)
-            with Live(console=console, auto_refresh=False) as live:
+            drawing = console.is_terminal and not console.is_dumb_terminal
+            with Live(console=console, auto_refresh=False) if drawing else nullcontext() as live:
                 while not stopping.requested:
                     found = await look(settings, connections, clock=SystemClock())
-                    if console.is_terminal:
+                    if live is not None:
                         frame = page(found, now=SystemClock().now(), height=console.height)
                         live.update(frame, refresh=True)
                     else:
-                        _print_lines(found)
+                        _print(found, console)
                     await _pause(stopping)
 
 
