@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import typer
@@ -17,6 +17,7 @@ from projector.cli.entry import enter
 from projector.cli.failures import ExitCode
 from projector.cli.lines import answer, say
 from projector.cli.output import duration, print_json
+from projector.core.errors import ProjectorError
 from projector.core.pace import Pace
 from projector.ports.verification import Difference
 from projector.processor.clock import SystemClock
@@ -45,7 +46,10 @@ async def _verify(
     settings: Settings, *, repair: bool, on_progress: Callable[[Progress], object]
 ) -> VerifyReport:
     async with both_sides(settings, clock=SystemClock()) as copy:
-        return await copy.verify(repair=repair, on_progress=on_progress)
+        report = await copy.verify(repair=repair, on_progress=on_progress)
+        with suppress(ProjectorError):  # a role that may only read cannot leave a note
+            await copy.remember(report)
+        return report
 
 
 @contextmanager
@@ -106,6 +110,7 @@ def _document(report: VerifyReport) -> dict[str, Any]:
         "totals_wrong": report.totals_wrong,
         "repaired": report.repaired,
         "pending": report.pending,
+        "changing": report.changing,
         "before_start": report.before_start,
         "examples": [_example(one) for one in report.examples],
         "totals_examples": list(report.totals_examples),
@@ -138,17 +143,23 @@ def _lines(report: VerifyReport, *, repair: bool) -> list[str]:
         f" {report.repaired} repaired"
     )
     if report.pending:
-        lines.append(f"{report.pending} differences are pending: the feed has yet to bring them")
+        lines.append(
+            f"{report.pending} differences are pending: the feed has yet to bring them, and no host"
+            " moves on there; see: projector health"
+        )
+    if report.changing:
+        lines.append(f"{report.changing} documents changed at every look, and were left out")
     if report.before_start:
         lines.append(f"{report.before_start} documents are older than the start of the copy")
-    if not report.consistent:
-        lines.append(
-            "drift is left: see above"
-            if repair
-            else "drift found; to mend it type: projector verify --repair"
-        )
-    elif report.repaired:
-        lines.append("PostgreSQL equals the container again")
-    else:
-        lines.append("PostgreSQL equals the container")
+    lines.append(_conclusion(report, repair=repair))
     return lines
+
+
+def _conclusion(report: VerifyReport, *, repair: bool) -> str:
+    if report.consistent:
+        return f"PostgreSQL equals the container{' again' if report.repaired else ''}"
+    if not report.drift_left:
+        return "PostgreSQL does not equal the container yet: what is pending is missing there"
+    if repair:
+        return "drift is left: see above"
+    return "drift found; to mend it type: projector verify --repair"

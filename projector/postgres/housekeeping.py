@@ -73,6 +73,12 @@ UPDATE projector.housekeeping_runs SET last_ended_at = now(), last_error = %(err
   result = CASE WHEN %(error)s::text IS NULL THEN %(result)s::jsonb ELSE result END
 WHERE job = %(job)s"""
 
+RECORD_RUN = """
+INSERT INTO projector.housekeeping_runs AS h
+  (job, last_started_at, last_ended_at, last_success_at, result)
+VALUES (%(job)s, now(), now(), now(), %(result)s::jsonb)
+ON CONFLICT (job) DO UPDATE SET last_success_at = now(), result = excluded.result"""
+
 RUNS = """
 SELECT job, last_started_at, last_ended_at, last_success_at, last_error, result
 FROM projector.housekeeping_runs ORDER BY job"""
@@ -203,6 +209,12 @@ async def _recorded(session: Session, job: str) -> AsyncIterator[RunningJob]:
         if not session.closed:
             parameters = {"job": job, "error": error, "result": json.dumps(running.result)}
             await session.execute(END_RUN, parameters)
+
+
+async def record_run(connections: Connections, job: str, result: Mapping[str, Any]) -> None:
+    """Note the success of a job that a person ran out of turn."""
+    async with connections.session() as session:
+        await session.execute(RECORD_RUN, {"job": job, "result": json.dumps(result)})
 
 
 async def housekeeping_runs(connections: Connections) -> list[HousekeepingRun]:

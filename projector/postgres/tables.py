@@ -32,7 +32,7 @@ from sqlalchemy import (
     event,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.schema import ExecutableDDLElement
 
 from projector.postgres.statements import FIRST_GENERATION, with_seeds
@@ -77,6 +77,17 @@ source = Table(
     _time("accepted_at", nullable=False),
     PrimaryKeyConstraint("one_row", name="source_pkey"),
     CheckConstraint("one_row", name="source_one_row"),
+)
+
+target = Table(
+    "target",
+    control,
+    Column("one_row", Boolean, nullable=False, server_default=text("true")),
+    Column("id", UUID, nullable=False),
+    _key("server"),
+    _time("made_at", nullable=False),
+    PrimaryKeyConstraint("one_row", name="target_pkey"),
+    CheckConstraint("one_row", name="target_one_row"),
 )
 
 ranges = Table(

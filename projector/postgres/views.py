@@ -119,17 +119,19 @@ WHERE line_count > 0""",
 
 FRESHNESS = View(
     "freshness",
-    "How current the copy is: one row per feed range and one, named 'all', for the whole.",
+    "How current the copy is: one row per feed range, one for each stretch of keys that no host"
+    " has ever read, and one, named 'all', for the whole.",
     {
         "feed_range": "Bounds of the range as min-max of effective partition keys, or 'all'.",
         "position_time": "Time at the source (_ts) of the newest change that is in the rows;"
         " for the whole the oldest of these.",
-        "lag_seconds": "How far the rows may be behind the source, in seconds; NULL when unknown.",
+        "lag_seconds": "How far the rows may be behind the source, in seconds; NULL when unknown,"
+        " as for keys that nobody reads; for the whole the greatest, NULL while one is unknown.",
         "last_commit_at": "When rows or position were last written.",
     },
     """
-WITH parts AS (
-    SELECT r.min_epk, r.min_epk || '-' || r.max_epk AS feed_range, r.position_time,
+WITH live AS (
+    SELECT r.min_epk, r.max_epk, r.position_time,
            CASE WHEN r.placed AND p.epoch = r.epoch
                 THEN p.lag_seconds + GREATEST(0, extract(epoch FROM now() - p.reported_at))
                 END::double precision AS lag_seconds,
@@ -137,6 +139,19 @@ WITH parts AS (
     FROM projector.ranges AS r
     LEFT JOIN projector.range_reports AS p ON p.range_id = r.id
     WHERE r.retired_at IS NULL
+), unread AS (
+    SELECT reached AS min_epk, min_epk AS max_epk
+    FROM (SELECT min_epk, COALESCE(max(max_epk) OVER (
+                     ORDER BY min_epk, max_epk ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+                     '') AS reached
+          FROM (SELECT min_epk, max_epk FROM live
+                UNION ALL SELECT 'FF' COLLATE "C", 'FF' COLLATE "C") AS bounds) AS edges
+    WHERE reached < min_epk
+), parts AS (
+    SELECT min_epk || '-' || max_epk AS feed_range, position_time, lag_seconds, last_commit_at
+    FROM live
+    UNION ALL
+    SELECT min_epk || '-' || max_epk, NULL, NULL, NULL FROM unread
 )
 SELECT feed_range, position_time, lag_seconds, last_commit_at
 FROM parts

@@ -96,7 +96,7 @@ class Verifier:
         after = await self._store.recount(examples=EXAMPLES) if repair else before
         wrong = tally.unmended if repair else tally.drift.total()
         return VerifyReport(
-            consistent=not wrong and not after.wrong,
+            consistent=not wrong and not after.wrong and not tally.pending,
             documents=tally.documents,
             rows=after.rows,
             missing=tally.drift[DriftKind.MISSING],
@@ -105,6 +105,7 @@ class Verifier:
             totals_wrong=before.wrong,
             repaired=tally.repaired + totals_mended,
             pending=tally.pending,
+            changing=tally.changing,
             before_start=tally.before_start,
             examples=tuple(tally.examples),
             totals_examples=before.examples,

@@ -131,7 +131,7 @@ class Confirmer:
                 # version is one that the container never gave.
                 still = [one for one in turn.newer if ahead.get(one.key) == _version(one)]
                 await self._decide(turn, still, session_token)
-                self.tally.pending += len(turn.newer) - len(still)
+                self.tally.changing += len(turn.newer) - len(still)
             ahead = {one.key: _version(one) for one in turn.newer}
             keys = list(ahead)
 

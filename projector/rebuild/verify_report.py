@@ -1,15 +1,17 @@
 """What a verify counts and tells. Values only.
 
 Drift is what still differed after the tables had every chance to follow; `pending` differs because
-the tables have not got there yet, `before_start` because they were told not to ask. Neither of
-these makes a copy inconsistent.
+the tables have not got there, and nobody brings them there: no drift, but not equal either.
+`before_start` differs because the tables were told not to ask, and `changing` was newer than each
+answer, turn after turn. Neither of these two makes a copy inconsistent.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from projector.ports.rows import DriftKind
 from projector.ports.verification import Difference
@@ -35,6 +37,7 @@ class Tally:
     documents: int = 0
     drift: Counter[DriftKind] = field(default_factory=Counter)
     pending: int = 0
+    changing: int = 0
     before_start: int = 0
     repaired: int = 0
     examples: list[Difference] = field(default_factory=list)
@@ -54,6 +57,7 @@ class Tally:
         self.documents += other.documents
         self.drift.update(other.drift)
         self.pending += other.pending
+        self.changing += other.changing
         self.before_start += other.before_start
         self.repaired += other.repaired
         self.examples += other.examples[: max(0, EXAMPLES - len(self.examples))]
@@ -65,12 +69,13 @@ class VerifyReport:
     """The outcome.
 
     Attributes:
-        consistent: nothing differs, or everything that differed was mended.
+        consistent: nothing differs, or everything that differed was mended, and nothing is pending.
         documents, rows: documents of the container, live rows of the copy.
         missing, extra, stale: confirmed differences of rows and quarantine entries.
         totals_wrong: totals that were not what the rows say.
         repaired: rows, entries and totals that were mended.
         pending: differences that the feed has yet to bring, so they are no drift.
+        changing: documents that changed at every look, with rows that were ahead of it.
         before_start: documents older than START_FROM, left out as was asked.
         examples, unmended: the first differences, and the first that could not be mended.
     """
@@ -84,7 +89,25 @@ class VerifyReport:
     totals_wrong: int
     repaired: int
     pending: int
+    changing: int
     before_start: int
     examples: tuple[Difference, ...]
     totals_examples: tuple[str, ...]
     unmended: tuple[Difference, ...]
+
+    @property
+    def drift_left(self) -> int:
+        """Rows, entries and totals that are wrong still."""
+        found = self.missing + self.extra + self.stale + self.totals_wrong
+        return max(0, found - self.repaired)
+
+    def counts(self) -> dict[str, Any]:
+        """What is worth keeping of it."""
+        kept = asdict(self)
+        for name in ("examples", "totals_examples", "unmended"):
+            del kept[name]
+        return {
+            **kept,
+            "drift_left": self.drift_left,
+            "examples": [one.detail for one in self.examples],
+        }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from projector.postgres import housekeeping as storage
 from projector.postgres.connections import Connections
 from projector.postgres.positions import positions
 from projector.settings import Settings
-from projector.wiring.verify import Copy
+from projector.wiring.verify import VERIFICATION, Copy
 
 AGAIN = timedelta(minutes=10)
 TURN_SECONDS = 7 * 86_400.0
@@ -78,10 +78,7 @@ class Work:
         if not ranges or any(one.replaying or not one.started for one in ranges):
             raise Postponed("a replay is under way")
         report = await self.copy.verify(repair=self.settings.housekeeping_repair, parts_at_once=1)
-        counts = asdict(report)
-        for name in ("examples", "totals_examples", "unmended"):
-            del counts[name]
-        return {**counts, "examples": [one.detail for one in report.examples]}
+        return report.counts()
 
 
 def housekeeping(copy: Copy, settings: Settings) -> Housekeeping:
@@ -91,7 +88,7 @@ def housekeeping(copy: Copy, settings: Settings) -> Housekeeping:
         ("purge", settings.housekeeping_purge_hours, work.purge),
         ("forget_closed", settings.housekeeping_purge_hours * 24, work.forget_closed),
         ("retry", settings.housekeeping_retry_hours, work.retry),
-        ("verify", settings.housekeeping_verify_hours, work.verify),
+        (VERIFICATION, settings.housekeeping_verify_hours, work.verify),
     )
     return Housekeeping(
         jobs=[

@@ -10,6 +10,7 @@ from projector.core.errors import ConfigurationError
 from projector.ports.feed import Clock
 from projector.postgres.connections import Connections
 from projector.postgres.entries import EntryStatus, QuarantineEntry, list_entries, show_entry
+from projector.postgres.housekeeping import record_run
 from projector.postgres.verification import Verification
 from projector.rebuild.repair import Repair
 from projector.rebuild.retry import Retried, Retry
@@ -19,6 +20,9 @@ from projector.rebuild.verify_reads import Patience, PatientReader
 from projector.rebuild.verify_report import Progress, VerifyReport
 from projector.settings import Settings
 from projector.wiring.account import Account
+
+VERIFICATION = "verify"
+"""Name of the housekeeping job that compares container and copy."""
 
 LEAST_STALL_SECONDS = 5.0
 POLLS_OF_A_STALL = 3
@@ -58,6 +62,10 @@ class Copy:
             on_progress=on_progress,
         )
         return await verifier.verify(repair=repair)
+
+    async def remember(self, report: VerifyReport) -> None:
+        """Keep the outcome where that of a scheduled verification is kept."""
+        await record_run(self.connections, VERIFICATION, report.counts())
 
     async def retry_entry(self, entry_id: int) -> Retried:
         """Ask for the document of one quarantine entry again.

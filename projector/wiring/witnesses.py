@@ -22,14 +22,10 @@ from projector.postgres.positions import (
     positions,
     reports,
 )
-
-VERIFICATION = "verify"
-"""Name of the housekeeping job that compares container and copy."""
+from projector.wiring.verify import VERIFICATION
 
 COUNT_EVERY = timedelta(seconds=30)
 """Looks come more often than that; a quarantine of a million entries is dear to count."""
-
-DRIFT = ("missing", "extra", "stale", "totals_wrong")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +103,4 @@ def drift_of(run: HousekeepingRun | None) -> int | None:
     """Rows and totals that a verification found wrong and left so; None: there was none."""
     if run is None or run.result is None:
         return None
-    result = run.result
-    if result.get("consistent"):
-        return 0
-    found = sum(int(result.get(kind, 0)) for kind in DRIFT)
-    return max(0, found - int(result.get("repaired", 0)))
+    return None if (left := run.result.get("drift_left")) is None else int(left)

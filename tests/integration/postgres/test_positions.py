@@ -136,3 +136,29 @@ async def test_freshness_is_unknown_until_every_range_reports(
     assert all(2.0 <= lag < 60 for _, lag in found)
     assert LeaseToken("0") == grant.claim.lease_token
     assert grant.claim.feed_range == FULL_RANGE
+
+
+async def test_keys_that_no_host_has_ever_read_make_the_whole_unknown(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    text = "SELECT feed_range, lag_seconds IS NOT NULL FROM carts.freshness ORDER BY feed_range = 'all', 1"
+    async with connections.session() as session:
+        assert await rows(session, text) == [("-FF", False), ("all", False)]
+        for token, low, high in (("1", "20", "30"), ("2", "3F", "40")):
+            grant = await begun(sink, token=token, keys=FeedRange(min=low, max=high))
+            await sink.report([report(grant, lag_seconds=0.3)])
+        assert await rows(session, text) == [
+            ("-20", False),
+            ("20-30", True),
+            ("30-3F", False),
+            ("3F-40", True),
+            ("40-FF", False),
+            ("all", False),
+        ]
+        for token, low, high in (("0", "", "20"), ("3", "30", "3F"), ("4", "40", "FF")):
+            grant = await begun(sink, token=token, keys=FeedRange(min=low, max=high))
+            await sink.report([report(grant, lag_seconds=0.3)])
+        assert (await rows(session, text))[-1] == ("all", True)
+        await session.execute("UPDATE projector.ranges SET retired_at = now() WHERE min_epk = '30'")
+        assert ("30-3F", False) in await rows(session, text)
+        assert (await rows(session, text))[-1] == ("all", False)

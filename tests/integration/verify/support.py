@@ -46,6 +46,7 @@ class Pair:
     def __init__(self, server: EmulatorServer, world: EmulatedWorld, database_url: str) -> None:
         self.world = world
         self.url = database_url
+        self.stall_seconds = 1.0
         self.values: dict[str, Any] = {
             "cosmos_endpoint": server.endpoint,
             "cosmos_key": server.key,
@@ -70,16 +71,18 @@ class Pair:
         service = Service(self.settings)
         async with asyncio.TaskGroup() as group:
             group.create_task(service.run(migrate=False))
+            self.stall_seconds = 30.0  # it moves, however busy this machine is
             try:
                 yield service
             finally:
+                self.stall_seconds = 1.0
                 service.request_stop()
 
     @asynccontextmanager
     async def copy(self) -> AsyncIterator[Copy]:
         """Both sides as a command reaches them."""
         async with both_sides(self.settings, clock=SystemClock()) as copy:
-            yield replace(copy, waiting=Waiting(stall_seconds=1.0))
+            yield replace(copy, waiting=Waiting(stall_seconds=self.stall_seconds))
 
     async def verify(self, *, repair: bool = False) -> VerifyReport:
         async with self.copy() as copy:

@@ -85,10 +85,11 @@ async def test_a_row_ahead_of_the_container_is_named_and_not_claimed_as_mended(p
     assert [one.key.id for one in report.unmended] == ["line-3"]
 
 
-async def test_a_copy_that_never_began_is_pending_as_a_whole(pair: Pair) -> None:
+async def test_a_copy_that_never_began_is_pending_as_a_whole_and_not_equal(pair: Pair) -> None:
     await pair.lines(20)
     report = await pair.verify()
-    assert report.consistent
+    assert not report.consistent
+    assert report.drift_left == 0
     assert (report.documents, report.rows, report.pending) == (20, 0, 20)
 
 
