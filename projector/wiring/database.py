@@ -74,6 +74,11 @@ async def current(url: str) -> tuple[str | None, str]:
     return await asyncio.to_thread(schema.current, url), schema.head()
 
 
+async def look(url: str) -> tuple[schema.Look, str]:
+    """What one look at the target tells, and the newest version of the schema."""
+    return await asyncio.to_thread(schema.look, url), schema.head()
+
+
 async def require_schema(url: str) -> None:
     """For commands that only look: no waiting, no upgrade.
 

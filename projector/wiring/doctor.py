@@ -25,6 +25,8 @@ from projector.cosmos.point_reads import CosmosPointReader
 from projector.ports.feed import Clock, FeedTarget
 from projector.postgres.connections import Connections
 from projector.postgres.diagnosis import ServerFacts, server_facts, strangers
+from projector.postgres.encryption import Encryption
+from projector.postgres.schema import Look
 from projector.projection.document import is_marker
 from projector.settings import Settings
 from projector.wiring import database
@@ -208,12 +210,30 @@ class Doctor:
                     Verdict.OK,
                     f"{facts.version_text}, database {facts.database_name}",
                 )
-                current, newest = await database.current(url)
-                if current == newest:
+                look, newest = await database.look(url)
+                if look.revision == newest:
                     await self._strangers(connections)
-            self._rights(facts, migrated=current == newest)
-            self._migrations(current, newest)
+            self._way(look)
+            self._rights(facts, migrated=look.revision == newest)
+            self._migrations(look.revision, newest)
             self._skew("clock of PostgreSQL", facts.server_time)
+
+    def _way(self, look: Look) -> None:
+        """What protects the way there, and whether everything that counts is awake."""
+        found = {
+            Encryption.LOCAL: (Verdict.OK, "nothing leaves this machine"),
+            Encryption.CHECKED: (Verdict.OK, "TLS, and the certificate is checked"),
+            Encryption.UNCHECKED: (
+                Verdict.OK,
+                "TLS; sslmode=verify-full&sslrootcert=system in the URL checks the certificate too",
+            ),
+            Encryption.NONE: (Verdict.WARNING, "password and carts go in clear, as sslmode allows"),
+        }
+        verdict, detail = found[look.encryption]
+        remedy = "switch TLS on at the server" if verdict is Verdict.WARNING else ""
+        self._say("encryption", verdict, detail, remedy)
+        if look.asleep:
+            self._say("triggers", Verdict.FAILED, database.asleep(look.asleep))
 
     async def _strangers(self, connections: Connections) -> None:
         """Two processors over one target take its ranges from each other: right, and slow."""

@@ -226,3 +226,28 @@ def test_every_setting_has_a_description() -> None:
     assert [
         variable(name) for name, field in Settings.model_fields.items() if not field.description
     ] == []
+
+
+@pytest.mark.parametrize("name", [".env", "projector.toml"])
+def test_a_file_that_everybody_can_write_is_refused(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.touch()
+    file.chmod(0o646)
+    with pytest.raises(SettingsError, match=rf"{name}: type: chmod o-w .*{name}"):
+        load_settings(tmp_path)
+    file.chmod(0o664)
+    load_settings(tmp_path)
+
+
+def test_a_file_of_another_user_is_refused_where_everybody_may_put_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").touch(mode=0o600)
+    if os.geteuid() == 0:
+        os.chown(tmp_path / ".env", 4711, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    load_settings(tmp_path)  # as a file that was mounted
+    tmp_path.chmod(0o1777)
+    with pytest.raises(SettingsError, match="another user owns"):
+        load_settings(tmp_path)

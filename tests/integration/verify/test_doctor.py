@@ -3,9 +3,12 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from azure.cosmos import PartitionKey
+from structlog.testing import capture_logs
 from typing_extensions import override
 
+from projector.core.errors import ConfigurationError
 from projector.processor.clock import SystemClock
 from projector.wiring.doctor import Doctor, Finding, Verdict, failed
 from tests.integration.cosmos.support import CART
@@ -42,6 +45,7 @@ async def test_a_sound_installation_is_healthy(pair: Pair) -> None:
         "queries and point reads",
         "lease container",
         "PostgreSQL",
+        "encryption",
         "PostgreSQL rights",
         "role carts_reader",
         "schema",
@@ -148,3 +152,20 @@ async def test_rights_that_are_missing_come_with_their_grant(
     schema = next(one for one in told if one.check == "schema")
     assert schema.verdict is Verdict.WARNING
     assert "db upgrade" in schema.remedy
+
+
+async def test_a_way_in_clear_and_a_trigger_that_sleeps_are_told(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projector.postgres.encryption.is_local", lambda _: False)
+    pair.values["database_url"] += "?sslmode=disable"
+    await pair.sql("ALTER TABLE projector_g1.cart_items DISABLE TRIGGER cart_items_copied")
+    found = await findings(pair)
+    assert found["encryption"].verdict is Verdict.WARNING
+    assert "in clear" in found["encryption"].detail
+    assert found["triggers"].verdict is Verdict.FAILED
+    assert "ENABLE TRIGGER cart_items_copied" in found["triggers"].detail
+    refused = pytest.raises(ConfigurationError, match="ENABLE TRIGGER cart_items_copied")
+    with capture_logs() as told, refused:
+        await pair.drain()
+    assert [line["event"] for line in told][:1] == ["target_in_clear"]

@@ -1,43 +1,33 @@
-"""Settings: the environment, then `.env`, then `projector.toml`, checked once and frozen.
+"""What can be set, and what is refused.
 
-`load_settings` reads the three places; `Settings(...)` alone takes only what it is given. Every
-name that starts with PROJECTOR_ is ours, so an unknown one is a typing error and is refused with
-the nearest known name, wherever it stands. Secrets are `SecretStr` and never part of a message.
-Each field's description is what `docs/reference/settings.md` says of it.
+`Settings(...)` takes only what it is given; `sources` reads the surroundings. Secrets are `SecretStr`
+and never part of a message. Each field's description is what `docs/reference/settings.md` says of it.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 import secrets
 import socket
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
     StringConstraints,
-    ValidationError,
     field_validator,
     model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 from typing_extensions import override
 
@@ -46,8 +36,6 @@ from projector.core.secrets import conceal
 from projector.core.start import BEGINNING, NOW, StartFrom, StartKind
 
 PREFIX = "PROJECTOR_"
-DOTENV_FILE = ".env"
-TOML_FILE = "projector.toml"
 MAX_PAGE_SIZE = 10_000
 MAX_PORT = 65_535
 
@@ -301,41 +289,6 @@ def variable(field_name: str) -> str:
     return PREFIX + field_name.upper()
 
 
-def load_settings(folder: Path | None = None) -> Settings:
-    """Reads the settings of this process; `.env` and `projector.toml` are looked for in `folder`.
-
-    Raises:
-        SettingsError: One line: the name, what is wrong and what would be right.
-    """
-    folder = folder or Path()
-    dotenv_file, toml_file = folder / DOTENV_FILE, folder / TOML_FILE
-    _refuse_unknown(os.environ, place="the environment")
-    _refuse_unknown(_dotenv_names(dotenv_file), place=DOTENV_FILE)
-    _refuse_unknown_fields(_toml_names(toml_file))
-
-    class Sources(Settings):
-        @override
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (
-                EnvSettingsSource(settings_cls),
-                DotEnvSettingsSource(settings_cls, env_file=dotenv_file),
-                TomlConfigSettingsSource(settings_cls, toml_file=toml_file),
-            )
-
-    try:
-        return Settings(**dict(Sources()))
-    except ValidationError as error:
-        raise SettingsError(_first_line(error)) from None
-
-
 def required_endpoint(settings: Settings) -> str:
     """The account's URL.
 
@@ -348,49 +301,3 @@ def required_endpoint(settings: Settings) -> str:
             " or try everything without one: projector demo"
         )
     return settings.cosmos_endpoint
-
-
-def _refuse_unknown(names: Iterable[str], *, place: str) -> None:
-    known = [variable(name) for name in Settings.model_fields]
-    for name in names:
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            raise _unknown(name, nearest=_nearest(name.upper(), known), place=place)
-
-
-def _refuse_unknown_fields(names: Iterable[str]) -> None:
-    known = list(Settings.model_fields)
-    for name in names:
-        if name not in known:
-            nearest = _nearest(name.lower().removeprefix(PREFIX.lower()), known)
-            raise _unknown(name, nearest=nearest, place=TOML_FILE)
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    return difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-
-
-def _unknown(name: str, *, nearest: str, place: str) -> SettingsError:
-    return SettingsError(f"unknown setting {name} in {place}; the nearest known name is {nearest}")
-
-
-def _dotenv_names(path: Path) -> Iterable[str]:
-    return dotenv_values(path) if path.is_file() else ()
-
-
-def _toml_names(path: Path) -> Iterable[str]:
-    if not path.is_file():
-        return ()
-    try:
-        content: Mapping[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path.name} is not valid TOML: {error}") from None
-    return tuple(content)
-
-
-def _first_line(error: ValidationError) -> str:
-    """The first complaint on one line, without the value: it may be a secret."""
-    first = error.errors(include_input=False, include_url=False)[0]
-    message = first["msg"].removeprefix("Value error, ")
-    if not first["loc"]:
-        return message
-    return f"{variable(str(first['loc'][0]))}: {message[:1].lower()}{message[1:]}"
