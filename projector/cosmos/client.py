@@ -1,9 +1,10 @@
 """The one client of a Cosmos account: lent out, rebuilt when suspect, closed when unused.
 
 Every call of the SDK happens inside `CosmosGateway.container(...)`, which bounds it in time and
-turns whatever leaves it into errors of the project. The SDK's own retries are kept small: waiting
-is the business of the loops above, which see 429 and outages at once. Only failover between
-regions stays with the SDK. Sharing one client between ranges is safe because nobody reads its
+turns whatever leaves it into errors of the project. What looks like an outage to one call may be a
+mistake to those before and after it: a host name that was never found, an identity that new clients
+with new tokens cannot get past. The SDK's own retries are kept small: waiting is the business of the
+loops above, which see 429 and outages at once. Only failover between regions stays with the SDK. Sharing one client between ranges is safe because nobody reads its
 `last_response_headers` (see `wire`).
 Source: azure-cosmos 4.17.1; trap T6 (aged Entra tokens) of
 tests/integration/cosmos/test_traps.py.
@@ -24,9 +25,16 @@ from urllib.parse import urlsplit
 from azure.core.credentials_async import AsyncTokenCredential
 from azure.cosmos.aio import ContainerProxy, CosmosClient, DatabaseProxy
 
-from projector.core.errors import ConfigurationError, ProjectorError, SourceUnavailable
+from projector.core.errors import (
+    ConfigurationError,
+    CredentialExpired,
+    ProjectorError,
+    SourceUnavailable,
+)
 from projector.cosmos.faults import SDK_ERRORS, Place, RegionMoved, translate
+from projector.cosmos.proxies import EnvironmentProxies
 from projector.cosmos.transport import Transport
+from projector.cosmos.unreachable import NameUnknown
 
 CredentialFactory = Callable[[], AsyncTokenCredential]
 
@@ -39,6 +47,9 @@ def default_credential() -> AsyncTokenCredential:
 
 
 SOURCE_SETTINGS = "PROJECTOR_COSMOS_DATABASE and PROJECTOR_COSMOS_CONTAINER"
+REFUSED_CLIENTS = 4
+"""New clients, each with a token of its own, that must be refused before it is not the token's age."""
+
 LEASE_SETTINGS = "PROJECTOR_LEASE_DATABASE and PROJECTOR_LEASE_CONTAINER"
 
 
@@ -106,9 +117,12 @@ class CosmosGateway:
     def __init__(self, account: CosmosAccount) -> None:
         """Take the account; nothing is connected yet."""
         self.account = account
+        self._proxies = EnvironmentProxies()
         self._current: _Connection | None = None
         self._opening = asyncio.Lock()
         self._closed = False
+        self._reached = False
+        self._refused: dict[ContainerPath, _Refusals] = {}
 
     async def __aenter__(self) -> Self:
         """Leave connecting to the first loan."""
@@ -164,6 +178,7 @@ class CosmosGateway:
             container=path.container,
             settings=path.settings,
             has_key=self.account.key is not None,
+            proxy=self._proxies.shown(self.account.endpoint),
         )
 
     @asynccontextmanager
@@ -174,40 +189,74 @@ class CosmosGateway:
                 connection = self._current or await self._open()
                 with connection.lent():
                     yield connection
-        except RegionMoved:
-            await self.rebuild()
-            raise
-        except ProjectorError:
-            raise
+            self._reached = True
+            self._refused.pop(path, None)
+        except ProjectorError as error:
+            judged = await self._judged(error, path, connection)
+            if judged is error:
+                raise
+            raise judged from error
         except SDK_ERRORS as error:
-            raise translate(error, self.place(path)) from error
+            meant = translate(error, self.place(path))
+            raise await self._judged(meant, path, connection) from error
         finally:
             if connection is not None:
                 await connection.settle()
+
+    async def _judged(
+        self, error: ProjectorError, path: ContainerPath, connection: _Connection | None
+    ) -> ProjectorError:
+        """What the error is, after what this gateway has seen; a client that caused it goes."""
+        match error:
+            case NameUnknown() if not self._reached:
+                return ConfigurationError(str(error))
+            case RegionMoved():
+                await self.rebuild()
+            case CredentialExpired() if connection is not None:
+                clients = self._refused.setdefault(path, _Refusals())
+                clients.count(connection)
+                await self.rebuild()
+                if clients.counted >= REFUSED_CLIENTS:
+                    return ConfigurationError(f"{error}; so are new ones: give it that role")
+            case _:
+                pass
+        return error
 
     async def _open(self) -> _Connection:
         async with self._opening:
             if self._closed:
                 raise SourceUnavailable(f"the client of {self.account.endpoint} is closed")
             if self._current is None:
-                self._current = await _Connection.open(self.account)
+                self._current = await _Connection.open(self.account, self._proxies)
             return self._current
+
+
+@dataclass(slots=True)
+class _Refusals:
+    """Clients in a row whose Entra token was refused for one container."""
+
+    counted: int = 0
+    last: _Connection | None = None
+
+    def count(self, connection: _Connection) -> None:
+        if connection is not self.last:
+            self.counted, self.last = self.counted + 1, connection
 
 
 class _Connection:
     """One client with its credential, counted so that it is closed under nobody's feet."""
 
-    def __init__(self, account: CosmosAccount) -> None:
+    def __init__(self, account: CosmosAccount, proxies: EnvironmentProxies) -> None:
         self._credential = None if account.key is not None else account.credential()
-        self.client = _new_client(account, self._credential)
+        self.client = _new_client(account, self._credential, proxies)
         self._containers: dict[ContainerPath, ContainerProxy] = {}
         self._loans = 0
         self._retired = False
         self.suspect = False
 
     @classmethod
-    async def open(cls, account: CosmosAccount) -> Self:
-        connection = cls(account)
+    async def open(cls, account: CosmosAccount, proxies: EnvironmentProxies) -> Self:
+        connection = cls(account, proxies)
         try:
             await connection.client.__aenter__()
         except BaseException:
@@ -249,14 +298,15 @@ class _Connection:
             await self._credential.close()
 
 
-def _new_client(account: CosmosAccount, credential: AsyncTokenCredential | None) -> CosmosClient:
+def _new_client(
+    account: CosmosAccount, credential: AsyncTokenCredential | None, proxies: EnvironmentProxies
+) -> CosmosClient:
     # No retries: waiting is the business of the loops above. What the SDK would do about a 429 it
     # never sees, because the transport ends the call.
     return CosmosClient(
         account.endpoint,
         credential=account.key if credential is None else credential,  # type: ignore[arg-type]  # one of them is set
-        transport=Transport(),
-        connection_verify=account.verify_tls,
+        transport=Transport(verify_tls=account.verify_tls, proxies=proxies),
         connection_timeout=account.connect_timeout_seconds,
         read_timeout=account.read_timeout_seconds,
         retry_total=0,

@@ -16,6 +16,7 @@ from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
     ServiceRequestError,
+    ServiceResponseError,
     ServiceResponseTimeoutError,
 )
 from azure.cosmos.exceptions import CosmosHttpResponseError
@@ -31,7 +32,8 @@ from projector.core.errors import (
     SourceUnavailable,
     Throttled,
 )
-from projector.cosmos.wire import RETRY_AFTER, wait_seconds
+from projector.cosmos.unreachable import mistake_of, proxy_refused
+from projector.cosmos.wire import RETRY_AFTER, clock_ahead_seconds, wait_seconds
 
 WRITE_FORBIDDEN = 3
 ACCOUNT_MOVED = 1008
@@ -40,6 +42,8 @@ OWNER_MISSING = 1003
 RID_MISMATCH = 1024
 DEFAULT_RETRY_AFTER_SECONDS = 0.5
 MAX_REASON = 240
+CLOCK_SECONDS = 300.0
+"""From so much on a clock explains a refusal: Entra allows five minutes, a key's signature fifteen."""
 
 SDK_ERRORS = (
     AzureError,
@@ -55,13 +59,18 @@ SDK_ERRORS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What was talked to, for messages; `settings` are the names a person would correct."""
+    """What was talked to, for messages.
+
+    `settings` are the names a person would correct; `proxy` is what stands between, as it may be
+    shown.
+    """
 
     endpoint: str
     database: str
     container: str
     settings: str = "PROJECTOR_COSMOS_DATABASE and PROJECTOR_COSMOS_CONTAINER"
     has_key: bool = True
+    proxy: str | None = None
 
     @override
     def __str__(self) -> str:
@@ -77,6 +86,7 @@ class Refusal:
     substatus: int | None = None
     reason: str = ""
     retry_after_seconds: float | None = None
+    clock_ahead_seconds: float | None = None
 
     @override
     def __str__(self) -> str:
@@ -104,17 +114,33 @@ def translate(error: Exception, place: Place) -> ProjectorError:
             f"no Entra credential for {place.endpoint}: {one_line(str(error))};"
             " set PROJECTOR_COSMOS_KEY, or sign in (managed identity, az login)"
         )
-    if isinstance(error, ServiceRequestError):
-        return SourceUnavailable(
-            f"cannot reach {place.endpoint}: {one_line(str(error))};"
-            " check PROJECTOR_COSMOS_ENDPOINT and the network"
-        )
-    if isinstance(error, TimeoutError | ServiceResponseTimeoutError):
+    if isinstance(error, ServiceRequestError | ServiceResponseError):
+        return _unanswered(error, place)
+    if isinstance(error, TimeoutError):
         return SourceUnavailable(f"{place} did not answer in time")
+    return _unusable(error, place)
+
+
+def _unusable(error: Exception, place: Place) -> SourceUnavailable:
     return SourceUnavailable(
         f"{place} answered in a way that cannot be used:"
         f" {type(error).__name__}: {one_line(str(error))}"
     )
+
+
+def _unanswered(error: ServiceRequestError | ServiceResponseError, place: Place) -> ProjectorError:
+    mistake = mistake_of(error, endpoint=place.endpoint, proxy=place.proxy)
+    if mistake is not None:
+        return mistake
+    if isinstance(error, ServiceResponseTimeoutError):
+        return SourceUnavailable(f"{place} did not answer in time")
+    if isinstance(error, ServiceRequestError):
+        way = "" if place.proxy is None else f" through the proxy {place.proxy}"
+        return SourceUnavailable(
+            f"cannot reach {place.endpoint}{way}: {one_line(str(error))};"
+            " check PROJECTOR_COSMOS_ENDPOINT and the network"
+        )
+    return _unusable(error, place)
 
 
 def refused(refusal: Refusal, place: Place) -> ProjectorError:
@@ -129,11 +155,13 @@ def refused(refusal: Refusal, place: Place) -> ProjectorError:
 
 def refusal_of(error: CosmosHttpResponseError) -> Refusal:
     """The refusal that the SDK wrapped into an exception."""
+    response = error.response
     return Refusal(
         status=error.status_code or 0,
         substatus=error.sub_status,
         reason=reason_of(error.http_error_message),
         retry_after_seconds=wait_seconds((error.headers or {}).get(RETRY_AFTER)),
+        clock_ahead_seconds=None if response is None else clock_ahead_seconds(response),
     )
 
 
@@ -158,7 +186,21 @@ def one_line(text: str) -> str:
     return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
 
 
-def _wrong_key(_refusal: Refusal, place: Place) -> ProjectorError:
+def _clock_wrong(refusal: Refusal, place: Place) -> ProjectorError | None:
+    """A signature or a token counts for a few minutes only, by the service's clock."""
+    ahead = refusal.clock_ahead_seconds
+    if ahead is None or abs(ahead) < CLOCK_SECONDS:
+        return None
+    side = "ahead of" if ahead > 0 else "behind"
+    return ConfigurationError(
+        f"{place.endpoint} refused the request ({refusal.status}) because this machine's clock is"
+        f" {abs(ahead) / 60:.0f} minutes {side} the service's: set it right, by NTP"
+    )
+
+
+def _wrong_key(refusal: Refusal, place: Place) -> ProjectorError:
+    if wrong := _clock_wrong(refusal, place):
+        return wrong
     if place.has_key:
         return ConfigurationError(
             f"{place.endpoint} refused the account key (401): correct PROJECTOR_COSMOS_KEY"
@@ -170,6 +212,8 @@ def _wrong_key(_refusal: Refusal, place: Place) -> ProjectorError:
 
 
 def _forbidden(refusal: Refusal, place: Place) -> ProjectorError:
+    if wrong := _clock_wrong(refusal, place):
+        return wrong
     return ConfigurationError(
         f"{place} refuses access ({refusal}): grant the right it names or open the firewall"
     )
@@ -181,13 +225,17 @@ def _region_moved(refusal: Refusal, place: Place) -> ProjectorError:
 
 def _aged_token(refusal: Refusal, place: Place) -> ProjectorError:
     return CredentialExpired(
-        f"{place.endpoint} refused the Entra token ({refusal}): it is aged, or the identity"
-        " has no data role"
+        f"{place.endpoint} refused the Entra token ({refusal}): it is aged, or the identity has"
+        " no data role"
     )
 
 
 def _missing(_refusal: Refusal, place: Place) -> ProjectorError:
     return SourceMissing(f"there is no {place}: create it, or correct {place.settings}")
+
+
+def _proxy_refused(refusal: Refusal, place: Place) -> ProjectorError:
+    return proxy_refused(refusal.status, endpoint=place.endpoint, proxy=place.proxy)
 
 
 def _malformed(refusal: Refusal, place: Place) -> ProjectorError:
@@ -232,6 +280,7 @@ _BY_STATUS: dict[int, _Maker] = {
     400: _malformed,
     401: _wrong_key,
     403: _forbidden,
+    407: _proxy_refused,
     410: _gone,
     413: _too_large,
     429: _throttled,

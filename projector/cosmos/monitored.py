@@ -172,6 +172,7 @@ class MonitoredContainer:
             substatus=answer.substatus,
             reason=reason_of(answer.body),
             retry_after_seconds=answer.retry_after_seconds,
+            clock_ahead_seconds=answer.clock_ahead_seconds,
         )
         return refused(refusal, self.place)
 

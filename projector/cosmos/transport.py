@@ -1,33 +1,90 @@
 """The transport under the SDK: what holds for every request, whoever sends it.
 
-The SDK sleeps before it asks a throttled service again, as long as the service says, in the
-middle of a call. Here a throttled answer ends the call at once, whatever was asked, and the loop
-above decides how long to wait.
+- A throttled answer ends the call at once: the SDK would sleep as long as the service says, in the
+  middle of it, and the loop above decides how long to wait.
+- Certificates are checked as the setting says: the SDK checks none of `localhost` and `127.0.0.1`.
+- The environment's proxy is used (see `proxies`), and nothing else of the environment: aiohttp would
+  look up netrc in a thread for each request, and put what it finds in place of our authorization.
+- The account itself (`GET /`), which the SDK reads from time to time to learn of other regions, is
+  spoken of once when it stops answering: nothing else depends on it, and the SDK would write a
+  traceback for each request that follows.
+
 Source: azure-cosmos 4.17.1; an error that is none of azure-core's passes its retries.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from typing import Any
 
+import structlog
+from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import AioHttpTransport
 from typing_extensions import override
 
-from projector.cosmos.faults import throttled
-from projector.cosmos.wire import HTTP_TOO_MANY_REQUESTS, RETRY_AFTER, wait_seconds
+from projector.cosmos.faults import one_line, throttled
+from projector.cosmos.proxies import EnvironmentProxies
+from projector.cosmos.wire import (
+    DATABASE_ACCOUNT,
+    FIRST_ERROR,
+    HTTP_TOO_MANY_REQUESTS,
+    RESOURCE_TYPE,
+    RETRY_AFTER,
+    wait_seconds,
+)
+
+ACCOUNT_SILENT = "account_silent"
+ACCOUNT_BACK = "account_back"
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core imports it lazily, untyped
     """One HTTP session of one client."""
 
-    def __init__(self) -> None:
-        """Take nothing from the environment: netrc would be looked up for each request."""
+    def __init__(self, *, verify_tls: bool, proxies: EnvironmentProxies) -> None:
+        """Take what a person has chosen, and where the proxies are."""
         super().__init__(use_env_settings=False)
+        self._verify_tls = verify_tls
+        self._proxies = proxies
+        self._account = _AccountReads()
+        logging.getLogger("azure.cosmos.aio._GlobalEndpointManager").setLevel(logging.CRITICAL)
 
     @override
     async def send(self, request: Any, **options: Any) -> Any:
-        """Send one request. Raises Throttled beside what the SDK expects."""
-        response = await super().send(request, **options)
-        if response.status_code == HTTP_TOO_MANY_REQUESTS:
+        """Send one request. Raises Throttled and ConfigurationError beside what the SDK expects."""
+        options |= {
+            "connection_verify": self._verify_tls,
+            "proxy": self._proxies(request.url),
+        }
+        try:
+            response = await super().send(request, **options)
+        except AzureError as error:
+            self._account.note(request.headers, failure=one_line(str(error)))
+            raise
+        status = response.status_code
+        self._account.note(request.headers, failure=str(status) if status >= FIRST_ERROR else None)
+        if status == HTTP_TOO_MANY_REQUESTS:
             raise throttled(wait_seconds(response.headers.get(RETRY_AFTER)))
         return response
+
+
+class _AccountReads:
+    """Tells when the account stops answering, once it has answered, and when it is back."""
+
+    def __init__(self) -> None:
+        self._answered = False
+        self._told = False
+
+    def note(self, headers: Mapping[str, str], *, failure: str | None) -> None:
+        """Take how a request ended; None: well."""
+        if headers.get(RESOURCE_TYPE) != DATABASE_ACCOUNT:
+            return
+        if failure is None:
+            if self._told:
+                log.info(ACCOUNT_BACK)
+            self._answered, self._told = True, False
+        elif self._answered and not self._told:
+            log.warning(ACCOUNT_SILENT, error=failure)
+            self._told = True

@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 RESOURCE_TYPE = "x-ms-thinclient-proxy-resource-type"
@@ -24,15 +25,19 @@ START_EPK = "x-ms-start-epk"
 END_EPK = "x-ms-end-epk"
 RETRY_AFTER = "x-ms-retry-after-ms"
 
+DATABASE_ACCOUNT = "databaseaccount"
 DOCUMENTS = "docs"
 PARTITION_KEY_RANGES = "pkranges"
 
 HTTP_OK = 200
 HTTP_NOT_MODIFIED = 304
+HTTP_UNAUTHORIZED = 401
+HTTP_FORBIDDEN = 403
 HTTP_NOT_FOUND = 404
 HTTP_TOO_MANY_REQUESTS = 429
 FIRST_ERROR = 400
 FIRST_OUTAGE = 500
+UNAUTHORIZED = frozenset({HTTP_UNAUTHORIZED, HTTP_FORBIDDEN})
 
 PAGE_STAND_IN = b'{"_rid":"","Documents":[{}],"_count":1}'
 DOCUMENT_STAND_IN = b"{}"
@@ -42,7 +47,11 @@ _INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One response. `retry_after_seconds` None: the service named no wait."""
+    """One response.
+
+    `retry_after_seconds` None: the service named no wait. `clock_ahead_seconds`, of a refused
+    authorization: how far this machine's clock was ahead of the service's.
+    """
 
     status: int
     body: bytes
@@ -53,10 +62,12 @@ class Answer:
     document_count: int | None = None
     request_units: float = 0.0
     retry_after_seconds: float | None = None
+    clock_ahead_seconds: float | None = None
 
 
 def answer_of(http_response: Any) -> Answer:
     """The parts of a response that this package uses."""
+    refused = http_response.status_code in UNAUTHORIZED
     headers: Mapping[str, str] = http_response.headers
     return Answer(
         status=http_response.status_code,
@@ -68,6 +79,7 @@ def answer_of(http_response: Any) -> Answer:
         document_count=_integer(headers.get("x-ms-item-count")),
         request_units=_number(headers.get("x-ms-request-charge")) or 0.0,
         retry_after_seconds=wait_seconds(headers.get(RETRY_AFTER)),
+        clock_ahead_seconds=clock_ahead_seconds(http_response) if refused else None,
     )
 
 
@@ -140,6 +152,16 @@ def wait_seconds(milliseconds: str | None) -> float | None:
     """The wait that an answer asks for; None when it asks for none that one can wait."""
     number = _number(milliseconds)
     return number / 1000 if number is not None and 0 <= number < math.inf else None
+
+
+def clock_ahead_seconds(http_response: Any) -> float | None:
+    """How far the clock that dated the request is ahead of the one that dated the answer."""
+    ours = http_response.request.headers.get("x-ms-date")
+    theirs = http_response.headers.get("date")
+    try:
+        return (parsedate_to_datetime(ours) - parsedate_to_datetime(theirs)).total_seconds()
+    except (TypeError, ValueError):  # one of them is missing, or no date
+        return None
 
 
 def _integer(text: str | None) -> int | None:

@@ -11,6 +11,7 @@ import time
 import uuid
 import weakref
 from collections.abc import AsyncIterator, Callable
+from email.utils import formatdate
 
 from aiohttp import web
 
@@ -74,6 +75,7 @@ class EmulatorServer:
         self._closing.clear()
         application = web.Application(client_max_size=_LARGEST_REQUEST_BYTES)
         application.router.add_route("*", "/{path:.*}", self._serve)
+        application.on_response_prepare.append(self._date)
         runner = web.AppRunner(
             application,
             access_log=None,
@@ -88,6 +90,10 @@ class EmulatorServer:
             await runner.cleanup()
             raise
         self._runner = runner
+
+    async def _date(self, _request: web.Request, response: web.StreamResponse) -> None:
+        """By the clock that also judges the dates of requests."""
+        response.headers["Date"] = formatdate(self._now(), usegmt=True)
 
     async def stop(self) -> None:
         """Closes every connection; requests that hang are let go."""

@@ -90,6 +90,6 @@ def _quiet_libraries(stream: TextIO, shared: list[Processor], rendering: list[Pr
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for chatty in ("azure", "psycopg.pool"):
-        # Their retries are ours to report, once, as a state of the range.
-        logging.getLogger(chatty).setLevel(logging.ERROR)
+    # Their retries are ours to report, once, as a state of the range; whatever azure logs it raises, too.
+    logging.getLogger("azure").setLevel(logging.CRITICAL)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)

@@ -133,7 +133,7 @@ async def emulated_world(server: EmulatorServer, **options: Any) -> AsyncIterato
     """An empty cart container on a running emulator; `options` are those of the account."""
     async with (
         CosmosGateway(account_of(server, **options)) as gateway,
-        CosmosGateway(account_of(server)) as writer,
+        CosmosGateway(account_of(server, verify_tls=False)) as writer,
     ):
         world = EmulatedWorld(server, gateway, writer)
         await create_database(writer)

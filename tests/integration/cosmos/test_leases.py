@@ -194,7 +194,6 @@ async def test_prefix_with_quotes_and_wildcards_is_taken_literally(
         pytest.param({"status": 429, "retry_after_ms": 5}, id="429"),
         pytest.param({"status": 449}, id="449"),
         pytest.param({"status": 404, "substatus": 1002}, id="session ahead"),
-        pytest.param({"status": 403, "substatus": 5300}, id="aged token"),
         pytest.param({"action": "drop"}, id="connection lost"),
     ],
 )

@@ -10,12 +10,18 @@ from datetime import timedelta
 import pytest
 from azure.core.credentials import AccessToken
 
-from projector.core.errors import CredentialExpired, FeedRangeGone, SourceRecreated
+from projector.core.errors import (
+    ConfigurationError,
+    CredentialExpired,
+    FeedRangeGone,
+    ProjectorError,
+    SourceRecreated,
+)
 from projector.core.names import Continuation
 from projector.core.ranges import FeedRange
 from projector.core.start import NOW, StartFrom, StartKind
 from projector.cosmos.change_source import CosmosChangeSource
-from projector.cosmos.client import CosmosGateway
+from projector.cosmos.client import REFUSED_CLIENTS, CosmosGateway
 from projector.emulator import EmulatorServer
 from projector.ports.feed import PhysicalRange
 from tests.contract.change_source import KEYS, busiest, documents_of, drain, fill, target_of
@@ -207,9 +213,11 @@ async def test_t6_refused_entra_token_is_cured_by_a_new_client_made_once_for_all
         targets = await world.targets()
         assert CountedCredential.made == 1
         await world.fault(operation="change_feed", status=403, substatus=5300, times=len(targets))
-        for target in targets:
-            with pytest.raises(CredentialExpired):
-                await world.source.read_page(target, None, max_documents=PLENTY)
+        refused = await asyncio.gather(
+            *(world.source.read_page(one, None, max_documents=PLENTY) for one in targets),
+            return_exceptions=True,
+        )
+        assert {type(error) for error in refused} == {CredentialExpired}
         await asyncio.gather(*(world.source.rebuild() for _ in targets))
         pages = await asyncio.gather(
             *(world.source.read_page(one, None, max_documents=PLENTY) for one in targets)
@@ -217,6 +225,27 @@ async def test_t6_refused_entra_token_is_cured_by_a_new_client_made_once_for_all
         assert sum(len(documents_of(page)) for page in pages) == len(KEYS)
         assert (CountedCredential.made, CountedCredential.closed) == (2, 1)
     assert CountedCredential.closed == 2
+
+
+async def test_t6_identity_that_new_tokens_do_not_help_is_a_mistake() -> None:
+    async with (
+        running_emulator(https=True, accept_aad=True) as server,
+        emulated_world(server, key=None, credential=CountedCredential, verify_tls=False) as world,
+    ):
+        (target, *_) = await world.targets()
+        await world.fault(operation="change_feed", status=403, substatus=5300)
+        errors = []
+        for _ in range(REFUSED_CLIENTS):
+            with pytest.raises(ProjectorError) as caught:
+                await world.source.read_page(target, None, max_documents=PLENTY)
+            errors.append(type(caught.value))
+        assert errors[:-1] == [CredentialExpired] * (REFUSED_CLIENTS - 1)
+        assert errors[-1] is ConfigurationError
+        await world.heal()
+        await world.source.read_page(target, None, max_documents=PLENTY)
+        await world.fault(operation="change_feed", status=403, substatus=5300)
+        with pytest.raises(CredentialExpired):
+            await world.source.read_page(target, None, max_documents=PLENTY)
 
 
 async def test_t7_place_in_another_container_is_told_apart(world: EmulatedWorld) -> None:
