@@ -13,8 +13,10 @@ import re
 
 MAX_DIGITS_BEFORE_POINT = 18
 MAX_DIGITS_AFTER_POINT = 10
-MAX_JSONB_DIGITS_BEFORE_POINT = 131_072
-MAX_JSONB_DIGITS_AFTER_POINT = 16_383
+MAX_JSONB_DIGITS = 2_000
+"""Before the point, and after it: twice what any double has, and less than readers choke on
+(Python makes no whole number of more than 4,300 digits from text)."""
+
 _MAX_EXPONENT_DIGITS = 7
 
 PLAIN_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,10})?")
@@ -39,20 +41,20 @@ def exact_decimal_string(text: str) -> bytes | None:
     return exact_number(encoded) if _PLAIN_DECIMAL.fullmatch(encoded) else None
 
 
-def fits_jsonb(text: bytes) -> bool:
-    """Whether `jsonb` takes this JSON number and keeps it exactly.
+def written_digits(text: bytes) -> int | None:
+    """How many digits `jsonb` makes of this JSON number, which it keeps exactly and writes out.
 
-    It stores numbers as `numeric`, whose limits count every digit as written.
+    None when they are more than are good, or it is no JSON number.
     """
     parts = _JSON_NUMBER.fullmatch(text)
     exponent = _exponent(parts) if parts else None
     if parts is None or exponent is None:
-        return False
+        return None
     _, whole, fraction, _, _ = parts.groups(b"")
-    return (
-        len(whole) + exponent <= MAX_JSONB_DIGITS_BEFORE_POINT
-        and len(fraction) - exponent <= MAX_JSONB_DIGITS_AFTER_POINT
-    )
+    before, after = len(whole) + exponent, len(fraction) - exponent
+    if before > MAX_JSONB_DIGITS or after > MAX_JSONB_DIGITS:
+        return None
+    return max(before, 1) + max(after, 0)
 
 
 def _shortest(parts: re.Match[bytes]) -> bytes | None:

@@ -51,6 +51,7 @@ class RejectionReason(StrEnum):
     BAD_PRICE = "bad_price"
     BAD_CURRENCY = "bad_currency"
     BAD_TEXT = "bad_text"
+    TOO_LARGE = "too_large"
     REFUSED_BY_TARGET = "refused_by_target"
 
 

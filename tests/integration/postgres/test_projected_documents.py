@@ -13,13 +13,17 @@ import pytest
 
 from projector.ports.feed import Beginning
 from projector.postgres.sink import PostgresSink
+from projector.projection.document import project_document
+from projector.projection.extra import FEW_NAMES, MAX_EXTRA_BYTES
+from projector.projection.numbers import MAX_JSONB_DIGITS
 from projector.projection.project import project_page
 from projector.projection.writes import ProjectedPage, RowWrite
 from tests.contract.sink import NOWHERE, claim, place
 from tests.fuzz.documents import members
 from tests.fuzz.inputs import damaged
-from tests.unit.projection.documents import finished, page
+from tests.unit.projection.documents import document, finished, page
 from tests.unit.projection.test_documents_reference import CASES
+from tests.unit.projection.test_extra import names
 
 FUZZED = 3_000
 MANY = 200
@@ -85,3 +89,31 @@ def values_of_write(write: RowWrite) -> tuple[Any, ...]:
 def exact(text: str) -> object:
     """A JSON object with exact numbers."""
     return json.loads(text, parse_float=Decimal, parse_int=Decimal)
+
+
+async def test_the_server_sorts_names_into_the_order_that_they_are_sent_in(
+    database_url: str,
+) -> None:
+    """What is in order already costs one pass; in another order made for it the sort never ended."""
+    write = project_document(document(json.dumps(dict.fromkeys(names(FEW_NAMES), 1))[1:-1])).write
+    assert write is not None
+    extra = bytes(write.extra or b"").decode()
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        cursor = await connection.execute("SELECT jsonb_object_keys(%s::jsonb)", [extra])
+        assert [row[0] for row in await cursor.fetchall()] == list(json.loads(extra))
+
+
+async def test_the_largest_other_fields_are_read_and_dumped(
+    sink: PostgresSink, database_url: str
+) -> None:
+    grant = await sink.begin(await sink.open(claim()), Beginning(place=NOWHERE))
+    many = MAX_EXTRA_BYTES // MAX_JSONB_DIGITS - 100
+    numbers = ",".join([f"1e{MAX_JSONB_DIGITS - 1}"] * many)
+    await sink.apply(grant, [project_page(page([document(f'"n": [{numbers}]')]))], place(9))
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        row = await (await connection.execute("SELECT extra FROM carts.cart_items")).fetchone()
+        assert row is not None
+        assert row[0]["n"] == [10 ** (MAX_JSONB_DIGITS - 1)] * many
+        dump = "COPY projector_g1.cart_items TO STDOUT"
+        async with connection.cursor() as cursor, cursor.copy(dump) as copy:
+            assert sum([len(block) async for block in copy]) > many * MAX_JSONB_DIGITS
