@@ -29,13 +29,15 @@ def decoded_key(key: str) -> bytes:
         raise ValueError("the account key is not valid base64") from error
 
 
-def check_authorization(call: Call, *, key: bytes, accept_aad: bool, now: float) -> None:
-    """Refuses with 401 a request that is not signed with the key."""
+def check_authorization(
+    call: Call, *, key: bytes, accept_aad: bool, now: float, by_rid: bool = False
+) -> None:
+    """Refuses with 401 a request that is not signed with the key; `by_rid`: see `Account`."""
     header = unquote(call.headers.get("authorization", ""))
     kind, signature = _token_parts(header)
     if kind == "aad" and accept_aad and signature:
         return
-    if kind != "master" or not _is_signed(call, signature, key):
+    if kind != "master" or not _is_signed(call, signature, key, by_rid=by_rid):
         raise EmulatorError(
             401,
             0,
@@ -51,14 +53,12 @@ def _token_parts(header: str) -> tuple[str, str]:
     return dict(parse_qsl(fields)).get("type", ""), signature
 
 
-def _is_signed(call: Call, signature: str, key: bytes) -> bool:
+def _is_signed(call: Call, signature: str, key: bytes, *, by_rid: bool) -> bool:
     kind, link = _resource(call.segments)
     given = signature.encode("utf-8", "replace")
     # A link of names is signed as it is; of a link of resource ids the last one, in lower case.
-    return any(
-        hmac.compare_digest(_sign(call, kind, variant, key), given)
-        for variant in (link, link.rpartition("/")[2].lower())
-    )
+    links = [link, link.rpartition("/")[2].lower()] if by_rid else [link]
+    return any(hmac.compare_digest(_sign(call, kind, each, key), given) for each in links)
 
 
 def _sign(call: Call, kind: str, link: str, key: bytes) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from projector.emulator import charges
 from projector.emulator.batch import BatchOutcome, run_batch
@@ -21,13 +22,14 @@ from projector.emulator.errors import (
     PARTITION_KEY_MISMATCH,
     EmulatorError,
     bad_request,
+    not_found,
     session_not_available,
 )
 from projector.emulator.feed import Beginning, Start, Window, parse_continuation, read_changes
 from projector.emulator.keys import key_from, parse_definition
 from projector.emulator.partition import Partition
 from projector.emulator.raw import accept_raw
-from projector.emulator.rids import rid_text
+from projector.emulator.rids import item_number, rid_text
 from projector.emulator.session import session_lsn, session_token
 from projector.emulator.topology import RangeListing, Topology
 from projector.emulator.ttl import default_ttl
@@ -77,12 +79,15 @@ class Container:
         *,
         rid: bytes,
         database_rid: bytes,
+        database_name: str = "",
         definition: dict[str, Any],
         partitions: int,
         now: Callable[[], float],
     ) -> None:
         self.rid = rid_text(rid)
         self.self_link = f"dbs/{rid_text(database_rid)}/colls/{self.rid}/"
+        self.database_path = f"dbs/{quote(database_name, safe=' ')}"
+        self.database_rid = rid_text(database_rid)
         self.definition = definition
         self.keys = parse_definition(definition["partitionKey"])
         self.topology = Topology(count=partitions, default_ttl=default_ttl(definition))
@@ -96,6 +101,11 @@ class Container:
     def name(self) -> str:
         """The container's id."""
         return str(self.definition["id"])
+
+    @property
+    def path(self) -> str:
+        """The container's address by names, as it stands in answers."""
+        return f"{self.database_path}/colls/{quote(self.name, safe=' ')}"
 
     def redefine(self, definition: dict[str, Any]) -> None:
         """Takes another definition; a changed default time to live applies at once."""
@@ -275,6 +285,16 @@ class Container:
     def visible(self, partition: Partition, minimum: str, maximum: str) -> Iterator[Document]:
         """The unexpired items of one partition within a key range, oldest item first."""
         return partition.documents(self._now(), minimum, maximum)
+
+    def id_of(self, rid: str) -> str:
+        """The id of the item with this resource id; 404 when there is none."""
+        number = item_number(rid)
+        now = self._now()
+        for partition in self.topology.partitions:
+            for document in partition.documents(now, MINIMUM, MAXIMUM):
+                if document.number == number and self._seal.rid_of(document) == rid:
+                    return document.id
+        raise not_found()
 
     def current(self, document: Document) -> Document | None:
         """The newest version of the item that a document is a version of."""

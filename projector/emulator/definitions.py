@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from projector.emulator.documents import checked_id
-from projector.emulator.errors import bad_request
+from projector.emulator.errors import EmulatorError, bad_request
 from projector.emulator.keys import parse_definition
 from projector.emulator.ttl import default_ttl
 
@@ -21,6 +21,8 @@ _CONFLICT_POLICY = {
     "conflictResolutionPath": "/_ts",
     "conflictResolutionProcedure": "",
 }
+_ETAG_PATH = {"path": '/"_etag"/?'}
+_NOT_DONE = ("computedProperties", "uniqueKeyPolicy")
 _SYSTEM = ("_rid", "_ts", "_self", "_etag", "_docs", "_sprocs", "_triggers", "_udfs", "_conflicts")
 SYSTEM_LINKS = {
     "_docs": "docs/",
@@ -37,11 +39,34 @@ def checked_definition(requested: Mapping[str, Any]) -> dict[str, Any]:
     parse_definition(requested.get("partitionKey"))
     definition = {name: value for name, value in requested.items() if name not in _SYSTEM}
     partition_key = definition["partitionKey"]
-    definition["partitionKey"] = {"kind": "Hash", "version": 2, **partition_key}
-    definition.setdefault("indexingPolicy", _INDEXING_POLICY)
+    definition["partitionKey"] = {"kind": "Hash", **partition_key, "version": 2}
+    definition["indexingPolicy"] = _indexing_policy(definition.get("indexingPolicy"))
     definition.setdefault("conflictResolutionPolicy", _CONFLICT_POLICY)
     _check_ttl(definition)
+    _refuse_what_is_not_done(definition)
     return definition
+
+
+def _indexing_policy(asked: object) -> dict[str, Any]:
+    """The policy in force: entity tags are never indexed, whatever else is asked for."""
+    if asked is None:
+        return dict(_INDEXING_POLICY)
+    if not isinstance(asked, Mapping):
+        raise bad_request("The indexing policy must be an object.")
+    policy = dict(asked)
+    excluded = list(policy.get("excludedPaths") or [])
+    if policy.get("indexingMode") != "none" and _ETAG_PATH not in excluded:
+        policy["excludedPaths"] = [*excluded, _ETAG_PATH]
+    return policy
+
+
+def _refuse_what_is_not_done(definition: Mapping[str, Any]) -> None:
+    """A container that behaves otherwise than it says would be worse than none."""
+    for name in _NOT_DONE:
+        asked = definition.get(name)
+        inner = asked.get("uniqueKeys") if isinstance(asked, Mapping) else asked
+        if inner:
+            raise EmulatorError(501, 0, f"The emulator does not do {name}; leave it out.")
 
 
 def checked_replacement(current: Mapping[str, Any], requested: Mapping[str, Any]) -> dict[str, Any]:

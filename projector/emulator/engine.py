@@ -53,6 +53,12 @@ class Engine:
         """The service's clock: the given one, shifted by `offset_seconds`."""
         return self._base_now() + self.offset_seconds
 
+    def is_rid(self, database: str) -> bool:
+        """Whether this stands for a database by its resource id, and not by its name."""
+        return database not in self._databases and any(
+            each.rid == database for each in self._databases.values()
+        )
+
     def databases(self) -> list[Database]:
         """All databases, in order of creation."""
         return list(self._databases.values())
@@ -95,6 +101,7 @@ class Engine:
         container = Container(
             rid=owner.rid_bytes + random_bytes(self._rng),
             database_rid=owner.rid_bytes,
+            database_name=owner.name,
             definition=checked,
             partitions=partitions or self._partitions,
             now=self.now,

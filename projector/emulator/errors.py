@@ -23,6 +23,7 @@ _CODES = {
     429: "TooManyRequests",
     449: "RetryWith",
     500: "InternalServerError",
+    501: "NotImplemented",
     503: "ServiceUnavailable",
 }
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from projector.emulator.documents import Document
+from projector.emulator.documents import Document, decode_leniently, encode_json
 from projector.emulator.errors import bad_request
 from projector.emulator.partition import Partition
 
@@ -62,6 +62,14 @@ class ChangePage:
     def bodies(self) -> list[bytes]:
         """The documents as they are served, `_lsn` included."""
         return [document.body for document in self.documents]
+
+
+def nested_change(body: bytes) -> bytes:
+    """A change as the newer wire format has it: the document, and beside it what the feed knows."""
+    document = decode_leniently(body)
+    known = document if isinstance(document, dict) else {}
+    metadata = {"lsn": known.get("_lsn"), "crts": known.get("_ts")}
+    return b'{"current":%b,"metadata":%b}' % (body, encode_json(metadata))
 
 
 def parse_continuation(text: str) -> Start:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from projector.emulator.errors import bad_request
 
 PartitionKey = tuple[Component, ...]
 _MOST_PATHS = 3
+_PATH_PART = re.compile(r'/(?:"(?P<quoted>[^"]+)"|(?P<plain>[^/"\s?*]+))')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ def parse_definition(value: object) -> PartitionKeyDefinition:
     paths, kind = value["paths"], value.get("kind", "Hash")
     if kind not in {"Hash", "MultiHash"}:
         raise bad_request(f"The partition key kind {kind!r} is not supported.")
-    if value.get("version", 2) != 2:  # noqa: PLR2004 - the only version of hashing there is here
+    if value.get("version", 2) not in {2, "V2"}:  # the second is how Java's enumeration writes it
         raise bad_request("Only version 2 of partition key hashing is supported.")
     if not 1 <= len(paths) <= (1 if kind == "Hash" else _MOST_PATHS):
         raise bad_request(f"A {kind} partition key cannot have {len(paths)} paths.")
@@ -105,6 +107,8 @@ def _value_at(document: Mapping[str, Any], path: Sequence[str]) -> Component:
         if not isinstance(value, Mapping) or name not in value:
             return UNDEFINED
         value = value[name]
+    if isinstance(value, Mapping):
+        return UNDEFINED  # such a value makes no key, and is stored all the same
     return value if isinstance(value, str) else _component(value)
 
 
@@ -115,4 +119,12 @@ def _escaped(name: str) -> str:
 def _parse_path(path: object) -> tuple[str, ...]:
     if not isinstance(path, str) or not path.startswith("/") or len(path) < 2:  # noqa: PLR2004
         raise bad_request(f"The partition key path {path!r} is not valid.")
-    return tuple(name.strip('"') for name in path[1:].split("/"))
+    names: list[str] = []
+    rest = path
+    while rest:
+        found = _PATH_PART.match(rest)
+        if found is None:
+            raise bad_request(f"The partition key path {path!r} is not valid.")
+        names.append(found["plain"] or found["quoted"])
+        rest = rest[found.end() :]
+    return tuple(names)

@@ -10,6 +10,7 @@ from projector.emulator.wire import Call
 
 _QUERY = "x-ms-documentdb-isquery"
 _BATCH = "x-ms-cosmos-is-batch-request"
+_ATOMIC = "x-ms-cosmos-batch-atomic"
 _UPSERT = "x-ms-documentdb-is-upsert"
 _QUERY_PLAN = "x-ms-cosmos-is-query-plan-request"
 
@@ -58,7 +59,7 @@ def _posted_items(call: Call) -> str:
     if _is_query(call):
         return "query_items"
     if call.flag(_BATCH):
-        return "batch"
+        return "bulk" if call.headers.get(_ATOMIC, "").lower() == "false" else "batch"
     return "upsert_item" if call.flag(_UPSERT) else "create_item"
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import random
 
+ITEM_BYTES = 16
+
 
 def random_bytes(rng: random.Random) -> bytes:
     """Four random bytes: a database, or a container below its database."""
@@ -18,6 +20,15 @@ def random_bytes(rng: random.Random) -> bytes:
 def rid_text(rid: bytes) -> str:
     """Writes the bytes the way the service does."""
     return base64.b64encode(rid, b"+-").decode("ascii")
+
+
+def item_number(rid: str) -> int | None:
+    """Which item of its container has this id; None for what is no item's id."""
+    try:
+        raw = base64.b64decode(rid, b"+-", validate=True)
+    except ValueError:
+        return None
+    return int.from_bytes(raw[8:], "little") if len(raw) == ITEM_BYTES else None
 
 
 def item_rid(container: bytes, number: int) -> str:

@@ -33,6 +33,7 @@ _ROUTES: dict[str, Callable[[Account, Call], Answer]] = {
     "delete_item": routes_items.delete_item,
     "patch_item": routes_items.patch_item,
     "batch": routes_items.batch,
+    "bulk": routes_items.bulk,
     "delete_partition_key": routes_items.delete_partition_key,
     "change_feed": routes_feeds.change_feed,
     "read_feed": routes_feeds.read_feed,
@@ -46,6 +47,7 @@ def answer(account: Account, operation: str | None, call: Call) -> Answer:
     if operation is None:
         return error_answer(EmulatorError(404, 0, f"{call.method} {call.path} is not supported."))
     try:
-        return _ROUTES[operation](account, call)
+        call.check_consistency()
+        return _ROUTES[operation](account, account.by_names(call))
     except EmulatorError as error:
         return error_answer(error)

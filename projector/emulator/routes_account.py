@@ -8,6 +8,7 @@ from projector.emulator.account import Account
 from projector.emulator.documents import decode_object
 from projector.emulator.engine import Database
 from projector.emulator.errors import not_found
+from projector.emulator.offers import requested_content
 from projector.emulator.querying import select_resources
 from projector.emulator.wire import Answer, Call, json_answer, list_answer
 
@@ -37,7 +38,9 @@ def read_account(_: Account, call: Call) -> Answer:
 
 def create_database(account: Account, call: Call) -> Answer:
     """Creates a database."""
+    throughput = requested_content(call.headers)
     database = account.engine.create_database(decode_object(call.body).get("id", ""))
+    account.offers.record(database.rid, throughput)
     return _database_answer(201, database)
 
 
@@ -72,7 +75,7 @@ def query_offers(account: Account, call: Call) -> Answer:
 
 
 def read_offer(account: Account, call: Call) -> Answer:
-    """Describes one container's throughput."""
+    """Describes the throughput of a container or a database."""
     for offer in account.offers.resources(account.engine):
         if offer["id"] == call.segments[1]:
             return json_answer(200, offer, etag=offer["_etag"])
@@ -80,7 +83,7 @@ def read_offer(account: Account, call: Call) -> Answer:
 
 
 def replace_offer(account: Account, call: Call) -> Answer:
-    """Changes one container's throughput."""
+    """Changes the throughput of a container or a database."""
     wanted = decode_object(call.body).get("content")
     account.offers.replace(account.engine, call.segments[1], wanted)
     return read_offer(account, call)

@@ -31,7 +31,7 @@ def create_container(account: Account, call: Call) -> Answer:
     definition = decode_object(call.body)
     throughput = requested_content(call.headers)
     container = account.engine.create_container(call.segments[1], definition)
-    account.offers.record(container, throughput)
+    account.offers.record(container.rid, throughput)
     return _answer(201, container)
 
 
@@ -76,7 +76,7 @@ def read_pkranges(account: Account, call: Call) -> Answer:
     container = account.engine.container(*call.names)
     check_collection_rid(call, container)
     listing = container.pkranges(_known_version(call, container))
-    headers = container_headers(call, container)
+    headers = container_headers(container)
     if listing is None:
         etag = call.headers[IF_NONE_MATCH]
         return Answer(status=304, headers={**headers, "etag": etag}, request_units=1.0)
@@ -93,7 +93,12 @@ def _known_version(call: Call, container: Container) -> int | None:
 
 def _answer(status: int, container: Container) -> Answer:
     resource = _resource(container)
-    return json_answer(status, resource, etag=resource["_etag"])
+    answer = json_answer(status, resource, etag=resource["_etag"])
+    owner = {
+        "x-ms-alt-content-path": container.database_path,
+        "x-ms-content-path": container.database_rid,
+    }
+    return replace(answer, headers={**answer.headers, **owner})
 
 
 def _resources(database: Database) -> list[dict[str, Any]]:

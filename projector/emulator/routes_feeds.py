@@ -7,6 +7,7 @@ Source: Cosmos DB REST API, listing and querying documents.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -15,9 +16,16 @@ from projector.emulator import charges
 from projector.emulator.account import Account
 from projector.emulator.container import Container
 from projector.emulator.cursors import FROM_THE_START
+from projector.emulator.documents import encode_json
 from projector.emulator.epk import MAXIMUM, MINIMUM
 from projector.emulator.errors import bad_request
-from projector.emulator.feed import Beginning, Since, Start, parse_continuation
+from projector.emulator.feed import (
+    Beginning,
+    Since,
+    Start,
+    nested_change,
+    parse_continuation,
+)
 from projector.emulator.partition import Partition
 from projector.emulator.querying import Query, parse_query, select_documents
 from projector.emulator.routes_items import addressed
@@ -33,6 +41,21 @@ from projector.emulator.wire import (
     position_headers,
 )
 
+WIRE_FORMAT = "x-ms-cosmos-changefeed-wire-format-version"
+NESTED_FORMAT = "2021-09-15"
+_TIMES = (
+    "totalExecutionTimeInMs",
+    "queryCompileTimeInMs",
+    "queryLogicalPlanBuildTimeInMs",
+    "queryPhysicalPlanBuildTimeInMs",
+    "queryOptimizationTimeInMs",
+    "VMExecutionTimeInMs",
+    "indexLookupTimeInMs",
+    "documentLoadTimeInMs",
+    "systemFunctionExecuteTimeInMs",
+    "userFunctionExecuteTimeInMs",
+    "writeOutputTimeInMs",
+)
 _CROSS_PARTITION = "x-ms-documentdb-query-enablecrosspartition"
 
 
@@ -51,6 +74,9 @@ def change_feed(account: Account, call: Call) -> Answer:
     if call.headers["A-IM"].lower() != "incremental feed":
         raise bad_request("Only the latest-version mode of the change feed is supported.")
     range_id, minimum, maximum = _fed_range(call, container)
+    version = call.headers.get(WIRE_FORMAT)
+    if version not in {None, "", NESTED_FORMAT}:
+        raise bad_request(f"The wire format {version!r} of the change feed is not known.")
     result = container.change_feed(
         range_id,
         _start(call),
@@ -60,12 +86,13 @@ def change_feed(account: Account, call: Call) -> Answer:
         session=call.session,
     )
     headers = {
-        **container_headers(call, container),
+        **container_headers(container),
         **position_headers(result.session_token, result.lsn),
         "etag": result.etag,
         ITEM_COUNT: str(len(result.bodies)),
     }
-    body = page_body(container.rid, result.bodies) if result.bodies else b""
+    bodies = [nested_change(each) for each in result.bodies] if version else result.bodies
+    body = page_body(container.rid, bodies) if bodies else b""
     return Answer(
         status=result.status, body=body, headers=headers, request_units=result.request_units
     )
@@ -90,7 +117,7 @@ def emptied(call: Call, given: Answer) -> Answer:
     """A page of a query whose time was up before anything was found: go on where you were."""
     if ITEM_COUNT not in given.headers:
         return given
-    continuation = call.headers.get(CONTINUATION, FROM_THE_START)
+    continuation = call.headers.get(CONTINUATION) or FROM_THE_START
     headers = {**given.headers, ITEM_COUNT: "0", CONTINUATION: continuation}
     rid = headers["x-ms-content-path"]
     return Answer(status=200, body=page_body(rid, []), headers=headers)
@@ -133,7 +160,8 @@ def _selection(call: Call, container: Container, *, anything: bool) -> Selection
     if call.range_id is not None:
         partition = container.partition(call.range_id)
         return Selection(partitions=[partition], minimum=minimum, maximum=maximum)
-    if (minimum, maximum) == (MINIMUM, MAXIMUM) and not anything:
+    everything = (minimum, maximum) == (MINIMUM, MAXIMUM) and len(topology.partitions) > 1
+    if everything and not anything:
         raise bad_request(
             "Cross partition query is required but disabled. Please set "
             "x-ms-documentdb-query-enablecrosspartition to true, specify x-ms-documentdb-partitionkey, "
@@ -153,13 +181,14 @@ def _page(
     for partition in selection.partitions:
         container.check_session(partition, call.session)
     page = account.cursors.page(
-        call.headers.get(CONTINUATION),
+        call.headers.get(CONTINUATION) or None,
         call.most_items,
         lambda: _rows(container, selection, query, account.engine.now),
     )
     headers = {
-        **container_headers(call, container),
+        **container_headers(container),
         **_positions(selection.partitions),
+        **_metrics(call, len(page.rows), sum(map(len, page.rows))),
         ITEM_COUNT: str(len(page.rows)),
     }
     if page.continuation is not None:
@@ -167,6 +196,33 @@ def _page(
     body = page_body(container.rid, page.rows)
     units = charges.page_ru(len(page.rows), len(body))
     return Answer(status=200, body=body, headers=headers, request_units=units)
+
+
+def _metrics(call: Call, count: int, size_bytes: int) -> dict[str, str]:
+    """Figures about a query for those who ask; times are 0, since nothing here stands for them."""
+    headers = {}
+    if call.flag("x-ms-documentdb-populatequerymetrics"):
+        counts = {
+            "retrievedDocumentCount": count,
+            "retrievedDocumentSize": size_bytes,
+            "outputDocumentCount": count,
+            "outputDocumentSize": size_bytes,
+            "indexUtilizationRatio": 1.0,
+        }
+        figures = [f"{name}=0.00" for name in _TIMES] + [f"{k}={v}" for k, v in counts.items()]
+        headers["x-ms-documentdb-query-metrics"] = ";".join(figures)
+    if call.flag("x-ms-cosmos-populateindexmetrics"):
+        nothing: dict[str, list[object]] = {
+            name: []
+            for name in (
+                "UtilizedSingleIndexes",
+                "PotentialSingleIndexes",
+                "UtilizedCompositeIndexes",
+                "PotentialCompositeIndexes",
+            )
+        }
+        headers["x-ms-cosmos-index-utilization"] = b64encode(encode_json(nothing)).decode()
+    return headers
 
 
 def _positions(partitions: Sequence[Partition]) -> dict[str, str]:

@@ -10,11 +10,13 @@ from typing import Any
 
 from projector.emulator.account import Account
 from projector.emulator.batch import BatchOutcome
+from projector.emulator.bulk_requests import run_bulk
 from projector.emulator.charges import NOT_MODIFIED_RU
 from projector.emulator.container import Container, ItemResult
 from projector.emulator.documents import decode_json, decode_object, encode_json
 from projector.emulator.errors import bad_request
 from projector.emulator.keys import PartitionKey
+from projector.emulator.session import session_token
 from projector.emulator.wire import (
     IF_MATCH,
     IF_NONE_MATCH,
@@ -72,7 +74,7 @@ def delete_item(account: Account, call: Call) -> Answer:
 def patch_item(account: Account, call: Call) -> Answer:
     """Applies patch operations to an item."""
     container = addressed(account, call)
-    body = decode_object(call.body)
+    body = _patch_body(call.body)
     result = container.patch(call.segments[5], _required_key(call), body, given=_given(call))
     return _item_answer(call, container, result)
 
@@ -80,21 +82,42 @@ def patch_item(account: Account, call: Call) -> Answer:
 def batch(account: Account, call: Call) -> Answer:
     """Applies a transactional batch."""
     container = addressed(account, call)
-    try:
-        operations = decode_json(call.body)
-    except (ValueError, RecursionError) as error:
-        raise bad_request("The batch is not valid JSON.") from error
-    if not isinstance(operations, list) or not all(isinstance(each, dict) for each in operations):
-        raise bad_request("A batch is a list of operations.")
+    operations = _list_of(call.body)
+    reads = any(each.get("operationType") == "Read" for each in operations)
+    bare = call.headers.get("Prefer") == _MINIMAL and not reads
     result = container.batch(operations, _required_key(call))
     return Answer(
         status=result.outcome.status,
-        body=encode_json(_outcomes(container, result.outcome)),
+        body=encode_json(_outcomes(container, result.outcome, bare=bare)),
         headers={
-            **container_headers(call, container),
+            **container_headers(container),
             **position_headers(result.session_token, result.lsn),
         },
         request_units=result.outcome.request_units,
+    )
+
+
+def bulk(account: Account, call: Call) -> Answer:
+    """Applies operations of one physical partition, each for itself."""
+    container = addressed(account, call)
+    if call.range_id is None:
+        raise bad_request("A bulk request must name a partition key range.")
+    outcome = run_bulk(
+        container,
+        call.range_id,
+        _list_of(call.body),
+        go_on=call.flag("x-ms-cosmos-batch-continue-on-error"),
+        bare=call.headers.get("Prefer") == _MINIMAL,
+    )
+    partition = container.partition(call.range_id)
+    return Answer(
+        status=outcome.status,
+        body=encode_json(outcome.results),
+        headers={
+            **container_headers(container),
+            **position_headers(session_token(partition.range_id, partition.lsn), partition.lsn),
+        },
+        request_units=outcome.request_units,
     )
 
 
@@ -104,7 +127,7 @@ def delete_partition_key(account: Account, call: Call) -> Answer:
         raise bad_request(f"The operation {call.segments[5]!r} is not supported.")
     container = addressed(account, call)
     container.delete_partition_key(_required_key(call))
-    return Answer(status=200, headers=container_headers(call, container), request_units=5.0)
+    return Answer(status=200, headers=container_headers(container), request_units=5.0)
 
 
 def addressed(account: Account, call: Call) -> Container:
@@ -116,7 +139,7 @@ def addressed(account: Account, call: Call) -> Container:
 
 def _item_answer(call: Call, container: Container, result: ItemResult) -> Answer:
     headers = {
-        **container_headers(call, container),
+        **container_headers(container),
         **position_headers(result.session_token, result.lsn),
     }
     if result.etag is not None:
@@ -136,6 +159,21 @@ def _given(call: Call) -> Preconditions:
     )
 
 
+def _patch_body(body: bytes) -> dict[str, Any]:
+    """What a patch asks for; some SDKs send the bare list of its operations."""
+    return {"operations": _list_of(body)} if body.lstrip().startswith(b"[") else decode_object(body)
+
+
+def _list_of(body: bytes) -> list[dict[str, Any]]:
+    try:
+        operations = decode_json(body)
+    except (ValueError, RecursionError) as error:
+        raise bad_request("The list of operations is not valid JSON.") from error
+    if not isinstance(operations, list) or not all(isinstance(each, dict) for each in operations):
+        raise bad_request("A list of operations is needed.")
+    return operations
+
+
 def _required_key(call: Call) -> PartitionKey:
     key = call.partition_key
     if key is None:
@@ -143,18 +181,23 @@ def _required_key(call: Call) -> PartitionKey:
     return key
 
 
-def _outcomes(container: Container, outcome: BatchOutcome) -> list[dict[str, Any]]:
+def _outcomes(container: Container, outcome: BatchOutcome, *, bare: bool) -> list[dict[str, Any]]:
     if outcome.refusals:
         return [
             {"statusCode": status, "subStatusCode": substatus, "requestCharge": 0.0}
             for status, substatus in outcome.refusals
         ]
-    return [_outcome(container, written) for written in outcome.written]
+    return [_outcome(container, written, bare=bare) for written in outcome.written]
 
 
-def _outcome(container: Container, written: Written) -> dict[str, Any]:
-    outcome = {"statusCode": written.status, "requestCharge": written.request_units}
+def _outcome(container: Container, written: Written, *, bare: bool) -> dict[str, Any]:
+    outcome: dict[str, Any] = {
+        "statusCode": written.status,
+        "requestCharge": written.request_units,
+    }
     if written.document is None:
         return outcome
-    body = decode_json(written.document.point_body)
-    return {**outcome, "eTag": container.etag_of(written.document), "resourceBody": body}
+    outcome["eTag"] = container.etag_of(written.document)
+    if not bare:
+        outcome["resourceBody"] = decode_json(written.document.point_body)
+    return outcome

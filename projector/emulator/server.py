@@ -169,7 +169,11 @@ class EmulatorServer:
         try:
             if not call.altered:
                 check_authorization(
-                    call, key=self._signing_key, accept_aad=self._accept_aad, now=self._now()
+                    call,
+                    key=self._signing_key,
+                    accept_aad=self._accept_aad,
+                    now=self._now(),
+                    by_rid=self._account.is_by_rid(call),
                 )
             given = answer(self._account, operation, call)
         except EmulatorError as error:

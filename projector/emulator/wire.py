@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from projector.emulator.charges import METADATA_RU
 from projector.emulator.container import Container
@@ -28,6 +28,8 @@ SUBSTATUS = "x-ms-substatus"
 RETRY_AFTER = "x-ms-retry-after-ms"
 ITEM_COUNT = "x-ms-item-count"
 COLLECTION_RID = "x-ms-cosmos-intended-collection-rid"
+CONSISTENCY = "x-ms-consistency-level"
+WEAK_ENOUGH = frozenset({"session", "consistentprefix", "eventual"})
 IF_MATCH = "If-Match"
 IF_NONE_MATCH = "If-None-Match"
 
@@ -86,6 +88,14 @@ class Call:
             raise bad_request(f"The page size {text!r} is not valid.")
         return None if number == -1 else number
 
+    def check_consistency(self) -> None:
+        """Refuses a read that wants more than the account's session consistency gives."""
+        wanted = self.headers.get(CONSISTENCY)
+        if wanted and wanted.lower() not in WEAK_ENOUGH:
+            raise bad_request(
+                f"The consistency level {wanted} is stronger than the account's, which is Session."
+            )
+
     @property
     def session(self) -> str | None:
         """The session token that the client sent."""
@@ -119,10 +129,9 @@ def page_body(rid: str, bodies: Sequence[bytes]) -> bytes:
     return b'%b%b],"_count":%d}' % (head, b",".join(bodies), len(bodies))
 
 
-def container_headers(call: Call, container: Container) -> dict[str, str]:
+def container_headers(container: Container) -> dict[str, str]:
     """Says which container answered, by name and by resource id."""
-    names = [quote(name, safe=" ") for name in call.segments[:4]]
-    return {"x-ms-alt-content-path": "/".join(names), "x-ms-content-path": container.rid}
+    return {"x-ms-alt-content-path": container.path, "x-ms-content-path": container.rid}
 
 
 def position_headers(token: str | None, lsn: int | None) -> dict[str, str]:

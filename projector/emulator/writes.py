@@ -94,8 +94,12 @@ class Writer:
     ) -> Written:
         """Stores a new version of an item that is there."""
         current = self._require(store, key, now, given)
-        if (incoming.epk, incoming.id) != key:
-            raise bad_request("Neither the id nor the partition key of an item can be replaced.")
+        if incoming.epk != key[0]:
+            raise bad_request("The partition key of an item cannot be replaced.")
+        if incoming.id != current.id:  # the item goes on under another id
+            if store.get((incoming.epk, incoming.id), now) is not None:
+                raise conflict()
+            store.remove(current, store.next_lsn)
         return self._put(store, incoming, now, current)
 
     def delete(self, store: Store, key: ItemKey, now: float, given: Preconditions) -> Written:

@@ -72,7 +72,17 @@ def test_replace_keeps_the_resource_id_and_changes_the_tag(container: Container)
     assert second.etag != first.etag
     assert json.loads(second.body or b"")["_rid"] == json.loads(first.body or b"")["_rid"]
     assert status_of(lambda: container.replace("2", {"id": "2", "pk": "a"})) == (404, 0)
-    assert status_of(lambda: container.replace("1", {"id": "2", "pk": "a"})) == (400, 0)
+
+
+def test_replace_renames_an_item(container: Container) -> None:
+    first = container.create({"id": "1", "pk": "a"})
+    container.create({"id": "3", "pk": "a"})
+    renamed = container.replace("1", {"id": "2", "pk": "a"})
+    assert json.loads(renamed.body or b"")["_rid"] == json.loads(first.body or b"")["_rid"]
+    assert {document.id for document in container.documents()} == {"2", "3"}
+    assert status_of(lambda: container.read("1", "a")) == (404, 0)
+    assert status_of(lambda: container.replace("2", {"id": "3", "pk": "a"})) == (409, 0)
+    assert status_of(lambda: container.replace("2", {"id": "2", "pk": "b"})) == (404, 0)
 
 
 @pytest.mark.parametrize("operation", ["replace", "upsert", "delete", "patch"])
