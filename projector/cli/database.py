@@ -15,7 +15,7 @@ def upgrade(*, as_json: bool) -> None:
 
     async def command() -> str:
         async with database.target_url(settings) as url:
-            return await database.upgrade(url, patience())
+            return await database.upgrade(url, patience(), reader_role=settings.reader_role)
 
     revision = enter(command)
     if as_json:

@@ -9,6 +9,7 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from projector.postgres.connections import Connections
+from projector.postgres.readers import LET_IN_ELSEWHERE, MAY_READ
 
 FACTS = """
 SELECT current_setting('server_version_num')::int AS server_version,
@@ -18,13 +19,15 @@ SELECT current_setting('server_version_num')::int AS server_version,
   has_database_privilege(current_database(), 'CREATE') AS may_create_schemas,
   has_database_privilege(current_database(), 'TEMPORARY') AS may_create_temporary_tables,
   COALESCE(r.rolcreaterole OR r.rolsuper, false) AS may_create_roles,
-  EXISTS (SELECT FROM pg_roles WHERE rolname = 'carts_reader') AS reader_exists,
-  (SELECT has_schema_privilege('carts_reader', n.oid, 'USAGE') FROM pg_namespace n
-    WHERE n.nspname = 'carts' AND EXISTS (SELECT FROM pg_roles WHERE rolname = 'carts_reader'))
-    AS reader_may_read,
+  EXISTS (SELECT FROM pg_roles WHERE rolname = %(reader)s) AS reader_exists,
+  {may_read} AS reader_may_read,
+  {elsewhere} AS reader_elsewhere,
   pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only
 FROM pg_database d LEFT JOIN pg_roles r ON r.rolname = current_user
-WHERE d.datname = current_database()"""
+WHERE d.datname = current_database()""".format(
+    may_read=MAY_READ.format(role="%(reader)s"),
+    elsewhere=LET_IN_ELSEWHERE.format(role="%(reader)s"),
+)
 
 
 STRANGERS = """
@@ -48,14 +51,18 @@ class ServerFacts:
     may_create_roles: bool
     reader_exists: bool
     reader_may_read: bool | None
+    reader_elsewhere: Sequence[str]
     read_only: bool
 
 
-async def server_facts(connections: Connections) -> ServerFacts:
-    """Ask once. Raises SinkUnavailable, ConfigurationError, SchemaMismatch (older than 14)."""
+async def server_facts(connections: Connections, *, reader: str) -> ServerFacts:
+    """Ask once; `reader` is the role that reads the views.
+
+    Raises SinkUnavailable, ConfigurationError, SchemaMismatch (older than 14).
+    """
     async with connections.session() as session:
         cursor = session.cursor(row_factory=class_row(ServerFacts))
-        await cursor.execute(FACTS)
+        await cursor.execute(FACTS.encode(), {"reader": reader})
         found = await cursor.fetchone()
     if found is None:  # pragma: no cover - every database has a row of its own
         raise LookupError("the server does not know its own database")

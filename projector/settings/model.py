@@ -7,6 +7,7 @@ and never part of a message. Each field's description is what `docs/reference/se
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 from datetime import UTC, datetime
@@ -82,7 +83,15 @@ def _check_id(name: str) -> str:
     return name
 
 
+def _check_role(name: str) -> str:
+    """Only what needs no quotes, so that GRANT can be typed as it is shown."""
+    if name.startswith("pg_") or not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name):
+        raise ValueError("give a role in small letters, digits and _, not one that starts with pg_")
+    return name
+
+
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+_RoleName = Annotated[_Name, AfterValidator(_check_role)]
 _ResourceName = Annotated[_Name, AfterValidator(_check_id)]
 
 
@@ -134,6 +143,11 @@ class Settings(BaseSettings):
         default=None,
         description="PostgreSQL 14 to 18, for example `postgresql://user:password@host:5432/shop`."
         " Absent: the embedded PostgreSQL in `PROJECTOR_DATA_DIR`.",
+    )
+    reader_role: _RoleName = Field(
+        default="carts_reader",
+        description="Role that may read the views and nothing else. Roles belong to the whole server: give"
+        " each of its databases a role of its own where their readers differ.",
     )
     data_dir: Path = Field(
         default=Path(".projector"), description="Folder of the embedded PostgreSQL."

@@ -17,6 +17,7 @@ from projector.postgres import schema
 from projector.postgres.address import address
 from projector.postgres.embedded import EmbeddedPostgres
 from projector.postgres.encryption import Encryption
+from projector.postgres.readers import DEFAULT_READER, let_in
 from projector.settings import Settings
 from projector.wiring.events import Event
 from projector.wiring.waiting import Patience
@@ -45,10 +46,13 @@ async def target_url(settings: Settings) -> AsyncIterator[str]:
         yield server.url
 
 
-async def upgrade(url: str, patience: Patience) -> str:
-    """Brings the schema to the newest version and returns it; waits for a server that is down."""
+async def upgrade(url: str, patience: Patience, *, reader_role: str = DEFAULT_READER) -> str:
+    """Brings the schema to the newest version and returns it; waits for a server that is down.
+
+    The role that reads the views is let in, and it is said which other databases let it in, too.
+    """
     revision = await patience.until_done(
-        lambda: asyncio.to_thread(_upgrade, url),
+        lambda: asyncio.to_thread(_upgrade, url, reader_role),
         failing=Event.TARGET_UNAVAILABLE,
         back=Event.TARGET_BACK,
     )
@@ -95,12 +99,18 @@ async def require_schema(url: str) -> None:
         await asyncio.to_thread(_check, url)
 
 
-def _upgrade(url: str) -> str:
-    if _look(url).revision == schema.head():
-        return schema.head()
-    from projector.postgres import migrate  # noqa: PLC0415 - only who has to migrate pays for it
+def _upgrade(url: str, reader_role: str = DEFAULT_READER) -> str:
+    at_head = _look(url).revision == schema.head()
+    if not at_head:
+        from projector.postgres import migrate  # noqa: PLC0415 - only who has to migrate pays for it
 
-    return migrate.upgrade(url)
+        migrate.upgrade(url)
+    if at_head and reader_role == DEFAULT_READER:
+        return schema.head()
+    reader = let_in(url, reader_role)
+    if reader.elsewhere and (reader.changed or not at_head):
+        log.warning(Event.READER_SHARED, role=reader_role, databases=reader.elsewhere)
+    return schema.head()
 
 
 def _check(url: str) -> None:

@@ -43,8 +43,7 @@ DATA_ROLE = (
     ' --role-definition-name "Cosmos DB Built-in Data Contributor"'
 )
 GRANT_READER = (
-    "GRANT USAGE ON SCHEMA carts TO carts_reader;"
-    " GRANT SELECT ON ALL TABLES IN SCHEMA carts TO carts_reader"
+    "GRANT USAGE ON SCHEMA carts TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA carts TO {role}"
 )
 
 
@@ -204,7 +203,7 @@ class Doctor:
     async def _postgres(self) -> None:
         async with self._check("PostgreSQL"), database.target_url(self.settings) as url:
             async with Connections(connection_options(self.settings, url)) as connections:
-                facts = await server_facts(connections)
+                facts = await server_facts(connections, reader=self.settings.reader_role)
                 self._say(
                     "PostgreSQL",
                     Verdict.OK,
@@ -215,6 +214,7 @@ class Doctor:
                     await self._strangers(connections)
             self._way(look)
             self._rights(facts, migrated=look.revision == newest)
+            self._reader(facts, migrated=look.revision == newest)
             self._migrations(look.revision, newest)
             self._skew("clock of PostgreSQL", facts.server_time)
 
@@ -253,19 +253,30 @@ class Doctor:
             self._say("PostgreSQL rights", Verdict.FAILED, detail, remedy)
         if not missing:
             self._say("PostgreSQL rights", Verdict.OK, f"{facts.user_name} may do what is needed")
+
+    def _reader(self, facts: ServerFacts, *, migrated: bool) -> None:
+        role = self.settings.reader_role
+        name, grant = f"role {role}", GRANT_READER.format(role=role)
         if facts.reader_may_read is False:
+            self._say(name, Verdict.WARNING, "it may not read the views", grant)
+        elif facts.reader_may_read and facts.reader_elsewhere:
             self._say(
-                "role carts_reader", Verdict.WARNING, "it may not read the views", GRANT_READER
+                name,
+                Verdict.WARNING,
+                f"whoever is given it here also reads {', '.join(facts.reader_elsewhere)}, which let it"
+                " in, too: roles belong to the whole server",
+                "where the readers differ: set PROJECTOR_READER_ROLE to a name of its own for this"
+                " database and type: projector db upgrade",
             )
         elif facts.reader_exists:
-            self._say("role carts_reader", Verdict.OK, "it exists")
+            self._say(name, Verdict.OK, "it exists")
         elif not facts.may_create_roles:
-            create = "as an administrator: CREATE ROLE carts_reader NOLOGIN"
+            create = f"as an administrator: CREATE ROLE {role} NOLOGIN"
             self._say(
-                "role carts_reader",
+                name,
                 Verdict.WARNING,
                 f"it does not exist, and {facts.user_name} may not create it",
-                f"{create}; {GRANT_READER}" if migrated else create,
+                f"{create}; {grant}" if migrated else create,
             )
 
     def _migrations(self, current: str | None, newest: str) -> None:

@@ -13,6 +13,7 @@ class Event(StrEnum):
     TARGET_UNAVAILABLE = "target_unavailable"
     TARGET_BACK = "target_back"
     SCHEMA_READY = "schema_ready"
+    READER_SHARED = "reader_shared"
     SOURCE_UNAVAILABLE = "source_unavailable"
     SOURCE_BACK = "source_back"
     SOURCE_FOUND = "source_found"

@@ -127,7 +127,8 @@ class Service:
             self._web(needed=not until_caught_up),
         ):
             if migrate:
-                await database.upgrade(url, self._patience)
+                role = self._settings.reader_role
+                await database.upgrade(url, self._patience, reader_role=role)
             else:
                 await database.check(url, self._patience)
             async with Connections(connection_options(self._settings, url)) as connections:

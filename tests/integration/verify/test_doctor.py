@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -9,8 +10,10 @@ from structlog.testing import capture_logs
 from typing_extensions import override
 
 from projector.core.errors import ConfigurationError
+from projector.postgres.readers import let_in
 from projector.processor.clock import SystemClock
 from projector.wiring.doctor import Doctor, Finding, Verdict, failed
+from tests.fixtures.postgres import database_name, new_database
 from tests.integration.cosmos.support import CART
 from tests.integration.verify.support import Pair
 
@@ -30,9 +33,11 @@ class Fast(SystemClock):
         return datetime.now(UTC) + timedelta(seconds=AHEAD_SECONDS)
 
 
-async def test_a_sound_installation_is_healthy(pair: Pair) -> None:
+async def test_a_sound_installation_is_healthy(pair: Pair, role: str) -> None:
     await pair.lines(5)
     await pair.drain()
+    pair.values["reader_role"] = role
+    await asyncio.to_thread(let_in, pair.url, role)  # `carts_reader` reads other tests, too
     found = await findings(pair)
     assert {one.verdict for one in found.values()} == {Verdict.OK}, found
     assert set(found) == {
@@ -47,7 +52,7 @@ async def test_a_sound_installation_is_healthy(pair: Pair) -> None:
         "PostgreSQL",
         "encryption",
         "PostgreSQL rights",
-        "role carts_reader",
+        f"role {role}",
         "schema",
         "clock of PostgreSQL",
     }
@@ -93,13 +98,24 @@ async def test_a_second_processor_over_the_same_target_is_named(pair: Pair) -> N
     assert "another one, projector," in found["processor"].detail
 
 
-async def test_a_reader_without_rights_comes_with_its_grants(pair: Pair) -> None:
-    await pair.sql("REVOKE USAGE ON SCHEMA carts FROM carts_reader")
-    found = (await findings(pair))["role carts_reader"]
+async def test_a_reader_without_rights_comes_with_its_grants(pair: Pair, role: str) -> None:
+    pair.values["reader_role"] = role
+    await pair.sql(f"CREATE ROLE {role} NOLOGIN")
+    found = (await findings(pair))[f"role {role}"]
     assert found.verdict is Verdict.WARNING
     for statement in found.remedy.split(";"):
         await pair.sql(statement)
-    assert (await findings(pair))["role carts_reader"].verdict is Verdict.OK
+    assert (await findings(pair))[f"role {role}"].verdict is Verdict.OK
+
+
+async def test_a_reader_of_several_databases_is_named_with_them(
+    pair: Pair, postgres_server_url: str, migrated_template: str
+) -> None:
+    with new_database(postgres_server_url, template=migrated_template) as other:
+        found = (await findings(pair))["role carts_reader"]
+        assert found.verdict is Verdict.WARNING
+        assert database_name(other) in found.detail
+        assert "PROJECTOR_READER_ROLE" in found.remedy
 
 
 async def test_ttl_partition_key_and_leases_are_looked_at(pair: Pair) -> None:
