@@ -19,6 +19,7 @@
     ├── SinkError
     │   ├── SinkUnavailable           outage of the target: wait in place, lose nothing
     │   │   └── SinkTooSlow           it was asked for too much at once: ask for less
+    │   ├── SinkRefused               a right, the user or the password is wrong: ask a person
     │   ├── FencedOut                 a newer epoch owns the range: stop at once, write nothing
     │   └── SchemaMismatch            the tables are not at the version this program needs
     ├── HandlerFailed                 user code raised: give the range back, redeliver
@@ -175,6 +176,10 @@ class SinkUnavailable(SinkError):
 
 class SinkTooSlow(SinkUnavailable):
     """The target did not finish in time, or not in its memory; less at once may do."""
+
+
+class SinkRefused(ConfigurationError, SinkError):
+    """The target answers, and says no: a right is missing, the user or the password is wrong."""
 
 
 class FencedOut(SinkError):

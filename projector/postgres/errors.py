@@ -16,9 +16,9 @@ import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from projector.core.errors import (
-    ConfigurationError,
     ProjectorError,
     SchemaMismatch,
+    SinkRefused,
     SinkTooSlow,
     SinkUnavailable,
 )
@@ -101,7 +101,7 @@ def translated_error(error: psycopg.Error) -> ProjectorError:
                 f"the schema is not what this program needs ({text}); type: projector db upgrade"
             )
         case Blame.PERSON:
-            return ConfigurationError(f"PostgreSQL refuses: {text}")
+            return SinkRefused(f"PostgreSQL refuses: {text}")
         case Blame.OUTAGE | Blame.DOCUMENT:
             kind = SinkTooSlow if error.sqlstate in TOO_MUCH else SinkUnavailable
             return kind(f"PostgreSQL: {text}", sqlstate=error.sqlstate)

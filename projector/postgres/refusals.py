@@ -21,7 +21,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from projector.core.errors import ConfigurationError, ProjectorError, SinkUnavailable
+from projector.core.errors import ConfigurationError, ProjectorError, SinkRefused, SinkUnavailable
 from projector.postgres.errors import Blame, blame, first_line
 
 ONLY_SQLSTATE = 3
@@ -63,7 +63,7 @@ def connection_error(error: psycopg.Error, refusal: Refusal) -> ProjectorError:
     if isinstance(error, psycopg.ProgrammingError):  # the driver cannot read what it was given
         return ConfigurationError(f"PROJECTOR_DATABASE_URL cannot be used: {text}")
     if refusal.is_mistake:
-        return ConfigurationError(f"PostgreSQL refuses the connection: {text}")
+        return SinkRefused(f"PostgreSQL refuses the connection: {text}")
     return SinkUnavailable(
         f"PostgreSQL: {text} (is the server up, and PROJECTOR_DATABASE_URL right?)",
         sqlstate=next(iter(refusal.sqlstates), None),

@@ -5,12 +5,14 @@ All of it is passive; an exception of one of them is caught by the processor.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import NoReturn, final
 
 from typing_extensions import override
 
+from projector.core.errors import Disposition, ProjectorError, SourceRecreated
 from projector.core.names import LeaseToken
 from projector.core.states import CloseReason
 from projector.ports.feed import Applied, Observer, Page, RangeReport
@@ -44,6 +46,31 @@ class Tally(SilentObserver):
             f"{self.delivered} documents delivered: {self.upserted} upserted, {self.removed} removed,"
             f" {self.unchanged} unchanged, {self.rejected} rejected"
         )
+
+
+@final
+class Mistakes(SilentObserver):
+    """The first failure that no waiting mends, for a job, which nobody watches."""
+
+    def __init__(self) -> None:
+        """None so far."""
+        self._found = asyncio.Event()
+        self._error: ProjectorError | None = None
+
+    @override
+    async def failed(self, token: LeaseToken, error: Exception) -> None:
+        """A range ended, or waits, because of this error."""
+        if isinstance(error, ProjectorError) and (
+            error.disposition is Disposition.ASK_PERSON or isinstance(error, SourceRecreated)
+        ):
+            self._error = self._error or error
+            self._found.set()
+
+    async def raised(self) -> NoReturn:
+        """Wait for it, and raise it."""
+        while self._error is None:
+            await self._found.wait()
+        raise self._error
 
 
 @final

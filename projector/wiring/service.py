@@ -17,9 +17,8 @@ import structlog
 
 from projector import __version__
 from projector.core.balance import Limits
-from projector.core.errors import ConfigurationError, ProjectorError, SourceRecreated
+from projector.core.errors import ConfigurationError, SourceRecreated
 from projector.core.names import InstanceName
-from projector.core.states import RangeState
 from projector.ports.feed import Clock, Observer, RangeReport
 from projector.postgres.connections import Connections
 from projector.postgres.positions import positions
@@ -43,13 +42,11 @@ from projector.wiring.connecting import connection_options
 from projector.wiring.events import Event
 from projector.wiring.fleet import FleetWatch
 from projector.wiring.housekeeping import housekeeping
-from projector.wiring.observers import Everybody, Polls, Tally
+from projector.wiring.observers import Everybody, Mistakes, Polls, Tally
 from projector.wiring.progress import tell_progress
 from projector.wiring.releases import watch_releases
 from projector.wiring.verify import Copy
 from projector.wiring.waiting import Patience
-
-PARKED_CHECK_SECONDS = 0.25
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -91,6 +88,7 @@ class Service:
         self._running: asyncio.Task[Any] | None = None
         self._stop_requested = False
         self._fleet = FleetWatch(settings=settings, clock=self._clock, own=self.reports)
+        self._mistakes = Mistakes()
         self.tally = Tally()
         self.metrics = Metrics(self._fleet.figures, version=__version__)
 
@@ -181,7 +179,7 @@ class Service:
                 work = self._stop_when_caught_up(host, opened, connections)
                 beside += [
                     group.create_task(work, name="host:caught-up"),
-                    group.create_task(self._refuse_parked(opened), name="host:parked"),
+                    group.create_task(self._mistakes.raised(), name="host:mistakes"),
                 ]
             else:
                 work = housekeeping(self._copy(opened, connections), self._settings).run()
@@ -207,14 +205,6 @@ class Service:
         )
         host.request_stop()
 
-    async def _refuse_parked(self, opened: Account) -> None:
-        """A container that is not the one copied so far is never caught up with."""
-        while True:
-            await self._clock.sleep(PARKED_CHECK_SECONDS)
-            for report in self.reports():
-                if report.state is RangeState.SOURCE_RECREATED and report.failure is not None:
-                    raise ProjectorError(report.failure.message)
-
     def _make_host(self, opened: Account, connections: Connections) -> Host[ProjectedPage]:
         target = PostgresSink(connections)
         draw = random.Random()  # noqa: S311 - spreads hosts, hides nothing
@@ -229,7 +219,13 @@ class Service:
             clock=self._clock,
             draw=draw,
             observer=Everybody(
-                observers=[self.tally, self.metrics, Polls(tell=sink.polled), *self._more]
+                observers=[
+                    self.tally,
+                    self.metrics,
+                    self._mistakes,
+                    Polls(tell=sink.polled),
+                    *self._more,
+                ]
             ),
         )
 

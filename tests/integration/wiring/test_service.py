@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from structlog.testing import capture_logs
 
+from projector.cli.failures import root_cause
 from projector.core.errors import (
     ConfigurationError,
     ProjectorError,
     SchemaMismatch,
     SettingsError,
+    SinkRefused,
     SourceMissing,
 )
 from projector.emulator import EmulatorServer
+from projector.postgres import migrate
 from projector.settings import Settings
 from projector.wiring.events import Event
 from projector.wiring.service import Service
@@ -149,3 +157,46 @@ async def test_a_recreated_container_is_never_caught_up_with(
     found = caught.value.subgroup(ProjectorError)
     assert found is not None
     assert "source recreated" in str(found.exceptions[0])
+
+
+@pytest.mark.parametrize(
+    "takes_away",
+    [
+        "ALTER SCHEMA projector_g1 OWNER TO {other}; REVOKE ALL ON SCHEMA projector_g1 FROM {role}",
+        (
+            "ALTER TABLE projector.ranges OWNER TO {other}; REVOKE ALL ON projector.ranges FROM {role};"
+            " GRANT SELECT ON projector.ranges TO {role}"
+        ),
+    ],
+    ids=["no schema of rows", "reads alone"],
+)
+async def test_a_job_without_rights_on_tables_ends_with_one_line(
+    emulator: EmulatorServer, empty_database_url: str, takes_away: str
+) -> None:
+    create_carts(emulator, count=3)
+    with limited_role(empty_database_url) as (url, role):
+        await asyncio.to_thread(migrate.upgrade, url)
+        with psycopg.connect(empty_database_url, autocommit=True) as admin:
+            admin.execute(takes_away.format(role=role, other="postgres").encode())
+        with capture_logs() as told, pytest.raises(BaseExceptionGroup) as ended:
+            async with asyncio.timeout(60):
+                await Service(settings(emulator, url)).run(until_caught_up=True)
+    assert isinstance(root_cause(ended.value), SinkRefused)
+    reasons = {entry["reason"] for entry in told if entry["event"] == "lease_released"}
+    assert "source_failed" not in reasons
+
+
+@contextmanager
+def limited_role(database_url: str) -> Iterator[tuple[str, str]]:
+    """A role that owns the database and no more; the URL for it, and its name."""
+    role = f"limited_{secrets.token_hex(4)}"
+    parts = conninfo_to_dict(database_url)
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x' CREATEROLE".encode())
+        admin.execute(f"ALTER DATABASE {parts['dbname']} OWNER TO {role}".encode())
+        try:
+            yield make_conninfo(database_url, user=role, password="x"), role
+        finally:
+            admin.execute(f"ALTER DATABASE {parts['dbname']} OWNER TO CURRENT_USER".encode())
+            admin.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER".encode())
+            admin.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())

@@ -6,10 +6,10 @@ import psycopg
 import pytest
 
 from projector.core.errors import (
-    ConfigurationError,
     Disposition,
     ProjectorError,
     SchemaMismatch,
+    SinkRefused,
     SinkUnavailable,
 )
 from projector.postgres.errors import Blame, blame, first_line, translated, translated_error
@@ -67,7 +67,7 @@ def test_blame(sqlstate: str | None, expected: Blame) -> None:
     [
         (psycopg.errors.DiskFull("disk full"), SinkUnavailable, Disposition.RETRY),
         (psycopg.errors.UndefinedTable("no table"), SchemaMismatch, Disposition.ASK_PERSON),
-        (psycopg.errors.InsufficientPrivilege("no"), ConfigurationError, Disposition.ASK_PERSON),
+        (psycopg.errors.InsufficientPrivilege("no"), SinkRefused, Disposition.ASK_PERSON),
         (psycopg.errors.CheckViolation("no"), SinkUnavailable, Disposition.RETRY),
         (psycopg.OperationalError("connection refused"), SinkUnavailable, Disposition.RETRY),
     ],
