@@ -1,6 +1,6 @@
 """The one way of the command line to print: what a stranger wrote is a text and nothing more.
 
-No line shows a secret. Standard output bears the answer, standard error everything else.
+No line beside the answer shows a secret. Standard output bears the answer, standard error everything else.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def suit_any_terminal() -> None:
 
 
 def answer(line: str) -> None:
-    """Prints a line of the answer."""
-    print(printable(scrubbed(line)), flush=True)
+    """Prints a line of the answer: what was asked for, so a text of the copy stays as it is."""
+    print(printable(line), flush=True)
 
 
 def say(line: str) -> None:

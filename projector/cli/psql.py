@@ -22,8 +22,8 @@ def psql(arguments: Sequence[str]) -> None:
 
 
 async def _session(settings: Settings, arguments: Sequence[str]) -> int:
-    program = find_psql()
     async with database.target_url(settings) as url:
+        program = find_psql(url)
         environment = libpq_environment(url)
         child = await asyncio.create_subprocess_exec(program, *arguments, env=environment)
         loop = asyncio.get_running_loop()

@@ -31,6 +31,7 @@ from projector.core.errors import (
     ProjectorError,
     SourceUnavailable,
 )
+from projector.core.secrets import conceal
 from projector.cosmos.faults import SDK_ERRORS, Place, RegionMoved, translate
 from projector.cosmos.proxies import EnvironmentProxies
 from projector.cosmos.transport import Transport
@@ -77,7 +78,8 @@ class CosmosAccount:
     deadline_seconds: float = 30.0
 
     def __post_init__(self) -> None:
-        """Refuse what could never connect, without repeating a secret."""
+        """Refuse what could never connect, without repeating a secret; the key is one from here on."""
+        conceal([] if self.key is None else [self.key])
         if not self.host:
             raise ConfigurationError(
                 "PROJECTOR_COSMOS_ENDPOINT is not a URL such as https://acme.documents.azure.com:443/"

