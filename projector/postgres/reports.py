@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 import msgspec
 
-from projector.core.names import InstanceName, LeaseToken
+from projector.core.names import Epoch, InstanceName, LeaseToken
 from projector.ports.feed import RangeReport
 from projector.postgres.connections import Connections, JsonText
+
+OpenedRange: TypeAlias = tuple[int, Epoch]
+"""A stored range, by its id, and the epoch under which it was opened."""
 
 # The times of a report are by the clock of its host; how far that one is off, `told_at` tells.
 # A report never replaces that of a newer epoch. One without a range (it could not even be opened)
@@ -51,6 +55,12 @@ WHERE x.range_id <> 0 AND (r.epoch IS DISTINCT FROM x.epoch OR r.lsn < x.committ
     SELECT FROM projector.replays p WHERE p.range_id = r.id AND p.phase = 'running'))"""
 
 
+# Hosts report each second: one that was silent for ten does not count as alive.
+OPENED = """
+SELECT range_id, epoch FROM projector.range_reports
+WHERE range_id <> 0 AND reported_at > now() - interval '10 seconds'
+  AND state NOT IN ('starting', 'stopped', 'fenced_out', 'source_recreated')"""
+
 LAST_RELEASE = """
 SELECT max(reported_at) FILTER (WHERE state = 'stopped' AND owner <> %(me)s),
   count(DISTINCT owner)
@@ -68,6 +78,13 @@ async def store_reports(
         await session.execute(STORE, parameters)
         cursor = await session.execute(LOST, parameters)
         return frozenset(LeaseToken(row[0]) for row in await cursor.fetchall())
+
+
+async def opened_epochs(connections: Connections) -> frozenset[OpenedRange]:
+    """The ranges that living hosts have opened."""
+    async with connections.session() as session:
+        cursor = await session.execute(OPENED)
+        return frozenset((row[0], Epoch(row[1])) for row in await cursor.fetchall())
 
 
 def _row(report: RangeReport) -> dict[str, object]:

@@ -37,3 +37,4 @@ class Event(StrEnum):
     REPORT_FAILED = "report_failed"
     OBSERVER_FAILED = "observer_failed"
     CAUGHT_UP = "caught_up"
+    NOT_CAUGHT_UP = "not_caught_up"

@@ -1,27 +1,31 @@
-"""Waiting until every range, whoever owns it, has passed the source's end of a moment ago.
+"""Waiting until every range, whoever owns it, has passed the source's end.
 
-The marks are taken once, at the start; changes that come later do not move them. A range has
-passed when each lease over its keys, and each committed place of the target over its keys, is
-at or above the mark, and no replay there is still open. Children of a split go on above their
-parent's LSN, so a mark outlives splits and merges.
+A verdict is as old as its oldest fact, so the facts come in this order: every range was opened under
+today's settings by a host that lives, and no replay is open; then the source's end is read; then each
+lease and each committed place over its keys lies at or above it. Whatever opens a range anew makes the
+end that was read before it too old. Changes that come later do not move an end. Children of a split
+go on above their parent's LSN, so an end outlives splits and merges.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import structlog
 
 from projector.core.errors import ConfigurationError, ProjectorError
 from projector.core.names import LeaseToken
 from projector.core.ranges import FeedRange, uncovered
-from projector.core.start import NOW
+from projector.core.start import BEGINNING, NOW, StartFrom
 from projector.ports.feed import ChangeSource, Clock, FeedTarget, LeaseStore
 from projector.processor.bootstrap import passes
 from projector.processor.events import Event
 
 POLL_SECONDS = 0.25
+TELL_SECONDS = 15.0
+NAMED_AT_MOST = 5
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -42,12 +46,36 @@ class Reached:
         started: a place is known, even if it cannot be placed.
         lsn: the place as a number, None when it has none.
         replaying: a replay was asked for or is open.
+        opened: a host that lives holds it and has opened it.
+        anchored_from: START_FROM text while no delivered change has passed the place, else None.
+        owner: who holds it, for whoever wonders what is waited for.
     """
 
     feed_range: FeedRange
     started: bool
     lsn: int | None
     replaying: bool = False
+    opened: bool = True
+    anchored_from: str | None = None
+    owner: str | None = None
+
+
+class Obstacle(StrEnum):
+    """Why it is not caught up yet."""
+
+    NOT_OPENED = "not_opened"
+    OTHER_START_FROM = "other_start_from"
+    REPLAYING = "replaying"
+    BEHIND = "behind"
+    BEYOND_THE_END = "beyond_the_end"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obstructed:
+    """What is waited for, and where."""
+
+    obstacle: Obstacle
+    ranges: tuple[str, ...] = ()
 
 
 async def wait_until_caught_up(
@@ -55,15 +83,18 @@ async def wait_until_caught_up(
     source: ChangeSource,
     leases: LeaseStore,
     clock: Clock,
+    start_from: StartFrom,
     committed: Callable[[], Awaitable[Sequence[Reached]]] | None = None,
     poll_seconds: float = POLL_SECONDS,
 ) -> None:
-    """Return when all ranges have passed the end as it stands at the call.
+    """Return when all ranges are open, swept, and past the end as it stood after that.
 
     Args:
         source: the container.
         leases: the processor's leases.
         clock: for waiting.
+        start_from: today's setting; a range that was only anchored under another one has to be
+            opened again before its place counts.
         committed: the live ranges of a target that keeps positions; None where the leases are
             all there is.
         poll_seconds: how often to look.
@@ -71,19 +102,72 @@ async def wait_until_caught_up(
     Outages and splits are waited out; other errors are raised, ConfigurationError for a lease that
     nobody can read.
     """
-    marks: Sequence[SourceMark] | None = None
+    verdict = _Verdict(source=source, leases=leases, start_from=start_from, committed=committed)
+    tell_at = clock.monotonic() + TELL_SECONDS
     while True:
         try:
-            marks = await take_marks(source) if marks is None else marks
-            if passed(marks, await _bookmarks(source, leases)) and (
-                committed is None or passed(marks, await committed())
-            ):
-                log.info(Event.CAUGHT_UP, ranges=len(marks))
+            found = await verdict.look()
+            if found is None:
+                log.info(Event.CAUGHT_UP, ranges=len(verdict.marks or ()))
                 return
         except ProjectorError as error:
             if not passes(error):
                 raise
+        else:
+            if clock.monotonic() >= tell_at:
+                tell_at = clock.monotonic() + TELL_SECONDS
+                _tell(found)
         await clock.sleep(poll_seconds)
+
+
+def _tell(found: Obstructed) -> None:
+    """What waiting alone does not end is a warning."""
+    tell = log.warning if found.obstacle is Obstacle.OTHER_START_FROM else log.info
+    tell(Event.NOT_CAUGHT_UP, waits_for=found.obstacle.value, ranges=list(found.ranges))
+
+
+class _Verdict:
+    """Looks again and again; remembers the end that was read last."""
+
+    def __init__(
+        self,
+        *,
+        source: ChangeSource,
+        leases: LeaseStore,
+        start_from: StartFrom,
+        committed: Callable[[], Awaitable[Sequence[Reached]]] | None,
+    ) -> None:
+        self._source = source
+        self._leases = leases
+        self._start_from = str(start_from)
+        self._committed = committed
+        self.marks: Sequence[SourceMark] | None = None
+
+    async def look(self) -> Obstructed | None:
+        """What is in the way now; None when it is caught up.
+
+        1. Ranges that have to be opened or swept make an end of before useless. 2. The end is read
+        once all are. 3. Places are read after it. 4. A place above the end is no sign of having
+        read everything but of a source that went back, unless a newer end says otherwise.
+        """
+        found = self._unsettled(await self._places())
+        if found is not None:
+            self.marks = None
+            return found
+        if self.marks is None:
+            self.marks = await take_marks(self._source)
+        places = await self._places()
+        found = self._unsettled(places) or behind(self.marks, places)
+        if found is None and beyond(self.marks, places):
+            found = beyond(await take_marks(self._source), places)
+        return found
+
+    async def _places(self) -> Sequence[Sequence[Reached]]:
+        bookmarks = await _bookmarks(self._source, self._leases)
+        return [bookmarks] if self._committed is None else [bookmarks, await self._committed()]
+
+    def _unsettled(self, places: Sequence[Sequence[Reached]]) -> Obstructed | None:
+        return next(filter(None, (unsettled(ranges, self._start_from) for ranges in places)), None)
 
 
 async def take_marks(source: ChangeSource) -> Sequence[SourceMark]:
@@ -98,19 +182,65 @@ async def take_marks(source: ChangeSource) -> Sequence[SourceMark]:
     return marks
 
 
-def passed(marks: Sequence[SourceMark], ranges: Sequence[Reached]) -> bool:
-    """Whether the ranges cover all marked keys and each is at or above its mark."""
-    return all(_mark_passed(mark, ranges) for mark in marks)
+def unsettled(ranges: Sequence[Reached], start_from: str) -> Obstructed | None:
+    """What is yet to be decided about some range, so that its place may still go back.
+
+    One that was read from the beginning has read what any other start would have.
+    """
+    if not ranges:
+        return Obstructed(obstacle=Obstacle.NOT_OPENED)
+    return (
+        _where(Obstacle.NOT_OPENED, [one for one in ranges if not one.opened])
+        or _where(
+            Obstacle.OTHER_START_FROM,
+            [one for one in ranges if one.anchored_from not in {None, str(BEGINNING), start_from}],
+        )
+        or _where(Obstacle.REPLAYING, [one for one in ranges if one.replaying])
+    )
 
 
-def _mark_passed(mark: SourceMark, ranges: Sequence[Reached]) -> bool:
-    over = [reached for reached in ranges if reached.feed_range.overlaps(mark.feed_range)]
-    if uncovered(mark.feed_range, [reached.feed_range for reached in over]):
-        return False
-    return all(not reached.replaying and _beyond(reached, mark.lsn) for reached in over)
+def behind(marks: Sequence[SourceMark], places: Sequence[Sequence[Reached]]) -> Obstructed | None:
+    """The ranges that have not passed their marks; keys without a range were never opened."""
+    for ranges in places:
+        for mark in marks:
+            over = [one for one in ranges if one.feed_range.overlaps(mark.feed_range)]
+            gaps = uncovered(mark.feed_range, [one.feed_range for one in over])
+            if gaps:
+                return Obstructed(obstacle=Obstacle.NOT_OPENED, ranges=tuple(map(str, gaps)))
+            found = _where(Obstacle.BEHIND, [one for one in over if not _passed(one, mark.lsn)])
+            if found is not None:
+                return found
+    return None
 
 
-def _beyond(reached: Reached, lsn: int | None) -> bool:
+def beyond(marks: Sequence[SourceMark], places: Sequence[Sequence[Reached]]) -> Obstructed | None:
+    """The ranges whose place lies above the end, where the source has nothing."""
+    return _where(
+        Obstacle.BEYOND_THE_END,
+        [
+            one
+            for ranges in places
+            for one in ranges
+            for mark in marks
+            if one.feed_range.overlaps(mark.feed_range)
+            and one.lsn is not None
+            and mark.lsn is not None
+            and one.lsn > mark.lsn
+        ],
+    )
+
+
+def _where(obstacle: Obstacle, ranges: Sequence[Reached]) -> Obstructed | None:
+    if not ranges:
+        return None
+    named = tuple(
+        f"{one.feed_range} of {one.owner}" if one.owner else str(one.feed_range)
+        for one in ranges[:NAMED_AT_MOST]
+    )
+    return Obstructed(obstacle=obstacle, ranges=named)
+
+
+def _passed(reached: Reached, lsn: int | None) -> bool:
     if lsn is None:
         return reached.started
     return reached.lsn is not None and reached.lsn >= lsn
@@ -126,6 +256,9 @@ async def _bookmarks(source: ChangeSource, leases: LeaseStore) -> list[Reached]:
             feed_range=lease.feed_range,
             started=lease.continuation is not None,
             lsn=None if lease.continuation is None else source.lsn_of(lease.continuation),
+            opened=lease.owner is not None,
+            anchored_from=lease.anchored_from,
+            owner=lease.owner,
         )
         for lease in listed
         if lease.feed_range is not None

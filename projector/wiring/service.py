@@ -21,13 +21,11 @@ from projector.core.errors import ConfigurationError, SourceRecreated
 from projector.core.names import InstanceName
 from projector.ports.feed import Clock, Observer, RangeReport
 from projector.postgres.connections import Connections
-from projector.postgres.positions import positions
 from projector.postgres.sink import PostgresSink
 from projector.processor.clock import SystemClock
 from projector.processor.estimator import Estimator
 from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
-from projector.processor.progress import Reached, wait_until_caught_up
 from projector.projection.writes import ProjectedPage
 from projector.rebuild.settling import SettlingSink
 from projector.rebuild.sweep import Sweeper
@@ -38,6 +36,7 @@ from projector.telemetry.metrics import Metrics
 from projector.web import server
 from projector.wiring import database
 from projector.wiring.account import Account, account
+from projector.wiring.catching_up import CatchingUp
 from projector.wiring.connecting import connection_options
 from projector.wiring.events import Event
 from projector.wiring.fleet import FleetWatch
@@ -176,9 +175,15 @@ class Service:
                 group.create_task(looking, name="host:fleet"),
             ]
             if until_caught_up:
-                work = self._stop_when_caught_up(host, opened, connections)
+                catching = CatchingUp(
+                    host=host,
+                    opened=opened,
+                    connections=connections,
+                    clock=self._clock,
+                    start_from=self._settings.start_from,
+                )
                 beside += [
-                    group.create_task(work, name="host:caught-up"),
+                    group.create_task(catching.stop_when_caught_up(), name="host:caught-up"),
                     group.create_task(self._mistakes.raised(), name="host:mistakes"),
                 ]
             else:
@@ -192,18 +197,6 @@ class Service:
         return Copy(
             settings=self._settings, clock=self._clock, opened=opened, connections=connections
         )
-
-    async def _stop_when_caught_up(
-        self, host: Host[ProjectedPage], opened: Account, connections: Connections
-    ) -> None:
-        await host.wait_until_started()
-        await wait_until_caught_up(
-            source=opened.source,
-            leases=opened.leases,
-            clock=self._clock,
-            committed=lambda: reached(connections, opened.container_rid),
-        )
-        host.request_stop()
 
     def _make_host(self, opened: Account, connections: Connections) -> Host[ProjectedPage]:
         target = PostgresSink(connections)
@@ -249,16 +242,3 @@ class Service:
                 else:
                     log.info(Event.WEB_STARTED, host=self._settings.web_host, port=port)
             yield
-
-
-async def reached(connections: Connections, container_rid: str) -> Sequence[Reached]:
-    """How far each live range of the target has come. Raises SinkUnavailable."""
-    return [
-        Reached(
-            feed_range=position.feed_range,
-            started=position.started,
-            lsn=position.lsn,
-            replaying=position.replaying,
-        )
-        for position in await positions(connections, container_rid)
-    ]

@@ -1,33 +1,54 @@
-"""Waits as `run --until-caught-up` does: for the tables and the bookmarks alike."""
+"""Waits as `run --until-caught-up` does: for the tables, the bookmarks and the hosts alike."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from random import Random
 
+from projector.core.errors import ProjectorError, SinkUnavailable
+from projector.core.start import StartFrom
 from projector.emulator import Engine
-from projector.postgres.connections import ConnectionOptions, Connections
+from projector.postgres.connections import Connections
+from projector.postgres.reports import OpenedRange
 from projector.processor.progress import Reached, wait_until_caught_up
-from projector.wiring.service import reached
-from tests.simulation.hosts import prefix_of
+from projector.wiring.catching_up import opened_of, reached
+from tests.simulation.hosts import SimulatedHost, prefix_of
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ports import CART, DATABASE, Passage, SimulatedLeases, SimulatedSource
 
 
-async def caught_up(engine: Engine, loop: VirtualLoop, url: str) -> None:
-    """Wait until every range of the usual processor has passed the end as it stands now."""
+def _lost() -> ProjectorError:
+    return SinkUnavailable("the simulated network lost PostgreSQL")
+
+
+async def caught_up(
+    *,
+    engine: Engine,
+    loop: VirtualLoop,
+    pool: Connections,
+    passage: Passage,
+    start_from: StartFrom,
+    hosts: Callable[[], Collection[SimulatedHost]],
+    poll_seconds: float = 2.0,
+) -> None:
+    """Wait until every range of the usual processor is caught up with.
+
+    `hosts` are those that live; the reports in the tables bear the time of another clock.
+    """
     clock = VirtualClock(loop)
-    passage = Passage(loop, Random(0), "judge")
-    async with Connections(ConnectionOptions(url=url, connections=1)) as pool:
+    rid = engine.container(DATABASE, CART).rid
 
-        async def committed() -> Sequence[Reached]:
-            with loop.real_io():
-                return await reached(pool, engine.container(DATABASE, CART).rid)
+    async def read() -> Sequence[Reached]:
+        return await reached(pool, rid, opened=opened)
 
-        await wait_until_caught_up(
-            source=SimulatedSource(engine, passage, Random(0)),
-            leases=SimulatedLeases(engine, passage, prefix=prefix_of(engine), clock=clock),
-            clock=clock,
-            committed=committed,
-            poll_seconds=5.0,
-        )
+    async def opened() -> frozenset[OpenedRange]:
+        return opened_of(report for host in hosts() for report in host.host.reports())
+
+    await wait_until_caught_up(
+        source=SimulatedSource(engine, passage, Random(0)),
+        leases=SimulatedLeases(engine, passage, prefix=prefix_of(engine), clock=clock),
+        clock=clock,
+        start_from=start_from,
+        committed=lambda: passage.cross("committed", _lost, read),
+        poll_seconds=poll_seconds,
+    )

@@ -8,38 +8,35 @@ leases are reset, and SQL must equal the container exactly.
 from __future__ import annotations
 
 import asyncio
-import json
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from random import Random
-from typing import Any
 
-import psycopg
-
-from projector.core import lease as lease_changes
-from projector.core.errors import ProjectorError, SourceRecreated
-from projector.cosmos.lease_documents import document_of, lease_of
+from projector.core.errors import ProjectorError
+from projector.core.start import BEGINNING, NOW, StartFrom, StartKind
 from projector.emulator import Engine
-from projector.emulator.errors import EmulatorError
 from projector.postgres.connections import ConnectionOptions, Connections
-from projector.postgres.resets import request_replay
 from tests.simulation.catching_up import caught_up
 from tests.simulation.database import cut
 from tests.simulation.disasters import Disasters, create_carts, create_leases
 from tests.simulation.hosts import PROCESSOR, STRANGER, SimulatedHost
+from tests.simulation.judge import Judge
+from tests.simulation.leases import Leases
 from tests.simulation.loop import VirtualLoop, choose, run_virtual
 from tests.simulation.operators import Operator
-from tests.simulation.oracle import differences
 from tests.simulation.ports import (
-    CART,
     DATABASE,
-    LEASE,
+    Passage,
 )
 from tests.simulation.shop import Shop
 
 PATIENCE_SECONDS = 3600.0
+JOB_SECONDS = 300.0
+CLOCK_SECONDS = 100
+"""The service's clock may be that far from ours."""
 SESSIONS = 24
 
 _TURNS: dict[str, float] = {
@@ -67,7 +64,17 @@ _TURNS: dict[str, float] = {
     "lose_database": 0.1,
     "recreate_carts": 0.15,
     "follow": 0.5,
+    "change_start": 0.7,
+    "job": 2.0,
 }
+
+
+class SaidCaughtUpError(Exception):
+    """A job ended well although SQL is wrong."""
+
+    def __init__(self, wrong: list[str]) -> None:
+        super().__init__(wrong)
+        self.wrong = wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +102,7 @@ class History:
         self._jobs: list[asyncio.Task[None]] = []
         self._born = 0
         self._refusal_rate = 0.0
+        self._start_from = self._random.choice([BEGINNING, BEGINNING, BEGINNING, NOW])
         self._shop = Shop(self._engine, self._random)
         self._disasters = Disasters(
             engine=self._engine,
@@ -103,6 +111,8 @@ class History:
             url=url,
             step=self._shop.step,
         )
+        self._leases = Leases(engine=self._engine, random=self._random, loop=loop, url=url)
+        self._judge = Judge(engine=self._engine, shop=self._shop, loop=loop, url=url)
 
     async def play(self) -> Divergence | None:
         self._engine.create_database(DATABASE)
@@ -115,6 +125,8 @@ class History:
             if found is None and self._random.random() < 0.5:
                 return await self._after_repair()
             return found or await self._after_reset()
+        except SaidCaughtUpError as error:
+            return self._divergence("job", error.wrong)
         except Exception as error:  # noqa: BLE001 - whatever escapes belongs to this seed's story
             return self._divergence("escaped", traceback.format_exception(error))
         finally:
@@ -131,8 +143,8 @@ class History:
         if name == "shop":
             self._shop.step()
         else:
-            act = getattr(self._disasters, name, None)
-            told = await (act or getattr(self, f"_{name}"))()
+            deeds = (getattr(who, name, None) for who in (self._disasters, self._leases))
+            told = await (next(filter(None, deeds), None) or getattr(self, f"_{name}"))()
             self._shop.story.append(f"{name}: {told}")
         if self._random.random() < 0.3:
             await asyncio.sleep(self._random.choice([0.001, 0.1, 1.0]))
@@ -149,20 +161,75 @@ class History:
         return await self._start_host(STRANGER if self._random.random() < 0.05 else PROCESSOR)
 
     async def _start_host(self, processor: str = PROCESSOR) -> str:
+        host = await self._make_host("host", processor)
+        host.start()
+        self._hosts.append(host)
+        return f"{host.name} of {processor} from {host.start_from}"
+
+    async def _make_host(self, kind: str, processor: str = PROCESSOR) -> SimulatedHost:
         self._born += 1
         pool = await self._pool()
         host = SimulatedHost(
-            name=f"host-{self._born}",
+            name=f"{kind}-{self._born}",
             loop=self._loop,
             engine=self._engine,
             connections=pool,
             random=self._random,
             processor=processor,
+            start_from=self._start_from,
         )
         host.passage.refusal_rate = self._refusal_rate
-        host.start()
-        self._hosts.append(host)
-        return f"{host.name} of {processor}"
+        return host
+
+    async def _change_start(self) -> str:
+        """Somebody changes the setting; hosts that run keep theirs."""
+        ago = timedelta(seconds=self._random.choice([0, 10, 100]))
+        self._start_from = self._random.choice(
+            [BEGINNING, BEGINNING, NOW, StartFrom(kind=StartKind.TIME, time=self._loop.now() - ago)]
+        )
+        return str(self._start_from)
+
+    async def _job(self) -> str:
+        """Now and then the next one runs at once, under another START_FROM."""
+        told = await self._run_job()
+        if self._random.random() < 0.5:
+            await self._change_start()
+            told += f", {await self._run_job()}"
+        return told
+
+    async def _run_job(self) -> str:
+        """As `run --until-caught-up` while nobody writes: when it says so, SQL must be right."""
+        job = await self._make_host("job")
+        self._hosts.append(job)
+        job.start()
+        try:
+            async with asyncio.timeout(JOB_SECONDS):
+                await job.host.wait_until_started()
+                # Its ranges may be slow to open, and the verdict quick.
+                job.pause(self._random.choice([0, 0, 1, 30]))
+                judge = Passage(self._loop, self._random, f"{job.name}:judge")
+                judge.refusal_rate = self._refusal_rate
+                await self._caught_up(judge)
+        except (TimeoutError, ProjectorError) as error:
+            self._hosts.remove(job)
+            await job.crash()
+            return f"{job.name} from {self._start_from} gave up: {type(error).__name__}"
+        self._hosts.remove(job)
+        await job.stop()
+        wrong = self._judge.wrong(self._start_from, forgiven=True)
+        if wrong:
+            raise SaidCaughtUpError([f"{job.name} from {self._start_from}", *wrong])
+        return f"{job.name} from {self._start_from} caught up"
+
+    async def _caught_up(self, passage: Passage) -> None:
+        await caught_up(
+            engine=self._engine,
+            loop=self._loop,
+            pool=await self._pool(),
+            passage=passage,
+            start_from=self._start_from,
+            hosts=lambda: self._hosts,
+        )
 
     async def _stop(self) -> str:
         host = self._pick()
@@ -197,54 +264,6 @@ class History:
         for host in self._hosts:
             host.passage.refusal_rate = rate
         return f"rate {rate}"
-
-    async def _reset(self) -> str:
-        return await self._reset_ranges(None)
-
-    async def _reset_one(self) -> str:
-        tokens = [item["LeaseToken"] for item in self._lease_documents()]
-        return await self._reset_ranges(self._random.choice(tokens)) if tokens else "no leases"
-
-    async def _reset_ranges(self, token: str | None) -> str:
-        """As `projector leases reset`: PostgreSQL first, then the leases."""
-        chosen = [lease_of(d) for d in self._lease_documents() if token in {None, d["LeaseToken"]}]
-        ranges = None if token is None else [c.feed_range for c in chosen if c.feed_range]
-        with self._loop.real_io():
-            async with self._fresh_pool(1) as pool:
-                try:
-                    await request_replay(pool, self._rid, ranges)
-                except SourceRecreated:
-                    return "refused: another container is copied"
-        if self._random.random() < 0.2:
-            return f"{token or 'all'}, interrupted between PostgreSQL and leases"
-        for lease in chosen:
-            self._write_lease(document_of(lease_changes.reset(lease, now=self._loop.now())))
-        return token or "all"
-
-    def _fresh_pool(self, connections: int) -> Connections:
-        """What a command has for itself; those of the hosts may have been cut off."""
-        return Connections(ConnectionOptions(url=self._url, connections=connections))
-
-    async def _clear_token(self) -> str:
-        documents = self._lease_documents()
-        if not documents:
-            return "no leases"
-        document = self._random.choice(documents)
-        self._write_lease({**document, "ContinuationToken": None})
-        return str(document["LeaseToken"])
-
-    async def _delete_leases(self) -> str:
-        self._engine.delete_container(DATABASE, LEASE)
-        create_leases(self._engine)
-        return "lease container recreated"
-
-    async def _delete_lease(self) -> str:
-        documents = self._lease_documents()
-        if not documents:
-            return "no leases"
-        document = self._random.choice(documents)
-        self._engine.container(DATABASE, LEASE).delete(document["id"], document["id"])
-        return str(document["LeaseToken"])
 
     async def _purge(self) -> str:
         return await self._operate("purge", lambda operator: operator.purge())
@@ -295,52 +314,36 @@ class History:
             return None
         return self._hosts.pop(self._random.randrange(len(self._hosts)))
 
-    @property
-    def _rid(self) -> str:
-        return self._engine.container(DATABASE, CART).rid
-
-    def _lease_documents(self) -> list[dict[str, Any]]:
-        found = self._engine.container(DATABASE, LEASE).documents()
-        return [d for d in (json.loads(item.body) for item in found) if "LeaseToken" in d]
-
-    def _write_lease(self, document: dict[str, Any]) -> None:
-        try:
-            self._engine.container(DATABASE, LEASE).replace(document["id"], document)
-        except EmulatorError as error:
-            self._shop.story.append(f"lease write refused {error.status}")
-
     async def _quiet(self, phase: str, *, forgiven: bool) -> Divergence | None:
-        """Faults stop, somebody runs, everything drains; then compare."""
+        """Faults stop, somebody runs from the beginning, everything drains; then compare."""
         self._faults(0.0)
+        self._start_from = BEGINNING
         self._shop.story.append(f"follow at last: {await self._disasters.follow()}")
         for host in self._hosts:
             host.passage.paused_until = 0.0
-            if not host.is_of(self._rid):
+            if not self._fits(host):
                 await host.crash()
-        self._hosts = [host for host in self._hosts if host.is_of(self._rid)]
+        self._hosts = [host for host in self._hosts if self._fits(host)]
         if not self._hosts:
             await self._start_host()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await caught_up(self._engine, self._loop, self._url)
+                await self._caught_up(Passage(self._loop, Random(0), "judge"))
                 await asyncio.gather(*self._jobs)
         except TimeoutError:
             return self._divergence(phase, ["did not catch up", *self._condition()])
         failed = [f"{h.name} ended: {h.failure!r}" for h in self._hosts if h.failure]
-        with psycopg.connect(self._url, autocommit=True) as connection:
-            wrong = failed + differences(
-                self._shop.container,
-                connection,
-                forgiven=self._shop.unseen_ends if forgiven else (),
-                hidden=self._shop.hidden() if forgiven else (),
-            )
+        wrong = failed + self._judge.wrong(self._start_from, forgiven=forgiven)
         return self._divergence(phase, wrong) if wrong else None
+
+    def _fits(self, host: SimulatedHost) -> bool:
+        return host.is_of(self._shop.container.rid) and host.start_from == self._start_from
 
     async def _after_repair(self) -> Divergence | None:
         """Verify mends what a reset would, and then finds nothing more."""
         self._shop.story.append("final repair")
         self._engine.purge()
-        pool = self._fresh_pool(4)
+        pool = Connections(ConnectionOptions(url=self._url, connections=4))
         self._pools.append(pool)
         with self._loop.real_io():
             await pool.open()
@@ -360,12 +363,12 @@ class History:
 
     async def _after_reset(self) -> Divergence | None:
         # Nothing may expire between the drain and the comparison: let it happen before.
-        await self._reset_ranges(None)
+        await self._leases.reset()
         self._shop.story.append("final reset")
         found = await self._quiet("reset", forgiven=False)
         if found is None or not any(line.startswith("extra") for line in found.wrong):
             return found
-        await self._reset_ranges(None)
+        await self._leases.reset()
         return await self._quiet("second reset", forgiven=False)
 
     def _divergence(self, phase: str, wrong: list[str]) -> Divergence:

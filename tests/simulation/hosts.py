@@ -9,7 +9,7 @@ from random import Random
 
 from projector.core.errors import ProjectorError, SinkUnavailable, SourceRecreated
 from projector.core.names import InstanceName, LeaseToken
-from projector.core.start import StoredPlace
+from projector.core.start import BEGINNING, StartFrom, StoredPlace
 from projector.cosmos.lease_documents import lease_prefix
 from projector.emulator import Engine
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport, Sink
@@ -139,14 +139,14 @@ class SimulatedHost:
         connections: Connections,
         random: Random,
         processor: str = PROCESSOR,
+        start_from: StartFrom = BEGINNING,
     ) -> None:
-        self.name = name
+        self.name, self.start_from = name, start_from
         self.rid = engine.container(DATABASE, CART).rid
-        self._loop = loop
-        self.processor = processor
+        self._loop, self.processor = loop, processor
         self.passage = Passage(loop, random, name)
         clock = VirtualClock(loop, skew_seconds=random.choice([0, 0, 0, 2, -2]))
-        prefix = prefix_of(engine, self.processor)
+        prefix = prefix_of(engine, processor)
         leases = SimulatedLeases(engine, self.passage, prefix=prefix, clock=clock)
         tells_old = random.choice([None, False])
         verdicts = VerdictStore(connections, rows_schema=FIRST_GENERATION, returning_old=tells_old)
@@ -170,6 +170,7 @@ class SimulatedHost:
             options=ProcessorOptions(
                 processor_name=self.processor,
                 instance_name=InstanceName(name),
+                start_from=start_from,
                 page_size=random.choice([1, 2, 5, 1000]),
                 batch_documents=random.choice([3, 10, 5000]),
                 poll_max_seconds=random.choice([0.5, 5.0]),

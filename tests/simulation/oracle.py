@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 
 from projector.core.epk import epk_of_json
+from projector.core.ranges import FeedRange
 from projector.emulator.container import Container
 from projector.emulator.documents import ItemKey
 from projector.projection.document import project_document
@@ -77,14 +78,18 @@ def differences(
     *,
     forgiven: Iterable[Key] = (),
     hidden: Collection[ItemKey] = (),
+    unswept: Collection[FeedRange] = (),
 ) -> list[str]:
     """What is wrong, one line each.
 
-    Rows of `forgiven` keys may be there without a document; of `hidden` items anything may be.
+    Rows of `forgiven` keys, and in `unswept` ranges, may be there without a document; of `hidden`
+    items anything may be.
     """
     expected = _without(expected_rows(container), hidden)
     actual = _without(actual_rows(connection), hidden)
     allowed = set(forgiven)
+    if unswept:
+        allowed |= {key for key in actual if any(r.contains(_epk(key[0])) for r in unswept)}
     wrong = [f"missing {key}" for key in expected.keys() - actual.keys()]
     wrong += [f"extra {key}" for key in actual.keys() - expected.keys() - allowed]
     wrong += [
@@ -102,8 +107,12 @@ def _without(rows: dict[Key, Row], hidden: Collection[ItemKey]) -> dict[Key, Row
     return {
         (cart_id, id_): row
         for (cart_id, id_), row in rows.items()
-        if (epk_of_json(json.dumps(cart_id)), id_) not in hidden
+        if (_epk(cart_id), id_) not in hidden
     }
+
+
+def _epk(cart_id: str) -> str:
+    return epk_of_json(json.dumps(cart_id))
 
 
 def _row(write: RowWrite) -> Row:

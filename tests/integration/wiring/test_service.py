@@ -200,3 +200,16 @@ def limited_role(database_url: str) -> Iterator[tuple[str, str]]:
             admin.execute(f"ALTER DATABASE {parts['dbname']} OWNER TO CURRENT_USER".encode())
             admin.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER".encode())
             admin.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
+async def test_another_start_from_is_obeyed_before_the_run_says_caught_up(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    create_carts(emulator, count=50)
+    anchored = Service(settings(emulator, database_url, start_from="now"))
+    assert (await anchored.run(until_caught_up=True)).delivered == 0
+    with capture_logs() as told:
+        tally = await Service(settings(emulator, database_url)).run(until_caught_up=True)
+    assert tally.upserted == 50
+    names = [entry["event"] for entry in told]
+    assert "range_started_over" not in names[names.index("caught_up") :]

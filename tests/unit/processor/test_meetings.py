@@ -8,7 +8,7 @@ import pytest
 
 from projector.core.errors import ConfigurationError, FeedRangeGone
 from projector.core.names import InstanceName, LeaseToken
-from projector.core.start import NOW
+from projector.core.start import BEGINNING, NOW
 from projector.core.states import CloseReason
 from projector.processor.progress import wait_until_caught_up
 from tests.fakes.world import World
@@ -62,7 +62,9 @@ async def test_partition_that_splits_does_not_end_the_wait_for_the_end(one: Worl
     member = one.start("a")
     await one.until(one.bookmarked)
     member.source.faults.plan("resolve", FeedRangeGone("splitting"))
-    await wait_until_caught_up(source=member.source, leases=member.leases, clock=one.clock)
+    await wait_until_caught_up(
+        source=member.source, leases=member.leases, clock=one.clock, start_from=BEGINNING
+    )
     await one.stop_all()
 
 
@@ -121,7 +123,10 @@ class TestUnreadableLease:
         world.leases.write(replace(world.leases.leases[token], unreadable=BROKEN))
         with pytest.raises(ConfigurationError, match="ContinuationToken"):
             await wait_until_caught_up(
-                source=member.source, leases=member.leases, clock=world.clock
+                source=member.source,
+                leases=member.leases,
+                clock=world.clock,
+                start_from=BEGINNING,
             )
 
     async def test_when_all_are_unreadable_they_are_somebody_elses(self, one: World) -> None:

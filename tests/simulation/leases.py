@@ -1,0 +1,92 @@
+"""What operators do to the leases: reset them by the command or by hand, delete some or all."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from random import Random
+from typing import Any
+
+from projector.core import lease as lease_changes
+from projector.core.errors import SourceRecreated
+from projector.cosmos.lease_documents import document_of, lease_of
+from projector.emulator import Engine
+from projector.emulator.errors import EmulatorError
+from projector.postgres.connections import ConnectionOptions, Connections
+from projector.postgres.resets import request_replay
+from tests.simulation.disasters import create_leases
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.ports import CART, DATABASE, LEASE
+
+
+def lease_documents(engine: Engine) -> list[dict[str, Any]]:
+    """The leases of every processor, as stored."""
+    found = engine.container(DATABASE, LEASE).documents()
+    return [d for d in (json.loads(item.body) for item in found) if "LeaseToken" in d]
+
+
+class Leases:
+    """Deeds on the leases of one world; each tells what it did."""
+
+    def __init__(self, *, engine: Engine, random: Random, loop: VirtualLoop, url: str) -> None:
+        self._engine = engine
+        self._random = random
+        self._loop = loop
+        self._url = url
+
+    async def reset(self) -> str:
+        """All of them, as `projector leases reset`."""
+        return await self._reset_ranges(None)
+
+    async def reset_one(self) -> str:
+        """One, as `projector leases reset --range`."""
+        document = self._some()
+        return "no leases" if document is None else await self._reset_ranges(document["LeaseToken"])
+
+    async def _reset_ranges(self, token: str | None) -> str:
+        """PostgreSQL first, then the leases."""
+        documents = lease_documents(self._engine)
+        chosen = [lease_of(d) for d in documents if token in {None, d["LeaseToken"]}]
+        ranges = None if token is None else [c.feed_range for c in chosen if c.feed_range]
+        with self._loop.real_io():
+            async with Connections(ConnectionOptions(url=self._url, connections=1)) as pool:
+                try:
+                    rid = self._engine.container(DATABASE, CART).rid
+                    await request_replay(pool, rid, ranges)
+                except SourceRecreated:
+                    return "refused: another container is copied"
+        if self._random.random() < 0.2:
+            return f"{token or 'all'}, interrupted between PostgreSQL and leases"
+        for lease in chosen:
+            self._write(document_of(lease_changes.reset(lease, now=self._loop.now())))
+        return token or "all"
+
+    async def clear_token(self) -> str:
+        """By hand, beside whoever holds the lease."""
+        document = self._some()
+        if document is None:
+            return "no leases"
+        self._write({**document, "ContinuationToken": None})
+        return str(document["LeaseToken"])
+
+    async def delete_leases(self) -> str:
+        """With their container."""
+        self._engine.delete_container(DATABASE, LEASE)
+        create_leases(self._engine)
+        return "lease container recreated"
+
+    async def delete_lease(self) -> str:
+        """One, by hand."""
+        document = self._some()
+        if document is None:
+            return "no leases"
+        self._engine.container(DATABASE, LEASE).delete(document["id"], document["id"])
+        return str(document["LeaseToken"])
+
+    def _some(self) -> dict[str, Any] | None:
+        documents = lease_documents(self._engine)
+        return self._random.choice(documents) if documents else None
+
+    def _write(self, document: dict[str, Any]) -> None:
+        with suppress(EmulatorError):  # it may be gone meanwhile
+            self._engine.container(DATABASE, LEASE).replace(document["id"], document)
