@@ -24,7 +24,7 @@ from projector.changefeed.hooks import Hooks, OnAcquired, OnError, OnReleased
 from projector.changefeed.tuning import ProcessorTuning
 from projector.core.errors import ConfigurationError
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
-from projector.core.start import BEGINNING, NOW, StartFrom, StartKind
+from projector.core.start import BEGINNING, NOW, StartFrom, StartKind, check_not_ahead
 from projector.ports.feed import Page
 from projector.processor.clock import SystemClock
 from projector.processor.host import Host
@@ -106,13 +106,14 @@ class ChangeFeedProcessor(Generic[T]):
         """Connect, set up the leases and begin to read; changes from now on are delivered.
 
         Raises:
-            ConfigurationError: wrong key or right.
+            ConfigurationError: wrong key or right, or a start time that has not come yet.
             SourceMissing: there is no such database or container.
             SourceUnavailable: the account does not answer.
             RuntimeError: it runs already.
         """
         if self._task is not None:
             raise RuntimeError("the processor runs already; stop it first")
+        check_not_ahead(self._options.start_from, now=self._clock.now())
         _quiet_logs()
         self._connected.clear()
         loop = asyncio.get_running_loop()

@@ -8,11 +8,12 @@ it out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from typing_extensions import override
 
+from projector.core.errors import ConfigurationError
 from projector.core.names import Continuation
 
 
@@ -42,6 +43,24 @@ class StartFrom:
     def __str__(self) -> str:
         """The text kept in a lease's properties, to see later whether the setting changed."""
         return self.kind.value if self.time is None else self.time.isoformat()
+
+
+AHEAD_AT_MOST = timedelta(minutes=5)
+"""How far a start time may lie in the future: clocks differ, and a person may mean "from now"."""
+
+
+def check_not_ahead(start: StartFrom, *, now: datetime) -> None:
+    """Refuse a start that has not come yet: it would act as `now` at each start, for ever.
+
+    Raises:
+        ConfigurationError: The time lies more than five minutes ahead.
+    """
+    if start.time is None or start.time - now <= AHEAD_AT_MOST:
+        return
+    raise ConfigurationError(
+        f"the start time {start} (PROJECTOR_START_FROM) lies in the future; by the clock of this machine it is"
+        f" {now.isoformat(timespec='seconds')}. Set a time that has passed, or `now`"
+    )
 
 
 BEGINNING = StartFrom(kind=StartKind.BEGINNING)

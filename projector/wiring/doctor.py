@@ -15,8 +15,9 @@ from typing import TypeVar
 
 import msgspec
 
-from projector.core.errors import ProjectorError, SourceMissing
+from projector.core.errors import ConfigurationError, ProjectorError, SourceMissing
 from projector.core.names import LeaseToken
+from projector.core.start import check_not_ahead
 from projector.cosmos.change_source import CosmosChangeSource
 from projector.cosmos.client import LEASE_SETTINGS, ContainerPath, CosmosGateway
 from projector.cosmos.diagnosis import ContainerFacts, CosmosDiagnosis
@@ -76,9 +77,16 @@ class Doctor:
 
     async def examine(self) -> list[Finding]:
         """All checks, in the order in which a host would meet what they are about."""
+        self._start()
         await self._cosmos()
         await self._postgres()
         return self.findings
+
+    def _start(self) -> None:
+        try:
+            check_not_ahead(self.settings.start_from, now=self.clock.now())
+        except ConfigurationError as error:
+            self._say("start position", Verdict.FAILED, str(error))
 
     async def _cosmos(self) -> None:
         try:

@@ -19,6 +19,7 @@ from projector import __version__
 from projector.core.balance import Limits
 from projector.core.errors import ConfigurationError, SourceRecreated
 from projector.core.names import InstanceName
+from projector.core.start import check_not_ahead
 from projector.ports.feed import Clock, Observer, RangeReport
 from projector.postgres.connections import Connections
 from projector.postgres.sink import PostgresSink
@@ -109,6 +110,7 @@ class Service:
         Raises:
             ProjectorError: Only a person can mend it; the message says how.
         """
+        check_not_ahead(self._settings.start_from, now=self._clock.now())
         self._running = asyncio.current_task()
         try:
             await self._run(migrate=migrate, until_caught_up=until_caught_up)

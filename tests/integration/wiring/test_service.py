@@ -213,3 +213,9 @@ async def test_another_start_from_is_obeyed_before_the_run_says_caught_up(
     assert tally.upserted == 50
     names = [entry["event"] for entry in told]
     assert "range_started_over" not in names[names.index("caught_up") :]
+
+
+async def test_start_in_the_future_ends_the_start(emulator: EmulatorServer) -> None:
+    wanted = settings(emulator, NO_SERVER, start_from="2999-01-01T00:00:00Z")
+    with pytest.raises(ConfigurationError, match=r"PROJECTOR_START_FROM.*lies in the future"):
+        await Service(wanted).run()

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from projector.core.errors import ConfigurationError
 from projector.core.names import Continuation
 from projector.core.start import (
     BEGINNING,
@@ -17,6 +19,7 @@ from projector.core.start import (
     StartOver,
     StartReason,
     StoredPlace,
+    check_not_ahead,
     decide_start,
 )
 
@@ -153,3 +156,24 @@ def test_any_zone_is_a_zone() -> None:
     zone = timezone(timedelta(hours=5))
 
     assert StartFrom(kind=StartKind.TIME, time=NOON.astimezone(zone)).time == NOON
+
+
+@pytest.mark.parametrize(
+    ("start", "refused"),
+    [
+        pytest.param(BEGINNING, False, id="beginning"),
+        pytest.param(NOW, False, id="now"),
+        pytest.param(StartFrom(kind=StartKind.TIME, time=NOON), False, id="this moment"),
+        pytest.param(
+            StartFrom(kind=StartKind.TIME, time=NOON + timedelta(minutes=5)), False, id="skew"
+        ),
+        pytest.param(
+            StartFrom(kind=StartKind.TIME, time=NOON + timedelta(minutes=6)), True, id="ahead"
+        ),
+    ],
+)
+def test_start_in_the_future_is_refused(start: StartFrom, refused: bool) -> None:
+    with (
+        pytest.raises(ConfigurationError, match="lies in the future") if refused else nullcontext()
+    ):
+        check_not_ahead(start, now=NOON)
