@@ -28,7 +28,14 @@ from projector.postgres.connections import Connections, Session
 from projector.postgres.copying import copy_rows
 from projector.postgres.errors import is_of_document
 from projector.postgres.hints import BULK, BatchFacts, BatchHint, Hints
-from projector.postgres.locked import LockedRange, Outcome, execute, tells_old
+from projector.postgres.locked import (
+    LockedRange,
+    Outcome,
+    execute,
+    refusal,
+    tells_old,
+    tombstone_of,
+)
 from projector.postgres.portions import Batch, Portions, Remainder
 from projector.postgres.prepared import one_row
 from projector.postgres.statements import (
@@ -99,13 +106,9 @@ class BatchWriter:
         while True:
             portion, rest = self._portions.next_of(range_id, left)
             started = clock()
-            try:
-                done += await self._commit(grant, portion, place, moves=rest is None)
-            except SinkUnavailable as error:
-                divisible = self._portions.too_much(range_id, portion)
-                if not (divisible and isinstance(error, SinkTooSlow)):
-                    raise
-            else:
+            committed = await self._commit_or_divide(grant, portion, place, moves=rest is None)
+            if committed is not None:
+                done += committed
                 self._portions.took(range_id, portion, clock() - started)
                 self._portions.leave(
                     range_id,
@@ -120,6 +123,27 @@ class BatchWriter:
                 raise SinkTooSlow(
                     f"{left.size} of {batch.size} documents of a batch are still to be written"
                 )
+
+    async def _commit_or_divide(
+        self, grant: Grant, portion: Batch, place: StoredPlace, *, moves: bool
+    ) -> Outcome | None:
+        """Commit a portion; None when it has to be divided.
+
+        A document that is too much on its own, time after time, is the cause if the server can do
+        the same without it: it goes to quarantine. If it cannot, the server is to be waited for.
+        """
+        try:
+            return await self._commit(grant, portion, place, moves=moves)
+        except SinkUnavailable as error:
+            divisible = self._portions.too_much(grant.range_id, portion)
+            if not isinstance(error, SinkTooSlow):
+                raise
+            if divisible:
+                return None
+            if not self._portions.gives_up(grant.range_id, portion):
+                raise
+            blamed = error
+        return await self._commit(grant, _refused(portion, blamed), place, moves=moves)
 
     async def _commit(
         self, grant: Grant, batch: Batch, place: StoredPlace, *, moves: bool
@@ -246,3 +270,10 @@ async def move_place(
     """
     row = await one_row(session, fence, parameters)
     return None if row is None else bool(row[2])
+
+
+def _refused(portion: Batch, error: SinkTooSlow) -> Batch:
+    """Quarantine instead of the one document of a portion."""
+    (write,) = portion.writes
+    rejection = refusal(write, str(error), sqlstate=error.sqlstate)
+    return replace(portion, writes=[tombstone_of(write)], rejections=[rejection])

@@ -99,21 +99,14 @@ class LockedRange:
 
     async def _refuse(self, write: RowWrite, error: psycopg.Error) -> Outcome:
         """Quarantine one document; its older row goes, as for every rejected newest version."""
-        rejection = refusal(write, error)
+        rejection = refusal(write, first_line(error), sqlstate=error.sqlstate)
         await self._store([rejection])
-        tombstone = RowWrite(
-            cart_id=write.cart_id,
-            id=write.id,
-            epk=write.epk,
-            lsn=write.lsn,
-            ts=write.ts,
-            etag=write.etag,
-            deleted=True,
-        )
         done = Outcome()
         try:
             async with self.session.transaction():
-                found = await execute(self.session, self.shape, self._parameters, [tombstone])
+                found = await execute(
+                    self.session, self.shape, self._parameters, [tombstone_of(write)]
+                )
                 done = found or done
                 await self._mark([rejection])
         except psycopg.Error as refused:  # a key that no row can have had needs no tombstone
@@ -165,8 +158,21 @@ def tells_old(session: Session, *, forced: bool | None) -> bool:
     return session.info.server_version >= RETURNING_OLD_SERVER if forced is None else forced
 
 
-def refusal(write: RowWrite, error: psycopg.Error) -> Rejection:
-    """A good document that the server refused; the bytes are those it was asked to store."""
+def tombstone_of(write: RowWrite) -> RowWrite:
+    """What is left of a document that cannot be stored: its older row goes."""
+    return RowWrite(
+        cart_id=write.cart_id,
+        id=write.id,
+        epk=write.epk,
+        lsn=write.lsn,
+        ts=write.ts,
+        etag=write.etag,
+        deleted=True,
+    )
+
+
+def refusal(write: RowWrite, detail: str, *, sqlstate: str | None) -> Rejection:
+    """A good document that the server cannot store; the bytes are those it was asked to store."""
     return Rejection(
         partition_key=json.dumps(write.cart_id, ensure_ascii=False),
         id=write.id,
@@ -175,8 +181,8 @@ def refusal(write: RowWrite, error: psycopg.Error) -> Rejection:
         ts=write.ts,
         etag=write.etag,
         reason=RejectionReason.REFUSED_BY_TARGET,
-        detail=first_line(error),
+        detail=detail,
         raw=encode_writes([write]),
-        sqlstate=error.sqlstate,
+        sqlstate=sqlstate,
         cart_id=write.cart_id,
     )

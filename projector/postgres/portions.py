@@ -20,6 +20,9 @@ QUICK = 0.25
 UNLIMITED = 100_000
 """More documents than any batch has."""
 
+ATTEMPTS_ALONE = 3
+"""A document that was too much so often, alone, is to blame itself."""
+
 REMEMBERED_RANGES = 4096
 
 
@@ -70,6 +73,8 @@ class Remainder:
 class _Range:
     size: int | None = None
     remainder: Remainder | None = None
+    failed_alone: tuple[str, str, int] | None = None
+    failures_alone: int = 0
 
 
 class Portions:
@@ -98,6 +103,16 @@ class Portions:
         """Ask for half of it; False when it cannot be divided."""
         self._of(range_id).size = max(1, portion.size // 2)
         return portion.size > 1
+
+    def gives_up(self, range_id: int, portion: Batch) -> bool:
+        """Whether the one document of the portion was too much time after time, on its own."""
+        if portion.size != 1 or not portion.writes or portion.writes[0].deleted:
+            return False
+        write, known = portion.writes[0], self._of(range_id)
+        version = write.cart_id, write.id, write.lsn
+        known.failures_alone = 1 + known.failures_alone * (known.failed_alone == version)
+        known.failed_alone = version
+        return known.failures_alone >= ATTEMPTS_ALONE
 
     def remaining(
         self, range_id: int, epoch: Epoch, batch: Batch, end: Continuation | None

@@ -36,6 +36,13 @@ class Answers:
     verdicts: Sequence[Verdict]
     unread: Mapping[DocumentKey, str]
 
+    def without(self, unwritten: Mapping[DocumentKey, str]) -> Answers:
+        """The same, but for what could not be written: nothing is decided for that either."""
+        return Answers(
+            verdicts=[one for one in self.verdicts if one.key not in unwritten],
+            unread={**self.unread, **unwritten},
+        )
+
 
 async def read_answers(
     reader: PointReader, keys: Sequence[DocumentKey], *, session_token: str | None

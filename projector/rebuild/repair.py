@@ -15,6 +15,7 @@ from projector.ports.points import PointReader
 from projector.ports.rows import DocumentKey, Verdict
 from projector.ports.verification import Comparison, Difference, RangePlace, VerifyStore
 from projector.rebuild.answers import Answers, read_answers
+from projector.rebuild.halves import in_halves
 
 ATTEMPTS = 5
 
@@ -71,5 +72,9 @@ class Repair:
         if mark is None:
             return None
         answers = await read_answers(self.reader, keys, session_token=session_token)
-        done = await self.store.repair(place, mark, answers.verdicts)
-        return None if done is None else answers
+        done = await in_halves(
+            lambda verdicts: self.store.repair(place, mark, verdicts), answers.verdicts
+        )
+        if None in done.answers:
+            return None
+        return answers.without(done.unwritten)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from projector.core.epk import epk_of_json
+from projector.core.errors import SinkTooSlow
 from projector.ports.rows import DocumentKey, Verdict
 from projector.ports.verification import Comparison, RangePlace, VerifyStore
 from projector.projection.identity import can_be_asked_for
@@ -48,9 +49,16 @@ class Retry:
         """One outcome per entry, in their order; each is committed by itself."""
         async with self.store.comparison() as comparison:
             return [
-                await self._one(comparison, entry_id, DocumentKey(partition_key=key, id=id_))
+                await self._alone(comparison, entry_id, DocumentKey(partition_key=key, id=id_))
                 for entry_id, key, id_ in entries
             ]
+
+    async def _alone(self, comparison: Comparison, entry_id: int, key: DocumentKey) -> Retried:
+        """One entry, which holds up no other when the target cannot store its document in time."""
+        try:
+            return await self._one(comparison, entry_id, key)
+        except SinkTooSlow as error:
+            return Retried(entry_id=entry_id, outcome=RetryOutcome.UNDECIDED, detail=str(error))
 
     async def _one(self, comparison: Comparison, entry_id: int, key: DocumentKey) -> Retried:
         if not can_be_asked_for(key.partition_key):

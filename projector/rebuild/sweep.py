@@ -21,6 +21,7 @@ from projector.ports.feed import Grant
 from projector.ports.points import PointReader
 from projector.ports.rows import DocumentKey, Settled, SweepStore
 from projector.rebuild.answers import read_answers
+from projector.rebuild.halves import in_halves
 
 CANDIDATES_PER_STEP = 500
 GIVES_UP_AFTER = 5
@@ -61,10 +62,16 @@ class Sweeper:
             if not keys:
                 break
             answers = await read_answers(self._reader, keys, session_token=session_token)
-            unread.update(answers.unread)
-            done = await self._store.apply_verdicts(grant, mark=mark, verdicts=answers.verdicts)
-            removed, projected = removed + done.removed, projected + done.projected
-            unchanged += done.unchanged
+            written = await in_halves(
+                lambda verdicts, mark=mark: self._store.apply_verdicts(  # type: ignore[misc]  # bound per turn
+                    grant, mark=mark, verdicts=verdicts
+                ),
+                answers.verdicts,
+            )
+            unread.update(answers.without(written.unwritten).unread)
+            removed += sum(done.removed for done in written.answers)
+            projected += sum(done.projected for done in written.answers)
+            unchanged += sum(done.unchanged for done in written.answers)
             after = keys[-1]
         self._leave(grant, unread)
         await self._store.finish_replay(grant)
@@ -76,7 +83,7 @@ class Sweeper:
             self._failures[grant.range_id, key] += 1
             if self._failures[grant.range_id, key] < GIVES_UP_AFTER:
                 raise SourceUnavailable(
-                    f"a document that its replay did not bring could not be read: {reason}"
+                    f"a document about which its replay left a doubt was not settled: {reason}"
                 )
         for key, reason in unread.items():
             log.warning(

@@ -12,6 +12,7 @@ from projector.core.errors import FencedOut, SinkTooSlow, SinkUnavailable
 from projector.core.ranges import FULL_RANGE
 from projector.ports.feed import Grant
 from projector.postgres.connections import Connections
+from projector.postgres.portions import ATTEMPTS_ALONE
 from projector.postgres.sink import PostgresSink
 from projector.projection.writes import ProjectedPage
 from tests.integration.postgres.carts import (
@@ -173,3 +174,51 @@ async def test_one_document_that_is_too_much_is_waited_for(
     await speed_up(connections)
     assert (await apply(sink, grant, lines(9))).upserted == 9
     assert grant.stored in (None, NOWHERE)
+
+
+HEAVY = """
+CREATE FUNCTION public.too_many() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.item = 'heavy' THEN
+    RAISE EXCEPTION 'canceling statement due to statement timeout' USING ERRCODE = '57014';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER slow AFTER INSERT OR UPDATE ON projector_g1.cart_items
+FOR EACH ROW EXECUTE FUNCTION public.too_many()"""
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["new", "with an older row"])
+async def test_one_document_that_is_always_too_much_costs_itself(
+    connections: Connections, sink: PostgresSink, *, older: bool
+) -> None:
+    grant = await begun(sink)
+    if older:
+        await apply(sink, grant, page(line("a", "doc 050", 1)), at=1)
+    async with connections.session() as session:
+        await session.execute(HEAVY)
+    batch = page(
+        line("a", "doc 050", 2, item="heavy"), *(line("a", f"doc 1{n:02}", 2) for n in range(30))
+    )
+    for _ in range(ATTEMPTS_ALONE - 1):
+        with pytest.raises(SinkTooSlow):
+            await apply(sink, grant, batch, at=2)
+        assert await found(connections, OPEN) == [(0,)]
+    done = await apply(sink, grant, batch, at=2)
+    assert await found(connections, POSITION) == [('"2"',)]
+    assert await found(connections, "SELECT count(*) FROM carts.cart_items") == [(30,)]
+    assert await found(connections, "SELECT line_count FROM carts.cart_totals") == [(30,)]
+    entry = "SELECT document_id, reason, sqlstate, detail FROM projector.quarantine"
+    assert await found(connections, entry) == [
+        (
+            "doc 050",
+            "refused_by_target",
+            "57014",
+            "PostgreSQL: canceling statement due to statement timeout",
+        )
+    ]
+    assert done.rejected == 1
+
+    await speed_up(connections)  # and a newer version heals it
+    await apply(sink, grant, page(line("a", "doc 050", 3, item="light")), at=3)
+    assert await found(connections, OPEN) == [(0,)]

@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 
-from projector.core.errors import ConfigurationError, ProjectorError, SourceUnavailable, Throttled
+from projector.core.errors import (
+    ConfigurationError,
+    ProjectorError,
+    SinkTooSlow,
+    SourceUnavailable,
+    Throttled,
+)
 from projector.ports.points import PointRead
 from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
 from projector.rebuild.answers import read_answers
+from projector.rebuild.halves import in_halves
 from projector.rebuild.sweep import GIVES_UP_AFTER, Sweeper
 
 
@@ -101,10 +108,41 @@ async def test_a_sweep_settles_the_others_and_gives_up_on_one_that_is_never_read
     sweeper = Sweeper(store=store, reader=Reader(bad=SourceUnavailable("hangs")))
 
     for _ in range(GIVES_UP_AFTER - 1):
-        with pytest.raises(SourceUnavailable, match="could not be read: hangs"):
+        with pytest.raises(SourceUnavailable, match="was not settled: hangs"):
             await sweeper.settle(grant, session_token=None)  # type: ignore[arg-type]  # all it needs
         assert store.left == [key("bad")]
         assert not store.finished
     await sweeper.settle(grant, session_token=None)  # type: ignore[arg-type]  # all it needs
     assert store.finished
     assert store.left == [key("bad")]  # nothing is removed on inference
+
+
+def verdict(number: int) -> Verdict:
+    return Verdict(key=key(f"{number:02}"), lsn=1, write=None)
+
+
+async def test_a_verdict_that_is_too_much_costs_itself() -> None:
+    async def write(part: Sequence[Verdict]) -> list[str]:
+        if key("05") in {one.key for one in part}:
+            raise SinkTooSlow("too slow")
+        return [one.key.id for one in part]
+
+    done = await in_halves(write, [verdict(number) for number in range(12)])
+
+    assert sorted(one for part in done.answers for one in part) == [
+        f"{n:02}" for n in range(12) if n != 5
+    ]
+    assert done.unwritten == {key("05"): "too slow"}
+
+
+@pytest.mark.parametrize("count", [1, 12])
+async def test_a_target_that_is_slow_with_everything_is_waited_for(count: int) -> None:
+    calls: list[int] = []
+
+    async def write(part: Sequence[Verdict]) -> None:
+        calls.append(len(part))
+        raise SinkTooSlow("slow")
+
+    with pytest.raises(SinkTooSlow):
+        await in_halves(write, [verdict(number) for number in range(count)])
+    assert len(calls) < 8
