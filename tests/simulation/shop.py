@@ -1,6 +1,7 @@
 """What shoppers and operators of a simulated history do to the container, one step at a time.
 
-Few carts and few ids, so that steps meet each other; every document that was ever deleted
+Few carts and few ids, so that steps meet each other, most of them of the kind that something on the way
+reads in another way (see `tests.wild`); every document that was ever deleted
 outright or given a time to live is remembered, because the feed may never show that it went.
 """
 
@@ -16,12 +17,12 @@ from projector.emulator import Engine
 from projector.emulator.container import Container
 from projector.emulator.documents import ItemKey
 from projector.emulator.errors import EmulatorError
+from tests import wild
 from tests.simulation.loop import choose
 from tests.simulation.ports import CART, DATABASE
 
-_CARTS = tuple(f"cart-{number}" for number in range(9))
-_IDS = ("a", "b", "c", "d", "e")
-_ITEMS = ("Surface Pro", "Surface Book", "Pen", "Dock")
+_CARTS, _IDS = 9, 5
+_ITEMS = ("Surface Pro", "Surface Book", "Pen", "Dock", *wild.ESCAPES, *wild.ON_SCREENS)
 _CURRENCIES = ("EUR", "USD")
 
 _STEPS: dict[str, float] = {
@@ -56,6 +57,10 @@ class Shop:
     def __init__(self, engine: Engine, random: Random) -> None:
         self._engine = engine
         self._random = random
+        # Drawn apart, so that a new wild text leaves the rest of a history as it was.
+        names = Random(random.random())
+        self._carts = names.sample(wild.IDS, _CARTS)
+        self._ids = names.sample(wild.IDS, _IDS)
         self.unseen_ends: set[tuple[str, str]] = set()
         self._restores: list[Restored] = []
         self.story: list[str] = []
@@ -89,7 +94,7 @@ class Shop:
         self.story.append(f"{name}: {told}")
 
     def _key(self) -> tuple[str, str]:
-        return self._random.choice(_CARTS), self._random.choice(_IDS)
+        return self._random.choice(self._carts), self._random.choice(self._ids)
 
     def _document(self, key: tuple[str, str]) -> dict[str, Any]:
         random = self._random
@@ -164,8 +169,8 @@ class Shop:
         return f"{cart}/{item}"
 
     def _batch(self) -> str:
-        cart = self._random.choice(_CARTS)
-        ids = self._random.sample(_IDS, 3)
+        cart = self._random.choice(self._carts)
+        ids = self._random.sample(self._ids, 3)
         operations = [
             {"operationType": "Upsert", "resourceBody": self._document((cart, item))}
             for item in ids
