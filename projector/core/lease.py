@@ -20,6 +20,8 @@ from projector.core.ranges import FeedRange
 
 START_FROM_PROPERTY = "startFrom"
 DELIVERED_PROPERTY = "delivered"
+TARGET_PROPERTY = "target"
+"""Which target a lease is kept for; in the bag of texts that .NET carries along unread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

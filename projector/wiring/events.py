@@ -20,5 +20,7 @@ class Event(StrEnum):
     SOURCE_FOLLOWED = "source_followed"
     SOURCE_RECREATED = "source_recreated"
     PROGRESS = "progress"
+    LEASES_OF_ANOTHER_TARGET = "leases_of_another_target"
+    LEASES_ADOPTED = "leases_adopted"
     WEB_STARTED = "web_started"
     WEB_SKIPPED = "web_skipped"

@@ -49,9 +49,22 @@ class FleetWatch:
     """The looking task of one host, and what it makes of it."""
 
     def __init__(
-        self, *, settings: Settings, clock: Clock, own: Callable[[], Sequence[RangeReport]]
+        self,
+        *,
+        settings: Settings,
+        clock: Clock,
+        own: Callable[[], Sequence[RangeReport]],
+        conflict: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """Know nothing yet; `own` tells how this host's ranges are this moment."""
+        """Know nothing yet.
+
+        Args:
+            settings: What a person has chosen.
+            clock: Time between looks.
+            own: How this host's ranges are this moment.
+            conflict: Why no range can be believed, if so.
+        """
+        self._conflict = conflict
         self._settings = settings
         self._clock = clock
         self._own = own
@@ -119,6 +132,9 @@ class FleetWatch:
         return picture(None, target, now=target.now, settings=self._settings)
 
     def _silence(self, age: float) -> Sequence[str]:
+        conflict = self._conflict()
+        if conflict is not None:
+            return (conflict,)
         if age <= OLD_SECONDS:
             return ()
         return (f"PostgreSQL has not answered for {age:.0f} s: {self._failure}",)

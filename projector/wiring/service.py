@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -20,8 +20,9 @@ from projector.core.balance import Limits
 from projector.core.errors import ConfigurationError, SourceRecreated
 from projector.core.names import InstanceName
 from projector.core.start import check_not_ahead
-from projector.ports.feed import Clock, Observer, RangeReport
+from projector.ports.feed import Clock, LeaseStore, Observer, RangeReport
 from projector.postgres.connections import Connections
+from projector.postgres.identity import identity
 from projector.postgres.sink import PostgresSink
 from projector.processor.clock import SystemClock
 from projector.processor.estimator import Estimator
@@ -45,6 +46,7 @@ from projector.wiring.housekeeping import housekeeping
 from projector.wiring.observers import Everybody, Mistakes, Polls, Tally
 from projector.wiring.progress import tell_progress
 from projector.wiring.releases import watch_releases
+from projector.wiring.targets import Guard, StampedLeases, meet
 from projector.wiring.verify import Copy
 from projector.wiring.waiting import Patience
 
@@ -87,7 +89,17 @@ class Service:
         self._host: Host[ProjectedPage] | None = None
         self._running: asyncio.Task[Any] | None = None
         self._stop_requested = False
-        self._fleet = FleetWatch(settings=settings, clock=self._clock, own=self.reports)
+        self._guard = Guard(
+            me=InstanceName(settings.instance_name),
+            clock=self._clock,
+            expiration_seconds=settings.lease_expiration_seconds,
+        )
+        self._fleet = FleetWatch(
+            settings=settings,
+            clock=self._clock,
+            own=self.reports,
+            conflict=lambda: self._guard.conflict,
+        )
         self._mistakes = Mistakes()
         self.tally = Tally()
         self.metrics = Metrics(self._fleet.figures, version=__version__)
@@ -137,10 +149,13 @@ class Service:
     async def _follow(self, connections: Connections, *, until_caught_up: bool) -> bool:
         """Runs a host on the container as it is now; True when the target follows another one by now."""
         async with account(self._settings, clock=self._clock, patience=self._patience) as opened:
-            host = self._make_host(opened, connections)
+            leases = await self._leases(opened, connections)
+            host = self._make_host(opened, leases, connections)
             outdated = False
             try:
-                await self._serve(host, opened, connections, until_caught_up=until_caught_up)
+                await self._serve(
+                    host, opened, leases, connections, until_caught_up=until_caught_up
+                )
             except* SourceRecreated as group:
                 if until_caught_up:
                     raise
@@ -154,6 +169,7 @@ class Service:
         self,
         host: Host[ProjectedPage],
         opened: Account,
+        leases: StampedLeases,
         connections: Connections,
         *,
         until_caught_up: bool,
@@ -162,20 +178,7 @@ class Service:
             return
         self._host = host
         async with asyncio.TaskGroup() as group:
-            releases = watch_releases(
-                connections,
-                me=InstanceName(self._settings.instance_name),
-                clock=self._clock,
-                expect_leases=host.expect_leases,
-            )
-            progress = tell_progress(tally=self.tally, reports=host.reports, clock=self._clock)
-            estimator = Estimator(source=opened.source, leases=opened.leases, clock=self._clock)
-            looking = self._fleet.run(connections, estimator)
-            beside = [
-                group.create_task(releases, name="host:releases"),
-                group.create_task(progress, name="host:progress"),
-                group.create_task(looking, name="host:fleet"),
-            ]
+            works = self._beside(host, opened, leases, connections)
             if until_caught_up:
                 catching = CatchingUp(
                     host=host,
@@ -184,30 +187,71 @@ class Service:
                     clock=self._clock,
                     start_from=self._settings.start_from,
                 )
-                beside += [
-                    group.create_task(catching.stop_when_caught_up(), name="host:caught-up"),
-                    group.create_task(self._mistakes.raised(), name="host:mistakes"),
-                ]
+                works["caught-up"] = catching.stop_when_caught_up()
+                works["mistakes"] = self._mistakes.raised()
             else:
-                work = housekeeping(self._copy(opened, connections), self._settings).run()
-                beside.append(group.create_task(work, name="host:housekeeping"))
+                copy = self._copy(opened, connections)
+                works["housekeeping"] = housekeeping(copy, self._settings).run()
+            beside = [group.create_task(work, name=f"host:{name}") for name, work in works.items()]
             await host.run()
             for task in beside:
                 task.cancel()
+
+    def _beside(
+        self,
+        host: Host[ProjectedPage],
+        opened: Account,
+        leases: StampedLeases,
+        connections: Connections,
+    ) -> dict[str, Coroutine[Any, Any, None]]:
+        """What goes on beside a host as long as it runs."""
+        estimator = Estimator(source=opened.source, leases=opened.leases, clock=self._clock)
+        return {
+            "releases": watch_releases(
+                connections,
+                me=InstanceName(self._settings.instance_name),
+                clock=self._clock,
+                expect_leases=host.expect_leases,
+            ),
+            "progress": tell_progress(tally=self.tally, reports=host.reports, clock=self._clock),
+            "fleet": self._fleet.run(connections, estimator),
+            "guard": self._guard.run(leases, connections),
+        }
+
+    async def _leases(self, opened: Account, connections: Connections) -> StampedLeases:
+        """The leases, once it is sure that no other database's hosts live on them."""
+
+        async def met() -> StampedLeases:
+            leases = StampedLeases(
+                opened.leases, me=self._guard.me, target=await identity(connections)
+            )
+            await meet(
+                leases,
+                me=self._guard.me,
+                clock=self._clock,
+                expiration=self._settings.lease_expiration_seconds,
+            )
+            return leases
+
+        return await self._patience.until_done(
+            met, failing=Event.SOURCE_UNAVAILABLE, back=Event.SOURCE_BACK
+        )
 
     def _copy(self, opened: Account, connections: Connections) -> Copy:
         return Copy(
             settings=self._settings, clock=self._clock, opened=opened, connections=connections
         )
 
-    def _make_host(self, opened: Account, connections: Connections) -> Host[ProjectedPage]:
+    def _make_host(
+        self, opened: Account, leases: LeaseStore, connections: Connections
+    ) -> Host[ProjectedPage]:
         target = PostgresSink(connections)
         draw = random.Random()  # noqa: S311 - spreads hosts, hides nothing
         reader = PatientReader(opened.points, Reads(clock=self._clock, draw=draw.random))
         sink = SettlingSink(sink=target, sweeper=Sweeper(store=target, reader=reader))
         return Host(
             source=opened.source,
-            leases=opened.leases,
+            leases=leases,
             markers=opened.markers,
             sink=sink,
             options=processor_options(self._settings),

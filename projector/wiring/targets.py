@@ -1,0 +1,178 @@
+"""Leases tell which database they are kept for, so that two databases never share them unawares.
+
+Each write of a host to a lease that it owns stamps the lease. A host that meets leases which a living
+host keeps for another database stops before it takes any: each would keep the other from half of
+the ranges. Living is proved, not believed: a lease that is written under the other stamp while we
+look. What nobody writes any more (the database was rebuilt, or put back from a backup elsewhere) is
+taken over, and said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import structlog
+
+from projector.core.errors import ConfigurationError, ProjectorError
+from projector.core.lease import TARGET_PROPERTY, Lease
+from projector.core.names import InstanceName, LeaseToken
+from projector.ports.feed import Clock, LeaseStore
+from projector.postgres.connections import Connections
+from projector.postgres.identity import TargetIdentity, identity
+from projector.wiring.events import Event
+
+LOOK_SECONDS = 1.0
+GUARD_SECONDS = 5.0
+PROOF_SECONDS = 10.0
+"""A host whose database was replaced knows it after GUARD_SECONDS, and stamps anew from then on."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class StampedLeases:
+    """A `LeaseStore` that stamps what this host owns, and remembers the newest listing."""
+
+    def __init__(self, store: LeaseStore, *, me: InstanceName, target: TargetIdentity) -> None:
+        """Stamp with `target`, which may change while a host runs: its database was replaced."""
+        self._store = store
+        self._me = me
+        self.target = target
+        self.listed: Sequence[Lease] = ()
+
+    async def list_leases(self) -> Sequence[Lease]:
+        """All leases of this processor."""
+        self.listed = await self._store.list_leases()
+        return self.listed
+
+    async def create(self, lease: Lease) -> bool:
+        """Write a new lease."""
+        return await self._store.create(lease)
+
+    async def read(self, token: LeaseToken) -> Lease:
+        """The lease as stored now."""
+        return await self._store.read(token)
+
+    async def replace(self, lease: Lease) -> Lease:
+        """Write under the lease's etag; what is ours bears our stamp."""
+        if lease.owned_by(self._me):
+            stamped = {**lease.properties, TARGET_PROPERTY: str(self.target)}
+            lease = replace(lease, properties=stamped)
+        return await self._store.replace(lease)
+
+    async def delete(self, lease: Lease) -> None:
+        """Remove the lease."""
+        await self._store.delete(lease)
+
+
+@dataclass(slots=True, kw_only=True)
+class Strangers:
+    """Leases that are kept for another database: since when we see each, and as it was last."""
+
+    me: InstanceName
+    clock: Clock
+    expiration_seconds: float
+    _seen: dict[LeaseToken, tuple[float, Lease]] = field(default_factory=dict)
+
+    def among(self, leases: Sequence[Lease], mine: TargetIdentity) -> Sequence[Lease]:
+        """Those with an owner and a stamp that are not ours."""
+        return [
+            lease
+            for lease in leases
+            if lease.owner is not None and not lease.owned_by(self.me) and _other(lease, mine)
+        ]
+
+    def fresh(self, leases: Sequence[Lease]) -> Sequence[Lease]:
+        """Those whose owner may be alive."""
+        oldest = self.clock.now() - timedelta(seconds=self.expiration_seconds)
+        return [lease for lease in leases if not lease.silent_since(oldest)]
+
+    def proved_alive(self, leases: Sequence[Lease]) -> Lease | None:
+        """One whose owner still writes it under its stamp, long after it could know better."""
+        now = self.clock.monotonic()
+        before, self._seen = self._seen, {}
+        alive = None
+        for lease in leases:
+            since, last = before.get(lease.token, (now, lease))
+            if (_stamp(last), last.owner) != (_stamp(lease), lease.owner):
+                since, last = now, lease
+            self._seen[lease.token] = since, lease
+            if last.etag != lease.etag and now - since >= PROOF_SECONDS:
+                alive = alive or lease
+        return alive
+
+
+async def meet(leases: StampedLeases, *, me: InstanceName, clock: Clock, expiration: float) -> None:
+    """Make sure at the start that no living host keeps these leases for another database.
+
+    Raises:
+        ConfigurationError: One does; names both databases and says what to set.
+        LeaseStoreUnavailable, Throttled: They cannot be looked at now.
+    """
+    strangers = Strangers(me=me, clock=clock, expiration_seconds=expiration)
+    deadline = clock.monotonic() + expiration + PROOF_SECONDS
+    told = False
+    while True:
+        listed = await leases.list_leases()
+        others = strangers.fresh(strangers.among(listed, leases.target))
+        if not others or clock.monotonic() > deadline:
+            break
+        alive = strangers.proved_alive(others)
+        if alive is not None:
+            raise ConfigurationError(shared(alive, leases.target))
+        if not told:
+            told = True
+            log.warning(Event.LEASES_OF_ANOTHER_TARGET, error=shared(others[0], leases.target))
+        await clock.sleep(LOOK_SECONDS)
+    left = {_stamp(lease) for lease in listed if _other(lease, leases.target)}
+    if left:
+        log.warning(Event.LEASES_ADOPTED, before=sorted(map(str, left)), now=str(leases.target))
+
+
+@dataclass(slots=True, kw_only=True)
+class Guard:
+    """Watches for strangers while a host runs; `conflict` says what it found, else None."""
+
+    me: InstanceName
+    clock: Clock
+    expiration_seconds: float
+    conflict: str | None = None
+
+    async def run(self, leases: StampedLeases, connections: Connections) -> None:
+        """Look at what the host listed, until cancelled."""
+        strangers = Strangers(
+            me=self.me, clock=self.clock, expiration_seconds=self.expiration_seconds
+        )
+        while True:
+            await self.clock.sleep(GUARD_SECONDS)
+            try:
+                leases.target = await identity(connections)
+            except ProjectorError:
+                continue  # who we are is unknown: nobody is a stranger
+            others = strangers.among(leases.listed, leases.target)
+            alive = strangers.proved_alive(strangers.fresh(others))
+            if alive is not None and self.conflict is None:
+                self.conflict = shared(alive, leases.target)
+                log.error(Event.LEASES_OF_ANOTHER_TARGET, error=self.conflict)
+            elif not others:
+                self.conflict = None
+
+
+def shared(lease: Lease, mine: TargetIdentity) -> str:
+    """What to tell of a lease that is kept for another database."""
+    return (
+        f"host {lease.owner!r} keeps lease {lease.token} for another database,"
+        f" {_stamp(lease)!r}, while this host writes to {str(mine)!r}: give this one leases of its"
+        " own with PROJECTOR_PROCESSOR_NAME or PROJECTOR_LEASE_CONTAINER; or, to take these over,"
+        " stop that host first"
+    )
+
+
+def _stamp(lease: Lease) -> str | None:
+    return lease.properties.get(TARGET_PROPERTY)
+
+
+def _other(lease: Lease, mine: TargetIdentity) -> bool:
+    stamp = _stamp(lease)
+    return stamp is not None and stamp.split(" ", 1)[0] != mine.id
