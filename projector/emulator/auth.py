@@ -9,10 +9,10 @@ import base64
 import binascii
 import hashlib
 import hmac
-from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qsl, unquote
 
 from projector.emulator.errors import EmulatorError, bad_request
+from projector.emulator.texts import moment
 from projector.emulator.wire import Call
 
 WELL_KNOWN_KEY = (
@@ -79,9 +79,8 @@ def _resource(segments: tuple[str, ...]) -> tuple[str, str]:
 
 def _check_date(call: Call, now: float) -> None:
     text = call.headers.get("x-ms-date") or call.headers.get("date", "")
-    try:
-        moment = parsedate_to_datetime(text).timestamp()
-    except ValueError as error:
-        raise bad_request(f"The date {text!r} is not valid.") from error
-    if abs(now - moment) > _LARGEST_SKEW_SECONDS:
+    signed_at = moment(text)
+    if signed_at is None:
+        raise bad_request(f"The date {text!r} is not valid.")
+    if abs(now - signed_at) > _LARGEST_SKEW_SECONDS:
         raise EmulatorError(403, 0, "The authorization token is not valid at the current time.")

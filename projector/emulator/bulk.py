@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from urllib.parse import unquote
 
+from projector.emulator.documents import MOST_DOCUMENT_BYTES
 from projector.emulator.engine import Engine
-from projector.emulator.errors import EmulatorError
+from projector.emulator.errors import EmulatorError, too_large
 from projector.emulator.wire import Answer, error_answer, json_answer
+
+LONGEST_LINE_BYTES = 2 * MOST_DOCUMENT_BYTES
+"""A document and what may be written around it; a longer line is never a document."""
 
 
 async def load_lines(engine: Engine, path: str, chunks: AsyncIterator[bytes]) -> Answer:
@@ -19,6 +23,8 @@ async def load_lines(engine: Engine, path: str, chunks: AsyncIterator[bytes]) ->
         rest = b""
         async for chunk in chunks:
             *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > LONGEST_LINE_BYTES:
+                raise too_large()
             loaded += container.load(line for line in lines if line.strip())
         loaded += container.load([rest] if rest.strip() else [])
     except EmulatorError as error:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from projector.emulator.account import Account
 from projector.emulator.documents import decode_object
@@ -32,6 +34,12 @@ class Controls:
 
 def control(controls: Controls, call: Call, query: Mapping[str, str]) -> Answer:
     """Carries out one control request."""
+    if not _is_from_here(call):
+        return error_answer(
+            EmulatorError(
+                403, 0, "Control requests of web pages and under other names are refused."
+            )
+        )
     match call.segments[1:]:
         case ("dbs", database, "colls", name, action):
             route = _ON_CONTAINER.get((call.method, action))
@@ -44,6 +52,33 @@ def control(controls: Controls, call: Call, query: Mapping[str, str]) -> Answer:
         case _:
             pass
     return error_answer(EmulatorError(404, 0, f"There is no {call.method} {call.path}."))
+
+
+def _is_from_here(call: Call) -> bool:
+    """Whether no browser was led here: no foreign Origin, and an address or a plain name as Host.
+
+    A page that resolves a name of its own to this machine sends that name as Host.
+    """
+    host = _bare_host(f"//{call.headers.get('Host', '')}")
+    origin = call.headers.get("Origin")
+    if origin is not None and _bare_host(origin) != host:
+        return False
+    return "." not in host or _is_address(host)
+
+
+def _bare_host(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return "invalid.host"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _guarded(run: Callable[[], Answer]) -> Answer:

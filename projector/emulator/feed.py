@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from projector.emulator.documents import Document, decode_leniently, encode_json
 from projector.emulator.errors import bad_request
 from projector.emulator.partition import Partition
+from projector.emulator.texts import whole_number
 
 MOST_PAGE_BYTES = 4 * 1024 * 1024
 DEFAULT_PAGE_ITEMS = 100
@@ -79,9 +80,10 @@ def parse_continuation(text: str) -> Start:
         return Now()
     if not bare:
         return Beginning()
-    if not bare.isdigit():
+    lsn = whole_number(bare)
+    if lsn is None or lsn < 0:
         raise bad_request(f"The continuation {text!r} is not valid.")
-    return After(lsn=int(bare))
+    return After(lsn=lsn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,9 +57,9 @@ def parse_definition(value: object) -> PartitionKeyDefinition:
     if not isinstance(value, Mapping) or not isinstance(value.get("paths"), list):
         raise bad_request("The partition key definition must have a list of paths.")
     paths, kind = value["paths"], value.get("kind", "Hash")
-    if kind not in {"Hash", "MultiHash"}:
+    if kind not in ("Hash", "MultiHash"):
         raise bad_request(f"The partition key kind {kind!r} is not supported.")
-    if value.get("version", 2) not in {2, "V2"}:  # the second is how Java's enumeration writes it
+    if value.get("version", 2) not in (2, "V2"):  # the second is how Java's enumeration writes it
         raise bad_request("Only version 2 of partition key hashing is supported.")
     if not 1 <= len(paths) <= (1 if kind == "Hash" else _MOST_PATHS):
         raise bad_request(f"A {kind} partition key cannot have {len(paths)} paths.")

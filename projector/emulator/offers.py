@@ -12,6 +12,7 @@ from typing import Any
 from projector.emulator.documents import decode_object
 from projector.emulator.engine import DEFAULT_THROUGHPUT, Engine
 from projector.emulator.errors import bad_request, not_found
+from projector.emulator.texts import whole_number
 
 _THROUGHPUT = "x-ms-offer-throughput"
 _AUTOPILOT = "x-ms-cosmos-offer-autopilot-settings"
@@ -93,9 +94,10 @@ def requested_content(headers: Mapping[str, str]) -> dict[str, Any] | None:
     if _THROUGHPUT not in headers and _AUTOPILOT not in headers:
         return None
     text = headers.get(_THROUGHPUT, str(DEFAULT_THROUGHPUT))
-    if not text.isdigit():
+    asked = whole_number(text)
+    if asked is None or asked < 1:
         raise bad_request(f"The throughput {text!r} is not valid.")
-    content: dict[str, Any] = {"offerThroughput": int(text)}
+    content: dict[str, Any] = {"offerThroughput": asked}
     if _AUTOPILOT in headers:
         content["offerAutopilotSettings"] = decode_object(headers[_AUTOPILOT].encode())
     return content

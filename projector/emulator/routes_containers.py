@@ -13,6 +13,7 @@ from projector.emulator.engine import Database
 from projector.emulator.offers import requested_content
 from projector.emulator.partition import Partition
 from projector.emulator.querying import select_resources
+from projector.emulator.texts import whole_number
 from projector.emulator.wire import (
     IF_NONE_MATCH,
     Answer,
@@ -88,7 +89,7 @@ def read_pkranges(account: Account, call: Call) -> Answer:
 
 def _known_version(call: Call, container: Container) -> int | None:
     rid, _, version = call.headers.get(IF_NONE_MATCH, "").strip('"').rpartition(".")
-    return int(version) if rid == container.rid and version.isdigit() else None
+    return whole_number(version) if rid == container.rid else None
 
 
 def _answer(status: int, container: Container) -> Answer:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 from projector.emulator import charges
 from projector.emulator.account import Account
@@ -30,6 +29,7 @@ from projector.emulator.partition import Partition
 from projector.emulator.querying import Query, parse_query, select_documents
 from projector.emulator.routes_items import addressed
 from projector.emulator.session import session_token
+from projector.emulator.texts import moment
 from projector.emulator.wire import (
     CONTINUATION,
     IF_NONE_MATCH,
@@ -148,10 +148,10 @@ def _start(call: Call) -> Start:
         return parse_continuation(continuation)
     if since is None:
         return Beginning()
-    try:
-        return Since(timestamp=parsedate_to_datetime(since).timestamp())
-    except ValueError as error:
-        raise bad_request(f"The date {since!r} is not valid.") from error
+    timestamp = moment(since)
+    if timestamp is None:
+        raise bad_request(f"The date {since!r} is not valid.")
+    return Since(timestamp=timestamp)
 
 
 def _selection(call: Call, container: Container, *, anything: bool) -> Selection:

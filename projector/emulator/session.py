@@ -5,6 +5,8 @@ Source: the session tokens that azure-cosmos reads and sends.
 
 from __future__ import annotations
 
+from projector.emulator.texts import whole_number
+
 
 def session_token(range_id: str, lsn: int) -> str:
     """The token that stands for everything up to `lsn` of a range."""
@@ -18,5 +20,5 @@ def session_lsn(token: str | None, range_id: str) -> int | None:
         if owner == range_id:
             parts = rest.split("#")
             number = parts[1] if len(parts) > 1 else parts[0]
-            return int(number) if number.lstrip("-").isdigit() else None
+            return whole_number(number)
     return None

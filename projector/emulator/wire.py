@@ -17,6 +17,7 @@ from projector.emulator.epk import MAXIMUM, MINIMUM
 from projector.emulator.errors import COLLECTION_RID_MISMATCH, EmulatorError, bad_request
 from projector.emulator.feed import DEFAULT_PAGE_ITEMS
 from projector.emulator.keys import PartitionKey, parse_key
+from projector.emulator.texts import whole_number
 
 RANGE_ID = "x-ms-documentdb-partitionkeyrangeid"
 PARTITION_KEY = "x-ms-documentdb-partitionkey"
@@ -84,7 +85,8 @@ class Call:
     def most_items(self) -> int | None:
         """The page size asked for; None means as many as fit."""
         text = self.headers.get(MAX_ITEM_COUNT, str(DEFAULT_PAGE_ITEMS))
-        if not text.lstrip("-").isdigit() or (number := int(text)) < -1 or number == 0:
+        number = whole_number(text)
+        if number is None or number < -1 or number == 0:
             raise bad_request(f"The page size {text!r} is not valid.")
         return None if number == -1 else number
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzz import documents, leases
+from tests.fuzz import documents, emulator, leases
 from tests.fuzz.inputs import run
 
 INPUTS = 400
 
 
-@pytest.mark.parametrize("check", [documents.check, leases.check], ids=["documents", "leases"])
+@pytest.mark.parametrize(
+    "check",
+    [documents.check, leases.check, emulator.check],
+    ids=["documents", "leases", "emulator"],
+)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_no_input_breaks_it(check: object, seed: int) -> None:
     assert callable(check)

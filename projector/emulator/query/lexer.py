@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -101,11 +102,11 @@ def _number(text: str, match: re.Match[str]) -> float:
     following = match.string[match.end() : match.end() + 1]
     if following == "_" or following.isalnum():
         raise QueryError(f"Syntax error near '{text}{following}'", position=match.start())
-    try:
+    value: float = math.inf
+    with suppress(ValueError, OverflowError):  # more digits than Python converts, or a float holds
         value = int(text, 0) if text[:2] in {"0x", "0X"} else _decimal(text)
-    except ValueError:  # more digits than Python converts
-        value = math.inf
-    if math.isinf(value):
+        value = math.inf if math.isinf(value) else value
+    if value == math.inf:
         raise QueryError("A number in the query is too large", position=match.start())
     return value
 

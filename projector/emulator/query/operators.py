@@ -150,15 +150,27 @@ def like(value: Value, pattern: Value, escape: str) -> Value:
     return _like_expression(pattern, escape).fullmatch(value) is not None
 
 
+_ANY_RUN = ".*"
+_SET_MEMBER: Final = re.compile(r"(.)-(.)|(.)", re.DOTALL)
+
+
 @lru_cache(maxsize=256)
 def _like_expression(pattern: str, escape: str) -> re.Pattern[str]:
-    parts: list[str] = []
+    runs: list[list[str]] = [[]]
     position = 0
     while position < len(pattern):
         part, position = _like_part(pattern, position, escape)
-        if not (part == ".*" and parts[-1:] == [".*"]):
-            parts.append(part)
-    return re.compile("".join(parts), re.DOTALL)
+        if part == _ANY_RUN:
+            runs.append([])
+        else:
+            runs[-1].append(part)
+    first, *others = ["".join(run) for run in runs]
+    if not others:
+        return re.compile(first, re.DOTALL)
+    # Between two `%` the first place that fits is as good as any: nothing is ever tried again, so
+    # that no pattern takes longer than its length times the text's.
+    middle = "".join(f"(?>.*?{run})" for run in others[:-1] if run)
+    return re.compile(f"{first}{middle}.*{others[-1]}", re.DOTALL)
 
 
 def _like_part(pattern: str, position: int, escape: str) -> tuple[str, int]:
@@ -166,7 +178,7 @@ def _like_part(pattern: str, position: int, escape: str) -> tuple[str, int]:
     if character == escape and after < len(pattern):
         return re.escape(pattern[after]), after + 1
     if character == "%":
-        return ".*", after
+        return _ANY_RUN, after
     if character == "_":
         return ".", after
     closing = pattern.find("]", after + 1)
@@ -176,11 +188,11 @@ def _like_part(pattern: str, position: int, escape: str) -> tuple[str, int]:
 
 
 def _like_set(body: str) -> str:
+    """The set as a regular expression; empty for what is none, such as `[]` or `[z-a]`."""
     inverted, members = body.startswith("^"), body.removeprefix("^")
-    escaped = re.sub(r"[\\\[\]^&~|]", r"\\\g<0>", members)
-    expression = f"[{'^' if inverted else ''}{escaped}]"
-    try:
-        re.compile(expression)
-    except re.error:  # such as [z-a] or []: no set, so the bracket stands for itself
-        return ""
-    return expression
+    parts: list[str] = []
+    for low, high, single in _SET_MEMBER.findall(members):
+        if low > high:
+            return ""
+        parts.append(re.escape(single) or f"{re.escape(low)}-{re.escape(high)}")
+    return f"[{'^' if inverted else ''}{''.join(parts)}]" if parts else ""

@@ -101,3 +101,19 @@ async def test_entra_tokens_are_refused_unless_allowed() -> None:
         finally:
             await client.close()
     assert caught.value.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Origin": "https://evil.example"}, id="a page"),
+        pytest.param({"Origin": "null"}, id="a page without a place"),
+        pytest.param({"Host": "rebound.example:8081"}, id="a name led here"),
+    ],
+)
+async def test_no_web_page_drives_the_emulator(
+    emulator: EmulatorServer, headers: dict[str, str]
+) -> None:
+    refused = await wire(emulator, "POST", "_emulator/purge", headers=headers)
+    assert refused.status == 403
+    assert (await wire(emulator, "POST", "_emulator/purge")).status == 200

@@ -237,6 +237,12 @@ c.missing BETWEEN 1 AND 2 -> undefined
 'hello' LIKE 'hello' -> true
 'hello' LIKE 'hell' -> false
 'hello' NOT LIKE 'h%' -> false
+'hello' LIKE '%%l%o' -> true
+'hello' LIKE '%l%l%l%' -> false
+'hello' LIKE 'h%_%o' -> true
+'ho' LIKE 'h%_%o' -> false
+'aab' LIKE '%ab' -> true
+'aab' LIKE 'a%' -> true
 'h3' LIKE 'h[0-9]' -> true
 'hx' LIKE 'h[^0-9]' -> true
 'h3' LIKE 'h[^0-9]' -> false
