@@ -18,6 +18,7 @@
     │   └── LeaseStoreUnavailable     outage of the lease container: wait and retry
     ├── SinkError
     │   ├── SinkUnavailable           outage of the target: wait in place, lose nothing
+    │   │   ├── SchemaBusy            others hold what an upgrade of the schema needs: try again
     │   │   └── SinkTooSlow           it was asked for too much at once: ask for less
     │   ├── SinkRefused               a right, the user or the password is wrong: ask a person
     │   ├── FencedOut                 a newer epoch owns the range: stop at once, write nothing
@@ -172,6 +173,10 @@ class SinkUnavailable(SinkError):
         """Take the server's reason and, where it gave one, its SQLSTATE."""
         super().__init__(message)
         self.sqlstate = sqlstate
+
+
+class SchemaBusy(SinkUnavailable):
+    """An upgrade of the schema needs locks that others hold; it lets go and tries again."""
 
 
 class SinkTooSlow(SinkUnavailable):

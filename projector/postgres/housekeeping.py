@@ -12,22 +12,28 @@ it: that one's tick becomes the range's `read_tick`, and opening a range fills a
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from psycopg.rows import class_row
 
-from projector.postgres.connections import Connections, Session
+from projector.core.errors import SinkUnavailable
+from projector.postgres.connections import Connections
 from projector.postgres.epks import bounds
 from projector.postgres.positions import RangePosition, positions
 from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.sweep import SCAN_SECONDS, allow_scan
 
-RUN_LOCK = 0x70726A33
+# Who has a job says so again and again, so that a host that died gives up its turn. A lock of the
+# session would do that too, but such locks can be taken by whoever may connect.
+HELD_SECONDS = 120.0
+RENEW_SECONDS = 30.0
 
 PURGEABLE = """
 UPDATE projector.ranges r SET purged_tick = GREATEST(purged_tick, read_tick)
@@ -58,20 +64,25 @@ DELETE FROM projector.quarantine WHERE id = ANY (ARRAY(
   SELECT id FROM projector.quarantine
   WHERE status = 'closed' AND closed_at < now() - %(age)s LIMIT %(limit)s))"""
 
-START_RUN = """
-INSERT INTO projector.housekeeping_runs AS h (job, last_started_at) VALUES (%s, now())
-ON CONFLICT (job) DO UPDATE SET last_started_at = now(), last_ended_at = NULL"""
+TAKE_TURN = """
+INSERT INTO projector.housekeeping_runs AS h (job, last_started_at, holder, held_until)
+VALUES (%(job)s, now(), %(holder)s, now() + %(held)s)
+ON CONFLICT (job) DO UPDATE SET last_started_at = now(), last_ended_at = NULL,
+  holder = excluded.holder, held_until = excluded.held_until
+WHERE COALESCE(h.held_until < now(), true)
+  AND COALESCE(h.last_success_at <= now() - %(every)s::interval, true)
+  AND (h.last_error IS NULL OR COALESCE(h.last_ended_at <= now() - %(again)s::interval, true))"""
 
-DUE = """
-SELECT NOT EXISTS (SELECT FROM projector.housekeeping_runs WHERE job = %(job)s AND (
-  last_success_at > now() - %(every)s::interval
-  OR last_error IS NOT NULL AND last_ended_at > now() - %(again)s::interval))"""
+RENEW_TURN = """
+UPDATE projector.housekeeping_runs SET held_until = now() + %(held)s
+WHERE job = %(job)s AND holder = %(holder)s"""
 
-END_RUN = """
+END_TURN = """
 UPDATE projector.housekeeping_runs SET last_ended_at = now(), last_error = %(error)s,
   last_success_at = CASE WHEN %(error)s::text IS NULL THEN now() ELSE last_success_at END,
-  result = CASE WHEN %(error)s::text IS NULL THEN %(result)s::jsonb ELSE result END
-WHERE job = %(job)s"""
+  result = CASE WHEN %(error)s::text IS NULL THEN %(result)s::jsonb ELSE result END,
+  holder = NULL, held_until = NULL
+WHERE job = %(job)s AND holder = %(holder)s"""
 
 RECORD_RUN = """
 INSERT INTO projector.housekeeping_runs AS h
@@ -168,37 +179,36 @@ async def turn(
     *,
     every: timedelta | None = None,
     again: timedelta = timedelta(0),
-    seconds: float = SCAN_SECONDS,
 ) -> AsyncIterator[RunningJob | None]:
     """One host's turn at a job; None when another host has it, or it is not due.
 
     Due by the clock of the database: `every` after the last success (None: always), and not
-    before `again` after a failure. The lock goes with its session, so a host that dies gives up
-    its turn. Start and end are recorded.
+    before `again` after a failure. A host that dies loses its turn two minutes later. Start and end
+    are recorded.
     """
-    due = {"job": job, "every": every, "again": again}
-    async with connections.session(seconds=seconds) as session:
-        if not await _is(session, DUE, due) or not await _try_lock(session, job):
-            yield None
-            return
-        try:  # another host may have had its turn just before
-            if await _is(session, DUE, due):
-                async with _recorded(session, job) as running:
+    held = timedelta(seconds=HELD_SECONDS)
+    mine = {"job": job, "holder": uuid4().hex, "held": held, "every": every, "again": again}
+    async with connections.session() as session:
+        taken = (await session.execute(TAKE_TURN, mine)).rowcount == 1
+    if not taken:
+        yield None
+        return
+    try:
+        async with asyncio.TaskGroup() as group:
+            renewing = group.create_task(_renew(connections, mine), name=f"housekeeping:{job}:turn")
+            try:
+                async with _recorded(connections, mine) as running:
                     yield running
-            else:
-                yield None
-        finally:
-            if not session.closed:
-                await session.execute(
-                    "SELECT pg_advisory_unlock(%s, hashtext(%s))", [RUN_LOCK, job]
-                )
+            finally:
+                renewing.cancel()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors.exceptions[0].__cause__
 
 
 @asynccontextmanager
-async def _recorded(session: Session, job: str) -> AsyncIterator[RunningJob]:
+async def _recorded(connections: Connections, mine: Mapping[str, Any]) -> AsyncIterator[RunningJob]:
     running = RunningJob()
     error: str | None = "it was cut short"
-    await session.execute(START_RUN, [job])
     try:
         yield running
         error = None
@@ -206,9 +216,17 @@ async def _recorded(session: Session, job: str) -> AsyncIterator[RunningJob]:
         error = f"{type(failure).__name__}: {failure}"
         raise
     finally:
-        if not session.closed:
-            parameters = {"job": job, "error": error, "result": json.dumps(running.result)}
-            await session.execute(END_RUN, parameters)
+        end = {**mine, "error": error, "result": json.dumps(running.result)}
+        async with connections.session() as session:
+            await session.execute(END_TURN, end)
+
+
+async def _renew(connections: Connections, mine: Mapping[str, Any]) -> None:
+    while True:
+        await asyncio.sleep(RENEW_SECONDS)
+        with suppress(SinkUnavailable):
+            async with connections.session() as session:
+                await session.execute(RENEW_TURN, mine)
 
 
 async def record_run(connections: Connections, job: str, result: Mapping[str, Any]) -> None:
@@ -244,14 +262,3 @@ async def _purge_range(
             return 0
         parameters = {"low": low, "high": high, "read_tick": row[0], "limit": limit}
         return (await session.execute(PURGE.replace("{rows}", rows_schema), parameters)).rowcount
-
-
-async def _try_lock(session: Session, job: str) -> bool:
-    return await _is(session, "SELECT pg_try_advisory_lock(%s, hashtext(%s))", [RUN_LOCK, job])
-
-
-async def _is(
-    session: Session, question: str, parameters: Mapping[str, Any] | Sequence[object]
-) -> bool:
-    row = await (await session.execute(question, parameters)).fetchone()
-    return row is not None and bool(row[0])

@@ -1,14 +1,15 @@
 """Brings the schema to the version this program needs, once, whoever starts at the same time.
 
-At head nothing is locked and nothing is written. Otherwise a session advisory lock on a second
-connection lets one process migrate while the others wait for it; all migrations of one call are one
-transaction. A schema newer than this program is refused, never downgraded. Steps are named
+At head nothing is locked and nothing is written. Otherwise the version's table is locked, so that one
+process migrates and the others find it done; all migrations of one call are one transaction. No lock is
+waited for long, since everybody who comes later would queue behind the one who waits: the caller is told
+who holds it, and tries again. A schema newer than this program is refused, never downgraded. Steps are named
 `NNNN_{expand|contract}_<what>`: the previous release must run on what an expand step leaves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,14 +23,39 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from projector.core.errors import SchemaMismatch, SinkError
-from projector.postgres.errors import translated, translated_error
+from projector.core.errors import SchemaBusy, SchemaMismatch, SinkError, SinkUnavailable
+from projector.postgres.errors import translated_error
 from projector.postgres.schema import migrations_folder
-from projector.postgres.sessions import connect
+from projector.postgres.sessions import connect, connected
 
 VERSION_SCHEMA = "projector"
-LOCK_KEY = 0x70726F6A65637431
-LOCK_WAIT_SECONDS = 600
+
+ALONE = (
+    "SET LOCAL lock_timeout = '500ms'",
+    f"CREATE SCHEMA IF NOT EXISTS {VERSION_SCHEMA}",
+    # As Alembic would make it.
+    (
+        f"CREATE TABLE IF NOT EXISTS {VERSION_SCHEMA}.alembic_version (version_num VARCHAR(32) NOT NULL,"
+        " CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+    ),
+    f"LOCK TABLE {VERSION_SCHEMA}.alembic_version IN SHARE ROW EXCLUSIVE MODE",
+)
+
+# A lock timeout, a deadlock, and twice the same schema or table at the same time.
+ANOTHER_WAS_FASTER = frozenset({"55P03", "40P01", "23505"})
+
+# The one that waits longest first: who only came by meanwhile is not to blame.
+HOLDERS = """
+SELECT a.pid, a.usename::text, extract(epoch FROM clock_timestamp() - a.xact_start)::bigint
+FROM pg_catalog.pg_stat_activity a
+WHERE a.pid <> pg_catalog.pg_backend_pid() AND EXISTS (
+  SELECT FROM pg_catalog.pg_locks l
+  JOIN pg_catalog.pg_class c ON c.oid = l.relation
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE l.pid = a.pid AND l.granted AND l.locktype = 'relation'
+    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+    AND (n.nspname = 'carts' OR n.nspname LIKE 'projector%'))
+ORDER BY a.xact_start LIMIT 3"""
 
 
 def upgrade(url: str) -> str:
@@ -38,24 +64,22 @@ def upgrade(url: str) -> str:
     Raises:
         SchemaMismatch: The schema is newer than this program, or the server older than 14.
         SinkUnavailable: The server is not there.
+        SchemaBusy: Somebody holds a lock that is needed; nothing was changed.
     """
     scripts = _scripts()
     with _connection(url) as connection:
         if _checked_revision(connection, scripts) == _head(scripts):
             return _head(scripts)
-    with _only_one(url), _connection(url) as connection:
-        _checked_revision(connection, scripts)
-        _run(connection, "head")
+    with _alone(url) as connection:
+        if _revision(connection) != _head(scripts):
+            _run(command.upgrade, connection, "head")
     return _head(scripts)
 
 
 def downgrade(url: str, revision: str) -> None:
     """Take the database back to a revision, "base" for none; rows of dropped tables are lost."""
-    with _only_one(url), _connection(url) as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, revision)
-        connection.commit()
+    with _alone(url) as connection:
+        _run(command.downgrade, connection, revision)
 
 
 def current(url: str) -> str | None:
@@ -133,11 +157,43 @@ def _checked_revision(connection: Connection, scripts: ScriptDirectory) -> str |
     return found
 
 
-def _run(connection: Connection, revision: str) -> None:
+def _run(change: Callable[[Config, str], None], connection: Connection, revision: str) -> None:
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    change(config, revision)
     connection.commit()
+
+
+@contextmanager
+def _alone(url: str) -> Iterator[Connection]:
+    """A transaction that nobody else migrates beside, and that waits for no lock for long."""
+    try:
+        with _connection(url) as connection:
+            for statement in ALONE:
+                connection.exec_driver_sql(statement)
+            yield connection
+    except SinkUnavailable as error:
+        if error.sqlstate not in ANOTHER_WAS_FASTER:
+            raise
+        raise SchemaBusy(
+            f"the upgrade waits for {_holders(url)}", sqlstate=error.sqlstate
+        ) from error
+
+
+def _holders(url: str) -> str:
+    with connected(url, application_name="projector migrate") as session:
+        found = session.execute(HOLDERS).fetchall()
+    return ", ".join(_described(*one) for one in found) or "a lock that is free again by now"
+
+
+def _described(pid: int, user: str | None, seconds: int | None) -> str:
+    since = "" if seconds is None else f", {_duration(seconds)}"
+    return f"pid {pid} (user {user}{since})"
+
+
+def _duration(seconds: int) -> str:
+    minutes = seconds // 60
+    return f"{seconds} s" if minutes == 0 else f"{minutes} min"
 
 
 @contextmanager
@@ -156,13 +212,3 @@ def _translated(error: DBAPIError) -> Exception:
     if isinstance(error.orig, psycopg.Error):
         return translated_error(error.orig)
     return SinkError(str(error.orig))
-
-
-@contextmanager
-def _only_one(url: str) -> Iterator[None]:
-    """Holds the lock on a connection of its own: the migrations' transaction stays theirs."""
-    waiting = {"lock_timeout": f"{LOCK_WAIT_SECONDS}s"}
-    with connect(url, application_name="projector migrate", properties=waiting) as connection:
-        with translated():
-            connection.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
-        yield

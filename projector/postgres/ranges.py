@@ -3,7 +3,7 @@
 Invariant: at any time the live rows of `projector.ranges` of one container do not overlap, and a
 transaction that writes rows has locked the one whose epoch it holds. Opening raises epochs first,
 each on its own, so that a row held by a stopped host delays only those who want its keys; the
-decision and its rows follow in a short transaction under one advisory lock.
+decision and its rows follow in a short transaction under one lock.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from projector.postgres.inheritance import (
     is_same,
 )
 
-OPENING_LOCK = 0x70726F6A65637432
+# A lock of a table needs rights on it; an advisory one can be taken by whoever may connect.
+LOCK_OPENINGS = "LOCK TABLE projector.source IN SHARE ROW EXCLUSIVE MODE"
 
 REGISTER_SOURCE = """
 INSERT INTO projector.source (container_rid, accepted_at) VALUES (%s, now())
@@ -187,7 +188,7 @@ async def stored_source(session: Session) -> str | None:
 
 async def lock_openings(session: Session) -> None:
     """Wait for the right to change which ranges exist, until the transaction ends."""
-    await session.execute("SELECT pg_advisory_xact_lock(%s)", [OPENING_LOCK])
+    await session.execute(LOCK_OPENINGS)
 
 
 async def overlapping(session: Session, claim: RangeClaim) -> Sequence[StoredRange]:

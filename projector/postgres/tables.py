@@ -36,6 +36,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.schema import ExecutableDDLElement
 
 from projector.postgres.statements import FIRST_GENERATION, with_seeds
+from projector.postgres.triggers import COUNT_COPIED, ON_COPY, ONE_RANGE_PER_KEY
 
 CONTROL_SCHEMA = "projector"
 VIEW_SCHEMA = "carts"
@@ -236,6 +237,8 @@ housekeeping_runs = Table(
     _time("last_success_at"),
     Column("last_error", Text, nullable=True),
     Column("result", JSONB, nullable=True),
+    _key("holder", nullable=True),
+    _time("held_until"),
     PrimaryKeyConstraint("job", name="housekeeping_runs_pkey"),
 )
 
@@ -245,43 +248,9 @@ for _column in ("keys_1", "keys_2"):
     event.listen(replay_seen, "after_create", _ddl(_statement))
 
 
-# Rows that come by COPY are counted by the server itself, from what it has stored, in the order of
-# the batch statement: carts, then items. Asleep unless the transaction says that it copies; says that
-# it has counted by taking that back. Its names are looked up in the server's own schema, whatever the
-# session says.
-COUNT_COPIED = """
-CREATE FUNCTION {rows}.count_copied() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  INSERT INTO {rows}.cart_totals AS c
-    (cart_id, bucket, line_count, total_quantity, total_amount)
-  SELECT cart_id, CASE WHEN unit_price IS NULL THEN '' ELSE COALESCE(currency, '-') END AS bucket,
-    count(*), sum(quantity), COALESCE(sum(quantity * unit_price), 0)
-  FROM copied WHERE NOT deleted
-  GROUP BY 1, 2 ORDER BY 1, 2
-  ON CONFLICT (cart_id, bucket) DO UPDATE SET
-    line_count = c.line_count + excluded.line_count,
-    total_quantity = c.total_quantity + excluded.total_quantity,
-    total_amount = c.total_amount + excluded.total_amount;
-  INSERT INTO {rows}.item_totals AS i (item, line_count, total_quantity)
-  SELECT item, count(*), sum(quantity) FROM copied WHERE NOT deleted
-  GROUP BY 1 ORDER BY 1
-  ON CONFLICT (item) DO UPDATE SET
-    line_count = i.line_count + excluded.line_count,
-    total_quantity = i.total_quantity + excluded.total_quantity;
-  IF current_setting('projector.copied') <> 'alone' THEN
-    INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
-    SELECT current_setting('projector.copied')::bigint,
-      array_agg(hashtextextended(cart_id || chr(1) || id, {seed_1})),
-      array_agg(hashtextextended(cart_id || chr(1) || id, {seed_2})) FROM copied;
-  END IF;
-  PERFORM set_config('projector.copied', '', true);
-  RETURN NULL;
-END $$"""
-ON_COPY = """
-CREATE TRIGGER cart_items_copied AFTER INSERT ON {rows}.cart_items
-REFERENCING NEW TABLE AS copied FOR EACH STATEMENT
-WHEN (current_setting('projector.copied', true) <> '') EXECUTE FUNCTION {rows}.count_copied()"""
+for _statement in ONE_RANGE_PER_KEY:
+    event.listen(ranges, "after_create", _ddl(_statement))
+
 
 ITEM_BY_HASH = """
 CREATE INDEX item_totals_item ON {rows}.item_totals

@@ -21,7 +21,8 @@ from projector.postgres.connections import Connections
 from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.sweep import SCAN_SECONDS, VerdictStore, allow_scan
 
-MEND_LOCK = 0x70726A34
+# One at a time; batches go on meanwhile.
+MEND_LOCK = "LOCK TABLE {rows}.item_totals IN SHARE UPDATE EXCLUSIVE MODE"
 MENDED_AT_ONCE = 20_000
 MENDING_ROUNDS = 1000
 
@@ -168,7 +169,7 @@ class Verification:
         mended = 0
         for _ in range(MENDING_ROUNDS):
             async with self._connections.transaction(seconds=SCAN_SECONDS) as session:
-                await session.execute("SELECT pg_advisory_xact_lock(%s)", [MEND_LOCK])
+                await session.execute(MEND_LOCK.replace("{rows}", self._rows_schema))
                 await allow_scan(session)
                 text = statement.replace("{rows}", self._rows_schema)
                 changed = (await session.execute(text, {"limit": MENDED_AT_ONCE})).rowcount

@@ -12,6 +12,7 @@ class Event(StrEnum):
     TARGET_IN_CLEAR = "target_in_clear"
     TARGET_UNAVAILABLE = "target_unavailable"
     TARGET_BACK = "target_back"
+    SCHEMA_BUSY = "schema_busy"
     SCHEMA_READY = "schema_ready"
     READER_SHARED = "reader_shared"
     SOURCE_UNAVAILABLE = "source_unavailable"

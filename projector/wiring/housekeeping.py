@@ -17,13 +17,12 @@ from projector.settings import Settings
 from projector.wiring.verify import VERIFICATION, Copy
 
 AGAIN = timedelta(minutes=10)
-TURN_SECONDS = 7 * 86_400.0
 PURGED_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseTurns:
-    """`Turns` by an advisory lock and a record per job."""
+    """`Turns` by a record per job."""
 
     connections: Connections
 
@@ -31,9 +30,7 @@ class DatabaseTurns:
         self, job: str, *, every: timedelta
     ) -> AbstractAsyncContextManager[RunningJob | None]:
         """One host's turn; see `Turns`."""
-        return storage.turn(
-            self.connections, job, every=every, again=min(AGAIN, every), seconds=TURN_SECONDS
-        )
+        return storage.turn(self.connections, job, every=every, again=min(AGAIN, every))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import structlog
 from projector.core.errors import (
     CredentialExpired,
     LeaseStoreUnavailable,
+    SchemaBusy,
     SinkUnavailable,
     SourceUnavailable,
     Throttled,
@@ -42,17 +43,23 @@ class Patience:
             ProjectorError: What no waiting mends: a wrong key, a missing container, ...
         """
         failures = 0
+        away = False
         while True:
             try:
                 result = await action()
             except OUTAGES as error:
                 failures += 1
                 seconds = retry_seconds(error, failures, draw=self.draw())
+                busy = isinstance(error, SchemaBusy)
+                away = away or not busy
                 log.warning(
-                    failing, error=str(error), attempt=failures, retry_in_seconds=round(seconds, 2)
+                    Event.SCHEMA_BUSY if busy else failing,
+                    error=str(error),
+                    attempt=failures,
+                    retry_in_seconds=round(seconds, 2),
                 )
                 await self.clock.sleep(seconds)
             else:
-                if failures:
+                if away:
                     log.info(back, attempts=failures + 1)
                 return result

@@ -50,7 +50,7 @@ COMPOSED = {
     "SELECT set_config('timezone'": "settings of a new session",
     "SELECT set_config('statement_timeout'": "settings of a scan",
     "SELECT container_rid FROM projector.source": "the source that is copied",
-    "SELECT pg_advisory_xact_lock": "the right to open ranges",
+    "LOCK TABLE projector.source": "the right to open ranges",
     "UPDATE projector.ranges SET seen_group = NULL": "forgetting a seen group",
 }
 

@@ -160,27 +160,6 @@ def test_entries_that_nobody_can_ask_for_get_keys_that_no_document_has(
     assert found == [(*entry, True) for entry in [*kept, ('\\"d"', "\\5", None)]]
 
 
-def test_upgrade_at_head_takes_no_lock(database_url: str) -> None:
-    with connected(database_url) as other:
-        other.execute("SELECT pg_advisory_lock(%s)", [migrate.LOCK_KEY])
-        assert migrate.upgrade(database_url) == migrate.head()
-
-
-@pytest.mark.slow
-def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:
-    program = (
-        "import sys; from projector.postgres import migrate; print(migrate.upgrade(sys.argv[1]))"
-    )
-    command = [sys.executable, "-c", program, empty_database_url]
-    started = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(3)
-    ]
-    outcomes = [process.communicate(timeout=60) for process in started]
-    assert [process.returncode for process in started] == [0, 0, 0], outcomes
-    assert {out.strip() for out, _ in outcomes} == {migrate.head()}
-
-
 def test_newer_schema_is_refused(database_url: str) -> None:
     with connected(database_url) as connection:
         connection.execute("UPDATE projector.alembic_version SET version_num = '9999'")

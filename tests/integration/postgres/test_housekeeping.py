@@ -230,6 +230,34 @@ async def test_one_host_at_a_time_has_its_turn(connections: Connections) -> None
         assert again is not None
 
 
+async def test_the_turn_of_a_host_that_died_is_given_to_another(connections: Connections) -> None:
+    async with turn(connections, "purge") as dead:
+        assert dead is not None
+        async with connections.session() as session:
+            await session.execute(
+                "UPDATE projector.housekeeping_runs SET held_until = now() - interval '1 second'"
+            )
+        async with turn(connections, "purge") as mine:
+            assert mine is not None
+    (run,) = await housekeeping_runs(connections)
+    assert run.last_error is None
+
+
+async def test_a_turn_is_due_after_success_and_failure_alike(connections: Connections) -> None:
+    hour = timedelta(hours=1)
+    async with turn(connections, "purge", every=hour, again=hour) as first:
+        assert first is not None
+    async with turn(connections, "purge", every=hour, again=hour) as second:
+        assert second is None
+    with pytest.raises(ValueError, match="no answer"):
+        async with turn(connections, "purge"):
+            raise ValueError("no answer")
+    async with turn(connections, "purge", every=timedelta(0), again=hour) as after_failure:
+        assert after_failure is None
+    async with turn(connections, "purge", every=timedelta(0)) as again:
+        assert again is not None
+
+
 async def test_success_and_failure_are_recorded_apart(connections: Connections) -> None:
     async with turn(connections, "verify") as running:
         assert running is not None

@@ -11,7 +11,7 @@ from projector.core.ranges import FeedRange
 from projector.ports.feed import Beginning
 from projector.postgres.connections import Connections
 from projector.postgres.positions import positions
-from projector.postgres.ranges import lock_openings
+from projector.postgres.ranges import lock_openings, register_source
 from projector.postgres.resets import accept_new_source, request_replay
 from projector.postgres.sink import PostgresSink
 from tests.integration.postgres.carts import (
@@ -138,6 +138,8 @@ async def test_going_back_to_the_first_container_starts_above_the_rows_of_the_ot
 async def test_opening_that_began_before_another_container_was_followed_is_refused(
     connections: Connections, sink: PostgresSink
 ) -> None:
+    async with connections.session() as session:
+        await register_source(session, RID)
     async with connections.transaction() as session:
         await lock_openings(session)
         opening = asyncio.ensure_future(sink.open(claim()))

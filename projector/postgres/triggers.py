@@ -1,0 +1,62 @@
+"""What the server does by itself: count rows that are copied in, and keep live ranges apart."""
+
+from __future__ import annotations
+
+# Live ranges of a container never overlap, whichever release opens them: what a host decided before it
+# had the lock is looked at again, and is tried again if another host was faster.
+ONE_RANGE_PER_KEY = (
+    """
+CREATE FUNCTION projector.one_range_per_key() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  LOCK TABLE projector.source IN SHARE ROW EXCLUSIVE MODE;
+  IF EXISTS (
+    SELECT FROM projector.ranges r
+    WHERE r.id <> NEW.id AND r.retired_at IS NULL AND r.container_rid = NEW.container_rid
+      AND r.min_epk < NEW.max_epk AND r.max_epk > NEW.min_epk) THEN
+    RAISE serialization_failure USING MESSAGE = 'another host opened the same keys just now';
+  END IF;
+  RETURN NULL;
+END $$""",
+    """
+CREATE TRIGGER ranges_one_per_key AFTER INSERT OR UPDATE OF retired_at ON projector.ranges
+FOR EACH ROW WHEN (NEW.retired_at IS NULL) EXECUTE FUNCTION projector.one_range_per_key()""",
+)
+
+# Rows that come by COPY are counted by the server itself, from what it has stored, in the order of
+# the batch statement: carts, then items. Asleep unless the transaction says that it copies; says that
+# it has counted by taking that back. Its names are looked up in the server's own schema, whatever the
+# session says.
+COUNT_COPIED = """
+CREATE FUNCTION {rows}.count_copied() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO {rows}.cart_totals AS c
+    (cart_id, bucket, line_count, total_quantity, total_amount)
+  SELECT cart_id, CASE WHEN unit_price IS NULL THEN '' ELSE COALESCE(currency, '-') END AS bucket,
+    count(*), sum(quantity), COALESCE(sum(quantity * unit_price), 0)
+  FROM copied WHERE NOT deleted
+  GROUP BY 1, 2 ORDER BY 1, 2
+  ON CONFLICT (cart_id, bucket) DO UPDATE SET
+    line_count = c.line_count + excluded.line_count,
+    total_quantity = c.total_quantity + excluded.total_quantity,
+    total_amount = c.total_amount + excluded.total_amount;
+  INSERT INTO {rows}.item_totals AS i (item, line_count, total_quantity)
+  SELECT item, count(*), sum(quantity) FROM copied WHERE NOT deleted
+  GROUP BY 1 ORDER BY 1
+  ON CONFLICT (item) DO UPDATE SET
+    line_count = i.line_count + excluded.line_count,
+    total_quantity = i.total_quantity + excluded.total_quantity;
+  IF current_setting('projector.copied') <> 'alone' THEN
+    INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
+    SELECT current_setting('projector.copied')::bigint,
+      array_agg(hashtextextended(cart_id || chr(1) || id, {seed_1})),
+      array_agg(hashtextextended(cart_id || chr(1) || id, {seed_2})) FROM copied;
+  END IF;
+  PERFORM set_config('projector.copied', '', true);
+  RETURN NULL;
+END $$"""
+ON_COPY = """
+CREATE TRIGGER cart_items_copied AFTER INSERT ON {rows}.cart_items
+REFERENCING NEW TABLE AS copied FOR EACH STATEMENT
+WHEN (current_setting('projector.copied', true) <> '') EXECUTE FUNCTION {rows}.count_copied()"""
