@@ -115,7 +115,7 @@ class CredentialExpired(FeedError):
 
 
 class PageTooLarge(FeedError):
-    """The service cannot build a page of the size asked for (413, "reduce page size")."""
+    """The service cannot build a page of the size asked for (413, or 400 while it may be the size)."""
 
     disposition = Disposition.RETRY
 

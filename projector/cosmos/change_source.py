@@ -28,6 +28,7 @@ from projector.cosmos.monitored import (
     check_range,
 )
 from projector.cosmos.wire import (
+    HTTP_BAD_REQUEST,
     HTTP_NOT_MODIFIED,
     PAGE_STAND_IN,
     Answer,
@@ -39,7 +40,6 @@ from projector.ports.feed import Anchor, FeedTarget, Page, PhysicalRange
 _HEAD_BYTES = 256
 _BODY_RID = re.compile(rb'^\s*\{\s*"_rid"\s*:\s*"([^"\\]*)"')
 _ANY_LSN = re.compile(rb'"_lsn"\s*:\s*([0-9]{1,19})')
-_MALFORMED = 400
 
 
 class _FirstChange(msgspec.Struct):
@@ -129,12 +129,15 @@ class CosmosChangeSource:
     async def _read(
         self, target: FeedTarget, rid: str, query: dict[str, Any], max_documents: int
     ) -> Answer:
+        in_place = "continuation" in query
+
         def check(headers: Mapping[str, str]) -> None:
             check_container(headers, rid)
             check_range(headers, target)
 
         def judge(answer: Answer) -> None:
-            if answer.status == _MALFORMED and not answer.substatus and "continuation" in query:
+            self._container.judge_page(answer, max_documents=max_documents)
+            if answer.status == HTTP_BAD_REQUEST and not answer.substatus and in_place:
                 raise ContinuationRefused(
                     f"range {target.range_id}: {self._container.meaning(answer)}"
                 )

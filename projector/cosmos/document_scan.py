@@ -15,7 +15,7 @@ from projector.core.errors import SourceUnavailable
 from projector.cosmos.client import ContainerPath, CosmosGateway
 from projector.cosmos.continuations import feed_range_json
 from projector.cosmos.monitored import MonitoredContainer, check_container, check_range
-from projector.cosmos.wire import PAGE_STAND_IN, Exchange, session_lsn
+from projector.cosmos.wire import PAGE_STAND_IN, Answer, Exchange, session_lsn
 from projector.ports.feed import FeedTarget
 from projector.ports.points import ScannedPage
 
@@ -64,7 +64,11 @@ class CosmosDocumentScanner:
             check_container(headers, rid)
             check_range(headers, target)
 
-        exchange = Exchange(check=check, judge=self._container.judge, stand_in=PAGE_STAND_IN)
+        def judge(answer: Answer) -> None:
+            self._container.judge_page(answer, max_documents=max_documents)
+            self._container.judge(answer)
+
+        exchange = Exchange(check=check, judge=judge, stand_in=PAGE_STAND_IN)
         async with self._container.lent() as container:
             pages = container.query_items(
                 query="SELECT * FROM c",

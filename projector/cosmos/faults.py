@@ -145,8 +145,6 @@ def _unanswered(error: ServiceRequestError | ServiceResponseError, place: Place)
 
 def refused(refusal: Refusal, place: Place) -> ProjectorError:
     """What a refusal means, whatever was asked."""
-    if "reduce page size" in refusal.reason.lower():
-        return PageTooLarge(f"{place} cannot build a page of that size: {refusal}")
     maker = _BY_SUBSTATUS.get((refusal.status, refusal.substatus)) or _BY_STATUS.get(refusal.status)
     if maker is None:
         return SourceUnavailable(f"{place} answered {refusal}")

@@ -208,6 +208,8 @@ class LeaseContainer:
             return await self._once(work)
         except SourceMissing:
             raise
+        except CredentialExpired as error:  # a new client with a new token: not its age, then
+            raise ConfigurationError(f"lease container: {error}") from error
         except FeedError as error:
             raise _unavailable(error) from error
         except OtherContainer:

@@ -19,6 +19,7 @@ from azure.cosmos.aio import ContainerProxy
 
 from projector.core.errors import (
     FeedRangeGone,
+    PageTooLarge,
     ProjectorError,
     SourceRecreated,
     SourceUnavailable,
@@ -31,6 +32,7 @@ from projector.cosmos.wire import (
     END_EPK,
     FIRST_ERROR,
     FIRST_OUTAGE,
+    HTTP_BAD_REQUEST,
     RANGE_ID,
     START_EPK,
     Answer,
@@ -164,6 +166,17 @@ class MonitoredContainer:
         if (answer.status, answer.substatus) in _SDK_DECIDES:
             return
         raise self.meaning(answer)
+
+    def judge_page(self, answer: Answer, *, max_documents: int) -> None:
+        """Raise PageTooLarge for a plain 400 that may be about the size of the page.
+
+        The service says so in words alone; a page of one document tells it from any other 400.
+        """
+        plain = answer.status == HTTP_BAD_REQUEST and not answer.substatus
+        if plain and max_documents > 1:
+            raise PageTooLarge(
+                f"{self.place} refused a page of {max_documents} documents: {self.meaning(answer)}"
+            )
 
     def meaning(self, answer: Answer) -> ProjectorError:
         """The error that a refusal stands for."""

@@ -118,7 +118,7 @@ class Controller(Generic[P]):
             )
             await keeper.acquire()
         except BaseException:
-            self._slots.discard(lease.token)
+            self._vacate(lease.token)
             raise
         log.info(Event.LEASE_ACQUIRED, lease=lease.token, before=lease.owner)
         self._begin(RangeSupervisor(neighbours=self._neighbours, keeper=keeper))
@@ -238,6 +238,9 @@ class Controller(Generic[P]):
                 replace(report, state=RangeState.STOPPED, state_since=self._clock.now())
             )
         del self._running[token]
+        self._vacate(token)
+
+    def _vacate(self, token: LeaseToken) -> None:
         self._slots.discard(token)
         if not self._slots:
             self._emptied.set()

@@ -17,6 +17,7 @@ import structlog
 
 from projector.core.errors import ConfigurationError, ProjectorError
 from projector.core.names import LeaseToken
+from projector.core.pacing import retry_seconds
 from projector.core.ranges import FeedRange, uncovered
 from projector.core.start import BEGINNING, NOW, StartFrom
 from projector.ports.feed import ChangeSource, Clock, FeedTarget, LeaseStore
@@ -104,7 +105,9 @@ async def wait_until_caught_up(
     """
     verdict = _Verdict(source=source, leases=leases, start_from=start_from, committed=committed)
     tell_at = clock.monotonic() + TELL_SECONDS
+    failures = 0
     while True:
+        seconds = poll_seconds
         try:
             found = await verdict.look()
             if found is None:
@@ -113,11 +116,14 @@ async def wait_until_caught_up(
         except ProjectorError as error:
             if not passes(error):
                 raise
+            failures += 1
+            seconds = max(seconds, retry_seconds(error, failures, draw=0.0))
         else:
+            failures = 0
             if clock.monotonic() >= tell_at:
                 tell_at = clock.monotonic() + TELL_SECONDS
                 _tell(found)
-        await clock.sleep(poll_seconds)
+        await clock.sleep(seconds)
 
 
 def _tell(found: Obstructed) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, final
+from typing import final
 
 from typing_extensions import override
 
-from projector.core.errors import Disposition, ProjectorError, SourceRecreated
+from projector.core.errors import Disposition, ProjectorError, SourceMissing, SourceRecreated
 from projector.core.names import LeaseToken
 from projector.core.states import CloseReason
 from projector.ports.feed import Applied, Observer, Page, RangeReport
@@ -55,22 +55,25 @@ class Mistakes(SilentObserver):
     def __init__(self) -> None:
         """None so far."""
         self._found = asyncio.Event()
-        self._error: ProjectorError | None = None
+        self.first: ProjectorError | None = None
 
     @override
     async def failed(self, token: LeaseToken, error: Exception) -> None:
         """A range ended, or waits, because of this error."""
         if isinstance(error, ProjectorError) and (
-            error.disposition is Disposition.ASK_PERSON or isinstance(error, SourceRecreated)
+            error.disposition is Disposition.ASK_PERSON
+            or isinstance(error, SourceMissing | SourceRecreated)
         ):
-            self._error = self._error or error
-            self._found.set()
+            self.note(error)
 
-    async def raised(self) -> NoReturn:
-        """Wait for it, and raise it."""
-        while self._error is None:
-            await self._found.wait()
-        raise self._error
+    def note(self, error: ProjectorError) -> None:
+        """Counts an error as one."""
+        self.first = self.first or error
+        self._found.set()
+
+    async def found(self) -> None:
+        """Waits for it."""
+        await self._found.wait()
 
 
 @final

@@ -17,7 +17,7 @@ import structlog
 
 from projector import __version__
 from projector.core.balance import Limits
-from projector.core.errors import ConfigurationError, SourceRecreated
+from projector.core.errors import ConfigurationError, ProjectorError, SourceRecreated
 from projector.core.names import InstanceName
 from projector.core.start import check_not_ahead
 from projector.ports.feed import Clock, LeaseStore, Observer, RangeReport
@@ -187,8 +187,8 @@ class Service:
                     clock=self._clock,
                     start_from=self._settings.start_from,
                 )
-                works["caught-up"] = catching.stop_when_caught_up()
-                works["mistakes"] = self._mistakes.raised()
+                works["caught-up"] = self._catch_up(catching)
+                works["mistakes"] = self._stop_by_mistake(host)
             else:
                 copy = self._copy(opened, connections)
                 works["housekeeping"] = housekeeping(copy, self._settings).run()
@@ -196,6 +196,19 @@ class Service:
             await host.run()
             for task in beside:
                 task.cancel()
+        if until_caught_up and self._mistakes.first is not None:
+            raise self._mistakes.first
+
+    async def _catch_up(self, catching: CatchingUp) -> None:
+        try:
+            await catching.stop_when_caught_up()
+        except ProjectorError as error:
+            self._mistakes.note(error)
+
+    async def _stop_by_mistake(self, host: Host[ProjectedPage]) -> None:
+        """A job does not wait for a person; its ranges end in good order all the same."""
+        await self._mistakes.found()
+        host.request_stop()
 
     def _beside(
         self,

@@ -69,7 +69,7 @@ async def test_the_body_of_a_page_is_held_by_whoever_reads_it_alone(world: Emula
     [
         pytest.param({"status": 429, "retry_after_ms": 40}, Throttled, 1, id="429"),
         pytest.param({"status": 429}, Throttled, 1, id="429 without a wait"),
-        pytest.param({"status": 400}, ConfigurationError, 1, id="400 without a place"),
+        pytest.param({"status": 400}, PageTooLarge, 1, id="400 that may be the size"),
         pytest.param({"status": 401}, ConfigurationError, 1, id="401"),
         pytest.param({"status": 403}, ConfigurationError, 1, id="403"),
         pytest.param({"status": 403, "substatus": 1008}, SourceUnavailable, 1, id="region moved"),
@@ -122,10 +122,25 @@ async def test_call_that_drags_on_ends_at_its_deadline(emulator: EmulatorServer)
         await world.source.read_page(target, None, max_documents=PLENTY)
 
 
+@pytest.mark.parametrize("status", [400, 413])
+async def test_page_too_large_is_told_by_status_and_by_a_page_of_one_document(
+    world: EmulatedWorld, status: int
+) -> None:
+    await fill(world)
+    target = target_of(await busiest(world))
+    await world.fault(operation="change_feed", status=status, times=1)
+    with pytest.raises(PageTooLarge):
+        await world.source.read_page(target, None, max_documents=2)
+    await world.source.read_page(target, None, max_documents=1)
+    await world.fault(operation="change_feed", status=400)
+    with pytest.raises(ConfigurationError, match="malformed"):
+        await world.source.read_page(target, None, max_documents=1)
+
+
 async def test_malformed_place_is_refused_by_the_service_and_named(world: EmulatedWorld) -> None:
     (target, *_) = await world.targets()
     with pytest.raises(ContinuationRefused):
-        await world.source.read_page(target, Continuation('"gibberish"'), max_documents=PLENTY)
+        await world.source.read_page(target, Continuation('"gibberish"'), max_documents=1)
 
 
 @pytest.mark.parametrize(

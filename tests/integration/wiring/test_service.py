@@ -22,10 +22,14 @@ from projector.core.errors import (
     SettingsError,
     SinkRefused,
     SourceMissing,
+    SourceRecreated,
 )
 from projector.emulator import EmulatorServer
+from projector.emulator.faults import parse_fault
 from projector.postgres import migrate
+from projector.processor.clock import SystemClock
 from projector.settings import Settings
+from projector.wiring.account import account
 from projector.wiring.events import Event
 from projector.wiring.service import Service
 
@@ -58,6 +62,13 @@ def create_carts(emulator: EmulatorServer, count: int = 0) -> None:
     )
     for number in range(count):
         carts.upsert({"id": str(number), "cartId": f"c{number}", "item": "x", "quantity": 1})
+
+
+async def job_failure(chosen: Settings) -> BaseException:
+    async with asyncio.timeout(30):
+        with pytest.raises((ProjectorError, ExceptionGroup)) as caught:
+            await Service(chosen).run(until_caught_up=True)
+    return root_cause(caught.value)
 
 
 async def until(condition: Any) -> None:
@@ -152,11 +163,8 @@ async def test_a_recreated_container_is_never_caught_up_with(
     ).delivered == 1
     emulator.engine.delete_database("acme-webstore")
     create_carts(emulator, count=1)
-    with pytest.raises(ExceptionGroup) as caught:
-        await Service(settings(emulator, database_url)).run(until_caught_up=True)
-    found = caught.value.subgroup(ProjectorError)
-    assert found is not None
-    assert "source recreated" in str(found.exceptions[0])
+    error = await job_failure(settings(emulator, database_url))
+    assert isinstance(error, SourceRecreated)
 
 
 @pytest.mark.parametrize(
@@ -178,10 +186,9 @@ async def test_a_job_without_rights_on_tables_ends_with_one_line(
         await asyncio.to_thread(migrate.upgrade, url)
         with psycopg.connect(empty_database_url, autocommit=True) as admin:
             admin.execute(takes_away.format(role=role, other="postgres").encode())
-        with capture_logs() as told, pytest.raises(BaseExceptionGroup) as ended:
-            async with asyncio.timeout(60):
-                await Service(settings(emulator, url)).run(until_caught_up=True)
-    assert isinstance(root_cause(ended.value), SinkRefused)
+        with capture_logs() as told:
+            error = await job_failure(settings(emulator, url))
+    assert isinstance(error, SinkRefused)
     reasons = {entry["reason"] for entry in told if entry["event"] == "lease_released"}
     assert "source_failed" not in reasons
 
@@ -219,3 +226,48 @@ async def test_start_in_the_future_ends_the_start(emulator: EmulatorServer) -> N
     wanted = settings(emulator, NO_SERVER, start_from="2999-01-01T00:00:00Z")
     with pytest.raises(ConfigurationError, match=r"PROJECTOR_START_FROM.*lies in the future"):
         await Service(wanted).run()
+
+
+LEASES = {"path_prefix": "/dbs/acme-webstore/colls/lease"}
+MISTAKES: dict[str, dict[str, Any]] = {
+    "key": {"operation": "read_account", "status": 401},
+    "feed: key": {"operation": "change_feed", "status": 401},
+    "feed: right": {"operation": "change_feed", "status": 403},
+    "feed: role": {"operation": "change_feed", "status": 403, "substatus": 5300},
+    "feed: container": {"operation": "change_feed", "status": 404},
+    "feed: database": {"operation": "change_feed", "status": 404, "substatus": 1003},
+    "feed: malformed": {"operation": "change_feed", "status": 400},
+    "partitions: right": {"operation": "read_pkranges", "status": 403},
+    "leases: container": {"operation": "create_container", "status": 403},
+    "leases: lists": {"operation": "query_items", "status": 403, **LEASES},
+    "leases: reads": {"operation": "read_item", "status": 403, **LEASES},
+    "leases: writes": {"operation": "replace_item", "status": 403, **LEASES},
+    "leases: role": {"operation": "replace_item", "status": 403, "substatus": 5300, **LEASES},
+    "leases: creates": {"operation": "create_item", "status": 403, **LEASES},
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
+async def test_a_job_ends_with_one_line_on_every_mistake(
+    emulator: EmulatorServer, database_url: str, mistake: dict[str, Any]
+) -> None:
+    create_carts(emulator, 9)
+    emulator.faults.install(parse_fault(mistake))
+    error = await job_failure(settings(emulator, database_url))
+    assert isinstance(error, ConfigurationError | SourceMissing)
+    assert "\n" not in str(error)
+
+
+async def test_a_job_that_meets_a_mistake_later_gives_its_leases_back(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    create_carts(emulator, 9)
+    chosen = settings(emulator, database_url)
+    await Service(chosen).run(until_caught_up=True)
+    emulator.faults.install(parse_fault({"operation": "change_feed", "status": 403}))
+    assert "refuses access" in str(await job_failure(chosen))
+    emulator.faults.clear()
+    async with account(chosen, clock=SystemClock()) as opened:
+        leases = await opened.leases.list_leases()
+    assert leases
+    assert {lease.owner for lease in leases} == {None}

@@ -64,12 +64,6 @@ def test_every_refusal_has_one_meaning(
     assert isinstance(refused(Refusal(status=status, substatus=substatus), PLACE), expected)
 
 
-@pytest.mark.parametrize("status", [400, 413, 500])
-def test_request_to_reduce_the_page_is_heard_whatever_the_status(status: int) -> None:
-    reason = "Response size is too large. Reduce page size and try again."
-    assert isinstance(refused(Refusal(status=status, reason=reason), PLACE), PageTooLarge)
-
-
 def test_throttling_without_a_wait_still_waits() -> None:
     error = refused(Refusal(status=429), PLACE)
     assert isinstance(error, Throttled)

@@ -6,7 +6,14 @@ import random
 
 import pytest
 
-from projector.core.errors import SinkUnavailable, SourceRecreated, SourceUnavailable
+from projector.core.errors import (
+    ConfigurationError,
+    ProjectorError,
+    SinkRefused,
+    SinkUnavailable,
+    SourceRecreated,
+    SourceUnavailable,
+)
 from projector.core.names import LeaseToken
 from projector.core.start import NOW
 from projector.core.states import RangeState
@@ -130,3 +137,23 @@ async def test_host_runs_without_an_observer(one: World) -> None:
     await one.stop_all()
     assert bare.ended
     assert list(bare.reports()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        pytest.param(SinkRefused("no right"), "sink_failed", id="target"),
+        pytest.param(ConfigurationError("no right"), "source_failed", id="source"),
+    ],
+)
+async def test_a_mistake_is_told_with_the_side_it_was_made_on(
+    one: World, error: ProjectorError, reason: str
+) -> None:
+    member = one.start("a")
+    await one.until(one.bookmarked)
+    operation = one.sink if isinstance(error, SinkRefused) else member.source
+    operation.faults.plan("apply" if isinstance(error, SinkRefused) else "read", error)
+    one.container.fill(1)
+    await one.until(lambda: (f"released: {reason}", "0") in member.listener.heard)
+    await one.until(one.consistent, within_seconds=20)
+    await one.stop_all()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from projector.core.errors import ConfigurationError, SourceUnavailable
+from projector.core.errors import ConfigurationError, SourceUnavailable, Throttled
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.core.start import BEGINNING, NOW, StartFrom
 from projector.core.states import RangeState
@@ -253,3 +253,21 @@ async def test_outages_are_waited_out_and_mistakes_are_raised(world: World) -> N
     await world.until(waiting.done)
     with pytest.raises(ConfigurationError):
         waiting.result()
+
+
+async def test_a_source_that_is_throttled_is_asked_ever_more_slowly() -> None:
+    world = World()
+    member = world.start()
+    await world.until(world.bookmarked)
+    before = member.source.faults.calls["ranges"]
+    member.source.faults.plan("ranges", Throttled(retry_after_seconds=0.0), times=None)
+    waiting = asyncio.create_task(
+        wait_until_caught_up(
+            source=member.source, leases=member.leases, clock=world.clock, start_from=BEGINNING
+        )
+    )
+    await world.pass_time(60)
+    assert member.source.faults.calls["ranges"] - before < 40
+    member.source.faults.clear()
+    await waiting
+    await world.stop_all()
