@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from projector.core.errors import ConfigurationError
@@ -258,6 +258,9 @@ def leases() -> st.SearchStrategy[Lease]:
 
 @given(leases())
 def test_every_lease_survives_its_document(original: Lease) -> None:
+    low, dash, high = original.token.partition("-")
+    # A version 1 lease without a range has that of its token, if its token is one.
+    assume(original.version == 0 or original.feed_range is not None or not dash or low < high)
     document = json.loads(json.dumps(document_of(original)))
     read = lease_of(document)
     if original.version == 1 and original.feed_range is None:
