@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import ceil
 from typing import TypeAlias
 
@@ -84,9 +84,9 @@ def survey(
         raise ValueError(f"lease tokens listed more than once: {', '.join(twice)}")
     expired: list[Lease] = []
     live: list[Lease] = []
-    oldest = now - timedelta(seconds=expiration_seconds)
     for lease in leases:
-        (expired if lease.silent_since(oldest) else live).append(lease)
+        gone = lease.expired(now=now, expiration_seconds=expiration_seconds)
+        (expired if gone else live).append(lease)
     counts: Counter[str] = Counter({me.casefold(): 0})
     for owner, count in Counter(lease.owner for lease in live).items():
         counts[(owner or "").casefold()] += count

@@ -35,6 +35,8 @@ class Lease:
         timestamp: time of the last write by a host, aware, UTC.
         partition_key: the document's own partition key where the container has `/partitionKey`.
         etag: of the stored document; None before it is created.
+        idle_seconds: since its last write when it was listed, by the service's clock alone; None
+            when the service did not tell.
         unknown: fields of other writers, written back unchanged.
         unreadable: why the document cannot be understood; then only its token, and a token that is
             a key range, are known, and nobody may take it before a reset.
@@ -51,6 +53,7 @@ class Lease:
     mode: str | None = "Incremental Feed"
     partition_key: str | None = None
     etag: str | None = None
+    idle_seconds: float | None = field(default=None, compare=False)
     unknown: Mapping[str, Any] = field(default_factory=dict)
     unreadable: str | None = None
 
@@ -59,12 +62,19 @@ class Lease:
         return self.owner is not None and self.owner.casefold() == name.casefold()
 
     def expired(self, *, now: datetime, expiration_seconds: float) -> bool:
-        """Whether anybody may take it: no owner, or not renewed for too long."""
-        return self.silent_since(now - timedelta(seconds=expiration_seconds))
+        """Whether anybody may take it: no owner, or not renewed for too long.
 
-    def silent_since(self, then: datetime) -> bool:
-        """Whether it has no owner, or no host wrote it since."""
-        return not self.owner or self.timestamp is None or self.timestamp < then
+        The service's own clock decides where it is known: by `timestamp` and `now`, which are those
+        of two hosts, one whose clock is wrong takes the leases of all others, and one that wrote a
+        time to come keeps its own for ever.
+        """
+        if not self.owner:
+            return True
+        if self.idle_seconds is not None:
+            return self.idle_seconds > expiration_seconds
+        return self.timestamp is None or self.timestamp < now - timedelta(
+            seconds=expiration_seconds
+        )
 
     @property
     def anchored_from(self) -> str | None:

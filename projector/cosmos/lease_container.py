@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 
 from azure.core import MatchConditions
@@ -40,6 +41,7 @@ from projector.cosmos.client import ContainerPath, CosmosGateway
 from projector.cosmos.faults import SESSION_NOT_AVAILABLE, SessionAhead
 from projector.cosmos.lease_documents import PARTITION_KEY
 from projector.cosmos.monitored import OtherContainer, check_container
+from projector.cosmos.wire import answered_at
 
 T = TypeVar("T")
 
@@ -84,6 +86,14 @@ class _Known:
         return {"raw_request_hook": check}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Documents, and the service's clock when it told of them; None when it did not say."""
+
+    documents: Sequence[Mapping[str, Any]] = ()
+    service_time: datetime | None = None
+
+
 Work = Callable[[ContainerProxy, _Known], Awaitable[T]]
 
 
@@ -96,24 +106,30 @@ class LeaseContainer:
         self._path = path
         self._known: _Known | None = None
 
-    async def list(self, id_prefix: str) -> Sequence[Mapping[str, Any]]:
+    async def list(self, id_prefix: str) -> Listing:
         """All documents whose id begins so; none in an absent container, which stays absent."""
 
-        async def work(container: ContainerProxy, known: _Known) -> Sequence[Mapping[str, Any]]:
+        async def work(container: ContainerProxy, known: _Known) -> Listing:
+            answers: list[datetime | None] = []
             found = container.query_items(
                 query="SELECT * FROM c WHERE STARTSWITH(c.id, @prefix)",
                 parameters=[{"name": "@prefix", "value": id_prefix}],
+                raw_response_hook=lambda response: answers.append(
+                    answered_at(response.http_response)
+                ),
                 **known.hooks,
             )
             documents = [document async for document in found]
             for document in documents:
                 known.remember(document)
-            return documents
+            # The oldest answer: a lease on a later page was not silent for less.
+            told = [answer for answer in answers if answer is not None]
+            return Listing(documents=documents, service_time=min(told, default=None))
 
         try:
             return await self._tried(work)
         except SourceMissing:  # looking creates nothing: commands that only look come by here
-            return []
+            return Listing()
 
     async def read(self, document_id: str) -> Mapping[str, Any]:
         """One document. Raises LeaseMissing."""

@@ -21,7 +21,7 @@ from typing import Any
 from projector.core.errors import ConfigurationError
 from projector.core.lease import Lease
 from projector.core.names import Continuation, InstanceName, LeaseToken
-from projector.core.ranges import FeedRange
+from projector.core.ranges import MAX_EPK, FeedRange
 from projector.cosmos.continuations import foreign_state
 
 PARTITION_KEY = "partitionKey"
@@ -47,6 +47,7 @@ _OWN_FIELDS = frozenset(
 _ILLEGAL_IN_IDS = re.compile(r"[/\\?#]")
 _DATABASE_RID_BYTES = 4
 _CONTAINER_RID_BYTES = 8
+_KEY = re.compile(r"[0-9A-F]*")
 _ZONE_NAME = re.compile(r"\[[^\]]*\]$")
 _FRACTION = re.compile(r"\.([0-9]+)")
 
@@ -137,6 +138,18 @@ def lease_of(document: object) -> Lease:
     )
 
 
+def idle_seconds(document: Mapping[str, Any], service_time: datetime | None) -> float | None:
+    """How long ago the service stored the document, by its own clock; None when it cannot be told.
+
+    No host can forge it, and no clock of a host counts. One that lies ahead, as after a failover, is
+    of just now.
+    """
+    written = _stored_at(document)
+    if written is None or service_time is None:
+        return None
+    return max(0.0, (service_time - written).total_seconds())
+
+
 def unreadable_lease(document: Mapping[str, Any], prefix: str, why: str) -> Lease:
     """What is left of a document that is no lease to us: the token that its id ends with."""
     name, etag, key = document["id"], document.get("_etag"), document.get(PARTITION_KEY)
@@ -209,6 +222,8 @@ def _feed_range(document: Mapping[str, Any], token: str) -> FeedRange | None:
         return None
     if not (isinstance(low, str) and isinstance(high, str) and low < high):
         raise _broken(document, "has a FeedRange without min below max")
+    if not (_KEY.fullmatch(low) and _KEY.fullmatch(high) and high <= MAX_EPK):
+        raise _broken(document, "has a FeedRange whose bounds are no keys of a container")
     return FeedRange(min=low, max=high)
 
 
@@ -224,8 +239,10 @@ def _timestamp(document: Mapping[str, Any]) -> datetime | None:
     """`timestamp`; where it is null or no time, the service's own `_ts`."""
     text = document.get("timestamp")
     time = parse_time(text) if isinstance(text, str) else None
-    if time is not None:
-        return time
+    return _stored_at(document) if time is None else time
+
+
+def _stored_at(document: Mapping[str, Any]) -> datetime | None:
     written = document.get("_ts")
     if isinstance(written, bool) or not isinstance(written, int) or written <= 0:
         return None

@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -162,6 +163,14 @@ def clock_ahead_seconds(http_response: Any) -> float | None:
     try:
         return (parsedate_to_datetime(ours) - parsedate_to_datetime(theirs)).total_seconds()
     except (TypeError, ValueError):  # one of them is missing, or no date
+        return None
+
+
+def answered_at(http_response: Any) -> datetime | None:
+    """The service's clock when it answered; None when it did not say."""
+    try:
+        return parsedate_to_datetime(http_response.headers.get("date"))
+    except (TypeError, ValueError):
         return None
 
 

@@ -92,8 +92,8 @@ class EmulatorServer:
         self._runner = runner
 
     async def _date(self, _request: web.Request, response: web.StreamResponse) -> None:
-        """By the clock that also judges the dates of requests."""
-        response.headers["Date"] = formatdate(self._now(), usegmt=True)
+        """By the clock that also writes `_ts`, as the service's is one."""
+        response.headers["Date"] = formatdate(self.engine.now(), usegmt=True)
 
     async def stop(self) -> None:
         """Closes every connection; requests that hang are let go."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
 import structlog
 
@@ -85,8 +84,12 @@ class Strangers:
 
     def fresh(self, leases: Sequence[Lease]) -> Sequence[Lease]:
         """Those whose owner may be alive."""
-        oldest = self.clock.now() - timedelta(seconds=self.expiration_seconds)
-        return [lease for lease in leases if not lease.silent_since(oldest)]
+        now = self.clock.now()
+        return [
+            lease
+            for lease in leases
+            if not lease.expired(now=now, expiration_seconds=self.expiration_seconds)
+        ]
 
     def proved_alive(self, leases: Sequence[Lease]) -> Lease | None:
         """One whose owner still writes it under its stamp, long after it could know better."""

@@ -19,6 +19,7 @@ class FakeLeaseContainer:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.leases: dict[LeaseToken, Lease] = {}
+        self._written: dict[LeaseToken, float] = {}
         self.marked = False
         self.lock: tuple[object, float] | None = None
         self._etags = itertools.count(1)
@@ -27,7 +28,16 @@ class FakeLeaseContainer:
         """Store it under a new etag, as a person at the portal can."""
         stored = replace(lease, etag=f'"{next(self._etags)}"')
         self.leases[lease.token] = stored
+        self._written[lease.token] = self.clock.monotonic()
         return stored
+
+    def listed(self) -> list[Lease]:
+        """All leases, with what the service's clock says of them."""
+        now = self.clock.monotonic()
+        return [
+            replace(lease, idle_seconds=now - self._written[token])
+            for token, lease in self.leases.items()
+        ]
 
     def clear(self) -> None:
         """Delete and recreate the container."""
@@ -45,7 +55,7 @@ class FakeLeaseStore:
 
     async def list_leases(self) -> Sequence[Lease]:
         await self.faults.before("list")
-        return list(self._container.leases.values())
+        return self._container.listed()
 
     async def create(self, lease: Lease) -> bool:
         await self.faults.before("create", lease.token)

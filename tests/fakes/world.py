@@ -46,7 +46,9 @@ class Listener(SilentObserver):
 class Member:
     """One host and the adapters it alone uses."""
 
-    def __init__(self, world: World, name: str, options: ProcessorOptions, sink: Any) -> None:
+    def __init__(
+        self, world: World, name: str, options: ProcessorOptions, sink: Any, clock: FakeClock
+    ) -> None:
         self.name = name
         self.source = FakeChangeSource(world.container, world.clock)
         self.leases = FakeLeaseStore(world.leases)
@@ -59,7 +61,7 @@ class Member:
             markers=self.markers,
             sink=sink,
             options=options,
-            clock=world.clock,
+            clock=clock,
             draw=random.Random(name),
             observer=self.listener,
         )
@@ -77,16 +79,25 @@ class World:
         self.options = ProcessorOptions(processor_name="test", instance_name=InstanceName("nobody"))
         self.members: dict[str, Member] = {}
 
-    def member(self, name: str = "a", *, sink: Any = None, **options: Any) -> Member:
-        """A host that has not started."""
-        chosen = replace(self.options, instance_name=InstanceName(name), **options)
-        member = Member(self, name, chosen, sink or self.sink)
+    def member(
+        self,
+        name: str = "a",
+        *,
+        sink: Any = None,
+        clock: FakeClock | None = None,
+        instance_name: str | None = None,
+        **options: Any,
+    ) -> Member:
+        """A host that has not started; its instance name is its own unless another is given."""
+        named = InstanceName(instance_name or name)
+        chosen = replace(self.options, instance_name=named, **options)
+        member = Member(self, name, chosen, sink or self.sink, clock or self.clock)
         self.members[name] = member
         return member
 
-    def start(self, name: str = "a", *, sink: Any = None, **options: Any) -> Member:
-        """A running host."""
-        return self.start_member(self.member(name, sink=sink, **options))
+    def start(self, name: str = "a", **choices: Any) -> Member:
+        """A running host; the choices are those of `member`."""
+        return self.start_member(self.member(name, **choices))
 
     def start_member(self, member: Member) -> Member:
         """Let a prepared host run."""

@@ -145,7 +145,7 @@ class SimulatedHost:
         self.rid = engine.container(DATABASE, CART).rid
         self._loop, self.processor = loop, processor
         self.passage = Passage(loop, random, name)
-        clock = VirtualClock(loop, skew_seconds=random.choice([0, 0, 0, 2, -2]))
+        clock = VirtualClock(loop, skew_seconds=random.choice([0, 0, 2, -2, 120, -120]))
         prefix = prefix_of(engine, processor)
         leases = SimulatedLeases(engine, self.passage, prefix=prefix, clock=clock)
         tells_old = random.choice([None, False])

@@ -11,6 +11,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import UTC, datetime
 from random import Random
 from typing import TypeVar
 
@@ -29,7 +30,7 @@ from projector.core.lease import Lease
 from projector.core.names import Continuation, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.core.start import StartFrom, StartKind
-from projector.cosmos.lease_documents import document_of, lease_id, lease_of
+from projector.cosmos.lease_documents import document_of, idle_seconds, lease_id, lease_of
 from projector.emulator import Engine
 from projector.emulator.container import Container, FeedResult
 from projector.emulator.errors import EmulatorError
@@ -235,7 +236,9 @@ class SimulatedLeases:
         async def act() -> Sequence[Lease]:
             found = [json.loads(item.body) for item in self._container().documents()]
             mine = [item for item in found if item["id"].startswith(f"{self._prefix}..")]
-            return sorted(map(lease_of, mine), key=lambda lease: lease.token)
+            now = datetime.fromtimestamp(self._engine.now(), UTC)
+            leases = [replace(lease_of(d), idle_seconds=idle_seconds(d, now)) for d in mine]
+            return sorted(leases, key=lambda lease: lease.token)
 
         return await self._passage.cross("leases.list", _lease_failure, act)
 

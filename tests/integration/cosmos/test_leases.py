@@ -20,6 +20,7 @@ from projector.core.lease import acquire
 from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.cosmos.lease_documents import lease_id
+from projector.cosmos.lease_store import LONGEST_LOCK_SECONDS
 from projector.emulator import EmulatorServer
 from projector.emulator.faults import parse_fault
 from projector.wiring.leases import forget
@@ -250,6 +251,34 @@ async def test_live_lock_is_not_taken_over_in_a_container_without_ttl(
     assert await world.markers.acquire_lock(seconds=LOCK_SECONDS)
     await world.advance(LOCK_SECONDS - 5)
     assert not await world.other_markers.acquire_lock(seconds=LOCK_SECONDS)
+
+
+@pytest.mark.parametrize("ttl", [2**31 - 1, None, -1])
+async def test_lock_holds_nobody_up_for_long_whatever_it_says(
+    world: EmulatedLeases, ttl: int | None
+) -> None:
+    await world.create_container("/id", default_ttl=-1)
+    await world.put({"id": f"{world.prefix}.lock"} | ({} if ttl is None else {"ttl": ttl}))
+    assert not await world.markers.acquire_lock(seconds=LOCK_SECONDS)
+    await world.advance(LONGEST_LOCK_SECONDS + 1)
+    with capture_logs() as told:
+        assert await world.markers.acquire_lock(seconds=LOCK_SECONDS)
+    assert [entry["event"] for entry in told] == (["lock_implausible"] if ttl == 2**31 - 1 else [])
+
+
+@pytest.mark.parametrize("written", ["9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z", "soon", None])
+async def test_age_of_a_lease_is_told_by_the_service_alone(
+    world: EmulatedLeases, written: str | None
+) -> None:
+    """Whatever time the document bears: a host's clock may be wrong, and a stranger's word false."""
+    lease = await created(world.store, new_lease(owner=InstanceName("gone")))
+    await world.put({**await stored(world), "timestamp": written})
+    (found,) = await world.store.list_leases()
+    assert not found.expired(now=WRITTEN_AT, expiration_seconds=60)
+    await world.advance(70)
+    (found,) = await world.store.list_leases()
+    assert found.token == lease.token
+    assert found.expired(now=WRITTEN_AT, expiration_seconds=60)
 
 
 async def test_lock_of_net_has_its_shape(world: EmulatedLeases) -> None:

@@ -125,6 +125,12 @@ def test_reset_forgets_bookmark_owner_and_properties_and_nothing_else() -> None:
         pytest.param(MINE, 60, False, id="just in time"),
         pytest.param(MINE, 60.001, True, id="too late"),
         pytest.param(MINE, -3600, False, id="clock of the owner is ahead"),
+        pytest.param(
+            replace(MINE, idle_seconds=60.0), 3600, False, id="the service says it is alive"
+        ),
+        pytest.param(
+            replace(MINE, idle_seconds=60.1), -3600, True, id="the service says it is silent"
+        ),
     ],
 )
 def test_lease_expires_when_it_is_not_renewed(lease: Lease, seconds: float, expected: bool) -> None:

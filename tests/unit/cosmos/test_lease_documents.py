@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from projector.core.errors import ConfigurationError
 from projector.core.lease import Lease
 from projector.core.names import Continuation, InstanceName, LeaseToken
-from projector.core.ranges import FULL_RANGE, FeedRange
+from projector.core.ranges import FULL_RANGE, MAX_EPK, FeedRange
 from projector.cosmos.lease_documents import (
     database_rid,
     document_of,
@@ -186,6 +186,12 @@ def test_time_of_the_service_stands_in_for_a_missing_one(text: object) -> None:
             "unusual",
             id="inclusive end",
         ),
+        pytest.param(
+            lease(FeedRange={"Range": {"min": "", "max": "ZZ"}}), "no keys", id="beyond the end"
+        ),
+        pytest.param(
+            lease(FeedRange={"Range": {"min": "05c1", "max": "FF"}}), "no keys", id="no such key"
+        ),
     ],
 )
 def test_broken_lease_is_named_with_what_is_wrong(document: object, words: str) -> None:
@@ -238,12 +244,12 @@ def test_any_json_is_a_lease_or_refused_and_a_lease_can_be_written(document: Any
 
 
 def leases() -> st.SearchStrategy[Lease]:
-    epk = st.text("0123456789ABCDEF", min_size=2, max_size=32)
+    epk = st.text("0123456789ABCDEF", min_size=2, max_size=32).filter(lambda key: key <= MAX_EPK)
     ranges = st.tuples(epk, epk).filter(lambda pair: pair[0] != pair[1])
     return st.builds(
         Lease,
         id=st.text(min_size=1),
-        token=st.text(min_size=1).map(LeaseToken),
+        token=st.text(min_size=1).filter(lambda text: "-" not in text).map(LeaseToken),
         version=st.sampled_from([0, 1]),
         feed_range=st.none() | ranges.map(lambda pair: FeedRange(min=min(pair), max=max(pair))),
         owner=st.none() | st.text(min_size=1).map(InstanceName),
