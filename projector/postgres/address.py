@@ -14,6 +14,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from pathlib import Path
 
 import psycopg
 from psycopg import pq
@@ -24,6 +25,7 @@ from projector.core.secrets import conceal, scrubbed
 
 SCHEMES = ("postgresql://", "postgres://")
 DEFAULT_PORT = 5432
+SYSTEM = "system"
 NO_SERVER = "/nonexistent"
 """A socket folder without a server: libpq checks all options before it looks for one."""
 
@@ -44,6 +46,20 @@ NOT_ENCODED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """One of the servers of an address.
+
+    Attributes:
+        name: as it is called, and as its certificate has to call it; empty for the usual socket.
+        where: what to connect to, where that is another one (`hostaddr`).
+    """
+
+    name: str
+    where: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
     """A target's address, checked.
 
@@ -58,19 +74,23 @@ class Address:
     @property
     def place(self) -> str:
         """Host, port and database, for logs."""
-        servers = ",".join(f"{host or 'local'}:{port}" for host, port in self.servers)
+        servers = ",".join(f"{one.name or 'local'}:{one.port}" for one in self.servers)
         database = self._option("dbname", "PGDATABASE") or self._option("user", "PGUSER")
         return f"{servers}/{database}"
 
     @property
-    def servers(self) -> Sequence[tuple[str, int]]:
-        """Hosts with their ports, in the order in which they are tried; an empty host is a socket."""
-        hosts = self._option("host", "PGHOST") or self._option("hostaddr", "PGHOSTADDR")
-        ports = (self._option("port", "PGPORT") or "").split(",")
-        names = hosts.split(",")
-        if len(ports) == 1:
-            ports *= len(names)
-        return [(name, int(port or DEFAULT_PORT)) for name, port in zip(names, ports, strict=False)]
+    def servers(self) -> Sequence[Server]:
+        """In the order in which they are tried."""
+        named = self._option("host", "PGHOST").split(",")
+        at = self._option("hostaddr", "PGHOSTADDR").split(",")
+        ports = self._option("port", "PGPORT").split(",")
+        count = max(len(named), len(at))
+        return [
+            Server(name=name or where, where=where or name, port=int(port or DEFAULT_PORT))
+            for name, where, port in zip(
+                _repeated(named, count), _repeated(at, count), _repeated(ports, count), strict=True
+            )
+        ]
 
     @property
     def is_local(self) -> bool:
@@ -81,7 +101,15 @@ class Address:
     @property
     def sslmode(self) -> str | None:
         """What was said about TLS, here or in PGSSLMODE; None when nothing was."""
-        return self._option("sslmode", "PGSSLMODE") or None
+        # As libpq takes it: whoever trusts the certificates of all authorities means the name, too.
+        implied = "verify-full" if self.root_certificates == SYSTEM else None
+        return self._option("sslmode", "PGSSLMODE") or implied
+
+    @property
+    def root_certificates(self) -> str:
+        """The file to check a server's certificate with, or `system`."""
+        usual = Path.home() / ".postgresql" / "root.crt"
+        return self._option("sslrootcert", "PGSSLROOTCERT") or str(usual)
 
     @property
     def service(self) -> str:
@@ -143,6 +171,10 @@ def is_local(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _repeated(values: list[str], count: int) -> list[str]:
+    return values * count if len(values) == 1 else values
 
 
 def _refused(reason: str) -> SettingsError:

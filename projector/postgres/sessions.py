@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 
 from projector.core.errors import ConfigurationError, ProjectorError
 from projector.postgres.address import Address, address
-from projector.postgres.encryption import check_encrypted, demanded, in_clear, offers_none
+from projector.postgres.encryption import check_encrypted, demanded, mistake
 from projector.postgres.errors import translated
 from projector.postgres.properties import STARTUP, prepare
 from projector.postgres.refusals import connection_error, refusal_of
@@ -32,8 +32,8 @@ def complete(target: Address) -> str:
 
 def why_not(target: Address, error: psycopg.Error) -> ProjectorError:
     """The error of ours for a connection that failed; blocks for a moment when it has to ask."""
-    if (host := offers_none(target, error)) is not None:
-        return ConfigurationError(in_clear(host))
+    if (found := mistake(target, error)) is not None:
+        return ConfigurationError(found)
     return connection_error(error, refusal_of(error, complete(target)))
 
 
