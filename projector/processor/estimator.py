@@ -193,9 +193,10 @@ def _summed(unread: Sequence[_Unread], now: datetime) -> Behind:
     known = [gap for gap in gaps if gap is not None]
     complete = bool(gaps) and len(known) == len(gaps)
     oldest = [part.oldest for part in unread if part.oldest is not None]
+    untold = any(part.oldest is None and part.gap != 0 for part in unread)
     gap = sum(known) if complete else None
     lag: float | None = None
-    if oldest:
+    if oldest and not untold:
         lag = max(0.0, (now - min(oldest)).total_seconds())
     elif gap == 0:
         lag = 0.0

@@ -8,7 +8,7 @@ range is. `docs/reference/metrics.md` lists them; a test keeps that page complet
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -36,9 +36,21 @@ class Metrics:
     """Implements `ports.feed.Observer`; one registry of its own, so tests do not share state."""
 
     def __init__(
-        self, figures: Callable[[], FleetFigures] | None = None, *, version: str = "unknown"
+        self,
+        figures: Callable[[], FleetFigures] | None = None,
+        *,
+        reports: Callable[[], Sequence[RangeReport]] = tuple,
+        version: str = "unknown",
     ) -> None:
-        """Registers every metric; `figures` tells of the whole fleet at each scrape."""
+        """Registers every metric.
+
+        Args:
+            figures: Tells of the whole fleet at each scrape.
+            reports: Tells of this host's ranges at each scrape: the reports that a host sends wait
+                for PostgreSQL, and what they said before an outage is no figure of now.
+            version: What runs.
+        """
+        self._reports = reports
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.fleet = None if figures is None else FleetCollector(figures)
@@ -101,6 +113,8 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format."""
+        for report in self._reports():
+            self.observed(report)
         return generate_latest(self.registry)
 
     async def acquired(self, token: LeaseToken) -> None:

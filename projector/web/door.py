@@ -9,7 +9,6 @@ too; without any, accepting waits, and one line says so.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from asyncio import BaseTransport, Protocol, WriteTransport
 from collections import deque
@@ -83,9 +82,12 @@ class Door:
                 await self._make_way(error)
                 continue
             self._refusing = False
-            with contextlib.suppress(OSError):  # gone before it was let in
+            try:
                 transport, _ = await self._loop.connect_accepted_socket(self._protocol, client)
-                self._inside.append((self._loop.time() + CONNECTION_SECONDS, transport))
+            except Exception:  # noqa: BLE001 - whatever one client is, the door stays open
+                client.close()
+                continue
+            self._inside.append((self._loop.time() + CONNECTION_SECONDS, transport))
             if self.inside > PLACES:
                 self._send_away()
 

@@ -23,5 +23,6 @@ class Event(StrEnum):
     PROGRESS = "progress"
     LEASES_OF_ANOTHER_TARGET = "leases_of_another_target"
     LEASES_ADOPTED = "leases_adopted"
+    LOOK_FAILED = "look_failed"
     WEB_STARTED = "web_started"
     WEB_SKIPPED = "web_skipped"

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import structlog
+
 from projector.core.errors import FeedError, LeaseError, ProjectorError
 from projector.core.health import Diagnosis, RangeFacts, diagnose
 from projector.ports.feed import Clock, RangeReport
@@ -18,6 +20,7 @@ from projector.postgres.connections import Connections
 from projector.processor.estimator import Estimator
 from projector.settings import Settings
 from projector.telemetry.fleet import FleetFigures
+from projector.wiring.events import Event
 from projector.wiring.status import (
     RangeStatus,
     asked,
@@ -34,6 +37,9 @@ EAGER_SECONDS = 1.0
 
 OLD_SECONDS = 15.0
 """A picture older than that says nothing about now."""
+
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +85,9 @@ class FleetWatch:
                 await self._look(connections, estimator)
             except (ProjectorError, TimeoutError) as error:
                 self._failure = str(error) or "no answer"
+            except Exception as error:  # noqa: BLE001 - looking must not stop the host
+                self._failure = f"{type(error).__name__}: {error}"
+                log.warning(Event.LOOK_FAILED, error=self._failure)
             nothing = self._seen is None or not self._seen.target.positions
             await self._clock.sleep(EAGER_SECONDS if nothing else LOOK_SECONDS)
 

@@ -102,7 +102,7 @@ class Service:
         )
         self._mistakes = Mistakes()
         self.tally = Tally()
-        self.metrics = Metrics(self._fleet.figures, version=__version__)
+        self.metrics = Metrics(self._fleet.figures, reports=self.reports, version=__version__)
 
     def reports(self) -> Sequence[RangeReport]:
         """The condition of each range of this host as of now."""

@@ -167,7 +167,7 @@ async def asked(
     Raises: errors of listing the partitions.
     """
     places = {
-        one.lease_token: _places(one, target.positions)
+        one.lease_token: _places(one, target)
         for one in ranges
         if target is not None and one.opened and not one.heard(now)
     }
@@ -262,7 +262,7 @@ def _completed(
 ) -> RangeStatus:
     if target is None:
         return one
-    position = _position_of(one, target.positions)
+    position = _position_of(one, target)
     if position is not None:
         one = replace(
             one,
@@ -270,7 +270,7 @@ def _completed(
             lsn=position.lsn,
             position_time=position.time,
             last_commit_at=position.last_commit_at,
-            opened=bool(_places(one, target.positions)),
+            opened=bool(_places(one, target)),
             opened_at=position.opened_at,
             replaying=position.replaying,
             complete_at=position.time,
@@ -324,7 +324,11 @@ def _is_of_owner(one: RangeStatus, report: RangeReport) -> bool:
     return one.owner.casefold() == report.owner.casefold()
 
 
-def _position_of(one: RangeStatus, stored: Sequence[RangePosition]) -> RangePosition | None:
+def _position_of(one: RangeStatus, target: Target) -> RangePosition | None:
+    exact = target.by_range.get((one.lease_token, one.feed_range))
+    if exact is not None:
+        return exact
+    stored = target.positions
     same = [position for position in stored if position.lease_token == one.lease_token]
     keys = one.feed_range
     if keys is not None:
@@ -334,11 +338,14 @@ def _position_of(one: RangeStatus, stored: Sequence[RangePosition]) -> RangePosi
     return same[0] if same else None
 
 
-def _places(one: RangeStatus, stored: Sequence[RangePosition]) -> Sequence[Place]:
+def _places(one: RangeStatus, target: Target) -> Sequence[Place]:
     """Up to where the rows of these keys are read; nothing unless that is known of all of them."""
     keys = one.feed_range
     if keys is None:
         return ()
+    exact, stored = target.by_range.get((one.lease_token, keys)), target.positions
+    if exact is not None:  # live ranges do not overlap: no other one holds any of these keys
+        stored = (exact,)
     over = [p for p in stored if p.feed_range.overlaps(keys)]
     if any(not p.started for p in over) or uncovered(keys, [p.feed_range for p in over]):
         return ()

@@ -152,7 +152,7 @@ class Guard:
             try:
                 leases.target = await identity(connections)
             except ProjectorError:
-                continue  # who we are is unknown: nobody is a stranger
+                continue  # who we are is unknown now: nobody is a stranger
             others = strangers.among(leases.listed, leases.target)
             alive = strangers.proved_alive(strangers.fresh(others))
             if alive is not None and self.conflict is None:

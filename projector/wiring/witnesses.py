@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from projector.core.names import LeaseToken
+from projector.core.ranges import FeedRange
 from projector.ports.feed import RangeReport
 from projector.postgres.connections import Connections
 from projector.postgres.entries import count_open
@@ -28,7 +30,7 @@ COUNT_EVERY = timedelta(seconds=30)
 """Looks come more often than that; a quarantine of a million entries is dear to count."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """PostgreSQL's part of the picture.
 
@@ -45,6 +47,11 @@ class Target:
     reports: Mapping[LeaseToken, StoredReport] = field(default_factory=dict)
     verified_at: datetime | None = None
     drift_found: int | None = None
+
+    @cached_property
+    def by_range(self) -> Mapping[tuple[LeaseToken, FeedRange | None], RangePosition]:
+        """The positions by lease token and keys: there may be a thousand of them."""
+        return {(one.lease_token, one.feed_range): one for one in self.positions}
 
 
 async def ask_target(connections: Connections, *, counted: Target | None = None) -> Target:

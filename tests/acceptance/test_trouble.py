@@ -250,7 +250,10 @@ def test_status_tells_every_range_beside_a_running_host(
                 and all(r["gap_changes"] == 0 for r in found["ranges"])
             ),
         )
+        until(lambda: command_line.run("health"), lambda told: told.code == 0)
         assert host.stop().code == 0
+    left = command_line.run("health")
+    assert (left.code, "no host reads it" in left.stdout) == (1, True)
     assert document["quarantined"] == 0
     for told in document["ranges"]:
         assert told["lag_seconds"] == 0
@@ -267,6 +270,9 @@ def test_status_tells_what_it_knows_while_postgresql_is_down(
         cut_off = command_line.with_settings(DATABASE_URL=url)
         document = status_of(cut_off)
         finished = cut_off.run("status")
+        health = cut_off.run("health", "--json")
+    assert health.code == 1
+    assert json.loads(health.stdout)["health"] == "unknown"
     assert document["quarantined"] is None
     assert [told["state"] for told in document["ranges"]] == ["stopped"] * 4
     assert all(told["position"]["continuation"] for told in document["ranges"])

@@ -156,3 +156,13 @@ async def test_reads_batches_and_failures_are_counted() -> None:
     assert value(metrics, "projector_range_failures_total", error_type="ValueError") == 1
     assert metrics.registry.get_sample_value("projector_batch_seconds_count") == 1
     assert b"projector_documents_delivered_total" in metrics.exposition()
+
+
+def test_ranges_are_shown_as_they_are_at_the_scrape() -> None:
+    told = [report(gap=0, lag=0.0)]
+    metrics = Metrics(reports=lambda: told)
+    metrics.exposition()
+    assert value(metrics, "projector_lag_seconds") == 0
+    told[:] = [report(gap=None, lag=None)]
+    metrics.exposition()
+    assert math.isnan(value(metrics, "projector_lag_seconds") or 0.0)
