@@ -38,6 +38,7 @@ from projector.postgres.locked import (
 )
 from projector.postgres.portions import Batch, Portions, Remainder
 from projector.postgres.prepared import one_row
+from projector.postgres.sequences import raise_sequences
 from projector.postgres.statements import (
     FENCE,
     PORTION_FENCE,
@@ -45,6 +46,9 @@ from projector.postgres.statements import (
     look_statement,
 )
 from projector.projection.writes import RowWrite
+
+NUMBER_IS_TAKEN = "23505"
+"""A unique key: in a database that was moved without its sequences, each new number is."""
 
 
 class BatchWriter:
@@ -135,6 +139,8 @@ class BatchWriter:
         try:
             return await self._commit(grant, portion, place, moves=moves)
         except SinkUnavailable as error:
+            if error.sqlstate == NUMBER_IS_TAKEN:
+                await raise_sequences(self._connections)
             divisible = self._portions.too_much(grant.range_id, portion)
             if not isinstance(error, SinkTooSlow):
                 raise

@@ -7,7 +7,12 @@ an epoch of the lost history must not be taken for their owner.
 
 from __future__ import annotations
 
-_NEXT = "((nextval('projector.epochs') << 20) + floor(random() * 1048576)::bigint)"
+EPOCH_BITS = 20
+"""How many bits of an epoch are left to chance."""
+
+_NEXT = (
+    f"((nextval('projector.epochs') << {EPOCH_BITS}) + floor(random() * {2**EPOCH_BITS})::bigint)"
+)
 
 
 def with_epochs(text: str) -> str:

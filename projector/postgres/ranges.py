@@ -35,9 +35,8 @@ from projector.postgres.inheritance import (
     holders_of,
     is_same,
 )
-
-# A lock of a table needs rights on it; an advisory one can be taken by whoever may connect.
-LOCK_OPENINGS = "LOCK TABLE projector.source IN SHARE ROW EXCLUSIVE MODE"
+from projector.postgres.openings import lock_openings
+from projector.postgres.sequences import raise_sequences
 
 REGISTER_SOURCE = """
 INSERT INTO projector.source (container_rid, accepted_at) VALUES (%s, now())
@@ -111,6 +110,7 @@ async def open_range(connections: Connections, claim: RangeClaim) -> Grant:
         SourceRecreated: The rows are a copy of another container.
         SinkUnavailable: No server, or a row of the range is held for too long.
     """
+    await raise_sequences(connections)
     try:
         async with connections.session() as session:
             await register_source(session, claim.container_rid)
@@ -184,11 +184,6 @@ async def stored_source(session: Session) -> str | None:
     """The `_rid` of the container that is copied; None before the first opening."""
     row = await (await session.execute("SELECT container_rid FROM projector.source")).fetchone()
     return None if row is None else str(row[0])
-
-
-async def lock_openings(session: Session) -> None:
-    """Wait for the right to change which ranges exist, until the transaction ends."""
-    await session.execute(LOCK_OPENINGS)
 
 
 async def overlapping(session: Session, claim: RangeClaim) -> Sequence[StoredRange]:

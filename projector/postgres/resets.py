@@ -13,7 +13,9 @@ from projector.postgres import replays
 from projector.postgres.connections import Connections
 from projector.postgres.epochs import with_epochs
 from projector.postgres.inheritance import holders_of
-from projector.postgres.ranges import all_stored, lock_openings, register_source
+from projector.postgres.openings import lock_openings
+from projector.postgres.ranges import all_stored, register_source
+from projector.postgres.sequences import raise_sequences
 
 CLEAR_PLACE = with_epochs("""
 UPDATE projector.ranges SET epoch = {next_epoch}, placed = false,
@@ -55,6 +57,7 @@ async def request_replay(
     Raises:
         SourceRecreated: Another container was copied so far.
     """
+    await raise_sequences(connections)
     async with connections.transaction() as session:
         await lock_openings(session)
         await register_source(session, container_rid)
@@ -74,6 +77,7 @@ async def accept_new_source(connections: Connections, container_rid: str) -> boo
     are retired, so that the new ones begin in a lineage above its rows; so do those of a container
     that is followed again.
     """
+    await raise_sequences(connections)
     async with connections.transaction() as session:
         await lock_openings(session)
         cursor = await session.execute(FOLLOW_SOURCE, [container_rid])

@@ -1,0 +1,56 @@
+"""Sequences never give out a number that the tables hold already, wherever the tables come from.
+
+Logical replication and copies of data alone bring rows, and leave every sequence at its start: epochs
+would be below those of the rows, so that reports of live hosts are taken for old ones, and new entries
+would bear the numbers of old ones. So whoever opens a range, asks for a replay, or meets a number that
+is taken, looks first. Looking costs one short query; what is behind is raised under the lock of openings.
+"""
+
+from __future__ import annotations
+
+from projector.postgres.connections import Connections, Session
+from projector.postgres.epochs import EPOCH_BITS
+from projector.postgres.openings import lock_openings
+
+# By sequence, what it must not fall behind. Groups of seen keys are given to replays, and nowhere else.
+HIGHEST: dict[str, str] = {
+    "projector.epochs": """SELECT GREATEST(
+    (SELECT max(GREATEST(epoch, opened_epoch)) FROM projector.ranges),
+    (SELECT max(epoch) FROM projector.range_reports)) >> {bits}""",
+    "projector.seen_groups": "SELECT max(seen_group) FROM projector.replays",
+    "projector.ranges_id_seq": "SELECT max(id) FROM projector.ranges",
+    "projector.replays_id_seq": "SELECT max(id) FROM projector.replays",
+    "projector.replay_seen_part_seq": """SELECT max(s.part) FROM projector.replays p
+    JOIN projector.replay_seen s ON s.seen_group = p.seen_group
+    WHERE p.phase IN ('requested', 'running')""",
+    "projector.quarantine_id_seq": "SELECT max(id) FROM projector.quarantine",
+}
+
+_VALUES = ", ".join(f"('{name}', ({query}))" for name, query in HIGHEST.items())
+_BEHIND = """
+FROM (VALUES {values}) AS s(name, highest)
+WHERE s.highest > COALESCE(pg_sequence_last_value(s.name::regclass), 0)""".replace(
+    "{values}", _VALUES.replace("{bits}", str(EPOCH_BITS))
+)
+
+BEHIND = "SELECT EXISTS (SELECT {behind})".replace("{behind}", _BEHIND)
+RAISE = "SELECT setval(s.name::regclass, s.highest) {behind}".replace("{behind}", _BEHIND)
+
+
+async def raise_sequences(connections: Connections) -> None:
+    """Put every sequence above what the tables hold, if one is not.
+
+    Raises:
+        SinkUnavailable, SchemaMismatch.
+    """
+    async with connections.session() as session:
+        if not await _behind(session):
+            return
+    async with connections.transaction() as session:
+        await lock_openings(session)
+        await session.execute(RAISE)
+
+
+async def _behind(session: Session) -> bool:
+    row = await (await session.execute(BEHIND)).fetchone()
+    return row is not None and bool(row[0])
