@@ -33,7 +33,8 @@ from projector.wiring.witnesses import Target, ask_target, with_own
 
 LOOK_SECONDS = 5.0
 EAGER_SECONDS = 1.0
-"""Between two looks until there is something to see."""
+YOUNG_SECONDS = 60.0
+"""A host that has just started looks more often, until all is well."""
 
 OLD_SECONDS = 15.0
 """A picture older than that says nothing about now."""
@@ -88,8 +89,11 @@ class FleetWatch:
             except Exception as error:  # noqa: BLE001 - looking must not stop the host
                 self._failure = f"{type(error).__name__}: {error}"
                 log.warning(Event.LOOK_FAILED, error=self._failure)
-            nothing = self._seen is None or not self._seen.target.positions
-            await self._clock.sleep(EAGER_SECONDS if nothing else LOOK_SECONDS)
+            await self._clock.sleep(self._pause_seconds())
+
+    def _pause_seconds(self) -> float:
+        young = self._clock.monotonic() - self._since < YOUNG_SECONDS
+        return EAGER_SECONDS if young and not self.diagnosis().healthy else LOOK_SECONDS
 
     async def _look(self, connections: Connections, estimator: Estimator) -> None:
         at = self._clock.monotonic()
