@@ -22,6 +22,7 @@ from projector.settings import Settings
 from projector.wiring import database, leases
 from projector.wiring.account import Account, account
 from projector.wiring.connecting import connection_options
+from projector.wiring.targets import refuse_strangers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ async def prepare_reset(
     """Looks at what a reset would change; nothing is written before `carry_out`.
 
     Raises:
-        ConfigurationError: There is no lease of that token.
+        ConfigurationError: There is no lease of that token, or a host keeps one for another database.
         SchemaMismatch: There is no schema yet, so there is nothing to reset.
         SourceRecreated: The container is not the one that is copied, and `accept_source` is not set.
     """
@@ -82,6 +83,9 @@ async def prepare_reset(
         await database.require_schema(url)
         await _check_source(connections, opened, accept_source=accept_source)
         chosen = leases.chosen(await opened.leases.list_leases(), token)
+        await refuse_strangers(
+            chosen, connections, clock=clock, expiration=settings.lease_expiration_seconds
+        )
         yield Reset(
             settings=settings,
             clock=clock,

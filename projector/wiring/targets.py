@@ -27,6 +27,8 @@ GUARD_SECONDS = 5.0
 PROOF_SECONDS = 10.0
 """A host whose database was replaced knows it after GUARD_SECONDS, and stamps anew from then on."""
 
+NOBODY = InstanceName("")
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -131,6 +133,21 @@ async def meet(leases: StampedLeases, *, me: InstanceName, clock: Clock, expirat
     left = {_stamp(lease) for lease in listed if _other(lease, leases.target)}
     if left:
         log.warning(Event.LEASES_ADOPTED, before=sorted(map(str, left)), now=str(leases.target))
+
+
+async def refuse_strangers(
+    leases: Sequence[Lease], connections: Connections, *, clock: Clock, expiration: float
+) -> None:
+    """For a command that writes leases once and waits for nothing: an owner may be alive.
+
+    Raises:
+        ConfigurationError: Somebody keeps one of them for another database.
+    """
+    mine = await identity(connections)
+    strangers = Strangers(me=NOBODY, clock=clock, expiration_seconds=expiration)
+    found = strangers.fresh(strangers.among(leases, mine))
+    if found:
+        raise ConfigurationError(shared(found[0], mine))
 
 
 @dataclass(slots=True, kw_only=True)
