@@ -212,3 +212,26 @@ def test_layer_rules_recognise_a_trespasser() -> None:
     assert may_import(ROOT / "projector/cosmos/client.py", places)
     assert may_import(ROOT / "projector/housekeeping.py", SOLE_IMPORTERS["apscheduler"])
     assert [n for _name, n in functions_of(tree)] == [2]
+
+
+CONNECTS = {
+    ("psycopg", "connect"): {"postgres/sessions.py", "postgres/embedded.py"},
+    ("PGconn", "connect_start"): {"postgres/address.py", "postgres/refusals.py"},
+    ("", "AsyncConnectionPool"): {"postgres/connections.py"},
+    ("", "create_engine"): {"postgres/migrate.py"},
+    ("AsyncConnection", "connect"): set(),
+}
+"""Ways to a session -> the modules that may take them: every session is made ready (`properties`)."""
+
+
+def test_sessions_of_postgresql_are_made_where_they_are_made_ready() -> None:
+    found: dict[tuple[str, str], set[str]] = {way: set() for way in CONNECTS}
+    for path in SOURCES:
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(call, ast.Call):
+                continue
+            *owner, name = ast.unparse(call.func).split(".")
+            way = (owner[-1] if owner else "", name)
+            if way in found:
+                found[way].add(path.relative_to(ROOT / "projector").as_posix())
+    assert found == CONNECTS
