@@ -32,7 +32,7 @@ from projector.core.errors import (
     SourceUnavailable,
 )
 from projector.core.secrets import conceal
-from projector.cosmos.faults import SDK_ERRORS, Place, RegionMoved, translate
+from projector.cosmos.faults import SDK_ERRORS, Place, RegionMoved, translate, without_role
 from projector.cosmos.proxies import EnvironmentProxies
 from projector.cosmos.transport import Transport
 from projector.cosmos.unreachable import NameUnknown
@@ -67,6 +67,8 @@ class CosmosAccount:
             gets no byte for that long is an outage.
         deadline_seconds: of one call with everything the SDK does inside it; below the lease
             expiration, so that a hung call never outlives the lease.
+        throttled_seconds: how much of it may be spent on waiting while throttled; 0 leaves that to
+            the loop above.
     """
 
     endpoint: str
@@ -76,6 +78,7 @@ class CosmosAccount:
     connect_timeout_seconds: float = 5.0
     read_timeout_seconds: float = 15.0
     deadline_seconds: float = 30.0
+    throttled_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what could never connect, without repeating a secret; the key is one from here on."""
@@ -219,7 +222,7 @@ class CosmosGateway:
                 clients.count(connection)
                 await self.rebuild()
                 if clients.counted >= REFUSED_CLIENTS:
-                    return ConfigurationError(f"{error}; so are new ones: give it that role")
+                    return without_role(self.place(path))
             case _:
                 pass
         return error
@@ -308,7 +311,11 @@ def _new_client(
     return CosmosClient(
         account.endpoint,
         credential=account.key if credential is None else credential,  # type: ignore[arg-type]  # one of them is set
-        transport=Transport(verify_tls=account.verify_tls, proxies=proxies),
+        transport=Transport(
+            verify_tls=account.verify_tls,
+            throttled_seconds=account.throttled_seconds,
+            proxies=proxies,
+        ),
         connection_timeout=account.connect_timeout_seconds,
         read_timeout=account.read_timeout_seconds,
         retry_total=0,

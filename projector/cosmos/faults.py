@@ -252,6 +252,14 @@ def _too_large(refusal: Refusal, place: Place) -> ProjectorError:
     return PageTooLarge(f"{place} cannot build a page of that size: {refusal}")
 
 
+def without_role(place: Place) -> ConfigurationError:
+    """New tokens are refused as well, so it is not their age."""
+    return ConfigurationError(
+        f"{place} refuses the Entra identity, with new tokens too (403/5300): give it the role"
+        " 'Cosmos DB Built-in Data Contributor'"
+    )
+
+
 def throttled(wait_seconds: float | None) -> Throttled:
     """A throttled answer that asks for this wait, None for one that asks for none."""
     return Throttled(

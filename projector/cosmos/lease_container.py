@@ -38,7 +38,7 @@ from projector.core.errors import (
     Throttled,
 )
 from projector.cosmos.client import ContainerPath, CosmosGateway
-from projector.cosmos.faults import SESSION_NOT_AVAILABLE, SessionAhead
+from projector.cosmos.faults import SESSION_NOT_AVAILABLE, SessionAhead, without_role
 from projector.cosmos.lease_documents import PARTITION_KEY
 from projector.cosmos.monitored import OtherContainer, check_container
 from projector.cosmos.wire import answered_at
@@ -225,7 +225,7 @@ class LeaseContainer:
         except SourceMissing:
             raise
         except CredentialExpired as error:  # a new client with a new token: not its age, then
-            raise ConfigurationError(f"lease container: {error}") from error
+            raise without_role(self._gateway.place(self._path)) from error
         except FeedError as error:
             raise _unavailable(error) from error
         except OtherContainer:

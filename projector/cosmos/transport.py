@@ -1,7 +1,8 @@
 """The transport under the SDK: what holds for every request, whoever sends it.
 
 - A throttled answer ends the call at once: the SDK would sleep as long as the service says, in the
-  middle of it, and the loop above decides how long to wait.
+  middle of it, and the loop above decides how long to wait. A command, which has no such loop, waits
+  here, for so many seconds.
 - Certificates are checked as the setting says: the SDK checks none of `localhost` and `127.0.0.1`.
 - The environment's proxy is used (see `proxies`), and nothing else of the environment: aiohttp would
   look up netrc in a thread for each request, and put what it finds in place of our authorization.
@@ -14,7 +15,9 @@ Source: azure-cosmos 4.17.1; an error that is none of azure-core's passes its re
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +26,7 @@ from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import AioHttpTransport
 from typing_extensions import override
 
+from projector.core.pacing import retry_seconds
 from projector.cosmos.faults import one_line, throttled
 from projector.cosmos.proxies import EnvironmentProxies
 from projector.cosmos.wire import (
@@ -43,10 +47,13 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core imports it lazily, untyped
     """One HTTP session of one client."""
 
-    def __init__(self, *, verify_tls: bool, proxies: EnvironmentProxies) -> None:
+    def __init__(
+        self, *, verify_tls: bool, throttled_seconds: float, proxies: EnvironmentProxies
+    ) -> None:
         """Take what a person has chosen, and where the proxies are."""
         super().__init__(use_env_settings=False)
         self._verify_tls = verify_tls
+        self._throttled_seconds = throttled_seconds
         self._proxies = proxies
         self._account = _AccountReads()
         logging.getLogger("azure.cosmos.aio._GlobalEndpointManager").setLevel(logging.CRITICAL)
@@ -54,19 +61,28 @@ class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core imports i
     @override
     async def send(self, request: Any, **options: Any) -> Any:
         """Send one request. Raises Throttled and ConfigurationError beside what the SDK expects."""
-        options |= {
-            "connection_verify": self._verify_tls,
-            "proxy": self._proxies(request.url),
-        }
+        tries, waited_seconds = 0, 0.0
+        while True:
+            response = await self._send(request, options)
+            if response.status_code != HTTP_TOO_MANY_REQUESTS:
+                return response
+            error = throttled(wait_seconds(response.headers.get(RETRY_AFTER)))
+            tries += 1
+            seconds = retry_seconds(error, tries, draw=random.random())  # noqa: S311 - hides nothing
+            waited_seconds += seconds
+            if waited_seconds > self._throttled_seconds:
+                raise error
+            await asyncio.sleep(seconds)
+
+    async def _send(self, request: Any, options: Mapping[str, Any]) -> Any:
+        chosen = {"connection_verify": self._verify_tls, "proxy": self._proxies(request.url)}
         try:
-            response = await super().send(request, **options)
+            response = await super().send(request, **{**options, **chosen})
         except AzureError as error:
             self._account.note(request.headers, failure=one_line(str(error)))
             raise
         status = response.status_code
         self._account.note(request.headers, failure=str(status) if status >= FIRST_ERROR else None)
-        if status == HTTP_TOO_MANY_REQUESTS:
-            raise throttled(wait_seconds(response.headers.get(RETRY_AFTER)))
         return response
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -24,6 +24,9 @@ from projector.ports.feed import Clock
 from projector.settings import Settings, required_endpoint
 from projector.wiring.events import Event
 from projector.wiring.waiting import Patience
+
+THROTTLED_SECONDS = 20.0
+"""How long each call of a command waits while throttled."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -47,12 +50,16 @@ async def account(
 ) -> AsyncIterator[Account]:
     """Opens the account; with `patience` an outage is waited out, without it is an error.
 
+    Throttling, which is over soon, is waited out by a command for a while, too.
+
     Raises:
         SettingsError: No endpoint is set.
         ConfigurationError: Wrong key, or a right is missing.
         SourceMissing: There is no such database or container.
     """
     reached = cosmos_account(settings)
+    if patience is None:
+        reached = replace(reached, throttled_seconds=THROTTLED_SECONDS)
     path = ContainerPath(database=settings.cosmos_database, container=settings.cosmos_container)
     async with CosmosGateway(reached) as gateway:
         source = CosmosChangeSource(gateway, path)

@@ -239,3 +239,16 @@ async def test_throttled_account_is_not_asked_again_at_once(emulator: EmulatorSe
     error = await failure(account_of(emulator))
     assert isinstance(error, Throttled)
     assert emulator.meter.operations()["read_account"]["requests"] == 1
+
+
+async def test_command_without_a_loop_of_its_own_waits_while_throttled(
+    emulator: EmulatorServer,
+) -> None:
+    async with emulated_world(emulator, throttled_seconds=2.0) as world:
+        await world.source.container_rid()
+        await world.fault(operation="read_container", status=429, retry_after_ms=5, times=2)
+        assert await world.source.container_rid()
+        await world.fault(operation="read_container", status=429, retry_after_ms=60_000)
+        async with asyncio.timeout(1.5):
+            with pytest.raises(Throttled):
+                await world.source.container_rid()
