@@ -21,7 +21,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from projector.core.errors import SettingsError
-from projector.core.secrets import conceal, scrubbed
+from projector.core.secrets import conceal
 
 SCHEMES = ("postgresql://", "postgres://")
 DEFAULT_PORT = 5432
@@ -153,14 +153,27 @@ def _check_options(options: Mapping[str, str]) -> None:
     for name in INTEGERS:
         if not all(each.isdecimal() or not each for each in options.get(name, "").split(",")):
             raise _refused(f"its {name} is not a number")
-    kept = {name: value for name, value in options.items() if name != "hostaddr"}
     count = max(options.get(name, "").count(",") for name in ("host", "hostaddr")) + 1
-    conninfo = make_conninfo(**{**kept, "host": ",".join([NO_SERVER] * count)}).encode()
-    if pq.PGconn.ping(conninfo) != pq.Ping.NO_ATTEMPT:
+    nowhere = {"host": ",".join([NO_SERVER] * count)}
+    kept = {name: value for name, value in options.items() if name not in {"host", "hostaddr"}}
+    if not _refuses({**kept, **nowhere}):
         return
-    refused = pq.PGconn.connect_start(conninfo)
-    reason = " ".join(scrubbed(refused.error_message.decode(errors="replace")).split())
-    raise _refused(f"libpq refuses it: {reason}")
+    if _refuses(nowhere):
+        set_here = ", ".join(sorted(_variables() & os.environ.keys()))
+        raise _refused(f"libpq refuses what one of these variables says: {set_here}")
+    # Which one is told by asking about each: libpq's own sentence repeats the value.
+    alone = [name for name, value in kept.items() if _refuses({name: value, **nowhere})]
+    together = ", ".join(sorted(kept))
+    raise _refused(f"libpq refuses its {', '.join(alone) or f'options together: {together}'}")
+
+
+def _variables() -> set[str]:
+    known = pq.Conninfo.get_defaults()
+    return {one.envvar.decode() for one in known if one.envvar is not None}
+
+
+def _refuses(options: Mapping[str, str]) -> bool:
+    return pq.PGconn.ping(make_conninfo(**options).encode()) == pq.Ping.NO_ATTEMPT
 
 
 def is_local(host: str) -> bool:

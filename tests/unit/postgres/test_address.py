@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from projector.core.errors import SettingsError
 from projector.postgres.address import address
+from projector.postgres.sessions import complete
 
 
 @pytest.mark.parametrize(
@@ -51,9 +54,20 @@ def test_whatever_libpq_reads_is_taken(url: str, place: str, is_local: bool) -> 
         pytest.param("hush", "postgresql://user", id="no URL"),
         pytest.param("host=h password=hush hush", "libpq cannot read it", id="not quoted"),
         pytest.param("postgresql://u:hush@h:port/d", "port is not a number", id="port"),
-        pytest.param("postgresql://u:hush@h/d?sslmode=maybe", "maybe", id="sslmode"),
-        pytest.param("postgresql://u:hush@h,i/d?port=1,2,3", "port", id="more ports than hosts"),
-        pytest.param("service=none-such password=hush", "none-such", id="service"),
+        pytest.param(
+            "postgresql://u:hush@h/d?sslmode=maybe", "libpq refuses its sslmode", id="sslmode"
+        ),
+        pytest.param(
+            "postgresql://u:hush@h,i/d?port=1,2,3",
+            "libpq refuses its port",
+            id="more ports than hosts",
+        ),
+        pytest.param(
+            "postgresql://h/d?sslmode=require&sslrootcert=system",
+            "together.*sslmode.*sslrootcert",
+            id="not together",
+        ),
+        pytest.param("service=none-such password=hush", "libpq refuses its service", id="service"),
     ],
 )
 def test_a_refusal_is_one_line_without_any_part_of_the_password(url: str, said: str) -> None:
@@ -69,3 +83,61 @@ def test_what_the_environment_says_counts_as_for_psql(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PGSSLMODE", "disable")
     found = address("postgresql:///d")
     assert (found.place, found.is_local, found.sslmode) == ("db.example:6000/d", False, "disable")
+
+
+PIECES = st.sampled_from(
+    [
+        "postgresql://",
+        "u",
+        ":",
+        "hush",
+        "@",
+        "h",
+        "[::1]",
+        ",",
+        "/",
+        "d",
+        "?",
+        "&",
+        "=",
+        "%",
+        "%20",
+        "host",
+        "hostaddr",
+        "port",
+        "sslmode",
+        "require",
+        "options",
+        "service",
+        "1",
+        "'",
+        "\\",
+        "é",
+        "user=",
+        "password=",
+        "dbname=",
+        "target_session_attrs=",
+    ]
+)
+ODD = st.sampled_from([" ", "\n", "\0", "\udc80"])
+
+
+@given(st.one_of(st.text(), st.lists(st.one_of(PIECES, PIECES, ODD), max_size=14).map("".join)))
+def test_whatever_stands_there_is_an_address_or_one_line(url: str) -> None:
+    said = ""
+    try:
+        found = address(url)
+    except SettingsError as error:
+        said = str(error)
+    else:
+        assert isinstance(found.place, str)
+        assert (found.is_local, len(found.servers) > 0) in {(True, True), (False, True)}
+        complete(found)
+    assert "\n" not in said
+    assert "hush" not in said
+
+
+def test_a_variable_that_libpq_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSSLMODE", "hush")
+    with pytest.raises(SettingsError, match=r"variables says: .*PGSSLMODE"):
+        address("postgresql://u@h/d")
