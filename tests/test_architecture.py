@@ -216,7 +216,7 @@ def test_layer_rules_recognise_a_trespasser() -> None:
 
 CONNECTS = {
     ("psycopg", "connect"): {"postgres/sessions.py", "postgres/embedded.py"},
-    ("PGconn", "connect_start"): {"postgres/address.py", "postgres/refusals.py"},
+    ("PGconn", "connect_start"): {"postgres/refusals.py"},
     ("", "AsyncConnectionPool"): {"postgres/connections.py"},
     ("", "create_engine"): {"postgres/migrate.py"},
     ("AsyncConnection", "connect"): set(),
