@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -42,6 +43,18 @@ DEFAULT_OPTIONS: Mapping[str, str] = {
     "log_timezone": "UTC",
 }
 RETRY_SECONDS = 0.2
+LOCK_ATTEMPTS = 3
+"""A start or a stop by another process takes as long as its time-out allows, or that of a retry."""
+
+OWN = 0o600
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _say_nothing(_line: str) -> None:
@@ -129,6 +142,19 @@ class EmbeddedPostgres:
             self._create_database()
             self._users = self._join_users()
 
+    def revive(self) -> bool:
+        """Starts a server that was killed under its users, on the port they know; True if it was.
+
+        Raises:
+            EmbeddedPostgresError: It cannot be done now.
+        """
+        with self._lock():
+            if self._users is None or self._cluster.running() is not None:
+                return False
+            programs = find_programs(self._cluster.data, self._announce)
+            self._cluster.launch(programs, self._options, self.port)
+        return True
+
     def stop(self) -> None:
         """Leaves the server; stops it, ending open transactions, when nobody else uses it."""
         if self._users is None:
@@ -195,21 +221,33 @@ class EmbeddedPostgres:
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
         """Keeps other processes from starting, stopping or removing the same server."""
+        with self._own_file("lock") as file:
+            deadline = time.monotonic() + LOCK_ATTEMPTS * self._timeout_seconds
+            while not _locked(file):
+                if time.monotonic() > deadline:
+                    raise EmbeddedPostgresError(
+                        f"{self._folder / 'lock'} is held by another process; end it, or remove the file"
+                    )
+                time.sleep(RETRY_SECONDS)
+            yield
+
+    def _join_users(self) -> IO[str]:
+        file = self._own_file("users")
+        fcntl.flock(file, fcntl.LOCK_SH)
+        return file
+
+    def _own_file(self, name: str) -> IO[str]:
+        """A lock file that nobody else can open, since whoever can open it can hold it for ever."""
+        path = self._folder / name
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            file = (self._folder / "lock").open("a")
+            number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, OWN)
+            os.fchmod(number, OWN)
         except OSError as error:
             raise EmbeddedPostgresError(
                 f"{self._folder} cannot be written: {error.strerror}"
             ) from error
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-    def _join_users(self) -> IO[str]:
-        file = (self._folder / "users").open("a")
-        fcntl.flock(file, fcntl.LOCK_SH)
-        return file
+        return os.fdopen(number, "r+")
 
     def _leave_users(self) -> bool:
         """Gives up our share; True when nobody else holds one."""
@@ -217,11 +255,7 @@ class EmbeddedPostgres:
             return False
         file, self._users = self._users, None
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-        return True
+            return _locked(file)
 
     def _read_or_make_password(self) -> str:
         path = self._folder / "password"

@@ -24,6 +24,7 @@ from uuid import uuid4
 from psycopg.rows import class_row
 
 from projector.core.errors import SinkUnavailable
+from projector.postgres.beside import beside
 from projector.postgres.connections import Connections
 from projector.postgres.epks import bounds
 from projector.postgres.positions import RangePosition, positions
@@ -193,16 +194,9 @@ async def turn(
     if not taken:
         yield None
         return
-    try:
-        async with asyncio.TaskGroup() as group:
-            renewing = group.create_task(_renew(connections, mine), name=f"housekeeping:{job}:turn")
-            try:
-                async with _recorded(connections, mine) as running:
-                    yield running
-            finally:
-                renewing.cancel()
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from errors.exceptions[0].__cause__
+    renewing = beside(_renew(connections, mine), name=f"housekeeping:{job}:turn")
+    async with renewing, _recorded(connections, mine) as running:
+        yield running
 
 
 @asynccontextmanager

@@ -15,7 +15,8 @@ import structlog
 from projector.core.errors import ConfigurationError, SchemaMismatch
 from projector.postgres import schema
 from projector.postgres.address import address
-from projector.postgres.embedded import EmbeddedPostgres
+from projector.postgres.beside import beside
+from projector.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from projector.postgres.encryption import Encryption
 from projector.postgres.readers import DEFAULT_READER, let_in
 from projector.settings import Settings
@@ -23,6 +24,8 @@ from projector.wiring.events import Event
 from projector.wiring.waiting import Patience
 
 EMBEDDED_FOLDER = "postgres"
+LOOK_SECONDS = 1.0
+"""How often to see whether the embedded server still runs."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -43,7 +46,21 @@ async def target_url(settings: Settings) -> AsyncIterator[str]:
     folder = settings.data_dir / EMBEDDED_FOLDER
     async with EmbeddedPostgres(folder, announce=_announce) as server:
         log.info(Event.TARGET_EMBEDDED, folder=str(folder), port=server.port)
-        yield server.url
+        async with beside(_keep_running(server), name="target:embedded"):
+            yield server.url
+
+
+async def _keep_running(server: EmbeddedPostgres) -> None:
+    """A server that was killed is started again: who would, if not its host?"""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        if server.pid is not None:
+            continue
+        try:
+            if await asyncio.to_thread(server.revive):
+                log.warning(Event.TARGET_REVIVED, port=server.port)
+        except EmbeddedPostgresError as error:
+            log.warning(Event.TARGET_UNAVAILABLE, error=str(error))
 
 
 async def upgrade(url: str, patience: Patience, *, reader_role: str = DEFAULT_READER) -> str:

@@ -9,6 +9,7 @@ class Event(StrEnum):
     """One name per thing worth a line; those of the processor are in `projector.processor.events`."""
 
     TARGET_EMBEDDED = "target_embedded"
+    TARGET_REVIVED = "target_revived"
     TARGET_IN_CLEAR = "target_in_clear"
     TARGET_UNAVAILABLE = "target_unavailable"
     TARGET_BACK = "target_back"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import socket
@@ -116,6 +117,41 @@ def test_server_killed_outright_comes_back_with_its_rows(folder: Path) -> None:
         await_end(pid)
     with server_in(folder) as server:
         assert count_notes(server.url) == 1
+
+
+def test_server_killed_under_its_users_is_revived_at_its_address(folder: Path) -> None:
+    with server_in(folder) as server:
+        url = server.url
+        write_note(url)
+        assert not server.revive()
+        pid = server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await_end(pid)
+        assert server.revive()
+        assert count_notes(url) == 1
+        assert not server.revive()
+    assert not server.revive()
+    assert server.pid is None
+
+
+def test_nobody_else_can_hold_the_locks(folder: Path) -> None:
+    """Whoever may open a file, if only to read it, may hold a lock on it for ever."""
+    with server_in(folder):
+        modes = {(folder / name).stat().st_mode & 0o777 for name in ("lock", "users")}
+    assert modes == {0o600}
+    (folder / "lock").chmod(0o644)  # as an older release left it
+    with server_in(folder):
+        assert (folder / "lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_lock_that_is_held_for_ever_is_named(folder: Path) -> None:
+    server_in(folder).remove()
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        with pytest.raises(EmbeddedPostgresError, match="lock is held by another process"):
+            server_in(folder, timeout_seconds=0.1).start()
 
 
 def test_pid_file_that_names_another_living_program_does_not_stop_the_start(folder: Path) -> None:
