@@ -235,13 +235,15 @@ def _from_position(position: RangePosition) -> RangeStatus:
 
 
 def _from_lease(lease: Lease, now: datetime, numbering: Numbering | None) -> RangeStatus:
-    placed = lease.continuation is not None and numbering is not None
+    lsn = None
+    if lease.continuation is not None and numbering is not None:
+        lsn = numbering.lsn_of(lease.continuation)
     return RangeStatus(
         lease_token=lease.token,
         feed_range=lease.feed_range,
         owner=lease.owner,
         continuation=lease.continuation,
-        lsn=numbering.lsn_of(lease.continuation) if placed else None,  # type: ignore[union-attr,arg-type]
+        lsn=lsn,
         state=RangeState.STOPPED if lease.owner is None else None,
         state_since=lease.timestamp if lease.owner is None else None,
         last_error=None if lease.unreadable is None else _unreadable(lease.unreadable, now),
