@@ -97,6 +97,19 @@ async def test_a_host_whose_clock_is_wrong_is_judged_by_the_databases_clock(
         assert abs((after.now - one.report.last_poll_at).total_seconds()) < 60
 
 
+async def test_what_a_person_verified_is_what_status_and_metrics_tell(pair: Pair) -> None:
+    await pair.lines(5)
+    await pair.drain()
+    assert (await status(pair)).verified_at is None
+    await pair.sql("UPDATE projector_g1.cart_items SET quantity = 8 WHERE id = 'line-3'")
+    for repair, left in ((False, 3), (True, 0)):
+        async with pair.copy() as copy:
+            await copy.remember(await copy.verify(repair=repair))
+        found = await status(pair)
+        assert found.verified_at is not None
+        assert found.drift_found == left
+
+
 async def _is_current(pair: Pair) -> bool:
     return (await status(pair)).diagnosis.health is Health.CURRENT
 
