@@ -14,7 +14,7 @@ def upgrade(*, as_json: bool) -> None:
     settings = prepared()
 
     async def command() -> str:
-        async with database.target_url(settings) as url:
+        async with database.target_url(settings, create=True) as url:
             return await database.upgrade(url, patience(), reader_role=settings.reader_role)
 
     revision = enter(command)

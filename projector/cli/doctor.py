@@ -10,7 +10,8 @@ from projector.cli.failures import ExitCode
 from projector.cli.lines import answer
 from projector.cli.output import print_json
 from projector.processor.clock import SystemClock
-from projector.wiring.doctor import Doctor, failed
+from projector.wiring.doctor import Doctor
+from projector.wiring.preconditions import failed
 
 
 def doctor(*, as_json: bool) -> None:

@@ -47,7 +47,7 @@ async def _ask(settings: Settings, cart_id: str) -> _Answer:
             partition_key_json=key,
         )
         pages = await copy.opened.carts.read(key)
-    return _Answer(stored=stored, documents=explain(pages, stored))
+    return _Answer(stored=stored, documents=explain(pages, stored, selection=settings.selection))
 
 
 def _document(cart_id: str, found: _Answer) -> dict[str, Any]:

@@ -47,13 +47,33 @@ def reset(
             "--accept-new-source", help="Follow a container that was deleted and created again."
         ),
     ] = False,
+    accept_other_source: Annotated[
+        str | None,
+        typer.Option(
+            "--accept-other-source",
+            metavar="ACCOUNT/DATABASE/CONTAINER",
+            help="Make the database a copy of another container, the one that the settings name.",
+        ),
+    ] = None,
+    accept_new_projection: Annotated[
+        bool,
+        typer.Option(
+            "--accept-new-projection", help="Read the container again under another filter."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make running and future hosts replay from the start position."""
     from projector.cli import leases as action
 
     action.reset(
-        token=token, dry_run=dry_run, yes=yes, accept_new_source=accept_new_source, as_json=as_json
+        token=token,
+        dry_run=dry_run,
+        yes=yes,
+        new_source=accept_new_source,
+        other_source=accept_other_source,
+        new_projection=accept_new_projection,
+        as_json=as_json,
     )
 
 

@@ -20,7 +20,7 @@ from projector.processor.clock import SystemClock
 from projector.settings import Settings
 from projector.wiring import leases
 from projector.wiring.account import account
-from projector.wiring.reset import Reset, prepare_reset
+from projector.wiring.reset import Consent, Reset, prepare_reset
 
 COLUMNS = ("lease_token", "feed_range", "owner", "continuation", "timestamp")
 NO_LEASES = "there are no leases yet: no host has started"
@@ -65,15 +65,23 @@ def release(*, token: str | None, as_json: bool) -> None:
 
 
 def reset(
-    *, token: str | None, dry_run: bool, yes: bool, accept_new_source: bool, as_json: bool
+    *,
+    token: str | None,
+    dry_run: bool,
+    yes: bool,
+    new_source: bool,
+    other_source: str | None,
+    new_projection: bool,
+    as_json: bool,
 ) -> None:
     """Make running and future hosts replay from the start position."""
     settings = prepared_to_look()
+    consent = Consent(
+        new_source=new_source, other_source=other_source, new_projection=new_projection
+    )
 
     async def command() -> int:
-        opening = prepare_reset(
-            settings, clock=SystemClock(), token=token, accept_source=accept_new_source
-        )
+        opening = prepare_reset(settings, clock=SystemClock(), token=token, consent=consent)
         async with opening as prepared:
             for line in _plan(prepared):
                 say(line)
@@ -111,7 +119,11 @@ def _plan(prepared: Reset) -> list[str]:
         for lease in prepared.chosen
     ]
     if prepared.follows is not None:
-        lines.append(f"the container with _rid {prepared.follows} is followed from now on")
+        lines.append(
+            f"the container {prepared.opened.name} with _rid {prepared.follows} is followed from now on"
+        )
+    if prepared.projects is not None:
+        lines.append(f"the rows are those of `{prepared.projects}` from now on")
     lines.append(
         "every range concerned is read again from the PROJECTOR_START_FROM of the host that reads it"
         f" (here it is {start}); rows stay until the replay has passed them"

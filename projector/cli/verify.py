@@ -112,6 +112,7 @@ def _document(report: VerifyReport) -> dict[str, Any]:
         "pending": report.pending,
         "changing": report.changing,
         "before_start": report.before_start,
+        "filtered": report.filtered,
         "examples": [_example(one) for one in report.examples],
         "totals_examples": list(report.totals_examples),
         "not_repaired": [_example(one) for one in report.unmended],
@@ -151,6 +152,8 @@ def _lines(report: VerifyReport, *, repair: bool) -> list[str]:
         lines.append(f"{report.changing} documents changed at every look, and were left out")
     if report.before_start:
         lines.append(f"{report.before_start} documents are older than the start of the copy")
+    if report.filtered:
+        lines.append(f"{report.filtered} documents are passed over by the filter")
     lines.append(_conclusion(report, repair=repair))
     return lines
 

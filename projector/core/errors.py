@@ -2,6 +2,12 @@
 
     ProjectorError
     ├── ConfigurationError            a person must change a setting or a right
+    │   ├── KeyRefused                the account key is wrong (401)
+    │   ├── AccessRefused             a right is missing, or a firewall is closed (403)
+    │   ├── PreconditionFailed        a host must not start like this
+    │   ├── OtherSource               the settings name another container than the copied one
+    │   ├── ProjectionChanged         the rows were made under another filter
+    │   └── TooManyRejected           these cannot be the documents that are meant
     ├── FeedError
     │   ├── FeedRangeGone             the range was split or merged: look up its successors
     │   ├── ContinuationRefused       the service does not know this position: ask a person
@@ -36,6 +42,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from projector.core.secrets import scrubbed
+from projector.core.source import SourceName
 
 
 class Disposition(StrEnum):
@@ -67,6 +74,51 @@ class SettingsError(ConfigurationError):
     """A setting is missing, unknown or wrong; one line that begins with its name."""
 
 
+class KeyRefused(ConfigurationError):
+    """The account does not take this key."""
+
+
+class AccessRefused(ConfigurationError):
+    """The account knows the caller, who may not do what was asked."""
+
+
+class PreconditionFailed(ConfigurationError):
+    """Something that a host relies on is not so; found before it began."""
+
+
+class OtherSource(ConfigurationError):
+    """The settings name another container than the one copied so far."""
+
+    def __init__(self, *, copied: SourceName, configured: SourceName) -> None:
+        """Take both names; the message says how to keep the one and how to take the other."""
+        super().__init__(
+            f"this database copies {copied}; your settings say {configured}: correct"
+            " PROJECTOR_COSMOS_ENDPOINT, PROJECTOR_COSMOS_DATABASE and PROJECTOR_COSMOS_CONTAINER, or"
+            " PROJECTOR_DATABASE_URL; to make this database a copy of the other container type:"
+            f" projector leases reset --accept-other-source {configured}"
+        )
+        self.copied = copied
+        self.configured = configured
+
+
+class ProjectionChanged(ConfigurationError):
+    """The filter is not the one under which the rows were made."""
+
+    def __init__(self, *, stored: str, configured: str) -> None:
+        """Take both definitions; the message says how to go on with either."""
+        super().__init__(
+            f"the rows of this database are those of `{stored}`; your settings say `{configured}`:"
+            " set PROJECTOR_ONLY_WHERE and PROJECTOR_ONLY_WITH as before, or, to read the container"
+            " anew under the new filter, type: projector leases reset --accept-new-projection"
+        )
+        self.stored = stored
+        self.configured = configured
+
+
+class TooManyRejected(ConfigurationError):
+    """So many of the first documents cannot be projected that they cannot be the ones meant."""
+
+
 class FeedError(ProjectorError):
     """Reading the container failed."""
 
@@ -88,10 +140,13 @@ class SourceRecreated(FeedError):
 
     disposition = Disposition.STOP_RANGE
 
-    def __init__(self, *, expected_rid: str, found_rid: str) -> None:
-        """Take both container ids; the message names the remedy."""
+    def __init__(
+        self, *, expected_rid: str, found_rid: str, copied: SourceName | None = None
+    ) -> None:
+        """Take both container ids, and the name of the copied one where it is known."""
+        of = expected_rid if copied is None else f"{expected_rid} ({copied})"
         super().__init__(
-            f"source recreated: the container now has _rid {found_rid}, the copy is of {expected_rid};"
+            f"source recreated: the container now has _rid {found_rid}, the copy is of {of};"
             " to follow it type: projector leases reset --accept-new-source"
         )
         self.expected_rid = expected_rid

@@ -23,9 +23,11 @@ from azure.cosmos.exceptions import CosmosHttpResponseError
 from typing_extensions import override
 
 from projector.core.errors import (
+    AccessRefused,
     ConfigurationError,
     CredentialExpired,
     FeedRangeGone,
+    KeyRefused,
     PageTooLarge,
     ProjectorError,
     SourceMissing,
@@ -200,10 +202,10 @@ def _wrong_key(refusal: Refusal, place: Place) -> ProjectorError:
     if wrong := _clock_wrong(refusal, place):
         return wrong
     if place.has_key:
-        return ConfigurationError(
+        return KeyRefused(
             f"{place.endpoint} refused the account key (401): correct PROJECTOR_COSMOS_KEY"
         )
-    return ConfigurationError(
+    return AccessRefused(
         f"{place.endpoint} refused the Entra credential (401): give the identity a data role,"
         " or set PROJECTOR_COSMOS_KEY"
     )
@@ -212,7 +214,7 @@ def _wrong_key(refusal: Refusal, place: Place) -> ProjectorError:
 def _forbidden(refusal: Refusal, place: Place) -> ProjectorError:
     if wrong := _clock_wrong(refusal, place):
         return wrong
-    return ConfigurationError(
+    return AccessRefused(
         f"{place} refuses access ({refusal}): grant the right it names or open the firewall"
     )
 

@@ -26,6 +26,9 @@ from projector.cosmos.continuations import foreign_state
 
 PARTITION_KEY = "partitionKey"
 PARTITION_ID = "PartitionId"
+NEVER_EXPIRES = -1
+"""`ttl` of leases and marker: a default time to live, set by mistake, must not take them away."""
+
 _SYSTEM_FIELDS = frozenset({"_rid", "_self", "_attachments", "_lsn"})
 _OWN_FIELDS = frozenset(
     {
@@ -42,6 +45,7 @@ _OWN_FIELDS = frozenset(
         "timestamp",
         "_ts",
         "Mode",
+        "ttl",
     }
 )
 _ILLEGAL_IN_IDS = re.compile(r"[/\\?#]")
@@ -103,7 +107,7 @@ def document_of(lease: Lease) -> dict[str, Any]:
     }
     if lease.mode is not None:
         document["Mode"] = lease.mode
-    return document | unknown
+    return document | {"ttl": NEVER_EXPIRES} | unknown
 
 
 def lease_of(document: object) -> Lease:

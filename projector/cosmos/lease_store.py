@@ -18,6 +18,7 @@ from projector.core.lease import Lease
 from projector.core.names import LeaseToken
 from projector.cosmos.lease_container import LeaseContainer
 from projector.cosmos.lease_documents import (
+    NEVER_EXPIRES,
     document_of,
     idle_seconds,
     lease_id,
@@ -115,7 +116,7 @@ class CosmosBootstrapMarkers:
 
     async def mark_initialized(self) -> None:
         """Write `.info`; one that exists already is fine."""
-        await self._container.create({"id": self._info_id})
+        await self._container.create({"id": self._info_id, "ttl": NEVER_EXPIRES})
 
     async def acquire_lock(self, *, seconds: int) -> bool:
         """Create `.lock` with that TTL; one left behind by a crash is taken over."""

@@ -216,13 +216,14 @@ class Beginning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What one committed batch did, in documents."""
+    """What one committed batch did, in documents; `filtered` are those that are not meant."""
 
     delivered: int = 0
     upserted: int = 0
     removed: int = 0
     unchanged: int = 0
     rejected: int = 0
+    filtered: int = 0
     newest_time: datetime | None = None
 
 

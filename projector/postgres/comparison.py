@@ -202,6 +202,7 @@ class SessionComparison:
         """Note what the feed has yet to bring; see `Comparison`."""
         keys = [DocumentKey(partition_key=_pk(one), id=one.id) for one in page.writes]
         keys += [DocumentKey(partition_key=one.partition_key, id=one.id) for one in page.rejections]
+        keys += [DocumentKey(partition_key=one.partition_key, id=one.id) for one in page.passed]
         await self._session.execute(NOTE_BACKLOG, {"keys": _encoded_keys(keys)})
 
     async def in_backlog(self, keys: Sequence[DocumentKey]) -> frozenset[DocumentKey]:

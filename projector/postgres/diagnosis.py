@@ -1,4 +1,7 @@
-"""What a person wants to know of a target before trusting it: version, rights, clock, encoding."""
+"""What a person wants to know of a target before trusting it: version, rights, clock, encoding.
+
+Questions only; what an answer means stands in `wiring.target_checks`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from psycopg.rows import class_row
 
 from projector.postgres.connections import Connections
 from projector.postgres.readers import LET_IN_ELSEWHERE, MAY_READ
+from projector.postgres.statements import FIRST_GENERATION
 
 FACTS = """
 SELECT current_setting('server_version_num')::int AS server_version,
@@ -29,6 +33,44 @@ WHERE d.datname = current_database()""".format(
     elsewhere=LET_IN_ELSEWHERE.format(role="%(reader)s"),
 )
 
+
+OWN_SCHEMAS = ("carts", "projector", FIRST_GENERATION)
+VIEWS = ("cart_amounts", "cart_items", "cart_totals", "freshness", "item_totals")
+
+# Names of schemas that the first migration is going to make, and what stands in them.
+TAKEN = """
+SELECT n.nspname AS schema, min(c.relname) AS relation FROM pg_namespace n
+LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+WHERE n.nspname = ANY(%s) GROUP BY 1 HAVING n.nspname <> 'projector' OR count(c.oid) > 0
+ORDER BY 1"""
+
+MISSING_VIEWS = """
+SELECT v.name FROM unnest(%s::text[]) AS v(name) WHERE NOT EXISTS (
+  SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = 'carts' AND c.relname = v.name AND c.relkind = 'v')
+ORDER BY 1"""
+
+# Sequences behind identity columns need no right of their own.
+MISSING_RIGHTS = """
+WITH ours AS (
+  SELECT n.nspname, n.oid AS schema, c.oid, c.relkind, c.relowner,
+    quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE (n.nspname = 'projector' OR left(n.nspname, 10) = 'projector_')
+    AND c.relkind IN ('r', 'p', 'S') AND c.relname <> 'alembic_version'
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'i'))
+SELECT DISTINCT 'USAGE' AS needed, 'schema ' || nspname AS name, false AS owner FROM ours
+WHERE NOT has_schema_privilege(schema, 'USAGE')
+UNION ALL
+SELECT r.needed, o.name, false FROM ours o, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'])
+  AS r(needed) WHERE o.relkind <> 'S' AND NOT has_table_privilege(o.oid, r.needed)
+UNION ALL
+SELECT 'USAGE', name, false FROM ours
+WHERE CASE relkind WHEN 'S' THEN NOT has_sequence_privilege(oid, 'USAGE') ELSE false END
+UNION ALL
+SELECT pg_get_userbyid(relowner), name, true FROM ours
+WHERE %s AND NOT pg_has_role(relowner, 'USAGE')
+ORDER BY 3, 2, 1"""
 
 STRANGERS = """
 SELECT processor_name AS name, max(opened_at) AS opened_at FROM projector.ranges
@@ -83,3 +125,76 @@ async def strangers(connections: Connections, *, processor_name: str) -> Sequenc
         cursor = session.cursor(row_factory=class_row(Stranger))
         await cursor.execute(STRANGERS, [processor_name])
         return await cursor.fetchall()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A schema that the first migration is to make and that is there; `relation` is one in it."""
+
+    schema: str
+    relation: str | None
+
+
+async def taken_schemas(connections: Connections) -> Sequence[Taken]:
+    """What stands in the way of the first migration; ask only before it. Raises SinkUnavailable."""
+    async with connections.session() as session:
+        cursor = session.cursor(row_factory=class_row(Taken))
+        await cursor.execute(TAKEN, [list(OWN_SCHEMAS)])
+        return await cursor.fetchall()
+
+
+async def missing_views(connections: Connections) -> Sequence[str]:
+    """Views of the contract that are not there, or are something else. Raises SinkUnavailable."""
+    async with connections.session() as session:
+        rows = await (await session.execute(MISSING_VIEWS, [list(VIEWS)])).fetchall()
+    return [row[0] for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingRight:
+    """What the user may not do with a table; with `owner`, `needed` is the role that may migrate it."""
+
+    needed: str
+    name: str
+    owner: bool
+
+
+async def missing_rights(connections: Connections, *, migrates: bool) -> Sequence[MissingRight]:
+    """Rights on what is there that a host needs, and a migration. Raises SinkUnavailable."""
+    async with connections.session() as session:
+        cursor = session.cursor(row_factory=class_row(MissingRight))
+        await cursor.execute(MISSING_RIGHTS, [migrates])
+        return await cursor.fetchall()
+
+
+async def server_sessions(connections: Connections) -> Sequence[int]:
+    """The server's process behind each of two connections, asked in turn, twice.
+
+    Two connections that are open at once have a process each, and keep it: unless somebody
+    between them and us hands out processes by the transaction. Raises SinkUnavailable.
+    """
+    async with connections.session() as one, connections.session() as other:
+        told = []
+        for session in (one, other, one, other):
+            row = await (await session.execute("SELECT pg_backend_pid()")).fetchone()
+            told.append(0 if row is None else int(row[0]))
+    return told
+
+
+FIRST = """
+SELECT (SELECT count(*) FROM (
+    SELECT FROM {rows}.cart_items WHERE NOT rejected LIMIT %(limit)s) r),
+  (SELECT count(*) FROM (
+    SELECT FROM projector.quarantine WHERE status <> 'closed' LIMIT %(limit)s) q)"""
+
+
+async def first_documents(connections: Connections, *, limit: int) -> tuple[int, int]:
+    """How many rows, removed ones included, and how many quarantined documents; at most so many.
+
+    Raises SinkUnavailable.
+    """
+    statement = FIRST.replace("{rows}", FIRST_GENERATION)
+    async with connections.transaction() as session:
+        await session.execute("SELECT set_config('enable_seqscan', 'on', true)")
+        row = await (await session.execute(statement, {"limit": limit})).fetchone()
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))

@@ -57,6 +57,11 @@ def _locked(file: IO[str]) -> bool:
     return True
 
 
+def exists_in(folder: Path) -> bool:
+    """Whether a server was made there; looking makes none."""
+    return (folder / "data" / "PG_VERSION").exists()
+
+
 def _say_nothing(_line: str) -> None:
     pass
 

@@ -75,7 +75,8 @@ class LockedRange:
         await self._store(batch.rejections)
         done = await self._write(batch.writes)
         await self._mark(batch.rejections)
-        if done.healed or done.rejected or batch.rejections or self.shape.verdict:
+        await quarantine.close_passed(self.session, self.grant, batch.passed)
+        if batch.passed or done.healed or done.rejected or batch.rejections or self.shape.verdict:
             entries = await quarantine.refresh_flag(self.session, self.grant)
         else:
             entries = self.has_entries

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from projector.core.names import Continuation, Epoch
-from projector.projection.writes import Rejection, RowWrite
+from projector.projection.writes import PassedOver, Rejection, RowWrite
 
 QUICK = 0.25
 """A portion done in this part of the time that it may take: twice as much fits safely."""
@@ -34,6 +34,7 @@ class Batch:
     rejections: Sequence[Rejection]
     delivered: int
     newest_ts: int | None
+    passed: Sequence[PassedOver] = ()
 
     @property
     def size(self) -> int:

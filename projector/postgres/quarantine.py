@@ -19,7 +19,7 @@ from projector.ports.rows import ReadMark
 from projector.postgres.connections import JsonText, Session
 from projector.postgres.epks import bounds
 from projector.postgres.statements import with_seeds
-from projector.projection.writes import Rejection
+from projector.projection.writes import PassedOver, Rejection
 
 ENTRIES = """
 SELECT r.*, CASE WHEN r.cart_id IS NULL THEN r.partition_key ELSE to_json(r.cart_id)::text END
@@ -82,6 +82,15 @@ FROM json_to_recordset(%(rejections)s::json) AS r(cart_id text, id text, lsn big
 WHERE t.cart_id = r.cart_id AND t.id = r.id AND t.deleted AND NOT t.rejected
   AND (t.lineage, t.lsn) = (%(lineage)s, r.lsn)"""
 
+# Documents that became something else before they had the key of a row.
+CLOSE_PASSED = with_seeds("""
+UPDATE projector.quarantine q SET status = 'closed', closed_at = now(),
+  lineage = %(lineage)s, lsn = k.lsn
+FROM json_to_recordset(%(passed)s::json) AS k(partition_key text, id text, lsn bigint)
+WHERE q.key_1 = hashtextextended(k.partition_key || chr(1) || k.id, {seed_1})
+  AND q.key_2 = hashtextextended(k.partition_key || chr(1) || k.id, {seed_2})
+  AND q.status <> 'closed' AND (%(lineage)s, k.lsn) > (q.lineage, q.lsn)""")
+
 REFRESH_FLAG = """
 UPDATE projector.ranges r SET quarantined = EXISTS (
   SELECT FROM projector.quarantine q
@@ -123,6 +132,21 @@ async def mark_rows(
         MARK_ROWS.replace("{rows}", rows_schema),
         {"rejections": encoded(rejections), "lineage": grant.lineage},
     )
+
+
+async def close_passed(session: Session, grant: Grant, passed: Sequence[PassedOver]) -> None:
+    """Close the entries of documents that are not meant any more."""
+    if not passed:
+        return
+    newest = {(one.partition_key, one.id): one for one in sorted(passed, key=lambda one: one.lsn)}
+    storable = [
+        msgspec.structs.replace(
+            one, partition_key=storable_text(one.partition_key), id=storable_text(one.id)
+        )
+        for one in newest.values()
+    ]
+    parameters = {"passed": JsonText(msgspec.json.encode(storable)), "lineage": grant.lineage}
+    await session.execute(CLOSE_PASSED, parameters)
 
 
 async def refresh_flag(session: Session, grant: Grant) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from psycopg.rows import DictRow, dict_row
 
-from projector.core.errors import FencedOut, SinkUnavailable, SourceRecreated
+from projector.core.errors import FencedOut, SinkUnavailable
 from projector.core.names import Continuation, Epoch
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.core.start import StoredPlace
@@ -37,10 +37,7 @@ from projector.postgres.inheritance import (
 )
 from projector.postgres.openings import lock_openings
 from projector.postgres.sequences import raise_sequences
-
-REGISTER_SOURCE = """
-INSERT INTO projector.source (container_rid, accepted_at) VALUES (%s, now())
-ON CONFLICT (one_row) DO NOTHING"""
+from projector.postgres.source import register_source
 
 STORED_RANGES = """
 SELECT r.id, r.container_rid, r.lease_token, r.processor_name, r.min_epk, r.max_epk, r.epoch, r.opened_epoch,
@@ -98,22 +95,26 @@ WHERE id = %(id)s AND epoch = %(epoch)s AND retired_at IS NULL
 RETURNING lineage"""
 
 
-async def open_range(connections: Connections, claim: RangeClaim) -> Grant:
+async def open_range(
+    connections: Connections, claim: RangeClaim, *, projection: str | None = None
+) -> Grant:
     """Fence the range and tell its place.
 
-    1. The container must be the one that is copied (the first one ever seen is).
+    1. The container must be the one that is copied (the first one ever seen is), and the rows
+    those of `projection`.
     2. Epochs of all live overlapping ranges are raised: their owners can commit no more.
     3. Under the lock: the container again, since another one may be followed by now; retire what
        overlaps, store the range with what it takes over.
 
     Raises:
         SourceRecreated: The rows are a copy of another container.
+        ProjectionChanged: They are made under another filter by now.
         SinkUnavailable: No server, or a row of the range is held for too long.
     """
     await raise_sequences(connections)
     try:
         async with connections.session() as session:
-            await register_source(session, claim.container_rid)
+            await register_source(session, claim.container_rid, projection=projection)
             if claim.probe:
                 return Grant(claim=claim, epoch=Epoch(0))
             decision = decide_inheritance(claim, await overlapping(session, claim))
@@ -129,7 +130,7 @@ async def open_range(connections: Connections, claim: RangeClaim) -> Grant:
         raise
     async with connections.transaction() as session:
         await lock_openings(session)
-        await register_source(session, claim.container_rid)
+        await register_source(session, claim.container_rid, projection=projection)
         stored = await overlapping(session, claim)
         decision = decide_inheritance(claim, stored)
         if isinstance(decision, FinishSplit):
@@ -164,26 +165,6 @@ async def begin_range(connections: Connections, grant: Grant, beginning: Beginni
             await replays.drop_replay(session, grant.range_id)
             return replace(begun, replay_open=False, replay_mark_lsn=None)
         return begun
-
-
-async def register_source(session: Session, container_rid: str) -> None:
-    """Remember the container that is copied; refuse any other one.
-
-    Raises:
-        SourceRecreated: Another container was copied so far.
-    """
-    found = await stored_source(session)
-    if found is None:
-        await session.execute(REGISTER_SOURCE, [container_rid])
-        found = await stored_source(session)
-    if found is not None and found != container_rid:
-        raise SourceRecreated(expected_rid=found, found_rid=container_rid)
-
-
-async def stored_source(session: Session) -> str | None:
-    """The `_rid` of the container that is copied; None before the first opening."""
-    row = await (await session.execute("SELECT container_rid FROM projector.source")).fetchone()
-    return None if row is None else str(row[0])
 
 
 async def overlapping(session: Session, claim: RangeClaim) -> Sequence[StoredRange]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from projector.core.ranges import FULL_RANGE, FeedRange
+from projector.core.source import SourceIdentity
 from projector.postgres import replays
 from projector.postgres.connections import Connections
 from projector.postgres.epochs import with_epochs
 from projector.postgres.inheritance import holders_of
 from projector.postgres.openings import lock_openings
-from projector.postgres.ranges import all_stored, register_source
+from projector.postgres.ranges import all_stored
 from projector.postgres.sequences import raise_sequences
+from projector.postgres.source import describe_source, register_source
 
 CLEAR_PLACE = with_epochs("""
 UPDATE projector.ranges SET epoch = {next_epoch}, placed = false,
@@ -70,7 +72,9 @@ async def request_replay(
     return len(holders)
 
 
-async def accept_new_source(connections: Connections, container_rid: str) -> bool:
+async def accept_new_source(
+    connections: Connections, container_rid: str, identity: SourceIdentity | None = None
+) -> bool:
     """Follow another container from now on; False when it is the one followed already.
 
     Rows stay until the replay of the new container has swept them. All ranges of the old one
@@ -87,4 +91,22 @@ async def accept_new_source(connections: Connections, container_rid: str) -> boo
         await session.execute(RISE_ABOVE, [container_rid])
         await session.execute(END_OTHERS, [container_rid])
         await replays.forget_seen(session)
+        if identity is not None:
+            await describe_source(session, container_rid, identity)
     return True
+
+
+async def accept_projection(
+    connections: Connections, container_rid: str, identity: SourceIdentity
+) -> None:
+    """Make the rows anew under another definition; they stay until the replay has passed them.
+
+    What was passed over lies here as a tombstone of the very version that the replay will bring,
+    so the ranges begin in a lineage above all that is stored.
+    """
+    await raise_sequences(connections)
+    async with connections.transaction() as session:
+        await lock_openings(session)
+        await register_source(session, container_rid)
+        await describe_source(session, container_rid, identity)
+        await session.execute(RISE_ABOVE, [container_rid])

@@ -26,6 +26,7 @@ from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.sweep import VerdictStore
 from projector.projection.fold import fold
 from projector.projection.project import project_page
+from projector.projection.selection import EVERYTHING, Selection
 from projector.projection.writes import ProjectedPage
 
 
@@ -39,6 +40,7 @@ class PostgresSink:
         rows_schema: str = FIRST_GENERATION,
         returning_old: bool | None = None,
         bulk: int = BULK,
+        selection: Selection = EVERYTHING,
     ) -> None:
         """Write through these connections.
 
@@ -47,8 +49,10 @@ class PostgresSink:
             rows_schema: The generation to write to.
             returning_old: Force one way of telling old images; None: what the server can.
             bulk: From so many rows on a batch of new rows is copied in.
+            selection: Which documents are meant.
         """
         self._connections = connections
+        self._selection = selection
         self._writer = BatchWriter(
             connections, rows_schema=rows_schema, returning_old=returning_old, bulk=bulk
         )
@@ -60,9 +64,9 @@ class PostgresSink:
         """Fence the range: raise its epoch, retire every overlapping one, tell its place.
 
         Raises:
-            SinkUnavailable, SourceRecreated.
+            SinkUnavailable, SourceRecreated, ProjectionChanged.
         """
-        return await open_range(self._connections, claim)
+        return await open_range(self._connections, claim, projection=self._selection.text)
 
     async def begin(self, grant: Grant, beginning: Beginning) -> Grant:
         """Commit where the range starts, with the record of its replay, before any is read.
@@ -76,7 +80,9 @@ class PostgresSink:
 
     def prepare(self, grant: Grant, page: Page) -> ProjectedPage:
         """Decode a page; an empty one for a 304."""
-        return ProjectedPage() if page.body is None else project_page(page.body)
+        if page.body is None:
+            return ProjectedPage()
+        return project_page(page.body, selection=self._selection)
 
     async def apply(
         self, grant: Grant, pages: Sequence[ProjectedPage], place: StoredPlace
@@ -92,9 +98,10 @@ class PostgresSink:
             rejections=folded.rejections,
             delivered=folded.delivered,
             newest_ts=folded.newest_ts,
+            passed=folded.passed,
         )
         outcome = await self._writer.apply(grant, batch, place)
-        return _applied(batch, outcome)
+        return _applied(batch, outcome, filtered=folded.filtered)
 
     async def settle(self, grant: Grant) -> None:
         """Refused: the tables alone cannot know what is gone (see `rebuild.settling`)."""
@@ -131,8 +138,8 @@ class PostgresSink:
         return await store_reports(self._connections, reports)
 
 
-def _applied(batch: Batch, outcome: Outcome) -> Applied:
-    changed = outcome.upserted + outcome.removed + outcome.rejected
+def _applied(batch: Batch, outcome: Outcome, *, filtered: int) -> Applied:
+    changed = outcome.upserted + outcome.removed + outcome.rejected + filtered
     newest = batch.newest_ts
     return Applied(
         delivered=batch.delivered,
@@ -140,5 +147,6 @@ def _applied(batch: Batch, outcome: Outcome) -> Applied:
         removed=outcome.removed,
         unchanged=max(0, batch.delivered - changed),
         rejected=outcome.rejected,
+        filtered=filtered,
         newest_time=None if newest is None else datetime.fromtimestamp(newest, UTC),
     )

@@ -76,6 +76,12 @@ source = Table(
     Column("one_row", Boolean, nullable=False, server_default=text("true")),
     _key("container_rid"),
     _time("accepted_at", nullable=False),
+    Column("account", Text, nullable=True),
+    Column("database_name", Text, nullable=True),
+    Column("container_name", Text, nullable=True),
+    Column("key_path", Text, nullable=True),
+    Column("projection", Text, nullable=True),
+    _key("described_rid", nullable=True),  # the container that the names before it are of
     PrimaryKeyConstraint("one_row", name="source_pkey"),
     CheckConstraint("one_row", name="source_one_row"),
 )
@@ -199,6 +205,8 @@ quarantine = Table(
     _time("closed_at"),
     _number("count", nullable=False, default="1"),
     _number("seen_group"),
+    _time("asked_at"),
+    Column("asked_by", Text, nullable=True),  # the rules under which its document was asked for
     PrimaryKeyConstraint("id", name="quarantine_pkey"),
     UniqueConstraint("key_1", "key_2", name="quarantine_identity"),
     CheckConstraint("status IN ('open', 'discarded', 'closed')", name="quarantine_status"),

@@ -27,6 +27,7 @@ from projector.projection.identity import (
 )
 from projector.projection.numbers import exact_decimal_string, exact_number
 from projector.projection.writes import (
+    PassedOver,
     ProjectedDocument,
     Rejection,
     RejectionReason,
@@ -66,6 +67,23 @@ def project_document(raw: bytes, *, lsn: int | None = None) -> ProjectedDocument
         rejection = _rejection(raw, fields, stamp, line)
         return ProjectedDocument(write=_tombstone(key, stamp), rejection=rejection)
     return ProjectedDocument(write=_row(key, line, stamp))
+
+
+def pass_over(raw: bytes, *, lsn: int | None = None) -> RowWrite | PassedOver | None:
+    """What a document that is not meant stands for: no row of its key.
+
+    A tombstone where a row of that key could be; else its key alone, for an entry that it may have
+    left; None when it bears neither key nor version.
+    """
+    fields = read_fields(raw)
+    stamp = read_stamp(fields, lsn=lsn)
+    if stamp.problem is not None:
+        return None
+    key = identify(fields)
+    if isinstance(key, RowKey):
+        return _tombstone(key, stamp)
+    entry = entry_key(raw, fields)
+    return PassedOver(partition_key=entry.partition_key, id=entry.id, lsn=stamp.lsn, ts=stamp.ts)
 
 
 def project_read(raw: bytes, *, lsn: int) -> ProjectedDocument:

@@ -26,6 +26,8 @@ def fold(pages: Sequence[ProjectedPage]) -> FoldedBatch:
         rejections=tuple(
             rejections[key] for key in sorted(rejections) if _stands(rejections[key], writes)
         ),
+        passed=tuple(chain.from_iterable(page.passed for page in pages)),
+        filtered=sum(page.filtered for page in pages),
         delivered=sum(page.delivered for page in pages),
         newest_ts=max(
             (page.newest_ts for page in pages if page.newest_ts is not None), default=None

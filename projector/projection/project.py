@@ -11,13 +11,15 @@ from __future__ import annotations
 import re
 from operator import attrgetter
 
+import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from projector.core.epk import routing_key_of_text
 from projector.core.errors import SourceUnavailable
-from projector.projection.document import CURRENCY, project_document
+from projector.projection.document import CURRENCY, pass_over, project_document
 from projector.projection.lane import sure_writes, tombstone_of
 from projector.projection.scan import cut_page
+from projector.projection.selection import EVERYTHING, Selection
 from projector.projection.shapes import (
     ABSENT,
     SURE_CHARACTERS,
@@ -27,7 +29,7 @@ from projector.projection.shapes import (
     PlainPage,
     split_page,
 )
-from projector.projection.writes import ProjectedPage, Rejection, RowWrite
+from projector.projection.writes import PassedOver, ProjectedPage, Rejection, RowWrite
 
 _NULL = Raw(b"null")
 _NUMBER = rb"(?:0|-?[1-9][0-9]{0,17})(?:\.[0-9]{1,10})?"
@@ -39,16 +41,21 @@ _ts_of = attrgetter("ts")
 _shapes = PageShapes()
 
 
-def project_page(body: bytes, *, lsn: int | None = None) -> ProjectedPage:
+def project_page(
+    body: bytes, *, lsn: int | None = None, selection: Selection = EVERYTHING
+) -> ProjectedPage:
     """Turn one page of the feed into writes and rejections, in feed order.
 
     `lsn` is given for pages that were not read from the feed (scans), whose documents bear no
-    version of their own: the partition's LSN when it answered.
+    version of their own: the partition's LSN when it answered. What `selection` does not take is
+    passed over: its key has no row.
 
     Raises:
         SourceUnavailable: the body is no whole page. It has to be read again: to go on behind it
             would skip documents.
     """
+    if not selection.everything:
+        return _project_selected(body, lsn, selection)
     plain = _shapes.decode(body)
     if plain is None and _shapes.learn(body):
         plain = _shapes.decode(body)
@@ -56,6 +63,38 @@ def project_page(body: bytes, *, lsn: int | None = None) -> ProjectedPage:
         return _project_plain(body, plain, lsn)
     container_rid, documents = _pieces_of(body)
     return _project_pieces(body, container_rid, documents, lsn)
+
+
+def _project_selected(body: bytes, lsn: int | None, selection: Selection) -> ProjectedPage:
+    """The documents that are meant go their usual way together, the others are passed over."""
+    container_rid, documents = _pieces_of(body)
+    verdicts = [selection.takes(raw) for raw in documents]
+    meant = [raw for raw, taken in zip(documents, verdicts, strict=True) if taken]
+    passed = [
+        pass_over(raw, lsn=lsn) for raw, taken in zip(documents, verdicts, strict=True) if not taken
+    ]
+    if not passed:
+        return project_page(body, lsn=lsn)
+    page = project_page(_joined(container_rid, meant), lsn=lsn) if meant else ProjectedPage()
+    tombstones = tuple(one for one in passed if isinstance(one, RowWrite))
+    keyless = tuple(one for one in passed if isinstance(one, PassedOver))
+    newest = [page.newest_ts] if page.newest_ts is not None else []
+    return msgspec.structs.replace(
+        page,
+        writes=page.writes + tombstones,
+        passed=keyless,
+        filtered=len(passed),
+        delivered=len(documents),
+        newest_ts=max([*newest, *map(_ts_of, (*tombstones, *keyless))], default=None),
+        container_rid=container_rid,
+        size_bytes=len(body),
+    )
+
+
+def _joined(container_rid: str | None, documents: list[bytes]) -> bytes:
+    """A page of these documents alone."""
+    rid = msgspec.json.encode(container_rid)
+    return b'{"_rid":%s,"Documents":[%s]}' % (rid, b",".join(documents))
 
 
 def _pieces_of(body: bytes) -> tuple[str | None, list[bytes]]:

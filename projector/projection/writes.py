@@ -82,6 +82,15 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     cart_id: str | None = None
 
 
+class PassedOver(msgspec.Struct, frozen=True, kw_only=True):
+    """A document that is not meant and that no row can be of; named as in `Rejection`."""
+
+    partition_key: str
+    id: str
+    lsn: int
+    ts: int
+
+
 class ProjectedDocument(msgspec.Struct, frozen=True, kw_only=True):
     """What one document turns into: a write, a rejection, or both.
 
@@ -96,6 +105,8 @@ class ProjectedPage(msgspec.Struct, frozen=True, kw_only=True):
     """One page made ready: writes and rejections in feed order, keys may repeat.
 
     Attributes:
+        passed: documents that are not meant and have no key of a row.
+        filtered: documents that are not meant, those with a tombstone in `writes` included.
         delivered: documents in the page, good or bad.
         newest_ts: highest `_ts` in the page, None for an empty page.
         container_rid: `_rid` of the page, None when it could not be read.
@@ -104,6 +115,8 @@ class ProjectedPage(msgspec.Struct, frozen=True, kw_only=True):
 
     writes: tuple[RowWrite, ...] = ()
     rejections: tuple[Rejection, ...] = ()
+    passed: tuple[PassedOver, ...] = ()
+    filtered: int = 0
     delivered: int = 0
     newest_ts: int | None = None
     container_rid: str | None = None
@@ -116,11 +129,15 @@ class FoldedBatch(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         writes: newest per (cart_id, id), sorted by these as PostgreSQL sorts under COLLATE "C".
         rejections: newest per (partition_key, id), sorted; none that a newer write outdates.
+        passed: documents that are not meant and have no key of a row; keys may repeat.
+        filtered: documents that are not meant, repetitions counted.
         delivered: documents in the pages, good or bad, repetitions counted.
         newest_ts: highest `_ts` in the pages, None when they were empty.
     """
 
     writes: tuple[RowWrite, ...] = ()
     rejections: tuple[Rejection, ...] = ()
+    passed: tuple[PassedOver, ...] = ()
+    filtered: int = 0
     delivered: int = 0
     newest_ts: int | None = None

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 
 from projector.ports.explanation import StoredCart, StoredEntry, StoredLine, StoredPosition
 from projector.projection.project import project_page
-from projector.projection.writes import Rejection, RowWrite
+from projector.projection.selection import EVERYTHING, Selection
+from projector.projection.writes import ProjectedPage, Rejection, RowWrite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class Explanation:
     """One document of the cart.
 
     Attributes:
-        in_container: `good`, `marked`, `rejected` or `absent`.
+        in_container: `good`, `marked`, `rejected`, `passed over` or `absent`.
         in_rows: `live`, `tombstone` or `absent`.
         decision: in words, what was decided last and why.
     """
@@ -43,9 +44,12 @@ class _Case:
     line: StoredLine | None
     entry: StoredEntry | None
     position: StoredPosition | None
+    passed_over: bool
 
     @property
     def in_container(self) -> str:
+        if self.passed_over:
+            return "passed over"
         if self.rejection is not None:
             return "rejected"
         if self.write is None:
@@ -63,12 +67,16 @@ class _Case:
         return None if self.entry is None or self.entry.status == "closed" else self.entry
 
 
-def explain(pages: Sequence[bytes], stored: StoredCart) -> Sequence[Explanation]:
+def explain(
+    pages: Sequence[bytes], stored: StoredCart, *, selection: Selection = EVERYTHING
+) -> Sequence[Explanation]:
     """One explanation per document id, by id."""
     writes: dict[str, RowWrite] = {}
     rejections: dict[str, Rejection] = {}
+    passed_over: set[str] = set()
     for body in pages:
-        page = project_page(body, lsn=0)
+        page = project_page(body, lsn=0, selection=selection)
+        passed_over |= _passed_over(body, page)
         writes.update({one.id: one for one in page.writes})
         rejections.update({one.id: one for one in page.rejections})
     lines = {one.id: one for one in stored.lines}
@@ -81,6 +89,7 @@ def explain(pages: Sequence[bytes], stored: StoredCart) -> Sequence[Explanation]
             line=lines.get(id_),
             entry=entries.get(id_),
             position=stored.position,
+            passed_over=id_ in passed_over,
         )
         told.append(_explanation(id_, case))
     return told
@@ -97,6 +106,15 @@ def _explanation(id_: str, case: _Case) -> Explanation:
         line=case.line,
         entry=case.entry,
     )
+
+
+def _passed_over(body: bytes, page: ProjectedPage) -> set[str]:
+    """Ids that would be rows or rejected, were all documents meant."""
+    whole = project_page(body, lsn=0)
+    told = {one.id for one in whole.writes if not one.deleted}
+    told |= {one.id for one in whole.rejections}
+    kept = {one.id for one in page.writes if not one.deleted}
+    return told - kept - {one.id for one in page.rejections}
 
 
 def _good(case: _Case) -> str:
@@ -127,6 +145,15 @@ def _marked(case: _Case) -> str:
     return f"behind: the document was marked as deleted since {_version(line)}; {_progress(case)}"
 
 
+def _not_meant(case: _Case) -> str:
+    line = case.line
+    if line is not None and not line.deleted:
+        return f"behind: the filter passes this document over since {_version(line)}; {_progress(case)}"
+    return (
+        "no row: the filter (PROJECTOR_ONLY_WHERE, PROJECTOR_ONLY_WITH) passes this document over"
+    )
+
+
 def _rejected(case: _Case) -> str:
     entry, rejection = case.open_entry, case.rejection
     why = "" if rejection is None else f"{rejection.reason}: {rejection.detail}"
@@ -153,7 +180,13 @@ def _absent(case: _Case) -> str:
     return f"removed at {_version(line)} by the mark of a deletion; the document has expired since"
 
 
-_DECISIONS = {"good": _good, "marked": _marked, "rejected": _rejected, "absent": _absent}
+_DECISIONS = {
+    "good": _good,
+    "marked": _marked,
+    "rejected": _rejected,
+    "passed over": _not_meant,
+    "absent": _absent,
+}
 
 
 def _version(line: StoredLine) -> str:

@@ -22,7 +22,9 @@ from projector.ports.points import DocumentScanner, PointReader, ScannedPage
 from projector.ports.rows import DriftKind
 from projector.ports.verification import Comparison, VerifyStore
 from projector.projection.project import project_page
+from projector.projection.selection import EVERYTHING, Selection
 from projector.rebuild.repair import Repair
+from projector.rebuild.selected import SelectedReader
 from projector.rebuild.together import side_by_side, together
 from projector.rebuild.verify_backlog import Backlog
 from projector.rebuild.verify_confirm import Confirmer, Suspects
@@ -41,11 +43,13 @@ class VerifyOptions:
     Attributes:
         page_size: documents asked for per page.
         parts_at_once: parts that are scanned at the same time; each takes a session.
+        selection: which documents are meant.
     """
 
     page_size: int = 1000
     parts_at_once: int = 2
     waiting: Waiting = field(default_factory=Waiting)
+    selection: Selection = EVERYTHING
 
 
 class Verifier:
@@ -70,7 +74,8 @@ class Verifier:
         self._scanner = PatientScanner(
             scanner, self._patience, max_documents=self._options.page_size
         )
-        self._mending = Repair(store=store, reader=PatientReader(reader, self._patience))
+        selected = SelectedReader(reader=reader, selection=self._options.selection)
+        self._mending = Repair(store=store, reader=PatientReader(selected, self._patience))
         self._store = store
         self._clock = clock
         self._draw = draw
@@ -106,6 +111,7 @@ class Verifier:
             repaired=tally.repaired + totals_mended,
             pending=tally.pending,
             changing=tally.changing,
+            filtered=tally.filtered,
             before_start=tally.before_start,
             examples=tuple(tally.examples),
             totals_examples=before.examples,
@@ -156,10 +162,13 @@ class Verifier:
             suspects = Suspects()
 
             async def take(page: ScannedPage) -> None:
-                projected = project_page(page.body, lsn=page.session_lsn or 0)
+                projected = project_page(
+                    page.body, lsn=page.session_lsn or 0, selection=self._options.selection
+                )
                 found = await comparison.compare_page(projected)
                 suspects.add(found, lsn=page.session_lsn, session_token=page.session_token)
                 tally.documents += projected.delivered
+                tally.filtered += projected.filtered
                 self._advance(projected.delivered)
                 if len(suspects.keys) >= SUSPECTS_AT_ONCE:
                     await confirmer.settle(suspects)
@@ -198,6 +207,7 @@ class Verifier:
             target=part,
             patience=self._patience,
             page_size=self._options.page_size,
+            selection=self._options.selection,
         )
         return Confirmer(
             comparison=comparison,

@@ -14,6 +14,7 @@ from projector.ports.feed import ChangeSource, FeedTarget
 from projector.ports.rows import DocumentKey
 from projector.ports.verification import Comparison, RangePlace
 from projector.projection.project import project_page
+from projector.projection.selection import Selection
 from projector.rebuild.verify_reads import Patience
 
 
@@ -28,6 +29,7 @@ class Backlog:
         target: FeedTarget,
         patience: Patience,
         page_size: int,
+        selection: Selection,
     ) -> None:
         """Nothing is read before the first question."""
         self._source = source
@@ -35,6 +37,7 @@ class Backlog:
         self._target = target
         self._patience = patience
         self._page_size = page_size
+        self._selection = selection
         self._reached: Continuation | None = None
 
     async def holding(
@@ -57,4 +60,6 @@ class Backlog:
             continuation = self._reached = page.continuation
             if page.body is None:
                 return
-            await self._comparison.remember_backlog(project_page(page.body))
+            await self._comparison.remember_backlog(
+                project_page(page.body, selection=self._selection)
+            )

@@ -35,6 +35,7 @@ class Tally:
     """Counts of one part of the container, thrown away when the part has to begin anew."""
 
     documents: int = 0
+    filtered: int = 0
     drift: Counter[DriftKind] = field(default_factory=Counter)
     pending: int = 0
     changing: int = 0
@@ -55,6 +56,7 @@ class Tally:
     def add(self, other: Tally) -> None:
         """Add the counts of another part."""
         self.documents += other.documents
+        self.filtered += other.filtered
         self.drift.update(other.drift)
         self.pending += other.pending
         self.changing += other.changing
@@ -77,6 +79,7 @@ class VerifyReport:
         pending: differences that the feed has yet to bring, so they are no drift.
         changing: documents that changed at every look, with rows that were ahead of it.
         before_start: documents older than START_FROM, left out as was asked.
+        filtered: those of `documents` that are not meant.
         examples, unmended: the first differences, and the first that could not be mended.
     """
 
@@ -91,6 +94,7 @@ class VerifyReport:
     pending: int
     changing: int
     before_start: int
+    filtered: int
     examples: tuple[Difference, ...]
     totals_examples: tuple[str, ...]
     unmended: tuple[Difference, ...]

@@ -35,6 +35,7 @@ from typing_extensions import override
 from projector.core.errors import SettingsError
 from projector.core.secrets import conceal
 from projector.core.start import BEGINNING, NOW, StartFrom, StartKind
+from projector.projection.selection import Selection
 
 PREFIX = "PROJECTOR_"
 MAX_PAGE_SIZE = 10_000
@@ -156,6 +157,23 @@ class Settings(BaseSettings):
         default=BEGINNING,
         description="Where a range without a bookmark starts: `beginning`, `now` or an ISO 8601 time with its zone.",
     )
+    only_where: str | None = Field(
+        default=None,
+        description="A field and the values it has in documents that are meant, such as `type=line,cartLine`."
+        " Others are passed over. Absent: all are meant.",
+    )
+    only_with: str | None = Field(
+        default=None,
+        description="Fields that a document that is meant has, such as `item,quantity`."
+        " Others are passed over. Absent: all are meant.",
+    )
+    max_rejected_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of the first 1,000 documents of a copy that may be rejected; above it the host stops."
+        " 1: never.",
+    )
     page_size: int = Field(
         default=1000,
         ge=1,
@@ -251,6 +269,12 @@ class Settings(BaseSettings):
             raise ValueError("must hold no credentials: the key goes to PROJECTOR_COSMOS_KEY")
         return value
 
+    @field_validator("only_where")
+    @classmethod
+    def _check_filter(cls, value: str | None) -> str | None:
+        Selection.parse(value, None)
+        return value
+
     @field_validator("*", mode="before")
     @classmethod
     def _without_line_end(cls, value: object) -> object:
@@ -278,6 +302,11 @@ class Settings(BaseSettings):
         """Whoever has read a secret sees to it that no text shows it."""
         given = (self.cosmos_key, self.database_url)
         conceal(secret.get_secret_value() for secret in given if secret is not None)
+
+    @property
+    def selection(self) -> Selection:
+        """Which documents are meant."""
+        return Selection.parse(self.only_where, self.only_with)
 
     @property
     def lease_database_name(self) -> str:

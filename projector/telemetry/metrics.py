@@ -27,7 +27,7 @@ from projector.telemetry.fleet import FleetCollector, FleetFigures
 BATCH_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 UNKNOWN = math.nan
 BY_RANGE = ("lease_token",)
-OUTCOMES = ("upserted", "removed", "unchanged", "rejected")
+OUTCOMES = ("upserted", "removed", "unchanged", "rejected", "filtered")
 OUTAGES = ("SinkUnavailable", "SourceUnavailable", "Throttled")
 """Errors whose counter is there before the first of them; each other one comes with its first."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from projector.core.source import SourceName
 from projector.cosmos.cart_documents import CosmosCartDocuments
 from projector.cosmos.change_source import CosmosChangeSource
 from projector.cosmos.client import LEASE_SETTINGS, ContainerPath, CosmosAccount, CosmosGateway
@@ -35,6 +36,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Account:
     """What a command needs of Cosmos DB."""
 
+    gateway: CosmosGateway
+    name: SourceName
     container_rid: str
     source: CosmosChangeSource
     points: CosmosPointReader
@@ -60,7 +63,7 @@ async def account(
     reached = cosmos_account(settings)
     if patience is None:
         reached = replace(reached, throttled_seconds=THROTTLED_SECONDS)
-    path = ContainerPath(database=settings.cosmos_database, container=settings.cosmos_container)
+    path = source_path(settings)
     async with CosmosGateway(reached) as gateway:
         source = CosmosChangeSource(gateway, path)
         rid = await _container_rid(source, patience)
@@ -70,15 +73,10 @@ async def account(
         prefix = lease_prefix(
             processor_name=settings.processor_name, endpoint_host=reached.host, container_rid=rid
         )
-        leases = LeaseContainer(
-            gateway,
-            ContainerPath(
-                database=settings.lease_database_name,
-                container=settings.lease_container,
-                settings=LEASE_SETTINGS,
-            ),
-        )
+        leases = LeaseContainer(gateway, lease_path(settings))
         yield Account(
+            gateway=gateway,
+            name=SourceName(account=reached.host, database=path.database, container=path.container),
             container_rid=rid,
             source=source,
             points=CosmosPointReader(gateway, path, expected_rid=rid),
@@ -100,6 +98,20 @@ def cosmos_account(settings: Settings) -> CosmosAccount:
         endpoint=required_endpoint(settings),
         key=None if settings.cosmos_key is None else settings.cosmos_key.get_secret_value(),
         verify_tls=settings.cosmos_verify_tls,
+    )
+
+
+def source_path(settings: Settings) -> ContainerPath:
+    """The monitored container."""
+    return ContainerPath(database=settings.cosmos_database, container=settings.cosmos_container)
+
+
+def lease_path(settings: Settings) -> ContainerPath:
+    """The container of the leases."""
+    return ContainerPath(
+        database=settings.lease_database_name,
+        container=settings.lease_container,
+        settings=LEASE_SETTINGS,
     )
 
 

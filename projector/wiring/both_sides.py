@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from projector.core.errors import SourceRecreated
 from projector.ports.feed import Clock
 from projector.postgres.connections import Connections
-from projector.postgres.ranges import stored_source
 from projector.settings import Settings
 from projector.wiring import database
 from projector.wiring.account import account
 from projector.wiring.connecting import connection_options
+from projector.wiring.source_identity import refuse_others
 from projector.wiring.verify import Copy
 
 
@@ -22,7 +21,7 @@ async def both_sides(settings: Settings, *, clock: Clock) -> AsyncIterator[Copy]
 
     Raises:
         SchemaMismatch: There is no schema yet, or another one.
-        SourceRecreated: The container is not the one that is copied.
+        SourceRecreated, OtherSource, ProjectionChanged: It is not what is copied.
     """
     async with (
         database.target_url(settings) as url,
@@ -30,8 +29,5 @@ async def both_sides(settings: Settings, *, clock: Clock) -> AsyncIterator[Copy]
         account(settings, clock=clock) as opened,
     ):
         await database.require_schema(url)
-        async with connections.session() as session:
-            followed = await stored_source(session)
-        if followed is not None and followed != opened.container_rid:
-            raise SourceRecreated(expected_rid=followed, found_rid=opened.container_rid)
+        await refuse_others(connections, settings, opened)
         yield Copy(settings=settings, clock=clock, opened=opened, connections=connections)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import structlog
 
@@ -16,8 +17,7 @@ from projector.core.errors import ConfigurationError, SchemaMismatch
 from projector.postgres import schema
 from projector.postgres.address import address
 from projector.postgres.beside import beside
-from projector.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from projector.postgres.encryption import Encryption
+from projector.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError, exists_in
 from projector.postgres.readers import DEFAULT_READER, let_in
 from projector.settings import Settings
 from projector.wiring.events import Event
@@ -30,12 +30,22 @@ LOOK_SECONDS = 1.0
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
+def embedded_folder(settings: Settings) -> Path | None:
+    """Where the embedded server lives; None when the settings name a server."""
+    return None if settings.database_url is not None else settings.data_dir / EMBEDDED_FOLDER
+
+
 @asynccontextmanager
-async def target_url(settings: Settings) -> AsyncIterator[str]:
+async def target_url(settings: Settings, *, create: bool = False) -> AsyncIterator[str]:
     """URL of the target database, password included: not for logs.
+
+    Args:
+        settings: They name a server, or the embedded one is meant.
+        create: Make the embedded server when there is none; who only looks does not.
 
     Raises:
         SettingsError: Libpq cannot read the URL.
+        SchemaMismatch: There is no embedded server to look at.
         EmbeddedPostgresError: The embedded server cannot be started.
     """
     if settings.database_url is not None:
@@ -44,6 +54,11 @@ async def target_url(settings: Settings) -> AsyncIterator[str]:
         yield url
         return
     folder = settings.data_dir / EMBEDDED_FOLDER
+    if not create and not exists_in(folder):
+        raise SchemaMismatch(
+            f"there is no embedded PostgreSQL in {folder} yet: start `projector run`, or name a"
+            " server in PROJECTOR_DATABASE_URL"
+        )
     async with EmbeddedPostgres(folder, announce=_announce) as server:
         log.info(Event.TARGET_EMBEDDED, folder=str(folder), port=server.port)
         async with beside(_keep_running(server), name="target:embedded"):
@@ -138,10 +153,8 @@ def _check(url: str) -> None:
 
 
 def _look(url: str) -> schema.Look:
-    """Whoever is about to write looks first: in clear is said, a trigger that sleeps is refused."""
+    """Whoever is about to write looks first: a trigger that sleeps is refused."""
     found = schema.look(url)
-    if found.encryption is Encryption.NONE:
-        log.warning(Event.TARGET_IN_CLEAR, server=address(url).place)
     if found.asleep:
         raise ConfigurationError(asleep(found.asleep))
     return found

@@ -10,7 +10,6 @@ class Event(StrEnum):
 
     TARGET_EMBEDDED = "target_embedded"
     TARGET_REVIVED = "target_revived"
-    TARGET_IN_CLEAR = "target_in_clear"
     TARGET_UNAVAILABLE = "target_unavailable"
     TARGET_BACK = "target_back"
     SCHEMA_BUSY = "schema_busy"
@@ -25,5 +24,6 @@ class Event(StrEnum):
     LEASES_OF_ANOTHER_TARGET = "leases_of_another_target"
     LEASES_ADOPTED = "leases_adopted"
     LOOK_FAILED = "look_failed"
+    PRECONDITION_DOUBTFUL = "precondition_doubtful"
     WEB_STARTED = "web_started"
     WEB_SKIPPED = "web_skipped"

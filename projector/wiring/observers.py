@@ -29,6 +29,7 @@ class Tally(SilentObserver):
     removed: int = 0
     unchanged: int = 0
     rejected: int = 0
+    filtered: int = 0
 
     @override
     def applied(self, token: LeaseToken, applied: Applied, *, seconds: float) -> None:
@@ -38,13 +39,15 @@ class Tally(SilentObserver):
         self.removed += applied.removed
         self.unchanged += applied.unchanged
         self.rejected += applied.rejected
+        self.filtered += applied.filtered
 
     @override
     def __str__(self) -> str:
         """One line for people."""
+        others = f", {self.filtered} passed over" if self.filtered else ""
         return (
             f"{self.delivered} documents delivered: {self.upserted} upserted, {self.removed} removed,"
-            f" {self.unchanged} unchanged, {self.rejected} rejected"
+            f" {self.unchanged} unchanged, {self.rejected} rejected{others}"
         )
 
 

@@ -23,12 +23,12 @@ from projector.core.start import check_not_ahead
 from projector.ports.feed import Clock, LeaseStore, Observer, RangeReport
 from projector.postgres.connections import Connections
 from projector.postgres.identity import identity
-from projector.postgres.sink import PostgresSink
 from projector.processor.clock import SystemClock
 from projector.processor.estimator import Estimator
 from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
+from projector.rebuild.selected import SelectedReader
 from projector.rebuild.settling import SettlingSink
 from projector.rebuild.sweep import Sweeper
 from projector.rebuild.verify_reads import Patience as Reads
@@ -44,8 +44,10 @@ from projector.wiring.events import Event
 from projector.wiring.fleet import FleetWatch
 from projector.wiring.housekeeping import housekeeping
 from projector.wiring.observers import Everybody, Mistakes, Polls, Tally
+from projector.wiring.plausibility import PlausibleSink
 from projector.wiring.progress import tell_progress
 from projector.wiring.releases import watch_releases
+from projector.wiring.start import Start
 from projector.wiring.targets import Guard, StampedLeases, meet
 from projector.wiring.verify import Copy
 from projector.wiring.waiting import Patience
@@ -134,28 +136,29 @@ class Service:
 
     async def _run(self, *, migrate: bool, until_caught_up: bool) -> None:
         async with (
-            database.target_url(self._settings) as url,
+            database.target_url(self._settings, create=True) as url,
             self._web(needed=not until_caught_up),
+            Connections(connection_options(self._settings, url)) as connections,
         ):
-            if migrate:
-                role = self._settings.reader_role
-                await database.upgrade(url, self._patience, reader_role=role)
-            else:
-                await database.check(url, self._patience)
-            async with Connections(connection_options(self._settings, url)) as connections:
-                while await self._follow(connections, until_caught_up=until_caught_up):
-                    log.info(Event.SOURCE_FOLLOWED)
+            start = Start(settings=self._settings, clock=self._clock, patience=self._patience)
+            await start.target(connections, url, migrate=migrate)
+            while await self._follow(connections, start, until_caught_up=until_caught_up):
+                log.info(Event.SOURCE_FOLLOWED)
 
-    async def _follow(self, connections: Connections, *, until_caught_up: bool) -> bool:
+    async def _follow(
+        self, connections: Connections, start: Start, *, until_caught_up: bool
+    ) -> bool:
         """Runs a host on the container as it is now; True when the target follows another one by now."""
         async with account(self._settings, clock=self._clock, patience=self._patience) as opened:
-            leases = await self._leases(opened, connections)
-            host = self._make_host(opened, leases, connections)
             outdated = False
             try:
+                sink = await start.source(opened, connections)
+                leases = await self._leases(opened, connections)
+                host = self._make_host(opened, leases, sink)
                 await self._serve(
-                    host, opened, leases, connections, until_caught_up=until_caught_up
+                    host, opened, leases, connections, sink, until_caught_up=until_caught_up
                 )
+                sink.check()
             except* SourceRecreated as group:
                 if until_caught_up:
                     raise
@@ -171,6 +174,7 @@ class Service:
         opened: Account,
         leases: StampedLeases,
         connections: Connections,
+        sink: PlausibleSink,
         *,
         until_caught_up: bool,
     ) -> None:
@@ -179,6 +183,7 @@ class Service:
         self._host = host
         async with asyncio.TaskGroup() as group:
             works = self._beside(host, opened, leases, connections)
+            works["plausibility"] = sink.stop_when_refused(host.request_stop)
             if until_caught_up:
                 catching = CatchingUp(
                     host=host,
@@ -256,12 +261,15 @@ class Service:
         )
 
     def _make_host(
-        self, opened: Account, leases: LeaseStore, connections: Connections
+        self, opened: Account, leases: LeaseStore, plausible: PlausibleSink
     ) -> Host[ProjectedPage]:
-        target = PostgresSink(connections)
         draw = random.Random()  # noqa: S311 - spreads hosts, hides nothing
-        reader = PatientReader(opened.points, Reads(clock=self._clock, draw=draw.random))
-        sink = SettlingSink(sink=target, sweeper=Sweeper(store=target, reader=reader))
+        reader = PatientReader(
+            SelectedReader(reader=opened.points, selection=self._settings.selection),
+            Reads(clock=self._clock, draw=draw.random),
+        )
+        sweeper = Sweeper(store=plausible.sink, reader=reader)
+        sink = SettlingSink(sink=plausible, sweeper=sweeper)
         return Host(
             source=opened.source,
             leases=leases,

@@ -14,6 +14,7 @@ from projector.postgres.housekeeping import record_run
 from projector.postgres.verification import Verification
 from projector.rebuild.repair import Repair
 from projector.rebuild.retry import Retried, Retry
+from projector.rebuild.selected import SelectedReader
 from projector.rebuild.verify import Verifier, VerifyOptions
 from projector.rebuild.verify_places import Waiting
 from projector.rebuild.verify_reads import Patience, PatientReader
@@ -58,6 +59,7 @@ class Copy:
                 page_size=self.settings.page_size,
                 parts_at_once=parts_at_once,
                 waiting=self.waiting or Waiting(stall_seconds=stall_seconds(self.settings)),
+                selection=self.settings.selection,
             ),
             on_progress=on_progress,
         )
@@ -96,7 +98,8 @@ class Copy:
             after = entries[-1].id
 
     async def _retry(self, entries: Sequence[QuarantineEntry]) -> Sequence[Retried]:
-        reader = PatientReader(self.opened.points, Patience(clock=self.clock, draw=random.random))
+        selected = SelectedReader(reader=self.opened.points, selection=self.settings.selection)
+        reader = PatientReader(selected, Patience(clock=self.clock, draw=random.random))
         store = self._store()
         retry = Retry(store=store, repair=Repair(store=store, reader=reader))
         return await retry.run([(one.id, one.partition_key, one.document_id) for one in entries])

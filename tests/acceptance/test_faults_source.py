@@ -13,7 +13,7 @@ from projector.core.states import CloseReason, RangeState
 from projector.cosmos.client import CosmosAccount
 from projector.emulator import EmulatorServer
 from projector.processor.clock import SystemClock
-from projector.wiring.reset import prepare_reset
+from projector.wiring.reset import Consent, prepare_reset
 from tests.acceptance.hosts_scene import (
     DATABASE,
     Scene,
@@ -207,7 +207,7 @@ async def test_t7_a_recreated_container_is_followed_when_told_and_what_is_gone_g
             settings_of(stage, instance_name="person"),
             clock=SystemClock(),
             token=None,
-            accept_source=True,
+            consent=Consent(new_source=True),
         ) as reset:
             await reset.carry_out()
         await stage.copied()

@@ -40,6 +40,7 @@ FIELDS = [
     "properties",
     "timestamp",
     "Mode",
+    "ttl",
 ]
 
 

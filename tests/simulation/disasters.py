@@ -8,8 +8,8 @@ from random import Random
 
 from projector.emulator import Engine
 from projector.postgres.connections import ConnectionOptions, Connections
-from projector.postgres.ranges import stored_source
 from projector.postgres.resets import accept_new_source, request_replay
+from projector.postgres.source import stored_source
 from tests.simulation.database import Standby, fail_over, standby
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.ports import CART, DATABASE, LEASE

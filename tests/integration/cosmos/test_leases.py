@@ -80,6 +80,7 @@ async def test_stored_document_has_the_fields_of_net_in_their_order(
         "properties",
         "timestamp",
         "Mode",
+        "ttl",
         "_etag",
         "_ts",
     ]

@@ -12,9 +12,9 @@ from projector.ports.feed import Beginning
 from projector.postgres.connections import Connections
 from projector.postgres.openings import lock_openings
 from projector.postgres.positions import positions
-from projector.postgres.ranges import register_source
 from projector.postgres.resets import accept_new_source, request_replay
 from projector.postgres.sink import PostgresSink
+from projector.postgres.source import register_source
 from tests.integration.postgres.carts import (
     NOWHERE,
     RID,

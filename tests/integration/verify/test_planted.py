@@ -12,7 +12,8 @@ import pytest
 from projector.emulator import EmulatorServer
 from projector.postgres.copying import COPY, copy_text
 from projector.processor.clock import SystemClock
-from projector.wiring.doctor import Doctor, failed
+from projector.wiring.doctor import Doctor
+from projector.wiring.preconditions import failed
 from projector.wiring.service import Service
 from tests.fixtures.postgres import database_name
 from tests.integration.postgres.carts import line

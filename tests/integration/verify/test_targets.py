@@ -14,7 +14,7 @@ from projector.processor.clock import SystemClock
 from projector.wiring import targets
 from projector.wiring.account import account
 from projector.wiring.events import Event
-from projector.wiring.reset import prepare_reset
+from projector.wiring.reset import Consent, prepare_reset
 from projector.wiring.service import Service
 from tests.integration.verify.support import Pair, until
 
@@ -54,9 +54,7 @@ async def test_a_staging_copy_with_productions_settings_is_refused_and_takes_not
         assert str(mine) in str(refused.value)
         assert empty_database_url.rpartition("/")[2] in str(refused.value)
         assert "PROJECTOR_PROCESSOR_NAME" in str(refused.value)
-        resetting = prepare_reset(
-            pair.settings, clock=SystemClock(), token=None, accept_source=False
-        )
+        resetting = prepare_reset(pair.settings, clock=SystemClock(), token=None, consent=Consent())
         with pytest.raises(ConfigurationError, match="for another database"):
             async with resetting:
                 pass

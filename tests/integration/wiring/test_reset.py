@@ -15,7 +15,7 @@ from projector.core.errors import (
 from projector.emulator import EmulatorServer
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
-from projector.wiring.reset import prepare_reset
+from projector.wiring.reset import Consent, prepare_reset
 from projector.wiring.service import Service
 from tests.fixtures.emulator import control
 
@@ -53,7 +53,8 @@ async def delivered(wanted: Settings) -> int:
 
 
 async def reset(wanted: Settings, *, token: str | None = None, accept_source: bool = False) -> int:
-    opening = prepare_reset(wanted, clock=SystemClock(), token=token, accept_source=accept_source)
+    consent = Consent(new_source=accept_source)
+    opening = prepare_reset(wanted, clock=SystemClock(), token=token, consent=consent)
     async with opening as prepared:
         return sum(done.changed for done in await prepared.carry_out())
 
@@ -97,7 +98,7 @@ async def test_looking_at_a_reset_changes_nothing(
     open_shop(emulator, carts=5)
     await delivered(wanted)
     async with prepare_reset(
-        wanted, clock=SystemClock(), token=None, accept_source=False
+        wanted, clock=SystemClock(), token=None, consent=Consent()
     ) as prepared:
         assert len(prepared.chosen) == 4
     assert await delivered(wanted) == 0

@@ -13,10 +13,12 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from structlog.testing import capture_logs
+from typing_extensions import override
 
 from projector.cli.failures import root_cause
 from projector.core.errors import (
     ConfigurationError,
+    PreconditionFailed,
     ProjectorError,
     SchemaMismatch,
     SettingsError,
@@ -24,10 +26,12 @@ from projector.core.errors import (
     SourceMissing,
     SourceRecreated,
 )
+from projector.core.names import LeaseToken
 from projector.emulator import EmulatorServer
 from projector.emulator.faults import parse_fault
 from projector.postgres import migrate
 from projector.processor.clock import SystemClock
+from projector.processor.notifications import SilentObserver
 from projector.settings import Settings
 from projector.wiring.account import account
 from projector.wiring.events import Event
@@ -186,9 +190,32 @@ async def test_a_job_without_rights_on_tables_ends_with_one_line(
         await asyncio.to_thread(migrate.upgrade, url)
         with psycopg.connect(empty_database_url, autocommit=True) as admin:
             admin.execute(takes_away.format(role=role, other="postgres").encode())
-        with capture_logs() as told:
-            error = await job_failure(settings(emulator, url))
-    assert isinstance(error, SinkRefused)
+        with pytest.raises(PreconditionFailed, match=r"lacks .* on .*; GRANT "):
+            async with asyncio.timeout(60):
+                await Service(settings(emulator, url)).run(until_caught_up=True)
+
+
+async def test_a_job_whose_rights_are_taken_away_ends_with_one_line(
+    emulator: EmulatorServer, empty_database_url: str
+) -> None:
+    create_carts(emulator, count=3)
+    with limited_role(empty_database_url) as (url, role):
+        await asyncio.to_thread(migrate.upgrade, url)
+
+        def take_away() -> None:
+            with psycopg.connect(empty_database_url, autocommit=True) as admin:
+                admin.execute(b"ALTER TABLE projector.ranges OWNER TO CURRENT_USER")
+                admin.execute(f"REVOKE ALL ON projector.ranges FROM {role}".encode())
+
+        class Thief(SilentObserver):
+            @override
+            async def acquired(self, token: LeaseToken) -> None:
+                await asyncio.to_thread(take_away)
+
+        service = Service(settings(emulator, url), observer=Thief())
+        with capture_logs() as told, pytest.raises(SinkRefused):
+            async with asyncio.timeout(60):
+                await service.run(until_caught_up=True)
     reasons = {entry["reason"] for entry in told if entry["event"] == "lease_released"}
     assert "source_failed" not in reasons
 

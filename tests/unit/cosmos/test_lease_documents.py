@@ -92,6 +92,7 @@ def test_lease_is_written_back_byte_for_byte_but_for_times_and_etag(text: str) -
     for moving in ("timestamp", "_ts", "_etag"):
         original.pop(moving, None)
         written.pop(moving)
+    assert written.pop("ttl") == -1
     assert json.dumps(written, separators=(",", ":")) == json.dumps(original, separators=(",", ":"))
 
 
@@ -101,8 +102,12 @@ def test_new_lease_has_every_field_in_the_order_of_the_format() -> None:
         '{"id":"p..0","version":0,"_etag":null,"LeaseToken":"0",'
         '"FeedRange":{"Range":{"min":"","max":"FF"}},"Owner":null,"ContinuationToken":null,'
         '"properties":{},"timestamp":"2026-05-01T12:34:56.1234560Z","_ts":0,'
-        '"Mode":"Incremental Feed"}'
+        '"Mode":"Incremental Feed","ttl":-1}'
     )
+
+
+def test_a_default_time_to_live_takes_no_lease_away() -> None:
+    assert document_of(lease_of(lease(ttl=60)))["ttl"] == -1
 
 
 def test_fields_of_other_writers_stay_and_those_of_the_service_go() -> None:

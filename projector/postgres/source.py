@@ -1,0 +1,123 @@
+"""Which container the rows are a copy of: its `_rid`, and the names beside it.
+
+The `_rid` decides whether a range may be opened. The names tell a container that was created again
+from one that a setting names by mistake; they count only while they are of the `_rid` that is
+followed, since an older program follows another container without naming it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg.rows import dict_row
+
+from projector.core.errors import OtherSource, ProjectionChanged, SourceRecreated
+from projector.core.source import SourceIdentity, SourceName
+from projector.postgres.connections import Connections, Session
+
+REGISTER = """
+INSERT INTO projector.source (container_rid, accepted_at) VALUES (%s, now())
+ON CONFLICT (one_row) DO NOTHING"""
+
+DESCRIBE = """
+UPDATE projector.source SET account = %(account)s, database_name = %(database)s,
+  container_name = %(container)s, key_path = %(key_path)s, projection = %(projection)s,
+  described_rid = container_rid
+WHERE container_rid = %(rid)s AND (described_rid IS DISTINCT FROM container_rid OR
+  (account, database_name, container_name, key_path, projection) IS DISTINCT FROM
+  (%(account)s, %(database)s, %(container)s, %(key_path)s, %(projection)s))"""
+
+LOOK = """
+SELECT container_rid, described_rid = container_rid AS described,
+  account, database_name, container_name, projection
+FROM projector.source"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopiedSource:
+    """What the target remembers; `name` and `projection` are None where no program has told them."""
+
+    rid: str
+    name: SourceName | None = None
+    projection: str | None = None
+
+    def refuse_other(self, rid: str, identity: SourceIdentity) -> None:
+        """Raise unless this is that container.
+
+        Raises:
+            OtherSource: Another one is meant.
+            SourceRecreated: The same names stand for another one by now.
+        """
+        if rid == self.rid:
+            return
+        if self.name is not None and self.name != identity.name:
+            raise OtherSource(copied=self.name, configured=identity.name)
+        raise SourceRecreated(expected_rid=self.rid, found_rid=rid, copied=self.name)
+
+    def refuse_other_projection(self, identity: SourceIdentity, *, unfiltered: str) -> None:
+        """Raise ProjectionChanged unless the rows were made like that; before it was told, `unfiltered`."""
+        stored = self.projection or unfiltered
+        if stored != identity.projection:
+            raise ProjectionChanged(stored=stored, configured=identity.projection)
+
+
+async def copied_source(session: Session) -> CopiedSource | None:
+    """The container that is copied; None before the first opening."""
+    cursor = session.cursor(row_factory=dict_row)
+    row = await (await cursor.execute(LOOK)).fetchone()
+    if row is None:
+        return None
+    if not row["described"]:
+        return CopiedSource(rid=row["container_rid"])
+    name = SourceName(
+        account=row["account"], database=row["database_name"], container=row["container_name"]
+    )
+    return CopiedSource(rid=row["container_rid"], name=name, projection=row["projection"])
+
+
+async def stored_source(session: Session) -> str | None:
+    """The `_rid` of the container that is copied; None before the first opening."""
+    found = await copied_source(session)
+    return None if found is None else found.rid
+
+
+async def register_source(
+    session: Session, container_rid: str, *, projection: str | None = None
+) -> None:
+    """Remember the container that is copied; refuse any other one, and another projection of it.
+
+    Raises:
+        SourceRecreated: Another container was copied so far.
+        ProjectionChanged: Its rows are those of another projection.
+    """
+    found = await copied_source(session)
+    if found is None:
+        await session.execute(REGISTER, [container_rid])
+        found = await copied_source(session)
+    if found is not None and found.rid != container_rid:
+        raise SourceRecreated(expected_rid=found.rid, found_rid=container_rid, copied=found.name)
+    stored = None if found is None else found.projection
+    if None not in {projection, stored} and projection != stored:
+        raise ProjectionChanged(stored=str(stored), configured=str(projection))
+
+
+async def describe_source(session: Session, container_rid: str, identity: SourceIdentity) -> None:
+    """Remember what the container is called and what is made of it."""
+    await session.execute(
+        DESCRIBE,
+        {
+            "rid": container_rid,
+            "account": identity.name.account,
+            "database": identity.name.database,
+            "container": identity.name.container,
+            "key_path": identity.key_path,
+            "projection": identity.projection,
+        },
+    )
+
+
+async def adopt_source(connections: Connections, rid: str, identity: SourceIdentity) -> None:
+    """Remember container and names together, where none other is copied."""
+    async with connections.transaction() as session:
+        await session.execute(REGISTER, [rid])
+        await describe_source(session, rid, identity)

@@ -1,0 +1,269 @@
+"""The list of what a host needs of PostgreSQL: before the schema is made, and once it is there.
+
+What a session must have set (encoding, search path, triggers) belongs to `before_schema`, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from projector.core.errors import SinkUnavailable
+from projector.ports.feed import Clock
+from projector.postgres.connections import Connections
+from projector.postgres.diagnosis import (
+    ServerFacts,
+    missing_rights,
+    missing_views,
+    server_facts,
+    server_sessions,
+    strangers,
+    taken_schemas,
+)
+from projector.postgres.encryption import Encryption
+from projector.settings import Settings
+from projector.wiring import database
+from projector.wiring.clocks import skew
+from projector.wiring.preconditions import Check, Finding, doubt, fault, fine
+
+GRANT_READER = (
+    "GRANT USAGE ON SCHEMA carts TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA carts TO {role}"
+)
+SERVER = "PostgreSQL"
+POOLER = "connection pooler"
+RIGHTS = "PostgreSQL rights"
+TABLES = "tables"
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetChecks:
+    """The checks of one database; `url` is not shown."""
+
+    settings: Settings
+    clock: Clock
+    connections: Connections
+    url: str
+
+    def before_schema(self) -> Sequence[Check]:
+        """What a migration needs already."""
+        return (
+            Check(name=SERVER, look=self.server),
+            Check(name="encryption", look=self.way, needs=(SERVER,)),
+            Check(name=POOLER, look=self.pooler, needs=(SERVER,)),
+            Check(name=RIGHTS, look=self.rights, needs=(SERVER,)),
+            Check(name=TABLES, look=self.tables, needs=(SERVER, RIGHTS)),
+        )
+
+    def with_schema(self) -> Sequence[Check]:
+        """What can be asked of a schema that is there."""
+        return (
+            Check(name="schema", look=self.schema, needs=(SERVER,)),
+            Check(name="views", look=self.views, needs=(SERVER, TABLES)),
+            Check(name="role of readers", look=self.reader, needs=(SERVER,)),
+            Check(name="processor", look=self.strangers, needs=(SERVER, TABLES)),
+        )
+
+    async def server(self) -> Sequence[Finding]:
+        """Version, name and clock; `embedded` where it is ours."""
+        facts = await server_facts(self.connections, reader=self.settings.reader_role)
+        if facts.read_only:  # a standby becomes a primary: a host waits for that
+            raise SinkUnavailable(
+                "PostgreSQL takes no writes: name the primary in PROJECTOR_DATABASE_URL"
+            )
+        kind = "embedded, " if self.settings.database_url is None else ""
+        return [
+            fine(SERVER, f"{kind}{facts.version_text}, database {facts.database_name}"),
+            skew("clock of PostgreSQL", self.clock.now(), facts.server_time),
+        ]
+
+    async def way(self) -> Sequence[Finding]:
+        """What protects the way there, and whether everything that counts is awake."""
+        found, _ = await database.look(self.url)
+        told = [_encryption(found.encryption)]
+        if found.asleep:
+            told.append(fault("triggers", database.asleep(found.asleep), ""))
+        return told
+
+    async def pooler(self) -> Sequence[Finding]:
+        """Whether two connections are two sessions of the server."""
+        one, other, one_again, other_again = await server_sessions(self.connections)
+        if one != other and (one, other) == (one_again, other_again):
+            return [fine(POOLER, "none that changes sessions between transactions")]
+        return [
+            fault(
+                POOLER,
+                "sessions change between transactions: settings and locks would be somebody else's",
+                "name the server itself in PROJECTOR_DATABASE_URL, or a pool in session mode",
+            )
+        ]
+
+    async def rights(self) -> Sequence[Finding]:
+        """What the database and its user allow."""
+        facts = await server_facts(self.connections, reader=self.settings.reader_role)
+        current, _ = await database.current(self.url)
+        missing = _missing_rights(facts, migrated=current is not None)
+        return [fault(RIGHTS, detail, remedy) for detail, remedy in missing] or [
+            fine(RIGHTS, f"{facts.user_name} may do what is needed")
+        ]
+
+    async def tables(self) -> Sequence[Finding]:
+        """Rights on our tables; before there are any, whether their schemas are free."""
+        current, newest = await database.current(self.url)
+        if current is None:
+            return await self._free()
+        user = (await server_facts(self.connections, reader=self.settings.reader_role)).user_name
+        missing = await missing_rights(self.connections, migrates=current != newest)
+        if not missing:
+            return [fine(TABLES, f"{user} may read and write them")]
+        told = ", ".join(f"{one.needed} on {one.name}" for one in missing[:SHOWN] if not one.owner)
+        if told:
+            rest = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+            return [fault(TABLES, f"{user} lacks {told}{rest}", _grant(user))]
+        owner = missing[0].needed
+        return [
+            fault(
+                TABLES,
+                f"the schema has to be brought up to date, and {missing[0].name} is {owner}'s",
+                f"type projector db upgrade as {owner}",
+            )
+        ]
+
+    async def schema(self) -> Sequence[Finding]:
+        """Its version."""
+        current, newest = await database.current(self.url)
+        if current == newest:
+            return [fine("schema", f"at {current}, the newest")]
+        return [
+            doubt(
+                "schema",
+                f"at {current or 'nothing'}, the newest is {newest}",
+                "projector run brings it up to date, or type: projector db upgrade",
+            )
+        ]
+
+    async def views(self) -> Sequence[Finding]:
+        """Whether the views of the contract are there."""
+        if (await database.current(self.url))[0] is None:
+            return ()
+        missing = await missing_views(self.connections)
+        if not missing:
+            return [fine("views", "they are there")]
+        told = ", ".join(f"carts.{name}" for name in missing)
+        return [
+            fault(
+                "views",
+                f"{told} is no view of ours any more: it was dropped, or something else has its name",
+                "put the views back from a backup, or copy into another database"
+                " (PROJECTOR_DATABASE_URL)",
+            )
+        ]
+
+    async def reader(self) -> Sequence[Finding]:
+        """The role that analysts get."""
+        role = self.settings.reader_role
+        facts = await server_facts(self.connections, reader=role)
+        name, grant = f"role {role}", GRANT_READER.format(role=role)
+        if facts.reader_may_read is False:
+            return [doubt(name, "it may not read the views", grant)]
+        if facts.reader_may_read and facts.reader_elsewhere:
+            return [
+                doubt(
+                    name,
+                    f"whoever is given it here also reads {', '.join(facts.reader_elsewhere)}, which"
+                    " let it in, too: roles belong to the whole server",
+                    "where the readers differ: set PROJECTOR_READER_ROLE to a name of its own for"
+                    " this database and type: projector db upgrade",
+                )
+            ]
+        if facts.reader_exists:
+            return [fine(name, "it exists")]
+        if facts.may_create_roles:
+            return ()
+        create = f"as an administrator: CREATE ROLE {role} NOLOGIN"
+        migrated = (await database.current(self.url))[0] is not None
+        return [
+            doubt(
+                name,
+                f"it does not exist, and {facts.user_name} may not create it",
+                f"{create}; {grant}" if migrated else create,
+            )
+        ]
+
+    async def strangers(self) -> Sequence[Finding]:
+        """Two processors over one target take its ranges from each other: right, and slow."""
+        if len(set(await database.current(self.url))) > 1:
+            return ()
+        me = self.settings.processor_name
+        return [
+            doubt(
+                "processor",
+                f"another one, {stranger.name}, opened ranges of this target at"
+                f" {stranger.opened_at:%Y-%m-%d %H:%M:%S %Z}; this one is {me}",
+                "two over one target hinder each other: give all hosts one PROJECTOR_PROCESSOR_NAME",
+            )
+            for stranger in await strangers(self.connections, processor_name=me)
+        ]
+
+    async def _free(self) -> Sequence[Finding]:
+        return [
+            fault(
+                TABLES,
+                f"schema {one.schema} is there already and is not ours"
+                + (f": it holds {one.relation}" if one.relation else ""),
+                f'ALTER SCHEMA "{one.schema}" RENAME TO ..., or name another database in'
+                " PROJECTOR_DATABASE_URL",
+            )
+            for one in await taken_schemas(self.connections)
+        ] or [fine(TABLES, "none yet, and nothing stands in their place")]
+
+
+def _encryption(found: Encryption) -> Finding:
+    match found:
+        case Encryption.LOCAL:
+            return fine("encryption", "nothing leaves this machine")
+        case Encryption.CHECKED:
+            return fine("encryption", "TLS, and the certificate is checked")
+        case Encryption.UNCHECKED:
+            return fine(
+                "encryption",
+                "TLS; sslmode=verify-full&sslrootcert=system in the URL checks the certificate too",
+            )
+        case Encryption.NONE:
+            return doubt(
+                "encryption",
+                "password and carts go in clear, as sslmode allows",
+                "switch TLS on at the server",
+            )
+
+
+def _grant(user: str) -> str:
+    return "; ".join(
+        f'GRANT USAGE ON SCHEMA {name} TO "{user}";'
+        f' GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO "{user}";'
+        f' GRANT USAGE ON ALL SEQUENCES IN SCHEMA {name} TO "{user}"'
+        for name in ("projector", "projector_g1")
+    )
+
+
+def _missing_rights(facts: ServerFacts, *, migrated: bool) -> list[tuple[str, str]]:
+    """What the server or the user lacks, each with its remedy."""
+    database_name, user = f'"{facts.database_name}"', f'"{facts.user_name}"'
+    told = (
+        (
+            facts.encoding != "UTF8",
+            f"its encoding is {facts.encoding}",
+            "create the database with ENCODING 'UTF8'",
+        ),
+        (
+            not facts.may_create_schemas and not migrated,
+            f"{facts.user_name} may not create schemas",
+            f"GRANT CREATE ON DATABASE {database_name} TO {user}",
+        ),
+        (
+            not facts.may_create_temporary_tables,
+            f"{facts.user_name} may not create temporary tables, which verify needs",
+            f"GRANT TEMPORARY ON DATABASE {database_name} TO {user}",
+        ),
+    )
+    return [(detail, remedy) for is_missing, detail, remedy in told if is_missing]

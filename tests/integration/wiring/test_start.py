@@ -1,0 +1,264 @@
+"""What a host refuses to start with: the wrong container, the wrong key, a target it may not use."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from structlog.testing import capture_logs
+
+from projector.cli.failures import root_cause
+from projector.core.errors import (
+    OtherSource,
+    PreconditionFailed,
+    SourceRecreated,
+    TooManyRejected,
+)
+from projector.emulator import EmulatorServer
+from projector.processor.clock import SystemClock
+from projector.settings import Settings
+from projector.wiring.doctor import Doctor
+from projector.wiring.preconditions import Verdict
+from projector.wiring.reset import Consent, prepare_reset
+from projector.wiring.service import Service
+
+pytestmark = pytest.mark.postgres
+
+DATABASE = "acme-webstore"
+
+
+def settings(emulator: EmulatorServer, url: str, **others: Any) -> Settings:
+    return Settings.model_validate(
+        {
+            "cosmos_endpoint": emulator.endpoint,
+            "cosmos_key": emulator.key,
+            "database_url": url,
+            "web_port": 0,
+            **others,
+        }
+    )
+
+
+def container(
+    emulator: EmulatorServer, name: str = "cart", *, key: str = "/cartId", ttl: int = -1
+) -> Any:
+    if DATABASE not in {one.name for one in emulator.engine.databases()}:
+        emulator.engine.create_database(DATABASE)
+    return emulator.engine.create_container(
+        DATABASE,
+        {
+            "id": name,
+            "partitionKey": {"paths": [key], "kind": "Hash", "version": 2},
+            "defaultTtl": ttl,
+        },
+    )
+
+
+def fill(target: Any, count: int, **fields: Any) -> None:
+    for number in range(count):
+        target.upsert(
+            {"id": str(number), "cartId": f"c{number % 50}", "item": "x", "quantity": 1} | fields
+        )
+
+
+async def caught_up(wanted: Settings) -> int:
+    return (await Service(wanted).run(until_caught_up=True)).delivered
+
+
+async def reset(wanted: Settings, **consent: Any) -> None:
+    opening = prepare_reset(wanted, clock=SystemClock(), token=None, consent=Consent(**consent))
+    async with opening as prepared:
+        await prepared.carry_out()
+
+
+@asynccontextmanager
+async def sql(url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+def is_too_many(error: BaseException) -> bool:
+    cause = root_cause(error)
+    return isinstance(cause, TooManyRejected) and "bad_item" in str(cause)
+
+
+async def rows(url: str) -> int:
+    async with sql(url) as connection:
+        found = await (await connection.execute("SELECT count(*) FROM carts.cart_items")).fetchone()
+    assert found
+    return int(found[0])
+
+
+async def test_a_name_that_is_mistyped_is_not_taken_for_a_recreated_container(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    wanted = settings(emulator, database_url)
+    fill(container(emulator), 3)
+    fill(container(emulator, "card"), 1)
+    await caught_up(wanted)
+    mistyped = settings(emulator, database_url, cosmos_container="card")
+    for attempt in (caught_up(mistyped), Service(mistyped).run(), reset(mistyped, new_source=True)):
+        with pytest.raises(OtherSource, match=r"copies \S+/cart; your settings say \S+/card:"):
+            await attempt
+    with pytest.raises(Exception, match="type the name of the container"):
+        await reset(mistyped, other_source="card")
+    found = await Doctor(settings=mistyped, clock=SystemClock()).examine()
+    told = next(one for one in found if one.check == "copy")
+    assert told.verdict is Verdict.FAILED
+    assert await rows(database_url) == 3
+
+    name = str(told.detail).split("--accept-other-source ")[1]
+    await reset(mistyped, other_source=name)
+    await caught_up(mistyped)
+    assert await rows(database_url) == 1
+    with pytest.raises(OtherSource):
+        await caught_up(wanted)
+
+
+async def test_a_recreated_container_is_followed_as_before_and_keeps_its_name(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    wanted = settings(emulator, database_url)
+    fill(container(emulator), 3)
+    await caught_up(wanted)
+    emulator.engine.delete_database(DATABASE)
+    fill(container(emulator), 2)
+    with pytest.raises(SourceRecreated, match="/acme-webstore/cart"):
+        await reset(wanted)
+    await reset(wanted, new_source=True)
+    await caught_up(wanted)
+    assert await rows(database_url) == 2
+    fill(container(emulator, "card"), 1)
+    with pytest.raises(OtherSource):
+        await caught_up(settings(emulator, database_url, cosmos_container="card"))
+
+
+async def test_a_copy_of_an_older_program_learns_its_name_and_follows_as_it_did(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    wanted = settings(emulator, database_url)
+    fill(container(emulator), 3)
+    await caught_up(wanted)
+    forget = "UPDATE projector.source SET container_rid = 'AAAAAAAAAAA=', accepted_at = now()"
+    async with sql(database_url) as connection:
+        await connection.execute(forget)  # as an older program does that follows another one
+    with pytest.raises(SourceRecreated):
+        await reset(wanted)
+    await reset(wanted, new_source=True)
+    await caught_up(wanted)
+    async with sql(database_url) as connection:
+        cursor = await connection.execute(
+            "SELECT container_name, key_path, projection, described_rid = container_rid"
+            " FROM projector.source"
+        )
+        assert await cursor.fetchone() == ("cart", "/cartId", "carts", True)
+
+
+@pytest.mark.parametrize("key", ["/id", "/customerId"])
+async def test_a_container_with_another_partition_key_is_refused(
+    emulator: EmulatorServer, database_url: str, key: str
+) -> None:
+    fill(container(emulator, key=key), 5)
+    with pytest.raises(PreconditionFailed, match=f"partitioned on {key}, not on /cartId"):
+        await caught_up(settings(emulator, database_url))
+    assert await rows(database_url) == 0
+
+
+async def test_documents_that_cannot_be_meant_stop_the_host_before_they_are_kept(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    fill(container(emulator), 1_200, item=None)
+    wanted = settings(emulator, database_url, page_size=200)
+    for _ in range(2):
+        with pytest.raises((TooManyRejected, ExceptionGroup), check=is_too_many):
+            await caught_up(wanted)
+        async with sql(database_url) as connection:
+            cursor = await connection.execute("SELECT count(*) FROM projector.quarantine")
+            found = await cursor.fetchone()
+        assert found
+        assert found[0] <= 500
+    allowed = settings(emulator, database_url, max_rejected_share=1)
+    assert (await Service(allowed).run(until_caught_up=True)).rejected >= 700
+
+
+async def test_bad_documents_among_good_ones_stop_nobody(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    target = container(emulator)
+    fill(target, 700)
+    for number in range(450):
+        target.upsert({"id": f"bad-{number}", "cartId": f"c{number}", "quantity": 1})
+    assert await caught_up(settings(emulator, database_url, page_size=100)) == 1_150
+    for number in range(450, 1_500):
+        target.upsert({"id": f"bad-{number}", "cartId": f"c{number}", "quantity": 1})
+    assert await caught_up(settings(emulator, database_url)) == 1_050
+
+
+async def test_a_role_that_may_only_read_is_told_its_grants(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    container(emulator)
+    role = f"reads_{database_url.rsplit('/', 1)[1][-12:]}"
+    async with sql(database_url) as connection:
+        await connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'reads'")
+        try:
+            for schema in ("projector", "projector_g1"):
+                await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
+                await connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}")
+            rest = database_url.split("@", 1)[1]
+            poor = settings(emulator, f"postgresql://{role}:reads@{rest}")
+            with pytest.raises(PreconditionFailed, match=r"lacks USAGE on .*GRANT SELECT") as told:
+                await caught_up(poor)
+            for statement in str(told.value).split("; ")[1:]:
+                await connection.execute(statement)
+            assert await caught_up(poor) == 0
+        finally:
+            await connection.execute(f"DROP OWNED BY {role}")
+            await connection.execute(f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("CREATE SCHEMA carts CREATE TABLE orders (id int)", "schema carts .* holds orders"),
+        ("CREATE SCHEMA projector CREATE VIEW mine AS SELECT 1", "schema projector .* holds mine"),
+        ("CREATE SCHEMA projector_g1", "schema projector_g1 is there already"),
+    ],
+    ids=["views", "control", "rows"],
+)
+async def test_a_schema_of_somebody_else_is_named_before_anything_is_made(
+    emulator: EmulatorServer, empty_database_url: str, statement: str, told: str
+) -> None:
+    container(emulator)
+    async with sql(empty_database_url) as connection:
+        await connection.execute(statement)
+    with pytest.raises(PreconditionFailed, match=told):
+        await caught_up(settings(emulator, empty_database_url))
+
+
+async def test_a_view_of_the_contract_that_is_gone_is_named(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    container(emulator)
+    async with sql(database_url) as connection:
+        await connection.execute("DROP VIEW carts.item_totals")
+    with pytest.raises(PreconditionFailed, match=r"carts\.item_totals"):
+        await caught_up(settings(emulator, database_url))
+
+
+async def test_documents_and_leases_that_expire_by_default_are_warned_of(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    container(emulator, ttl=3_600)
+    container(emulator, "lease", key="/id", ttl=600)
+    wanted = settings(emulator, database_url)
+    with capture_logs() as lines:
+        await caught_up(wanted)
+    logged = {one["check"] for one in lines if one["event"] == "precondition_doubtful"}
+    expected = {"time to live", "time to live of the leases"}
+    assert logged >= expected
+    found = await Doctor(settings=wanted, clock=SystemClock()).examine()
+    assert {one.check for one in found if one.verdict is Verdict.WARNING} >= expected
