@@ -18,7 +18,7 @@ from benchmarks.processor.lease_model import LeaseContainerModel, ModelStore
 from projector.core.balance import choose, survey
 from projector.core.errors import LeaseLost, ProjectorError
 from projector.core.lease import Lease
-from projector.core.names import Continuation, InstanceName, LeaseToken
+from projector.core.names import Continuation, Holder, InstanceName, LeaseToken
 from projector.processor.balancer import Alarm, Balancer
 from projector.processor.bootstrap import Bootstrapper
 from projector.processor.controller import Controller
@@ -67,6 +67,7 @@ class Roster:
         self._name = name
         self._container = container
         self._takings = takings
+        self.held: set[LeaseToken] = set()
         self._owned: dict[LeaseToken, Running] = {}
         self.holdoffs = HoldOffs(clock=container.clock, draw=container.draw)
 
@@ -90,7 +91,7 @@ class Roster:
         keeper = LeaseKeeper(
             store=ModelStore(self._container),
             clock=self._container.clock,
-            name=self._name,
+            me=Holder(name=self._name),
             lease=lease,
         )
         before = lease.owner in self._container.living
@@ -164,6 +165,7 @@ class FleetHost:
             draw=self._draw,
             observer=Notifications(SilentObserver()),
             options=options,
+            me=Holder(name=self.name),
             container_rid="",
         )
         self._balancer = NetBalancer(neighbours, roster) if as_net else _ours(neighbours, roster)

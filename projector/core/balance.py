@@ -88,8 +88,7 @@ def survey(
         gone = lease.expired(now=now, expiration_seconds=expiration_seconds)
         (expired if gone else live).append(lease)
     counts: Counter[str] = Counter({me.casefold(): 0})
-    for owner, count in Counter(lease.owner for lease in live).items():
-        counts[(owner or "").casefold()] += count
+    counts.update(lease.holder_key for lease in live)
     return Fleet(total=len(leases), counts=counts, expired=tuple(expired), live=tuple(live))
 
 
@@ -205,9 +204,9 @@ def _loot(
     """As many leases of each victim as were chosen."""
     left = Counter(victims)
     loot: list[Lease] = []
-    robbed = [lease for lease in fleet.live if (lease.owner or "").casefold() in victims]
+    robbed = [lease for lease in fleet.live if lease.holder_key in victims]
     for lease in _ordered(robbed, draw):
-        victim = (lease.owner or "").casefold()
+        victim = lease.holder_key
         if left[victim] and lease.token not in held:
             left[victim] -= 1
             loot.append(lease)

@@ -15,11 +15,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from projector.core.errors import LeaseLost
-from projector.core.names import Continuation, InstanceName, LeaseToken
+from projector.core.names import Continuation, Holder, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 
 START_FROM_PROPERTY = "startFrom"
 DELIVERED_PROPERTY = "delivered"
+INCARNATION_PROPERTY = "incarnation"
 TARGET_PROPERTY = "target"
 """Which target a lease is kept for; in the bag of texts that .NET carries along unread."""
 
@@ -37,6 +38,7 @@ class Lease:
         etag: of the stored document; None before it is created.
         idle_seconds: since its last write when it was listed, by the service's clock alone; None
             when the service did not tell.
+        rival: set in a listing when another run of the listing host's own name holds it.
         unknown: fields of other writers, written back unchanged.
         unreadable: why the document cannot be understood; then only its token, and a token that is
             a key range, are known, and nobody may take it before a reset.
@@ -54,12 +56,28 @@ class Lease:
     partition_key: str | None = None
     etag: str | None = None
     idle_seconds: float | None = field(default=None, compare=False)
+    rival: str | None = field(default=None, compare=False)
     unknown: Mapping[str, Any] = field(default_factory=dict)
     unreadable: str | None = None
 
     def owned_by(self, name: InstanceName) -> bool:
         """Whether this host owns it; case does not count, as in .NET and Java."""
         return self.owner is not None and self.owner.casefold() == name.casefold()
+
+    @property
+    def incarnation(self) -> str:
+        """Which run of its owner took it; empty when that was not told."""
+        return self.properties.get(INCARNATION_PROPERTY, "")
+
+    def held_by(self, me: Holder) -> bool:
+        """Whether this very run of this host owns it."""
+        return self.owned_by(me.name) and self.incarnation == me.incarnation
+
+    @property
+    def holder_key(self) -> str:
+        """What tells the hosts of a listing apart; empty without an owner."""
+        name = (self.owner or "").casefold()
+        return name if self.rival is None else f"{name}#{self.rival}"
 
     def expired(self, *, now: datetime, expiration_seconds: float) -> bool:
         """Whether anybody may take it: no owner, or not renewed for too long.
@@ -84,29 +102,27 @@ class Lease:
         return self.properties.get(START_FROM_PROPERTY)
 
 
-def acquire(
-    lease: Lease, *, name: InstanceName, seen_owner: InstanceName | None, now: datetime
-) -> Lease:
+def acquire(lease: Lease, *, me: Holder, seen: Lease, now: datetime) -> Lease:
     """Take the lease, if its owner is still the one seen when it was chosen."""
     if lease.unreadable is not None:
         raise LeaseLost(lease.unreadable)
-    if lease.owner != seen_owner:
+    if (lease.owner, lease.incarnation) != (seen.owner, seen.incarnation):
         raise LeaseLost(f"lease {lease.token} was taken by {lease.owner!r} meanwhile")
-    return replace(lease, owner=name, timestamp=now)
+    return replace(
+        lease, owner=me.name, properties=_marked(lease.properties, me), timestamp=now, rival=None
+    )
 
 
-def renew(
-    lease: Lease, *, name: InstanceName, written: Continuation | None, now: datetime
-) -> Lease:
+def renew(lease: Lease, *, me: Holder, written: Continuation | None, now: datetime) -> Lease:
     """Show that the owner lives; refused when owner or bookmark were changed by others."""
-    _check_held(lease, name=name, written=written)
+    _check_held(lease, me=me, written=written)
     return replace(lease, timestamp=now)
 
 
 def checkpoint(
     lease: Lease,
     *,
-    name: InstanceName,
+    me: Holder,
     written: Continuation | None,
     continuation: Continuation,
     properties: Mapping[str, str],
@@ -115,14 +131,15 @@ def checkpoint(
     """Write the bookmark; refused when owner or bookmark were changed by others."""
     if not continuation:
         raise ValueError("a checkpoint needs a continuation")
-    _check_held(lease, name=name, written=written)
-    return replace(lease, continuation=continuation, properties=properties, timestamp=now)
+    _check_held(lease, me=me, written=written)
+    return replace(
+        lease, continuation=continuation, properties=_marked(properties, me), timestamp=now
+    )
 
 
-def release(lease: Lease, *, name: InstanceName, now: datetime) -> Lease:
+def release(lease: Lease, *, me: Holder, now: datetime) -> Lease:
     """Give the lease back; the bookmark stays."""
-    if not lease.owned_by(name):
-        raise LeaseLost(f"lease {lease.token} belongs to {lease.owner!r}")
+    check_holder(lease, me)
     return replace(lease, owner=None, timestamp=now)
 
 
@@ -133,8 +150,24 @@ def reset(lease: Lease, *, now: datetime) -> Lease:
     )
 
 
-def _check_held(lease: Lease, *, name: InstanceName, written: Continuation | None) -> None:
-    if not lease.owned_by(name):
+def check_holder(lease: Lease, me: Holder) -> None:
+    """Make sure that this run of this host owns it. Raises LeaseLost."""
+    if not lease.owned_by(me.name):
         raise LeaseLost(f"lease {lease.token} belongs to {lease.owner!r}")
+    if not lease.held_by(me):
+        raise LeaseLost(f"lease {lease.token}: {name_shared(me.name)}")
+
+
+def name_shared(name: InstanceName) -> str:
+    """What to tell when two hosts go by one name."""
+    return f"another host runs as {name!r}, too: give each a PROJECTOR_INSTANCE_NAME of its own, or none"
+
+
+def _check_held(lease: Lease, *, me: Holder, written: Continuation | None) -> None:
+    check_holder(lease, me)
     if lease.continuation != written:
         raise LeaseLost(f"the bookmark of lease {lease.token} was changed by somebody else")
+
+
+def _marked(properties: Mapping[str, str], me: Holder) -> Mapping[str, str]:
+    return {**properties, INCARNATION_PROPERTY: me.incarnation} if me.incarnation else properties

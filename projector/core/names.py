@@ -5,6 +5,7 @@ A `Continuation` is opaque text from the service: only `projector.cosmos` may lo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NewType
 
 LeaseToken = NewType("LeaseToken", str)
@@ -18,3 +19,14 @@ Epoch = NewType("Epoch", int)
 
 Continuation = NewType("Continuation", str)
 """Place in the feed as the service wrote it: a quoted etag such as `"1543"`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """One run of one host: two hosts of one name, or two runs of one host, are not the same.
+
+    `incarnation` is drawn at each start; empty where leases do not tell it.
+    """
+
+    name: InstanceName
+    incarnation: str = ""

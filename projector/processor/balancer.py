@@ -17,12 +17,13 @@ import structlog
 
 from projector.core.balance import Appetite, Fleet, choose, dearness_seconds, stretch, survey
 from projector.core.coverage import gaps
-from projector.core.errors import Disposition, LeaseLost, ProjectorError
-from projector.core.lease import Lease
+from projector.core.errors import Disposition, LeaseError, LeaseLost, ProjectorError
+from projector.core.lease import Lease, name_shared
 from projector.ports.feed import Clock
 from projector.processor.bootstrap import Bootstrapper
 from projector.processor.controller import Controller
 from projector.processor.events import Event
+from projector.processor.namesakes import Namesakes
 from projector.processor.neighbours import Neighbours
 from projector.processor.waiting import pause
 
@@ -88,6 +89,8 @@ class Balancer(Generic[P]):
         self._controller = controller
         self._bootstrapper = bootstrapper
         self._alarm = alarm
+        self._namesakes = Namesakes(me=neighbours.me)
+        self._rivals: frozenset[str] = frozenset()
         self._stopping = asyncio.Event()
         self._gap_listings = 0
         self._appetite = Appetite()
@@ -118,6 +121,8 @@ class Balancer(Generic[P]):
     async def _cycle(self) -> None:
         listed, self._listed = self._listed, None
         leases = await self._neighbours.leases.list_leases() if listed is None else listed
+        leases = self._namesakes.marked(leases, self._controller.held)
+        self._name_rivals(leases)
         readable = [lease for lease in leases if lease.unreadable is None]
         fleet = survey(
             readable,
@@ -146,11 +151,7 @@ class Balancer(Generic[P]):
     def _own_idle(self, leases: Sequence[Lease]) -> list[Lease]:
         """Leases in our name that do not run here: before a restart, or a lost answer."""
         left_alone = self._controller.tokens | self._controller.holdoffs.tokens
-        return [
-            lease
-            for lease in leases
-            if lease.owned_by(self._options.instance_name) and lease.token not in left_alone
-        ]
+        return [lease for lease in leases if self._ours(lease) and lease.token not in left_alone]
 
     def _chosen(self, fleet: Fleet) -> list[Lease]:
         me = self._options.instance_name
@@ -161,7 +162,21 @@ class Balancer(Generic[P]):
             draw=self._draw.random,
             held=self._controller.holdoffs.tokens,
         )
-        return [lease for lease in chosen if not lease.owned_by(me)]
+        return [lease for lease in chosen if not self._ours(lease)]
+
+    def _ours(self, lease: Lease) -> bool:
+        return lease.owned_by(self._options.instance_name) and lease.rival is None
+
+    def _name_rivals(self, leases: Sequence[Lease]) -> None:
+        """Say, once in the log and in the condition of each range, that our name is not ours alone."""
+        rivals = frozenset(lease.rival for lease in leases if lease.rival is not None)
+        if not rivals:
+            return
+        error = LeaseError(name_shared(self._options.instance_name))
+        self._controller.note(error)
+        if rivals - self._rivals:
+            log.warning(Event.INSTANCE_NAME_SHARED, error=str(error))
+        self._rivals |= rivals
 
     async def _take(self, leases: Sequence[Lease]) -> None:
         """Take some of them, a few at a time; look again soon when that was not all."""
@@ -218,7 +233,7 @@ class Balancer(Generic[P]):
             bookmarked = supervisor.keeper.lease.continuation is not None
             if (
                 lease is None
-                or not lease.owned_by(self._options.instance_name)
+                or not lease.held_by(self._neighbours.me)
                 or (bookmarked and lease.continuation is None)
             ):
                 await supervisor.verify()

@@ -66,6 +66,8 @@ class Controller(Generic[P]):
         self._group = group
         self._soon = soon
         self._slots: set[LeaseToken] = set()
+        self.held: set[LeaseToken] = set()
+        """Leases that this run of the host ever took."""
         self._running: dict[LeaseToken, RangeSupervisor[P]] = {}
         self._lives: set[asyncio.Task[None]] = set()
         self._farewells: list[RangeReport] = []
@@ -113,13 +115,14 @@ class Controller(Generic[P]):
             keeper = LeaseKeeper(
                 store=self._neighbours.leases,
                 clock=self._clock,
-                name=self._neighbours.options.instance_name,
+                me=self._neighbours.me,
                 lease=await self._with_range(lease),
             )
             await keeper.acquire()
         except BaseException:
             self._vacate(lease.token)
             raise
+        self.held.add(lease.token)
         log.info(Event.LEASE_ACQUIRED, lease=lease.token, before=lease.owner)
         self._begin(RangeSupervisor(neighbours=self._neighbours, keeper=keeper))
         return True
@@ -132,6 +135,11 @@ class Controller(Generic[P]):
         life.add_done_callback(self._lives.discard)
         if self._draining:  # the drain began during the acquisition and did not see this range
             supervisor.stop()
+
+    def note(self, error: Exception) -> None:
+        """Let the condition of every range that runs tell of this."""
+        for supervisor in self._running.values():
+            supervisor.note(error)
 
     def fenced_out(self, lost: Mapping[LeaseToken, Epoch]) -> None:
         """The target says that these epochs own no range any more: end them without waiting.

@@ -19,7 +19,7 @@ import structlog
 
 from projector.core.errors import ProjectorError, SourceRecreated
 from projector.core.lease import START_FROM_PROPERTY, Lease
-from projector.core.names import Continuation, Epoch, LeaseToken
+from projector.core.names import Continuation, Epoch, Holder, LeaseToken
 from projector.ports.feed import (
     BootstrapMarkers,
     ChangeSource,
@@ -71,6 +71,7 @@ class Host(Generic[P]):
         self._options = options
         self._clock = clock
         self._draw = draw
+        self._me = Holder(name=options.instance_name, incarnation=f"{draw.getrandbits(64):016x}")
         self._observer = Notifications(observer or SilentObserver())
         self._stopping = asyncio.Event()
         self._started = asyncio.Event()
@@ -169,6 +170,7 @@ class Host(Generic[P]):
             draw=self._draw,
             observer=self._observer,
             options=self._options,
+            me=self._me,
             container_rid=await patience.until_done(
                 self._source.container_rid, waits=self._waits_to_start
             ),

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from projector.core import lease as changes
 from projector.core.errors import LeaseConflict, LeaseLost
 from projector.core.lease import Lease
-from projector.core.names import Continuation, InstanceName, LeaseToken
+from projector.core.names import Continuation, Holder, LeaseToken
 from projector.ports.feed import Clock, LeaseStore
 
 ATTEMPTS = 6
@@ -25,12 +25,10 @@ ATTEMPTS = 6
 class LeaseKeeper:
     """One lease as this host holds it."""
 
-    def __init__(
-        self, *, store: LeaseStore, clock: Clock, name: InstanceName, lease: Lease
-    ) -> None:
+    def __init__(self, *, store: LeaseStore, clock: Clock, me: Holder, lease: Lease) -> None:
         self._store = store
         self._clock = clock
-        self._name = name
+        self._me = me
         self._lease = lease
         self._written = lease.continuation
         self._attempted: set[Continuation] = set()
@@ -53,12 +51,10 @@ class LeaseKeeper:
 
         Raises: LeaseLost when somebody else took it first; LeaseMissing; LeaseStoreUnavailable.
         """
-        seen_owner = self._lease.owner
+        seen = self._lease
 
         def take(lease: Lease) -> Lease:
-            return changes.acquire(
-                lease, name=self._name, seen_owner=seen_owner, now=self._clock.now()
-            )
+            return changes.acquire(lease, me=self._me, seen=seen, now=self._clock.now())
 
         taken = await self._update(take)
         self._written = taken.continuation
@@ -71,8 +67,7 @@ class LeaseKeeper:
         """
         async with self._writing:
             lease = await self._store.read(self.token)
-            if not lease.owned_by(self._name):
-                raise LeaseLost(f"lease {lease.token} belongs to {lease.owner!r}")
+            changes.check_holder(lease, self._me)
             self._lease = lease
             self._written = lease.continuation
             return lease
@@ -83,13 +78,13 @@ class LeaseKeeper:
             lease = await self._store.read(self.token)
             self._recognize(lease)
             self._lease = lease
-            changes.renew(lease, name=self._name, written=self._written, now=self._clock.now())
+            changes.renew(lease, me=self._me, written=self._written, now=self._clock.now())
 
     async def renew(self) -> None:
         """Show that this host lives."""
         await self._update(
             lambda lease: changes.renew(
-                lease, name=self._name, written=self._written, now=self._clock.now()
+                lease, me=self._me, written=self._written, now=self._clock.now()
             )
         )
 
@@ -102,7 +97,7 @@ class LeaseKeeper:
         def bookmark(lease: Lease) -> Lease:
             return changes.checkpoint(
                 lease,
-                name=self._name,
+                me=self._me,
                 written=self._written,
                 continuation=continuation,
                 properties=properties,
@@ -113,9 +108,7 @@ class LeaseKeeper:
 
     async def release(self) -> None:
         """Give the lease back; the bookmark stays. A missing lease raises LeaseMissing."""
-        await self._update(
-            lambda lease: changes.release(lease, name=self._name, now=self._clock.now())
-        )
+        await self._update(lambda lease: changes.release(lease, me=self._me, now=self._clock.now()))
 
     async def _update(
         self, change: Callable[[Lease], Lease], *, attempted: Continuation | None = None

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from projector.core.names import Holder
 from projector.ports.feed import Clock, LeaseStore, Sink
 from projector.processor.notifications import Notifications
 from projector.processor.options import ProcessorOptions
@@ -25,4 +26,5 @@ class Neighbours(Generic[P]):
     draw: random.Random
     observer: Notifications
     options: ProcessorOptions
+    me: Holder
     container_rid: str

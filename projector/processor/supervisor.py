@@ -83,10 +83,14 @@ class RangeSupervisor(Generic[P]):
         """The condition of the range as of now."""
         return self._status.report()
 
+    def note(self, error: Exception) -> None:
+        """Let the condition tell of this."""
+        self._status.note(error)
+
     def failed(self, error: Exception) -> RangeReport:
         """The condition with the error that ended the range."""
-        self._status.note(error)
-        return self._status.report()
+        self.note(error)
+        return self.report()
 
     def stop(self) -> None:
         """Finish the batch in hand, bookmark it, end."""

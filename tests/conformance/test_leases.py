@@ -9,7 +9,7 @@ import pytest
 
 from projector.core.errors import LeaseLost, LeaseMissing, LeaseStoreUnavailable
 from projector.core.lease import Lease
-from projector.core.names import Continuation, InstanceName, LeaseToken
+from projector.core.names import Continuation, Holder, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.processor.lease_keeper import ATTEMPTS, LeaseKeeper
 from tests.fakes.clock import FakeClock
@@ -31,7 +31,7 @@ class Held:
         self.keeper = self.keeper_of(self.container.write(first))
 
     def keeper_of(self, lease: Lease) -> LeaseKeeper:
-        return LeaseKeeper(store=self.store, clock=self.clock, name=ME, lease=lease)
+        return LeaseKeeper(store=self.store, clock=self.clock, me=Holder(name=ME), lease=lease)
 
     @property
     def stored(self) -> Lease:

@@ -169,7 +169,8 @@ class SimulatedHost:
             sink=sink,
             options=ProcessorOptions(
                 processor_name=self.processor,
-                instance_name=InstanceName(name),
+                # Now and then two hosts were given one name.
+                instance_name=InstanceName(random.choice([name] * 5 + ["host"])),
                 start_from=start_from,
                 page_size=random.choice([1, 2, 5, 1000]),
                 batch_documents=random.choice([3, 10, 5000]),

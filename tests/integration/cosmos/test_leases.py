@@ -17,7 +17,7 @@ from projector.core.errors import (
     LeaseStoreUnavailable,
 )
 from projector.core.lease import acquire
-from projector.core.names import Continuation, InstanceName, LeaseToken
+from projector.core.names import Continuation, Holder, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.cosmos.lease_documents import lease_id
 from projector.cosmos.lease_store import LONGEST_LOCK_SECONDS
@@ -147,7 +147,7 @@ async def test_lease_of_the_java_processor_is_refused_by_name(world: EmulatedLea
     (lease,) = await world.store.list_leases()
     assert "another SDK" in (lease.unreadable or "")
     with pytest.raises(LeaseLost, match="another SDK"):
-        acquire(lease, name=InstanceName("a"), seen_owner=None, now=WRITTEN_AT)
+        acquire(lease, me=Holder(name=InstanceName("a")), seen=lease, now=WRITTEN_AT)
 
 
 async def test_broken_lease_costs_its_own_keys_only_and_is_told_once(

@@ -9,6 +9,7 @@ import pytest
 from projector.core.errors import LeaseLost
 from projector.core.lease import (
     DELIVERED_PROPERTY,
+    INCARNATION_PROPERTY,
     START_FROM_PROPERTY,
     Lease,
     acquire,
@@ -17,12 +18,12 @@ from projector.core.lease import (
     renew,
     reset,
 )
-from projector.core.names import Continuation, InstanceName, LeaseToken
+from projector.core.names import Continuation, Holder, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=30)
-ME, OTHER = InstanceName("me"), InstanceName("other")
+ME, OTHER = Holder(name=InstanceName("me")), Holder(name=InstanceName("other"))
 PLACE, NEXT = Continuation('"5"'), Continuation('"9"')
 FREE = Lease(
     id="id",
@@ -34,34 +35,42 @@ FREE = Lease(
     etag="e",
     unknown={"hint": [1]},
 )
-MINE = replace(FREE, owner=ME)
+MINE = replace(FREE, owner=ME.name)
+SECOND = Holder(name=ME.name, incarnation="2")
+RERUN = replace(MINE, properties={**MINE.properties, INCARNATION_PROPERTY: "2"})
 
 
 def test_acquiring_changes_owner_and_time_alone() -> None:
-    assert acquire(FREE, name=ME, seen_owner=None, now=LATER) == replace(
-        FREE, owner=ME, timestamp=LATER
+    assert acquire(FREE, me=ME, seen=FREE, now=LATER) == replace(
+        FREE, owner=ME.name, timestamp=LATER
     )
-    stolen = acquire(MINE, name=OTHER, seen_owner=ME, now=LATER)
-    assert stolen == replace(MINE, owner=OTHER, timestamp=LATER)
+    stolen = acquire(MINE, me=OTHER, seen=MINE, now=LATER)
+    assert stolen == replace(MINE, owner=OTHER.name, timestamp=LATER)
 
 
-@pytest.mark.parametrize(("lease", "seen"), [(MINE, None), (FREE, OTHER), (MINE, OTHER)])
-def test_lease_is_not_acquired_from_anybody_but_the_owner_seen(
-    lease: Lease, seen: InstanceName | None
-) -> None:
+@pytest.mark.parametrize(
+    ("lease", "seen"),
+    [
+        (MINE, FREE),
+        (FREE, replace(MINE, owner=OTHER.name)),
+        (MINE, replace(MINE, owner=OTHER.name)),
+        (RERUN, MINE),
+    ],
+)
+def test_lease_is_not_acquired_from_anybody_but_the_owner_seen(lease: Lease, seen: Lease) -> None:
     with pytest.raises(LeaseLost, match="taken"):
-        acquire(lease, name=InstanceName("third"), seen_owner=seen, now=LATER)
+        acquire(lease, me=Holder(name=InstanceName("third")), seen=seen, now=LATER)
 
 
 def test_renewing_changes_the_time_alone() -> None:
-    assert renew(MINE, name=ME, written=PLACE, now=LATER) == replace(MINE, timestamp=LATER)
+    assert renew(MINE, me=ME, written=PLACE, now=LATER) == replace(MINE, timestamp=LATER)
 
 
 def test_checkpoint_changes_bookmark_properties_and_time() -> None:
     properties = {START_FROM_PROPERTY: "beginning", DELIVERED_PROPERTY: "true"}
 
     found = checkpoint(
-        MINE, name=ME, written=PLACE, continuation=NEXT, properties=properties, now=LATER
+        MINE, me=ME, written=PLACE, continuation=NEXT, properties=properties, now=LATER
     )
 
     assert found == replace(MINE, continuation=NEXT, properties=properties, timestamp=LATER)
@@ -70,24 +79,25 @@ def test_checkpoint_changes_bookmark_properties_and_time() -> None:
 def test_checkpoint_never_writes_an_empty_bookmark() -> None:
     with pytest.raises(ValueError, match="continuation"):
         checkpoint(
-            MINE, name=ME, written=PLACE, continuation=Continuation(""), properties={}, now=LATER
+            MINE, me=ME, written=PLACE, continuation=Continuation(""), properties={}, now=LATER
         )
 
 
 def write_checkpoint(lease: Lease) -> Lease:
-    return checkpoint(lease, name=ME, written=PLACE, continuation=NEXT, properties={}, now=LATER)
+    return checkpoint(lease, me=ME, written=PLACE, continuation=NEXT, properties={}, now=LATER)
 
 
 def write_renewal(lease: Lease) -> Lease:
-    return renew(lease, name=ME, written=PLACE, now=LATER)
+    return renew(lease, me=ME, written=PLACE, now=LATER)
 
 
 @pytest.mark.parametrize("write", [write_checkpoint, write_renewal])
 @pytest.mark.parametrize(
     "lease",
     [
-        pytest.param(replace(MINE, owner=OTHER), id="another owner"),
+        pytest.param(replace(MINE, owner=OTHER.name), id="another owner"),
         pytest.param(FREE, id="no owner"),
+        pytest.param(RERUN, id="another run of our name"),
         pytest.param(replace(MINE, continuation=NEXT), id="bookmark moved by others"),
         pytest.param(replace(MINE, continuation=None), id="bookmark reset"),
         pytest.param(reset(MINE, now=NOW), id="lease reset"),
@@ -101,13 +111,24 @@ def test_what_others_changed_is_never_overwritten(
 
 
 def test_release_keeps_the_bookmark() -> None:
-    assert release(MINE, name=ME, now=LATER) == replace(MINE, owner=None, timestamp=LATER)
+    assert release(MINE, me=ME, now=LATER) == replace(MINE, owner=None, timestamp=LATER)
 
 
-@pytest.mark.parametrize("lease", [FREE, replace(MINE, owner=OTHER)])
+@pytest.mark.parametrize("lease", [FREE, replace(MINE, owner=OTHER.name)])
 def test_only_the_owner_releases(lease: Lease) -> None:
     with pytest.raises(LeaseLost, match="belongs"):
-        release(lease, name=ME, now=LATER)
+        release(lease, me=ME, now=LATER)
+
+
+def test_lease_tells_which_run_of_its_owner_holds_it() -> None:
+    taken = acquire(MINE, me=SECOND, seen=MINE, now=LATER)
+    assert taken.held_by(SECOND)
+    assert not taken.held_by(ME)
+    assert taken.owned_by(ME.name)
+    moved = checkpoint(taken, me=SECOND, written=PLACE, continuation=NEXT, properties={}, now=LATER)
+    assert moved.held_by(SECOND)
+    with pytest.raises(LeaseLost, match="PROJECTOR_INSTANCE_NAME"):
+        release(taken, me=ME, now=LATER)
 
 
 def test_reset_forgets_bookmark_owner_and_properties_and_nothing_else() -> None:
@@ -141,8 +162,8 @@ def test_lease_expires_when_it_is_not_renewed(lease: Lease, seconds: float, expe
 
 def test_case_of_the_owner_does_not_count() -> None:
     assert MINE.owned_by(InstanceName("ME"))
-    assert not MINE.owned_by(OTHER)
-    assert not FREE.owned_by(ME)
+    assert not MINE.owned_by(OTHER.name)
+    assert not FREE.owned_by(ME.name)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from projector.core.names import InstanceName
 from tests.fakes.clock import FakeClock
@@ -41,3 +42,30 @@ async def test_lease_of_the_dead_is_taken_whatever_time_it_bears(world: World) -
         world.leases.write(replace(lease, owner=InstanceName("dead"), timestamp=times))
     world.start("b")
     await world.until(lambda: world.counts() == {"b": 4}, within_seconds=80)
+
+
+async def test_leases_come_to_rest_between_two_hosts_of_one_name(world: World) -> None:
+    world.container.fill(100)
+    world.start("a", instance_name="shared")
+    await world.until(world.bookmarked)
+    with capture_logs() as told:
+        world.start("b", instance_name="shared")
+        await world.pass_time(180)
+    before = acquisitions(world)
+    world.container.fill(100, prefix="later")
+    await world.pass_time(600)
+    assert acquisitions(world) == before
+    assert {len(member.host.reports()) for member in world.members.values()} == {2}
+    assert world.consistent()
+    warnings = [entry for entry in told if entry["event"] == "instance_name_shared"]
+    assert len(warnings) == 2
+    failures = [r.failure for member in world.members.values() for r in member.host.reports()]
+    assert all(f is not None and "PROJECTOR_INSTANCE_NAME" in f.message for f in failures)
+
+
+async def test_restarted_host_takes_its_leases_back_at_once(world: World) -> None:
+    world.start("a", instance_name="same")
+    await world.until(lambda: world.counts() == {"same": 4})
+    await world.kill("a")
+    world.start("b", instance_name="same")
+    await world.until(lambda: len(world.members["b"].host.reports()) == 4, within_seconds=2)
