@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import TextIO
 
 from projector.core.secrets import scrubbed
 from projector.core.texts import printable
+from projector.telemetry.outlet import Outlet, error_outlet, outlet
+
+ORDER_SECONDS = 0.2
+"""How long a line may wait for its reader before the command goes on."""
 
 
 def suit_any_terminal() -> None:
@@ -26,4 +31,17 @@ def answer(line: str) -> None:
 
 def say(line: str) -> None:
     """Tells the person at the terminal something that is not part of the answer."""
-    print(printable(scrubbed(line)), file=sys.stderr, flush=True)
+    _put(line, error_outlet())
+
+
+def last_word(line: str) -> None:
+    """Prints the answer of a host that has ended; nobody has to read it."""
+    _put(line, outlet(sys.stdout))
+
+
+def _put(line: str, stream: TextIO | Outlet) -> None:
+    """Keeps the order of both outputs as far as somebody reads them."""
+    stream.write(f"{printable(scrubbed(line))}\n")
+    stream.flush()
+    if isinstance(stream, Outlet):
+        stream.drain(ORDER_SECONDS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -25,13 +25,13 @@ MAX_CELL = 2_000
 """Characters of one value in a table or line; `--json` has all of them."""
 
 
-def print_json(document: object) -> None:
+def print_json(document: object, *, tell: Callable[[str], None] = answer) -> None:
     """Prints one JSON document and a newline, in ASCII: the same on every terminal."""
     try:
         text = msgspec.json.encode(document).decode()
     except UnicodeEncodeError:  # a lone surrogate, which JSON may hold and UTF-8 may not
         text = msgspec.json.encode(_encodable(msgspec.to_builtins(document))).decode()
-    answer(BEYOND_ASCII.sub(_json_escape, text))
+    tell(BEYOND_ASCII.sub(_json_escape, text))
 
 
 def shown(value: object) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from projector.cli.context import prepared
 from projector.cli.entry import Stopping, enter_until_stopped
-from projector.cli.lines import answer
+from projector.cli.lines import last_word
 from projector.cli.output import print_json
 from projector.settings import required_endpoint
 from projector.wiring.observers import Tally
@@ -34,9 +34,9 @@ def run(*, until_caught_up: bool, migrate: bool, as_json: bool) -> None:
     notice = "stopping: finishing the batch in hand (once more to stop at once)"
     tally = enter_until_stopped(command, notice=notice)
     if as_json:
-        print_json(asdict(tally))
+        print_json(asdict(tally), tell=last_word)
         return
-    answer(str(tally))
+    last_word(str(tally))
 
 
 async def _pass_on(stopping: Stopping, service: Service) -> None:

@@ -8,22 +8,24 @@ Documents are never logged.
 from __future__ import annotations
 
 import logging
-import sys
-from typing import Literal, TextIO
+from collections.abc import Callable
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor
 
 from projector.core.secrets import scrubbed
 from projector.core.texts import printable
+from projector.telemetry.outlet import Outlet, error_outlet
 
+LINES_LOST = "log_lines_lost"
 LogFormat = Literal["auto", "console", "json", "logfmt"]
 
 
 def configure_logging(*, style: LogFormat, level: str, stream: TextIO | None = None) -> None:
     """Sends the log of our own code, and the warnings of libraries, to `stream` (stderr)."""
-    stream = stream or sys.stderr
-    rendering = _rendering("console" if style == "auto" and stream.isatty() else style)
+    out = error_outlet() if stream is None else stream
+    rendering = _rendering("console" if style == "auto" and out.isatty() else style)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -31,13 +33,27 @@ def configure_logging(*, style: LogFormat, level: str, stream: TextIO | None = N
         structlog.processors.format_exc_info,
         _without_secrets,
     ]
+    if isinstance(out, Outlet):
+        out.tell_lost = _teller([*shared, *rendering])
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", out)),
         cache_logger_on_first_use=False,
     )
-    _quiet_libraries(stream, shared, rendering)
+    _quiet_libraries(out, shared, rendering)
+
+
+def _teller(processors: list[Processor]) -> Callable[[int], str]:
+    """A line of the log that was written by nobody."""
+
+    def tell(count: int) -> str:
+        event: Any = {"event": LINES_LOST, "count": count}
+        for process in processors:
+            event = process(None, "warning", event)
+        return f"{event}\n"
+
+    return tell
 
 
 def _rendering(style: str) -> list[Processor]:
@@ -75,7 +91,9 @@ def _plain(name: str, value: object) -> object:
     return printable(str(value))
 
 
-def _quiet_libraries(stream: TextIO, shared: list[Processor], rendering: list[Processor]) -> None:
+def _quiet_libraries(
+    stream: TextIO | Outlet, shared: list[Processor], rendering: list[Processor]
+) -> None:
     """Libraries use the standard logger: their warnings take the same form, the rest is dropped."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(

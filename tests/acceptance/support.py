@@ -201,12 +201,16 @@ class CommandLine:
 
     def start(self, *arguments: str) -> Running:
         """Starts a command."""
+        return Running(self.process(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+
+    def process(self, *arguments: str, stdout: int, stderr: int) -> subprocess.Popen[str]:
+        """Starts a command whose outputs go there."""
         surroundings = {
             name: value
             for name, value in os.environ.items()
             if not name.upper().startswith("PROJECTOR_")
         }
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "projector", *arguments],
             cwd=self.folder,
             env={
@@ -216,11 +220,10 @@ class CommandLine:
                 **{f"PROJECTOR_{name}": value for name, value in self.settings.items()},
             },
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
             text=True,
         )
-        return Running(process)
 
     def run(self, *arguments: str, seconds: float = PATIENCE_SECONDS) -> Finished:
         """Runs a command to its end."""
