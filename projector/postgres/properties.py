@@ -14,7 +14,7 @@ functions and operators. So no name of ours is looked up anywhere but in the ser
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import AsyncConnection, Connection
@@ -63,8 +63,16 @@ PLANS: Mapping[str, str] = {
 DURABLE = """SELECT pg_catalog.set_config('synchronous_commit', 'local', false)
 WHERE pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off'"""
 ORIGIN = "origin"
-ROLE_OF_TRIGGERS = "SELECT pg_catalog.current_setting('session_replication_role')"
+# Asked of the server itself: a pooler between may tell nothing, or what another session had.
+FOUND = """SELECT pg_catalog.current_setting('session_replication_role'),
+  pg_catalog.current_setting('server_encoding'), pg_catalog.current_setting('client_encoding')"""
 FIRE_TRIGGERS = "SET session_replication_role = 'origin'"
+
+
+class _Found(NamedTuple):
+    role_of_triggers: str
+    server_encoding: str
+    client_encoding: str
 
 
 def prepare(connection: Connection[Any], properties: Mapping[str, str]) -> None:
@@ -76,7 +84,9 @@ def prepare(connection: Connection[Any], properties: Mapping[str, str]) -> None:
     """
     _check_server(connection)
     try:
-        if _last(connection.execute(_script(connection, properties))) != ORIGIN:
+        found = _last(connection.execute(_script(connection, properties)))
+        _check_encodings(found, connection.info.dbname)
+        if found.role_of_triggers != ORIGIN:
             connection.execute(FIRE_TRIGGERS)
     except psycopg.Error as error:
         if (refusal := _refusal(error, connection)) is None:
@@ -88,7 +98,9 @@ async def prepare_async(connection: AsyncConnection[Any], properties: Mapping[st
     """The same for a session of the pool."""
     _check_server(connection)
     try:
-        if _last(await connection.execute(_script(connection, properties))) != ORIGIN:
+        found = _last(await connection.execute(_script(connection, properties)))
+        _check_encodings(found, connection.info.dbname)
+        if found.role_of_triggers != ORIGIN:
             await connection.execute(FIRE_TRIGGERS)
     except psycopg.Error as error:
         if (refusal := _refusal(error, connection)) is None:
@@ -100,16 +112,18 @@ def _check_server(connection: Connection[Any] | AsyncConnection[Any]) -> None:
     version = connection.info.server_version
     if version < OLDEST_SERVER:
         raise SchemaMismatch(f"PostgreSQL 14 or newer is needed; the server is {version // 10000}")
-    encoding = connection.info.parameter_status("server_encoding")
-    if encoding != ENCODING:
+
+
+def _check_encodings(found: _Found, database: str) -> None:
+    if found.server_encoding != ENCODING:
         raise ConfigurationError(
-            f"the encoding of database {connection.info.dbname} is {encoding}, which cannot hold every"
+            f"the encoding of database {database} is {found.server_encoding}, which cannot hold every"
             " text: create one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
         )
-    if connection.info.parameter_status("client_encoding") != ENCODING:
+    if found.client_encoding != ENCODING:
         raise ConfigurationError(
-            "the server does not speak UTF8 with us: it answered"
-            f" client_encoding {connection.info.parameter_status('client_encoding')}"
+            f"PostgreSQL, or what stands between, speaks {found.client_encoding} with us although"
+            " client_encoding=UTF8 was asked for when connecting: connect without it"
         )
 
 
@@ -124,15 +138,15 @@ def _script(
         f"SET {name} = {value}" if name == "search_path" else f"SET {name} = '{value}'"
         for name, value in values.items()
     ]
-    return ";\n".join([*lines, DURABLE, ROLE_OF_TRIGGERS])
+    return ";\n".join([*lines, DURABLE, FOUND])
 
 
-def _last(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> str:
+def _last(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> _Found:
     while cursor.nextset():
         pass
     result = cursor.pgresult
-    value = None if result is None else result.get_value(0, 0)
-    return "" if value is None else value.decode()
+    values = [result.get_value(0, place) if result is not None else None for place in range(3)]
+    return _Found(*[(value or b"").decode("ascii") for value in values])
 
 
 def _refusal(
