@@ -74,6 +74,10 @@ CREATE TABLE projector.target (
 )
 """
 
+# When the rows of a range were last known to be complete: it outlives owners, whose reports begin
+# with knowing nothing.
+COMPLETE = "ALTER TABLE projector.range_reports ADD COLUMN complete_at TIMESTAMP WITH TIME ZONE"
+
 BEFORE = (
     """
     CREATE OR REPLACE VIEW carts.freshness AS
@@ -118,9 +122,11 @@ def upgrade() -> None:
     for statement in FRESHNESS:
         op.execute(statement)
     op.execute(TARGET)
+    op.execute(COMPLETE)
 
 
 def downgrade() -> None:
+    op.execute("ALTER TABLE projector.range_reports DROP COLUMN complete_at")
     op.execute("DROP TABLE projector.target")
     for statement in BEFORE:
         op.execute(statement)

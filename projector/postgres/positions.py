@@ -59,10 +59,14 @@ class RangePosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReport:
-    """A host's report and when it came in, by the clock of the database."""
+    """A host's report and when it came in, by the clock of the database.
+
+    `complete_at`: when the range's rows were last known to be complete, whoever said so.
+    """
 
     report: RangeReport
     reported_at: datetime
+    complete_at: datetime | None = None
 
 
 async def database_time(connections: Connections) -> datetime:
@@ -130,7 +134,9 @@ def _report(row: DictRow) -> StoredReport:
         failure=_failure(row["failure"]),
         properties=row["properties"],
     )
-    return StoredReport(report=report, reported_at=row["reported_at"])
+    return StoredReport(
+        report=report, reported_at=row["reported_at"], complete_at=row["complete_at"]
+    )
 
 
 def _failure(stored: dict[str, Any] | None) -> RangeFailure | None:

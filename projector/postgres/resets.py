@@ -42,6 +42,9 @@ UPDATE projector.ranges SET epoch = {next_epoch},
   continuation = NULL, lsn = NULL, position_time = NULL, anchored_from = NULL
 WHERE container_rid = %s""")
 
+# What was known to be complete was the copy of the other container.
+FORGET_COMPLETE = "UPDATE projector.range_reports SET complete_at = NULL"
+
 END_OTHERS = """
 UPDATE projector.replays p SET phase = 'replaced', ended_at = now()
 FROM projector.ranges r
@@ -90,6 +93,7 @@ async def accept_new_source(
         await session.execute(RETIRE_OTHERS, [container_rid])
         await session.execute(RISE_ABOVE, [container_rid])
         await session.execute(END_OTHERS, [container_rid])
+        await session.execute(FORGET_COMPLETE)
         await replays.forget_seen(session)
         if identity is not None:
             await describe_source(session, container_rid, identity)

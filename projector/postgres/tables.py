@@ -232,6 +232,7 @@ range_reports = Table(
     Column("failure", JSONB, nullable=True),
     Column("properties", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     _time("reported_at", nullable=False),
+    _time("complete_at"),
     PrimaryKeyConstraint("lease_token", name="range_reports_pkey"),
     postgresql_with={"fillfactor": 50},
 )

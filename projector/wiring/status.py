@@ -296,10 +296,10 @@ def _with_report(
         one,
         last_poll_at=report.last_poll_at,
         last_error=one.last_error or report.failure,
-        complete_at=_latest(one.complete_at, report, position),
+        complete_at=_latest(one.complete_at, stored.complete_at),
     )
     age = now - stored.reported_at
-    if not _is_of_owner(one, report):
+    if not _is_of_owner(one, report) or _is_outdated(report, position):
         return one
     one = replace(one, heard_at=stored.reported_at)
     if age > timedelta(seconds=settings.lease_expiration_seconds):
@@ -310,13 +310,15 @@ def _with_report(
     return replace(one, gap_changes=report.gap_changes, lag_seconds=report.lag_seconds)
 
 
-def _latest(
-    complete_at: datetime | None, report: RangeReport, position: RangePosition | None
-) -> datetime | None:
-    """A report of another epoch speaks of other rows, as after a backup was put back."""
-    if position is None or report.epoch != position.epoch or report.caught_up_at is None:
-        return complete_at
-    return report.caught_up_at if complete_at is None else max(complete_at, report.caught_up_at)
+def _latest(*moments: datetime | None) -> datetime | None:
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def _is_outdated(report: RangeReport, position: RangePosition | None) -> bool:
+    """Whether it speaks of an epoch that is over, as before a reset; 0 is that of no range yet."""
+    if position is None or position.feed_range != report.feed_range or not report.range_id:
+        return False
+    return report.epoch != position.epoch
 
 
 def _is_of_owner(one: RangeStatus, report: RangeReport) -> bool:

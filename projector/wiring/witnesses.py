@@ -84,13 +84,18 @@ async def _counted(connections: Connections, now: datetime) -> Target:
 
 def with_own(target: Target, own: Sequence[RangeReport]) -> Target:
     """The same, with what this host says of its own ranges this moment."""
-    mine = {
-        report.lease_token: StoredReport(
-            report=_by_clock_of(target, report), reported_at=target.now
-        )
-        for report in own
-    }
+    mine = {report.lease_token: _told_now(target, _by_clock_of(target, report)) for report in own}
     return replace(target, reports={**target.reports, **mine})
+
+
+def _told_now(target: Target, report: RangeReport) -> StoredReport:
+    before = target.reports.get(report.lease_token)
+    known = [report.caught_up_at, None if before is None else before.complete_at]
+    return StoredReport(
+        report=report,
+        reported_at=target.now,
+        complete_at=max((moment for moment in known if moment is not None), default=None),
+    )
 
 
 def _by_clock_of(target: Target, report: RangeReport) -> RangeReport:

@@ -10,7 +10,7 @@ from projector.core.states import FailureCategory, RangeFailure, RangeState
 from projector.ports.feed import Beginning, Grant, RangeReport
 from projector.postgres.connections import Connections
 from projector.postgres.positions import positions, reports
-from projector.postgres.resets import request_replay
+from projector.postgres.resets import accept_new_source, request_replay
 from projector.postgres.sink import PostgresSink
 from tests.integration.postgres.carts import RID, apply, begun, claim, line, page, place, rows
 
@@ -162,3 +162,17 @@ async def test_keys_that_no_host_has_ever_read_make_the_whole_unknown(
         await session.execute("UPDATE projector.ranges SET retired_at = now() WHERE min_epk = '30'")
         assert ("30-3F", False) in await rows(session, text)
         assert (await rows(session, text))[-1] == ("all", False)
+
+
+async def test_when_rows_were_complete_is_known_beyond_the_owner_who_said_so(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    old = await begun(sink)
+    await sink.report([report(old, caught_up_at=NOW)])
+    heir = await sink.open(claim(owner="host-b"))
+    await sink.report([report(heir, state=RangeState.STARTING)])
+    assert [one.complete_at for one in await reports(connections)] == [NOW]
+    await sink.report([report(heir, caught_up_at=NOW - timedelta(seconds=9))])
+    assert [one.complete_at for one in await reports(connections)] == [NOW]
+    await accept_new_source(connections, "b0wPAAAAAAA=")
+    assert [one.complete_at for one in await reports(connections)] == [None]

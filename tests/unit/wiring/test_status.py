@@ -179,6 +179,17 @@ def test_while_both_are_silent_there_is_nothing_to_tell() -> None:
     assert health_of([]) is Health.UNKNOWN
 
 
+def test_a_report_of_an_epoch_that_is_over_says_nothing_of_now() -> None:
+    """As between a reset and the moment when the owner notices it."""
+    live = replace(stored().report, range_id=1, epoch=Epoch(1))
+    for epoch, health in ((1, Health.CURRENT), (2, Health.UNKNOWN)):
+        place = replace(position(), epoch=Epoch(epoch))
+        ranges = told(
+            [lease()], positions=(place,), report=StoredReport(report=live, reported_at=NOW)
+        )
+        assert health_of(ranges) is health
+
+
 def test_own_reports_are_moved_to_the_clock_of_the_database() -> None:
     report = replace(stored().report, told_at=NOW - timedelta(hours=1), caught_up_at=NOW)
     target = with_own(Target(now=NOW, counted_at=NOW, quarantined=0), [report])
