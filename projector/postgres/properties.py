@@ -30,7 +30,8 @@ STARTUP = {"client_encoding": ENCODING}
 """Said when the connection is made: the driver reads and writes texts in it from the first."""
 
 SESSION: Mapping[str, str] = {
-    # First: what follows, and every statement of ours, finds the server's own functions only.
+    "quote_all_identifiers": "off",  # or the next one would be kept in quotes
+    # Before any statement that looks up a name: it finds the server's own only.
     "search_path": "pg_catalog, pg_temp",
     "standard_conforming_strings": "on",
     "array_nulls": "on",
@@ -38,6 +39,7 @@ SESSION: Mapping[str, str] = {
     "DateStyle": "ISO, YMD",
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
+    "exit_on_error": "off",
     "bytea_output": "hex",
     "extra_float_digits": "1",
     "default_transaction_isolation": "read committed",

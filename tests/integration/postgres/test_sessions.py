@@ -30,6 +30,8 @@ CONTRARY = {
     "DateStyle": "SQL, DMY",
     "IntervalStyle": "sql_standard",
     "TimeZone": "Asia/Kolkata",
+    "quote_all_identifiers": "on",
+    "exit_on_error": "on",
     "bytea_output": "escape",
     "extra_float_digits": "-15",
     "default_transaction_isolation": "serializable",
