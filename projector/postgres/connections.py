@@ -10,8 +10,10 @@ ails them, and a new one may find another server under the name. Errors leave as
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -34,6 +36,10 @@ from projector.postgres.properties import PLANS, prepare_async
 from projector.postgres.sessions import complete, why_not
 
 Session = AsyncConnection[TupleRow]
+
+CLOSING_SECONDS = 5.0
+HUNG_UP_SECONDS = 0.5
+"""What those who make connections get to end in when the pool closes."""
 
 LONGEST_STATEMENT_SECONDS = 30.0
 """However long leases last: a range whose batch is silent for two minutes counts as stalled."""
@@ -103,7 +109,8 @@ class Connections:
         self._pool: AsyncConnectionPool[Session] | None = None
         self._refused: WeakKeyDictionary[Session, ProjectorError] = WeakKeyDictionary()
         self._server_version = 0
-        self._in_use = 0
+        self._in_use: set[Session] = set()
+        self._hung_up = False
         self._failed = _FailedAttempt()
         self._asking = asyncio.Lock()
 
@@ -139,7 +146,20 @@ class Connections:
         """Close all; a later use raises SinkUnavailable."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            await pool.close()
+            await pool.close(timeout=HUNG_UP_SECONDS if self._hung_up else CLOSING_SECONDS)
+
+    def hang_up(self) -> None:
+        """Cut the sessions in use and make no more: nobody waits for the server any longer.
+
+        A query that is cancelled would ask a silent server to cancel it, for ten seconds.
+        """
+        self._hung_up = True
+        for session in self._in_use:
+            with (
+                suppress(OSError, psycopg.Error),
+                socket.socket(fileno=os.dup(session.fileno())) as line,
+            ):
+                line.shutdown(socket.SHUT_RDWR)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -188,13 +208,13 @@ class Connections:
     @asynccontextmanager
     async def _acquired(self) -> AsyncIterator[Session]:
         pool = self._pool
-        if pool is None:
+        if pool is None or self._hung_up:
             raise SinkUnavailable("the connections to PostgreSQL are closed")
         try:
             session = await pool.getconn()
         except POOL_ERRORS as error:
             raise await self._reason(self._target()) from error
-        self._in_use += 1
+        self._in_use.add(session)
         try:
             if (refusal := self._refused.get(session)) is not None:
                 await session.close()  # another one may be as it has to be
@@ -206,13 +226,13 @@ class Connections:
                 await pool.drain()
             raise
         finally:
-            self._in_use -= 1
+            self._in_use.discard(session)
             await pool.putconn(session)
 
     async def _reason(self, target: Address) -> ProjectorError:
         """Why there is no connection: the pool does not tell, its last attempt does."""
-        if self._in_use >= self._options.connections:
-            return SinkUnavailable(f"all {self._in_use} connections to PostgreSQL are in use")
+        if len(self._in_use) >= self._options.connections:
+            return SinkUnavailable(f"all {len(self._in_use)} connections to PostgreSQL are in use")
         async with self._asking:  # whoever waits beside us learns from the same question
             return await self._failed.explained(target)
 

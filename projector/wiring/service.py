@@ -89,6 +89,7 @@ class Service:
         self._patience = Patience(clock=self._clock)
         self._more = [] if observer is None else [observer]
         self._host: Host[ProjectedPage] | None = None
+        self._connections: Connections | None = None
         self._running: asyncio.Task[Any] | None = None
         self._stop_requested = False
         self._guard = Guard(
@@ -115,8 +116,15 @@ class Service:
         self._stop_requested = True
         if self._host is not None:
             self._host.request_stop()
+            self._hang_up_in(processor_options(self._settings).drain_seconds)
         elif self._running is not None:
+            self._hang_up_in(0.0)
             self._running.cancel()
+
+    def _hang_up_in(self, seconds: float) -> None:
+        """A PostgreSQL that is silent when the time of a stop is over is not waited for."""
+        if self._connections is not None:
+            asyncio.get_running_loop().call_later(seconds, self._connections.hang_up)
 
     async def run(self, *, migrate: bool = True, until_caught_up: bool = False) -> Tally:
         """Serves until stopped; with `until_caught_up` until everything there is has been read.
@@ -140,6 +148,7 @@ class Service:
             self._web(needed=not until_caught_up),
             Connections(connection_options(self._settings, url)) as connections,
         ):
+            self._connections = connections
             start = Start(settings=self._settings, clock=self._clock, patience=self._patience)
             await start.target(connections, url, migrate=migrate)
             while await self._follow(connections, start, until_caught_up=until_caught_up):

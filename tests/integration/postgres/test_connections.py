@@ -189,3 +189,23 @@ async def speaking_german(sqlstate: str = "28P01") -> AsyncIterator[tuple[str, l
             f"postgresql://anna:geheim@127.0.0.1:{port}/shop?sslmode=disable&gssencmode=disable",
             asked,
         )
+
+
+async def test_sessions_in_use_are_cut_when_nobody_waits_any_longer(database_url: str) -> None:
+    async with Connections(ConnectionOptions(url=database_url)) as connections:
+        asking = asyncio.Event()
+
+        async def ask() -> None:
+            async with connections.session() as session:
+                asking.set()
+                await session.execute("SELECT pg_sleep(600)")
+
+        async with asyncio.timeout(20):
+            waiting = asyncio.create_task(ask())
+            await asking.wait()
+            await asyncio.sleep(0)
+            connections.hang_up()
+            with pytest.raises(SinkUnavailable):
+                await waiting
+            with pytest.raises(SinkUnavailable, match="closed"):
+                await ask()
