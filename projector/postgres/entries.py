@@ -7,6 +7,7 @@ other (`sweep.VerdictStore.apply_repairs`), so here is only what it has to know.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -69,6 +70,19 @@ WHERE status = ANY(%(statuses)s) AND id > %(after)s
   AND (%(cart_id)s::text IS NULL OR cart_id = %(cart_id)s)
 ORDER BY id LIMIT %(limit)s""".replace("{columns}", COLUMNS)
 
+# A change of the document comes with the feed. What the feed does not tell: that it was deleted
+# outright, that other rules would take it, that the server would. So each entry is asked for once under
+# each set of rules, and again when as much time has passed as lay before the last time.
+DUE = """
+SELECT {columns} FROM projector.quarantine
+WHERE status = 'open' AND id > %(after)s AND (asked_at IS NULL
+  OR asked_by IS DISTINCT FROM %(rules)s OR now() >= asked_at + (asked_at - first_seen_at))
+ORDER BY id LIMIT %(limit)s""".replace("{columns}", COLUMNS)
+
+ASKED = """
+UPDATE projector.quarantine SET asked_at = now(), asked_by = %(rules)s
+WHERE id = ANY(%(ids)s)"""
+
 SHOW = "SELECT {columns} FROM projector.quarantine WHERE id = %s".replace("{columns}", COLUMNS)
 
 DISCARD = """
@@ -101,6 +115,22 @@ async def list_entries(
         cursor = session.cursor(row_factory=class_row(QuarantineEntry))
         await cursor.execute(LIST, parameters)
         return await cursor.fetchall()
+
+
+async def due_entries(
+    connections: Connections, *, rules: str, after: int = 0, limit: int = 1000
+) -> list[QuarantineEntry]:
+    """Open entries whose document may be another, or be taken otherwise, than when last asked for."""
+    async with connections.session() as session:
+        cursor = session.cursor(row_factory=class_row(QuarantineEntry))
+        await cursor.execute(DUE, {"rules": rules, "after": after, "limit": limit})
+        return await cursor.fetchall()
+
+
+async def note_asked(connections: Connections, ids: Sequence[int], *, rules: str) -> None:
+    """Note that the documents of these entries were asked for just now."""
+    async with connections.session() as session:
+        await session.execute(ASKED, {"rules": rules, "ids": list(ids)})
 
 
 async def show_entry(connections: Connections, entry_id: int) -> QuarantinedDocument | None:

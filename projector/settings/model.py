@@ -234,7 +234,7 @@ class Settings(BaseSettings):
         default=6.0,
         ge=0,
         le=8760,
-        description="Hours between two retries of all quarantined documents; 0: never.",
+        description="Hours between two retries of quarantined documents that may have changed; 0: never.",
     )
     housekeeping_verify_hours: float = Field(
         default=24.0,

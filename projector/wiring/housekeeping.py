@@ -61,8 +61,8 @@ class Work:
         return {"entries": entries}
 
     async def retry(self) -> Mapping[str, Any]:
-        """Ask for quarantined documents again."""
-        done = await self.copy.retry_all()
+        """Ask for quarantined documents that may have changed again."""
+        done = await self.copy.retry_due()
         return dict(Counter(str(one.outcome) for one in done))
 
     async def verify(self) -> Mapping[str, Any]:

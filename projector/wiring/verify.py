@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from projector import __version__
 from projector.core.errors import ConfigurationError
 from projector.ports.feed import Clock
 from projector.postgres.connections import Connections
-from projector.postgres.entries import EntryStatus, QuarantineEntry, list_entries, show_entry
+from projector.postgres.entries import (
+    EntryStatus,
+    QuarantineEntry,
+    due_entries,
+    list_entries,
+    note_asked,
+    show_entry,
+)
 from projector.postgres.housekeeping import record_run
 from projector.postgres.verification import Verification
 from projector.rebuild.repair import Repair
-from projector.rebuild.retry import Retried, Retry
+from projector.rebuild.retry import Retried, Retry, RetryOutcome
 from projector.rebuild.selected import SelectedReader
 from projector.rebuild.verify import Verifier, VerifyOptions
 from projector.rebuild.verify_places import Waiting
@@ -88,21 +96,42 @@ class Copy:
 
     async def retry_all(self) -> Sequence[Retried]:
         """Ask for the documents of all open entries again, some at a time."""
+        return await self._retry_each(
+            lambda after: list_entries(self.connections, after=after, limit=ENTRIES_AT_ONCE)
+        )
+
+    async def retry_due(self) -> Sequence[Retried]:
+        """The same for those that may have changed without a word in the feed."""
+        return await self._retry_each(
+            lambda after: due_entries(
+                self.connections, rules=self._rules, after=after, limit=ENTRIES_AT_ONCE
+            )
+        )
+
+    async def _retry_each(
+        self, next_entries: Callable[[int], Awaitable[Sequence[QuarantineEntry]]]
+    ) -> Sequence[Retried]:
         done: list[Retried] = []
         after = 0
-        while True:
-            entries = await list_entries(self.connections, after=after, limit=ENTRIES_AT_ONCE)
-            if not entries:
-                return done
+        while entries := await next_entries(after):
             done += await self._retry(entries)
             after = entries[-1].id
+        return done
+
+    @property
+    def _rules(self) -> str:
+        """What decides whether a document is good, as far as this program has a say."""
+        return f"{__version__}: {self.settings.selection.text}"
 
     async def _retry(self, entries: Sequence[QuarantineEntry]) -> Sequence[Retried]:
         selected = SelectedReader(reader=self.opened.points, selection=self.settings.selection)
         reader = PatientReader(selected, Patience(clock=self.clock, draw=random.random))
         store = self._store()
         retry = Retry(store=store, repair=Repair(store=store, reader=reader))
-        return await retry.run([(one.id, one.partition_key, one.document_id) for one in entries])
+        done = await retry.run([(one.id, one.partition_key, one.document_id) for one in entries])
+        asked = [one.entry_id for one in done if one.outcome is not RetryOutcome.UNDECIDED]
+        await note_asked(self.connections, asked, rules=self._rules)
+        return done
 
     def _store(self) -> Verification:
         return Verification(self.connections, container_rid=self.opened.container_rid)

@@ -117,6 +117,31 @@ async def test_retry_all_gives_each_entry_its_outcome(pair: Pair) -> None:
     assert report.consistent, report
 
 
+async def test_a_scheduled_retry_asks_for_what_may_have_changed_alone(pair: Pair) -> None:
+    await rejected(pair)
+    await pair.world.write("cart-1", "other", **BAD)
+    await pair.drain()
+
+    async def asked(**settings: str) -> int:
+        pair.values |= settings
+        async with pair.copy() as copy:
+            return len(await copy.retry_due())
+
+    later = "UPDATE projector.quarantine SET asked_at = asked_at - %s * interval '1 hour',"
+    later += " first_seen_at = asked_at - %s * interval '1 hour' WHERE document_id = 'bad'"
+    await pair.sql("UPDATE projector.quarantine SET first_seen_at = now() - interval '1 day'")
+    assert await asked() == 2  # once each
+    assert await asked() == 0
+    await pair.sql(later, 5, 11)  # six hours after it came, and five hours ago
+    assert await asked() == 0
+    await pair.sql(later, 7, 13)
+    assert await asked() == 1
+    await pair.sql("UPDATE projector.quarantine SET asked_by = 'an older program'")
+    assert await asked() == 2
+    async with pair.copy() as copy:
+        assert len(await copy.retry_all()) == 2  # by hand all are asked for
+
+
 async def test_a_discarded_version_stays_discarded_over_a_replay_and_a_repair(pair: Pair) -> None:
     await rejected(pair)
     entry = await entry_of(pair, "bad")
