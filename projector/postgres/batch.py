@@ -30,13 +30,12 @@ from projector.postgres.errors import is_of_document
 from projector.postgres.hints import BULK, BatchFacts, BatchHint, Hints
 from projector.postgres.locked import (
     LockedRange,
-    Outcome,
     execute,
     refusal,
     tells_old,
     tombstone_of,
 )
-from projector.postgres.portions import Batch, Portions, Remainder
+from projector.postgres.portions import Batch, Outcome, Portions, Remainder
 from projector.postgres.prepared import one_row
 from projector.postgres.sequences import raise_sequences
 from projector.postgres.statements import (
@@ -105,8 +104,7 @@ class BatchWriter:
         """
         clock = asyncio.get_running_loop().time
         range_id, began = grant.range_id, clock()
-        done = Outcome()
-        left = self._portions.remaining(range_id, grant.epoch, batch, place.continuation)
+        left, done = self._portions.remaining(range_id, grant.epoch, batch, place.continuation)
         while True:
             portion, rest = self._portions.next_of(range_id, left)
             started = clock()
@@ -118,7 +116,9 @@ class BatchWriter:
                     range_id,
                     None
                     if rest is None
-                    else Remainder(epoch=grant.epoch, end=place.continuation, batch=rest),
+                    else Remainder(
+                        epoch=grant.epoch, end=place.continuation, batch=rest, done=done
+                    ),
                 )
                 if rest is None:
                     return done

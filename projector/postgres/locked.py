@@ -20,41 +20,11 @@ from projector.postgres import quarantine
 from projector.postgres.columns import columns_of
 from projector.postgres.connections import Session
 from projector.postgres.errors import first_line, is_of_document
-from projector.postgres.portions import Batch
+from projector.postgres.portions import Batch, Outcome
 from projector.postgres.prepared import one_row
 from projector.postgres.statements import RETURNING_OLD_SERVER, BatchShape, batch_statement
 from projector.projection.fold import encode_writes
 from projector.projection.writes import Rejection, RejectionReason, RowWrite
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a batch did, in rows and quarantine entries.
-
-    Attributes:
-        inserted: rows that were not there before, tombstones included.
-        has_entries: the range has quarantine entries now.
-        met_rows: the batch was believed to be all new, and was not.
-    """
-
-    upserted: int = 0
-    inserted: int = 0
-    removed: int = 0
-    healed: int = 0
-    rejected: int = 0
-    has_entries: bool = False
-    met_rows: bool = False
-
-    def __add__(self, other: Outcome) -> Outcome:
-        return Outcome(
-            upserted=self.upserted + other.upserted,
-            inserted=self.inserted + other.inserted,
-            removed=self.removed + other.removed,
-            healed=self.healed + other.healed,
-            rejected=self.rejected + other.rejected,
-            has_entries=self.has_entries or other.has_entries,
-            met_rows=self.met_rows or other.met_rows,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

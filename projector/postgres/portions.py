@@ -62,12 +62,43 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a batch did, in rows and quarantine entries.
+
+    Attributes:
+        inserted: rows that were not there before, tombstones included.
+        has_entries: the range has quarantine entries now.
+        met_rows: the batch was believed to be all new, and was not.
+    """
+
+    upserted: int = 0
+    inserted: int = 0
+    removed: int = 0
+    healed: int = 0
+    rejected: int = 0
+    has_entries: bool = False
+    met_rows: bool = False
+
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome(
+            upserted=self.upserted + other.upserted,
+            inserted=self.inserted + other.inserted,
+            removed=self.removed + other.removed,
+            healed=self.healed + other.healed,
+            rejected=self.rejected + other.rejected,
+            has_entries=self.has_entries or other.has_entries,
+            met_rows=self.met_rows or other.met_rows,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remainder:
-    """What is left of a batch whose first portions are committed."""
+    """What is left of a batch whose first portions are committed, and what those did."""
 
     epoch: Epoch
     end: Continuation | None
     batch: Batch
+    done: Outcome
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,12 +148,14 @@ class Portions:
 
     def remaining(
         self, range_id: int, epoch: Epoch, batch: Batch, end: Continuation | None
-    ) -> Batch:
+    ) -> tuple[Batch, Outcome]:
         """What is left of the batch that ends there, if it is the one that was begun; else all."""
         left = self._of(range_id).remainder
         if left is None or (left.epoch, left.end) != (epoch, end):
-            return batch
-        return left.batch if left.batch.delivered == batch.delivered else batch
+            return batch, Outcome()
+        if left.batch.delivered != batch.delivered:
+            return batch, Outcome()
+        return left.batch, left.done
 
     def leave(self, range_id: int, remainder: Remainder | None) -> None:
         """Remember what is left; None: nothing."""

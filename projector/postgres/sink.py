@@ -18,8 +18,7 @@ from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
 from projector.postgres.batch import BatchWriter
 from projector.postgres.connections import Connections
 from projector.postgres.hints import BULK
-from projector.postgres.locked import Outcome
-from projector.postgres.portions import Batch
+from projector.postgres.portions import Batch, Outcome
 from projector.postgres.ranges import begin_range, open_range
 from projector.postgres.reports import store_reports
 from projector.postgres.statements import FIRST_GENERATION

@@ -149,7 +149,7 @@ async def test_what_was_written_before_an_outage_is_not_sent_again(
     assert written[0][0] in range(1, 6)
     await speed_up(connections)
     done = await apply(sink, grant, batch, at=2)
-    assert [(done.upserted + int(str(written[0][0])),)] == [(40,)]
+    assert done.upserted == 40  # by both tries together
     assert await found(connections, POSITION) == [('"2"',)]
 
 

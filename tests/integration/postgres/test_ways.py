@@ -18,8 +18,7 @@ from projector.postgres.batch import BatchWriter
 from projector.postgres.connections import Connections
 from projector.postgres.copying import PIECE, pieces
 from projector.postgres.hints import BatchFacts
-from projector.postgres.locked import Outcome
-from projector.postgres.portions import Batch
+from projector.postgres.portions import Batch, Outcome
 from projector.postgres.sink import PostgresSink
 from projector.projection.fold import fold
 from projector.projection.writes import ProjectedPage, RowWrite

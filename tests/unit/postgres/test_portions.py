@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from projector.core.names import Continuation, Epoch
-from projector.postgres.portions import Batch, Portions, Remainder
+from projector.postgres.portions import Batch, Outcome, Portions, Remainder
 from projector.projection.fold import fold
 from projector.projection.writes import Rejection
 from tests.integration.postgres.carts import line, page, rejection, tombstone
@@ -84,11 +84,11 @@ def test_only_the_batch_that_was_begun_is_continued() -> None:
     portions, whole = Portions(seconds=8), batch(9)
     left = whole.divided(4)[1]
     end = Continuation('"5"')
-    portions.leave(1, Remainder(epoch=Epoch(7), end=end, batch=left))
-    assert portions.remaining(1, Epoch(7), whole, end) is left
-    assert portions.remaining(1, Epoch(8), whole, end) is whole
-    assert portions.remaining(1, Epoch(7), whole, Continuation('"6"')) is whole
-    assert portions.remaining(1, Epoch(7), batch(8), end).size == batch(8).size
-    assert portions.remaining(2, Epoch(7), whole, end) is whole
+    portions.leave(1, Remainder(epoch=Epoch(7), end=end, batch=left, done=Outcome(upserted=5)))
+    assert portions.remaining(1, Epoch(7), whole, end) == (left, Outcome(upserted=5))
+    assert portions.remaining(1, Epoch(8), whole, end) == (whole, Outcome())
+    assert portions.remaining(1, Epoch(7), whole, Continuation('"6"')) == (whole, Outcome())
+    assert portions.remaining(1, Epoch(7), batch(8), end)[0].size == batch(8).size
+    assert portions.remaining(2, Epoch(7), whole, end) == (whole, Outcome())
     portions.leave(1, None)
-    assert portions.remaining(1, Epoch(7), whole, end) is whole
+    assert portions.remaining(1, Epoch(7), whole, end) == (whole, Outcome())
