@@ -45,7 +45,7 @@ class Plausibility:
         seen = self.good + self.rejected + _documents(pages)
         if rejected <= self.limit * max(seen, FIRST_DOCUMENTS):
             return None
-        told = ", ".join(f"{name} {count}" for name, count in reasons.most_common(SHOWN_REASONS))
+        told = ", ".join(name for name, _ in reasons.most_common(SHOWN_REASONS))
         return TooManyRejected(
             f"{rejected:,} of the first {seen:,} documents of {self.source} cannot be cart lines"
             f" ({told}): correct PROJECTOR_COSMOS_CONTAINER, pass over what is not meant with"

@@ -45,10 +45,10 @@ class SourceChecks:
         return (
             Check(name="start position", look=self.start),
             Check(name="account and database", look=self.database),
-            Check(name="container", look=self.container),
+            Check(name="container", look=self.container, needs=("account and database",)),
             Check(name="change feed", look=self.feed, needs=("container",)),
             Check(name="queries and point reads", look=self.reads, needs=("container",)),
-            Check(name="lease container", look=self.leases),
+            Check(name="lease container", look=self.leases, needs=("account and database",)),
         )
 
     async def start(self) -> Sequence[Finding]:

@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from azure.cosmos import PartitionKey
 from structlog.testing import capture_logs
 from typing_extensions import override
 
-from projector.core.errors import ConfigurationError
+from projector.core.errors import ConfigurationError, SchemaMismatch
 from projector.postgres.readers import let_in
 from projector.processor.clock import SystemClock
 from projector.wiring.doctor import Doctor
@@ -80,7 +81,7 @@ async def test_a_wrong_key_a_missing_container_and_a_dead_database_are_named(pai
     pair.values["cosmos_key"] = "bm90IHRoZSBrZXk="
     found = await findings(pair)
     assert found["account and database"].verdict is Verdict.FAILED
-    assert found["account and database"].remedy
+    assert "az cosmosdb keys list" in found["account and database"].remedy
     assert found["change feed"].verdict is Verdict.SKIPPED
 
     pair.values["cosmos_key"] = pair.world.server.key
@@ -90,8 +91,27 @@ async def test_a_wrong_key_a_missing_container_and_a_dead_database_are_named(pai
     assert "nothing" in found["container"].detail
     assert found["container"].verdict is Verdict.FAILED
     assert found["PostgreSQL"].verdict is Verdict.FAILED
-    assert "PROJECTOR_DATABASE_URL" in found["PostgreSQL"].detail
+    assert "PROJECTOR_DATABASE_URL" in found["PostgreSQL"].remedy
     assert failed(list(found.values()))
+
+
+async def test_a_refused_connection_is_no_missing_right(pair: Pair, tmp_path: Path) -> None:
+    del pair.values["database_url"]
+    pair.values |= {"cosmos_endpoint": "http://127.0.0.1:1", "data_dir": tmp_path}
+    remedy = (await findings(pair))["account and database"].remedy
+    assert "PROJECTOR_COSMOS_ENDPOINT" in remedy
+    assert "role assignment" not in remedy
+
+
+async def test_an_embedded_server_is_named_as_such_and_not_made(pair: Pair, tmp_path: Path) -> None:
+    del pair.values["database_url"]
+    pair.values["data_dir"] = tmp_path / "data"
+    found = await findings(pair)
+    assert found["PostgreSQL"].verdict is Verdict.OK
+    assert f"embedded, none in {tmp_path}" in found["PostgreSQL"].detail
+    with pytest.raises(SchemaMismatch, match="no embedded PostgreSQL"):
+        await pair.verify()
+    assert not (tmp_path / "data").exists()
 
 
 async def test_a_second_processor_over_the_same_target_is_named(pair: Pair) -> None:
