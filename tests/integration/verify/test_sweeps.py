@@ -6,9 +6,9 @@ from tests.integration.verify.support import Pair
 
 ROWS = 40
 COUNT_BEGINNINGS = """
-CREATE TABLE beginnings (at timestamptz);
+CREATE TABLE public.beginnings (at timestamptz);
 CREATE FUNCTION begun() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN INSERT INTO beginnings VALUES (now()); RETURN NULL; END $$;
+BEGIN INSERT INTO public.beginnings VALUES (now()); RETURN NULL; END $$;
 CREATE TRIGGER begun AFTER INSERT ON projector.replay_candidates
 FOR EACH STATEMENT EXECUTE FUNCTION begun()"""
 
@@ -32,6 +32,6 @@ async def test_a_throttled_point_read_is_asked_again_alone(pair: Pair) -> None:
         )
     await pair.sql(COUNT_BEGINNINGS)
     await pair.drain()
-    assert await pair.value("SELECT count(*) FROM beginnings") == len(ranges)
+    assert await pair.value("SELECT count(*) FROM public.beginnings") == len(ranges)
     assert await pair.value("SELECT count(*) FROM carts.cart_items") == 0
     assert await pair.totals_wrong() == 0
