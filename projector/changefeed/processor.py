@@ -7,13 +7,12 @@ import os
 import random
 import signal
 import socket
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TextIO, TypeVar, cast
 
 import structlog
 
@@ -29,6 +28,7 @@ from projector.ports.feed import Page
 from projector.processor.clock import SystemClock
 from projector.processor.host import Host
 from projector.processor.options import Checkpointing
+from projector.telemetry.outlet import error_outlet
 
 T = TypeVar("T")
 StartPosition = Literal["now", "beginning"] | datetime
@@ -232,7 +232,7 @@ def _quiet_logs() -> None:
     if not structlog.is_configured():
         structlog.configure(
             wrapper_class=structlog.make_filtering_bound_logger("warning"),
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+            logger_factory=structlog.PrintLoggerFactory(cast("TextIO", error_outlet())),
         )
 
 
