@@ -15,7 +15,7 @@ from benchmarks.applying import without_collector
 from benchmarks.documents import Document, Feed, Shop, chunks, page_body
 from benchmarks.target import BenchServer, check_totals
 from benchmarks.timing import median, thread_seconds
-from projector.postgres import migrate, statements, triggers
+from projector.postgres import migrate, statements, tables, triggers
 from projector.postgres.columns import columns_of, version_columns
 from projector.postgres.connections import ConnectionOptions, Connections, Session
 from projector.postgres.copying import copy_rows
