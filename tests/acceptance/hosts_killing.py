@@ -27,7 +27,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import psycopg
-from azure.core.pipeline.transport import AioHttpTransport
 from psycopg.pq import TransactionStatus
 from psycopg.rows import Row
 from typing_extensions import override
@@ -35,6 +34,7 @@ from typing_extensions import override
 import projector.cosmos.client
 import projector.postgres
 import projector.postgres.connections
+from projector.cosmos.transport import Transport
 
 BEFORE, SENT, AFTER = "before", "sent", "after"
 SHOWN_CHARACTERS = 40
@@ -108,7 +108,7 @@ def install(points: Points) -> None:
             operation = _operation_of(gen, self)
             return await super().wait(points.watched(operation, gen), *arguments, **options)
 
-    class WatchedTransport(AioHttpTransport):  # type: ignore[misc]  # untyped where it is exported
+    class WatchedTransport(Transport):
         @override
         async def send(self, request: Any, **options: Any) -> Any:
             operation = _request_of(request)
@@ -118,7 +118,7 @@ def install(points: Points) -> None:
             return answer
 
     setattr(projector.postgres.connections, "AsyncConnection", WatchedConnection)  # noqa: B010 - mypy takes classes for constants
-    setattr(projector.cosmos.client, "AioHttpTransport", WatchedTransport)  # noqa: B010 - the same
+    setattr(projector.cosmos.client, "Transport", WatchedTransport)  # noqa: B010 - the same
 
 
 def _role() -> str:

@@ -144,7 +144,7 @@ def changed(engine: Engine, _url: str) -> None:
         name = f"cart-{cart}"
         carts.upsert({**line(cart, 0), "quantity": 50 + cart})
         carts.upsert({**line(cart, 1), "ttl": 3600})
-        carts.delete(f"line-{cart}-2", name)
+        carts.delete(line(cart, 2)["id"], name)
         carts.upsert({"id": f"new-{cart}", "cartId": name, "item": "mouse", "quantity": cart})
     carts.upsert({"id": "healed", "cartId": "cart-1", "item": "x", "quantity": 2})
     carts.upsert({"id": "refused", "cartId": "cart-3", "item": "refused", "quantity": 1})
@@ -166,10 +166,10 @@ async def _request_replay(url: str, rid: str) -> None:
 
 
 def line(cart: int, number: int) -> dict[str, Any]:
-    """A line of a cart, some with a price."""
+    """A line of a cart, some with a price; nobody can ask for it by its id."""
     priced = {"price": f"{number}.50", "currency": "EUR"} if cart % 2 else {}
     return {
-        "id": f"line-{cart}-{number}",
+        "id": f"line-{cart}/{number}?# ",
         "cartId": f"cart-{cart}",
         "item": f"item-{number}",
         "quantity": number + 1,

@@ -114,7 +114,12 @@ class Scene:
         self._written += 1
         for key in KEYS:
             self.carts.upsert(
-                {"id": str(self._written), "cartId": key, "item": "pro", "quantity": self._written}
+                {
+                    "id": f"{self._written}/?# ",
+                    "cartId": key,
+                    "item": "pro",
+                    "quantity": self._written,
+                }
             )
 
     def fault(self, **fields: Any) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from azure.cosmos import CosmosClient
 from azure.cosmos.exceptions import CosmosResourceNotFoundError
 
+from tests import wild
 from tests.acceptance.shop import DATABASE, Shop
 from tests.acceptance.support import CommandLine, Running, until
 
@@ -208,8 +209,8 @@ class Shoppers:
         draw = self.chance.random()
         if draw < 0.5 or not self._lines:
             line = {
-                "id": f"{self.written}",
-                "cartId": f"cart-{self.chance.randrange(CARTS)}",
+                "id": f"{self.written}%2F\N{SNOWMAN}",  # the SDK writes none that is odder
+                "cartId": wild.IDS[self.chance.randrange(CARTS)],
                 "item": self.chance.choice(["pro", "book", "mouse"]),
                 "quantity": self.chance.randint(1, 9),
             }

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import sys
 import time
 from collections.abc import Callable
+
+from tests import wild
 
 FRAGMENTS = [
     *(b"{", b"}", b"[", b"]", b'"', b":", b",", b"\\", b"\x00", b"\xff", b"\xed\xa0\x80", b"\n"),
@@ -59,9 +62,11 @@ TEXTS = [
     "19.99",
     "1e5",
     "60",
+    *wild.IDS,
 ]
 NUMBERS = ["0", "1", "-1", "-0", "-0.0", "2.50", "1e2", "1e400", "1e-400", "60", "3.0"]
 NUMBERS += ["9" * 18, "9" * 19, "9" * 40, "0.1234567891", "0.12345678912", "1e131072"]
+NUMBERS += ["1e1999", "1e2000", "1e-2000", "1e-2001", "9" * 2001, "1.5E+300"]
 MAX_DEPTH = 4
 
 
@@ -89,8 +94,7 @@ def json_string(rng: random.Random) -> str:
 
 def quoted(text: str) -> str:
     """A text as JSON."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\0", "\\u0000")
-    return f'"{escaped}"'
+    return json.dumps(text, ensure_ascii=False)
 
 
 def damaged(rng: random.Random, raw: bytes) -> bytes:

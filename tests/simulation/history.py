@@ -317,6 +317,7 @@ class History:
     async def _quiet(self, phase: str, *, forgiven: bool) -> Divergence | None:
         """Faults stop, somebody runs from the beginning, everything drains; then compare."""
         self._faults(0.0)
+        self._shop.take_back()
         self._start_from = BEGINNING
         self._shop.story.append(f"follow at last: {await self._disasters.follow()}")
         for host in self._hosts:

@@ -17,6 +17,7 @@ from projector.emulator import Engine
 from projector.emulator.container import Container
 from projector.emulator.documents import ItemKey
 from projector.emulator.errors import EmulatorError
+from projector.emulator.ttl import NEVER
 from tests import wild
 from tests.simulation.loop import choose
 from tests.simulation.ports import CART, DATABASE
@@ -39,6 +40,7 @@ _STEPS: dict[str, float] = {
     "restore": 0.15,
     "clock": 0.2,
     "recreate_document": 1,
+    "default_ttl": 0.3,
 }
 
 
@@ -63,6 +65,7 @@ class Shop:
         self._ids = names.sample(wild.IDS, _IDS)
         self.unseen_ends: set[tuple[str, str]] = set()
         self._restores: list[Restored] = []
+        self._came_back: set[ItemKey] = set()
         self.story: list[str] = []
 
     @property
@@ -73,10 +76,11 @@ class Shop:
         """Items that a restore numbered anew, or that were written since, below a place of before it.
 
         Whoever polls in that time sees that the LSN went back; nobody can see it afterwards. (The
-        service restores to another container, so that it never comes to this.) A reset must still
-        bring them.
+        service restores to another container, so that it never comes to this.) And items
+        that expired under a default time to live and came back when it was taken back. A reset or a
+        repair must still bring them.
         """
-        return {
+        return self._came_back | {
             document.key
             for one in self._restores
             for document in self.container.documents(one.minimum, one.maximum)
@@ -180,6 +184,26 @@ class Shop:
 
     def _expire(self) -> str:
         return f"purged {self._engine.purge()}"
+
+    def _default_ttl(self) -> str:
+        """Set by mistake: whatever is there may end unseen, and more with each purge."""
+        if self.container.definition["defaultTtl"] != NEVER:
+            return self.take_back()
+        seconds = self._random.choice([1, 30, 300])
+        self.container.purges_itself = self._random.random() < 0.5
+        self.container.redefine({**self.container.definition, "defaultTtl": seconds})
+        self.unseen_ends |= {(cart, item) for cart in self._carts for item in self._ids}
+        return f"{seconds} s"
+
+    def take_back(self) -> str:
+        """No default any more: what was not removed yet is there again, with its old version."""
+        container = self.container
+        before = {document.key for document in container.documents()}
+        container.purges_itself = True
+        container.redefine({**container.definition, "defaultTtl": NEVER})
+        back = {document.key for document in container.documents()} - before
+        self._came_back |= back
+        return f"taken back, {len(back)} came back"
 
     def _split(self) -> str:
         partitions = self.container.partitions()
