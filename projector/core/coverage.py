@@ -18,6 +18,9 @@ from projector.core.lease import Lease
 from projector.core.names import LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange, uncovered
 
+DIGITS = 32
+"""Hexadecimal digits of a key that tell how wide a range is."""
+
 
 class Physical(Protocol):
     """One physical partition, as `projector.ports.feed.PhysicalRange` describes it."""
@@ -68,6 +71,30 @@ def gaps(leases: Sequence[Lease]) -> Sequence[FeedRange]:
     return uncovered(FULL_RANGE, [lease.feed_range for lease in leases if lease.feed_range])
 
 
+def overlapping(leases: Sequence[Lease]) -> bool:
+    """Whether two leases share a key: so it is while a split is finished, and hardly ever else."""
+    return any(len(crowd) > 1 for crowd in _crowds(leases))
+
+
+def spare_leases(leases: Sequence[Lease], physical: Sequence[Physical]) -> frozenset[LeaseToken]:
+    """Leases over keys of wider ones that no split or merge of partitions makes.
+
+    Whoever took one would cut the wider leases to pieces, one more for each. They are not needed: the
+    wider ones cover their keys.
+    """
+    spare: set[LeaseToken] = set()
+    for crowd in _crowds(leases):
+        needed: list[FeedRange] = []
+        for keys, token in sorted(crowd, key=lambda one: (-_width(one[0]), one)):
+            wider = [one for one in needed if one.overlaps(keys)]
+            pieces = all(_is_piece(keys, one, physical) for one in wider)
+            if pieces or uncovered(keys, wider):
+                needed.append(keys)
+            else:
+                spare.add(token)
+    return frozenset(spare)
+
+
 def range_of(lease: Lease, physical: Sequence[Physical]) -> FeedRange | None:
     """The keys of a lease that may not tell them; None when its partition left no trace."""
     if lease.feed_range is not None:
@@ -79,6 +106,30 @@ def range_of(lease: Lease, physical: Sequence[Physical]) -> FeedRange | None:
     return FeedRange(
         min=min(part.feed_range.min for part in parts),
         max=max(part.feed_range.max for part in parts),
+    )
+
+
+def _crowds(leases: Sequence[Lease]) -> list[list[tuple[FeedRange, LeaseToken]]]:
+    """The leases that share keys, directly or by others between them; most are alone."""
+    known = [(lease.feed_range, lease.token) for lease in leases if lease.feed_range is not None]
+    crowds: list[list[tuple[FeedRange, LeaseToken]]] = []
+    reached = ""
+    for keys, token in sorted(known):
+        if not crowds or keys.min >= reached:
+            crowds.append([])
+        crowds[-1].append((keys, token))
+        reached = max(reached, keys.max)
+    return crowds
+
+
+def _width(keys: FeedRange) -> int:
+    low, high = (int(bound.ljust(DIGITS, "0")[:DIGITS], 16) for bound in (keys.min, keys.max))
+    return high - low
+
+
+def _is_piece(keys: FeedRange, whole: FeedRange, physical: Sequence[Physical]) -> bool:
+    return any(
+        part.feed_range.overlaps(whole) and whole.clip(part.feed_range) == keys for part in physical
     )
 
 

@@ -16,9 +16,10 @@ from typing import Generic, TypeVar
 import structlog
 
 from projector.core.balance import Appetite, Fleet, choose, dearness_seconds, stretch, survey
-from projector.core.coverage import gaps
+from projector.core.coverage import gaps, overlapping, spare_leases
 from projector.core.errors import Disposition, LeaseError, LeaseLost, ProjectorError
 from projector.core.lease import Lease, name_shared
+from projector.core.names import LeaseToken
 from projector.ports.feed import Clock
 from projector.processor.bootstrap import Bootstrapper
 from projector.processor.controller import Controller
@@ -35,6 +36,8 @@ RELIST_SECONDS = 1.0
 
 MORE_SECONDS = 0.25
 """Wait before a fresh listing when there was more to take than the appetite."""
+
+NAMED_AT_MOST = 5
 
 GAP_LISTINGS = 2
 """Listings in a row that must show uncovered keys before they are mended."""
@@ -91,6 +94,7 @@ class Balancer(Generic[P]):
         self._alarm = alarm
         self._namesakes = Namesakes(me=neighbours.me)
         self._rivals: frozenset[str] = frozenset()
+        self._spare: frozenset[LeaseToken] = frozenset()
         self._stopping = asyncio.Event()
         self._gap_listings = 0
         self._appetite = Appetite()
@@ -123,7 +127,7 @@ class Balancer(Generic[P]):
         leases = await self._neighbours.leases.list_leases() if listed is None else listed
         leases = self._namesakes.marked(leases, self._controller.held)
         self._name_rivals(leases)
-        readable = [lease for lease in leases if lease.unreadable is None]
+        readable = await self._plausible([one for one in leases if one.unreadable is None])
         fleet = survey(
             readable,
             me=self._options.instance_name,
@@ -135,6 +139,18 @@ class Balancer(Generic[P]):
         await self._watch_coverage(leases)
         await self._verify_running(leases)
         await self._take(self._own_idle(readable) + self._chosen(fleet))
+
+    async def _plausible(self, leases: Sequence[Lease]) -> Sequence[Lease]:
+        """Without those that only cut others to pieces: somebody else wrote them."""
+        spare: frozenset[LeaseToken] = frozenset()
+        if overlapping(leases):
+            spare = spare_leases(leases, await self._neighbours.source.recent_ranges())
+        if spare - self._spare:
+            log.warning(
+                Event.LEASES_IMPLAUSIBLE, count=len(spare), leases=sorted(spare)[:NAMED_AT_MOST]
+            )
+        self._spare = spare
+        return [lease for lease in leases if lease.token not in spare]
 
     def _come_back_for_held(self) -> None:
         """Look again when a range that is left alone may be taken: the cycle's own plan forgot it."""

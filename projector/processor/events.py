@@ -15,6 +15,7 @@ class Event(StrEnum):
     BOOTSTRAP_WAITING = "bootstrap_waiting"
     BOOTSTRAPPED = "bootstrapped"
     LEASES_REPAIRED = "leases_repaired"
+    LEASES_IMPLAUSIBLE = "leases_implausible"
     INSTANCE_NAME_SHARED = "instance_name_shared"
     START_FROM_IGNORED = "start_from_ignored"
     LISTING_FAILED = "listing_failed"

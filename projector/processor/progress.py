@@ -15,6 +15,7 @@ from enum import StrEnum
 
 import structlog
 
+from projector.core.coverage import overlapping, spare_leases
 from projector.core.errors import ConfigurationError, ProjectorError
 from projector.core.names import LeaseToken
 from projector.core.pacing import retry_seconds
@@ -254,6 +255,9 @@ def _passed(reached: Reached, lsn: int | None) -> bool:
 
 async def _bookmarks(source: ChangeSource, leases: LeaseStore) -> list[Reached]:
     listed = await leases.list_leases()
+    if overlapping(listed):
+        spare = spare_leases(listed, await source.physical_ranges())
+        listed = [lease for lease in listed if lease.token not in spare]
     for lease in listed:
         if lease.unreadable is not None:
             raise ConfigurationError(lease.unreadable)

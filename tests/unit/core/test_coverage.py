@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projector.core.coverage import gaps, missing_leases, range_of
+from projector.core.coverage import gaps, missing_leases, overlapping, range_of, spare_leases
 from projector.core.lease import Lease
 from projector.core.names import LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange, uncovered
@@ -66,3 +66,33 @@ def test_range_of_an_old_lease_comes_from_its_partition_or_descendants() -> None
     assert range_of(lease("1", None), parts) == FeedRange(min="20", max="40")
     assert range_of(lease("9", None), parts) is None
     assert range_of(lease("9", FULL_RANGE), parts) == FULL_RANGE
+
+
+@given(parts=physical, held=st.lists(ranges, max_size=8))
+def test_without_spare_leases_no_key_loses_its_reader(
+    parts: list[PhysicalRange], held: list[FeedRange]
+) -> None:
+    leases = [lease(str(number), keys, version=1) for number, keys in enumerate(held)]
+    spare = spare_leases(leases, parts)
+    kept = [one.feed_range for one in leases if one.token not in spare and one.feed_range]
+    assert uncovered(FULL_RANGE, kept) == uncovered(FULL_RANGE, held)
+    if not overlapping(leases):
+        assert not spare
+
+
+@given(parts=physical)
+def test_children_beside_their_parent_are_not_spare(parts: list[PhysicalRange]) -> None:
+    children = [lease(part.id, part.feed_range) for part in parts]
+    assert not spare_leases([lease("root", FULL_RANGE), *children], parts)
+
+
+def test_slivers_of_a_lease_are_spare() -> None:
+    parts = parts_of(["11"])
+    leases = [lease(part.id, part.feed_range) for part in parts]
+    slivers = [
+        lease(f"{low}-{low}4", FeedRange(min=low, max=f"{low}4"), version=1)
+        for low in ("01", "12", "13", "14")
+    ]
+    slivers.append(lease("10-12", FeedRange(min="10", max="12"), version=1))
+    assert overlapping([*leases, *slivers])
+    assert spare_leases([*slivers, *leases], parts) == {one.token for one in slivers}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
-from projector.core.names import InstanceName
+from projector.core.lease import Lease
+from projector.core.names import InstanceName, LeaseToken
+from projector.core.ranges import FeedRange
+from projector.processor.progress import wait_until_caught_up
 from tests.fakes.clock import FakeClock
 from tests.fakes.world import World
 
@@ -69,3 +73,32 @@ async def test_restarted_host_takes_its_leases_back_at_once(world: World) -> Non
     await world.kill("a")
     world.start("b", instance_name="same")
     await world.until(lambda: len(world.members["b"].host.reports()) == 4, within_seconds=2)
+
+
+async def test_hundreds_of_slivers_cost_one_line(world: World) -> None:
+    world.container.fill(100)
+    world.start("a")
+    await world.until(world.bookmarked)
+    await world.stop("a")
+    for number in range(300):
+        keys = FeedRange(min=f"1{number:03X}0", max=f"1{number:03X}8")
+        token = LeaseToken(str(keys))
+        world.leases.write(Lease(id=token, token=token, version=1, feed_range=keys))
+    world.container.fill(100, prefix="later")
+    with capture_logs() as told:
+        member = world.start("b")
+        waiting = asyncio.create_task(
+            wait_until_caught_up(
+                source=member.source,
+                leases=member.leases,
+                clock=world.clock,
+                start_from=member.options.start_from,
+            )
+        )
+        await world.until(waiting.done, within_seconds=5)
+        await world.pass_time(60)
+    waiting.result()
+    assert world.consistent()
+    assert len(member.host.reports()) == 4
+    (line,) = [entry for entry in told if entry["event"] == "leases_implausible"]
+    assert (line["count"], len(line["leases"])) == (300, 5)
