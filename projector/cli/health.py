@@ -46,6 +46,8 @@ def _range(one: Judged) -> dict[str, Any]:
     return {
         "lease_token": facts.lease_token,
         "feed_range": None if keys is None else {"min": keys.min, "max": keys.max},
+        "owner": facts.owner,
+        "state": facts.state,
         "health": verdict.health,
         "reason": verdict.reason,
         "gap_changes": facts.gap_changes,
