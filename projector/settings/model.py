@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     )
     instance_name: _Name = Field(
         default_factory=_new_instance_name,
-        description="Name of this host in the leases. Absent: host name, process id and a random part.",
+        description="Name of this host in the leases; no two hosts should share one. Absent: host name, process id and a random part.",
     )
     database_url: SecretStr | None = Field(
         default=None,
