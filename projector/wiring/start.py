@@ -40,16 +40,19 @@ class Start:
         Raises:
             ProjectorError: Only a person can mend it.
         """
-        checks = TargetChecks(
-            settings=self.settings, clock=self.clock, connections=connections, url=url
-        )
-        await self._require_target(checks.before_schema())
+
+        def checks() -> TargetChecks:
+            return TargetChecks(
+                settings=self.settings, clock=self.clock, connections=connections, url=url
+            )
+
+        await self._require_target(checks().before_schema())
         if migrate:
             role = self.settings.reader_role
             await database.upgrade(url, self.patience, reader_role=role)
         else:
             await database.check(url, self.patience)
-        await self._require_target(checks.with_schema())
+        await self._require_target(checks().with_schema())
 
     async def source(self, opened: Account, connections: Connections) -> PlausibleSink:
         """The account, its containers, and that the target copies this one; returns where changes go.

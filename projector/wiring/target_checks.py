@@ -21,6 +21,7 @@ from projector.postgres.diagnosis import (
     taken_schemas,
 )
 from projector.postgres.encryption import Encryption
+from projector.postgres.schema import Look
 from projector.settings import Settings
 from projector.wiring import database
 from projector.wiring.clocks import skew
@@ -36,14 +37,16 @@ TABLES = "tables"
 SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class TargetChecks:
-    """The checks of one database; `url` is not shown."""
+    """The checks of one database; `url` is not shown. What one check has asked, the next ones know."""
 
     settings: Settings
     clock: Clock
     connections: Connections
     url: str
+    _facts: ServerFacts | None = None
+    _seen: tuple[Look, str] | None = None
 
     def before_schema(self) -> Sequence[Check]:
         """What a migration needs already."""
@@ -66,7 +69,8 @@ class TargetChecks:
 
     async def server(self) -> Sequence[Finding]:
         """Version, name and clock; `embedded` where it is ours."""
-        facts = await server_facts(self.connections, reader=self.settings.reader_role)
+        self._facts = None  # asked again while it takes no writes
+        facts = await self._server()
         if facts.read_only:  # a standby becomes a primary: a host waits for that
             raise SinkUnavailable(
                 "PostgreSQL takes no writes: name the primary in PROJECTOR_DATABASE_URL"
@@ -79,7 +83,7 @@ class TargetChecks:
 
     async def way(self) -> Sequence[Finding]:
         """What protects the way there, and whether everything that counts is awake."""
-        found, _ = await database.look(self.url)
+        found, _ = await self._look()
         told = [_encryption(found.encryption)]
         if found.asleep:
             told.append(fault("triggers", database.asleep(found.asleep), ""))
@@ -100,8 +104,8 @@ class TargetChecks:
 
     async def rights(self) -> Sequence[Finding]:
         """What the database and its user allow."""
-        facts = await server_facts(self.connections, reader=self.settings.reader_role)
-        current, _ = await database.current(self.url)
+        facts = await self._server()
+        current, _ = await self._versions()
         missing = _missing_rights(facts, migrated=current is not None)
         return [fault(RIGHTS, detail, remedy) for detail, remedy in missing] or [
             fine(RIGHTS, f"{facts.user_name} may do what is needed")
@@ -109,10 +113,10 @@ class TargetChecks:
 
     async def tables(self) -> Sequence[Finding]:
         """Rights on our tables; before there are any, whether their schemas are free."""
-        current, newest = await database.current(self.url)
+        current, newest = await self._versions()
         if current is None:
             return await self._free()
-        user = (await server_facts(self.connections, reader=self.settings.reader_role)).user_name
+        user = (await self._server()).user_name
         missing = await missing_rights(self.connections, migrates=current != newest)
         if not missing:
             return [fine(TABLES, f"{user} may read and write them")]
@@ -131,7 +135,7 @@ class TargetChecks:
 
     async def schema(self) -> Sequence[Finding]:
         """Its version."""
-        current, newest = await database.current(self.url)
+        current, newest = await self._versions()
         if current == newest:
             return [fine("schema", f"at {current}, the newest")]
         return [
@@ -144,7 +148,7 @@ class TargetChecks:
 
     async def views(self) -> Sequence[Finding]:
         """Whether the views of the contract are there."""
-        if (await database.current(self.url))[0] is None:
+        if (await self._versions())[0] is None:
             return ()
         missing = await missing_views(self.connections)
         if not missing:
@@ -162,7 +166,7 @@ class TargetChecks:
     async def reader(self) -> Sequence[Finding]:
         """The role that analysts get."""
         role = self.settings.reader_role
-        facts = await server_facts(self.connections, reader=role)
+        facts = await self._server()
         name, grant = f"role {role}", GRANT_READER.format(role=role)
         if facts.reader_may_read is False:
             return [doubt(name, "it may not read the views", grant)]
@@ -181,7 +185,7 @@ class TargetChecks:
         if facts.may_create_roles:
             return ()
         create = f"as an administrator: CREATE ROLE {role} NOLOGIN"
-        migrated = (await database.current(self.url))[0] is not None
+        migrated = (await self._versions())[0] is not None
         return [
             doubt(
                 name,
@@ -192,7 +196,7 @@ class TargetChecks:
 
     async def strangers(self) -> Sequence[Finding]:
         """Two processors over one target take its ranges from each other: right, and slow."""
-        if len(set(await database.current(self.url))) > 1:
+        if len(set(await self._versions())) > 1:
             return ()
         me = self.settings.processor_name
         return [
@@ -204,6 +208,21 @@ class TargetChecks:
             )
             for stranger in await strangers(self.connections, processor_name=me)
         ]
+
+    async def _server(self) -> ServerFacts:
+        self._facts = self._facts or await server_facts(
+            self.connections, reader=self.settings.reader_role
+        )
+        return self._facts
+
+    async def _look(self) -> tuple[Look, str]:
+        self._seen = self._seen or await database.look(self.url)
+        return self._seen
+
+    async def _versions(self) -> tuple[str | None, str]:
+        """The schema's version, None without one, and the newest."""
+        found, newest = await self._look()
+        return found.revision, newest
 
     async def _free(self) -> Sequence[Finding]:
         return [

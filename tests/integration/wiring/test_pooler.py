@@ -35,6 +35,17 @@ class Pooler:
     greeting: bytes = b""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     server: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+    clients: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A client has come."""
+        self.clients.append(asyncio.create_task(self.serve(reader, writer)))
+
+    async def close(self) -> None:
+        """Wait until the clients have gone, then leave the server."""
+        await asyncio.gather(*self.clients)
+        if self.server is not None:
+            await hung_up(self.server[1])
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client from its greeting to its end."""
@@ -48,7 +59,7 @@ class Pooler:
             while (piece := await reader.read(65_536)) and piece[:1] != b"X":
                 async with self.turn:
                     await self._answered(piece, reader, writer)
-        writer.close()
+        await hung_up(writer)
 
     async def _startup(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         while True:
@@ -93,15 +104,19 @@ class Pooler:
         return said
 
 
+async def hung_up(writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        writer.close()
+        await writer.wait_closed()
+
+
 @asynccontextmanager
 async def pooled(url: str) -> AsyncIterator[str]:
     parts = conninfo_to_dict(url)
     pooler = Pooler(host=str(parts["host"]), port=int(str(parts["port"])))
-    server = await asyncio.start_server(pooler.serve, "127.0.0.1", 0)
-    yield make_conninfo(url, host="127.0.0.1", port=server.sockets[0].getsockname()[1])
-    server.close()
-    if pooler.server is not None:
-        pooler.server[1].close()
+    async with await asyncio.start_server(pooler.accept, "127.0.0.1", 0) as server:
+        yield make_conninfo(url, host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+        await pooler.close()
 
 
 async def look(url: str) -> None:
