@@ -32,12 +32,13 @@ CART_DRIFT = """
 WITH recount AS (
   SELECT cart_id, CASE WHEN unit_price IS NULL THEN '' ELSE COALESCE(currency, '-') END AS bucket,
     count(*) AS line_count, sum(quantity) AS total_quantity,
-    COALESCE(sum(quantity * unit_price), 0) AS total_amount
+    COALESCE(sum(quantity * unit_price), 0) AS total_amount,
+    to_timestamp(max(ts)) AS last_changed_at
   FROM {rows}.cart_items WHERE NOT deleted GROUP BY 1, 2)
 SELECT count(*) FROM recount r
 FULL JOIN (SELECT * FROM {rows}.cart_totals WHERE line_count <> 0) t USING (cart_id, bucket)
-WHERE (r.line_count, r.total_quantity, r.total_amount)
-  IS DISTINCT FROM (t.line_count, t.total_quantity, t.total_amount)"""
+WHERE (r.line_count, r.total_quantity, r.total_amount, r.last_changed_at)
+  IS DISTINCT FROM (t.line_count, t.total_quantity, t.total_amount, t.last_changed_at)"""
 
 ITEM_DRIFT = """
 WITH recount AS (

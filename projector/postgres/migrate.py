@@ -3,7 +3,8 @@
 At head nothing is locked and nothing is written. Otherwise the version's table is locked, so that one
 process migrates and the others find it done; all migrations of one call are one transaction. No lock is
 waited for long, since everybody who comes later would queue behind the one who waits: the caller is told
-who holds it, and tries again. A schema newer than this program is refused, never downgraded. Steps are named
+who holds it, and tries again. What takes long in a large database follows the migrations, beside readers
+and hosts (`filling`). A schema newer than this program is refused, never downgraded. Steps are named
 `NNNN_{expand|contract}_<what>`: the previous release must run on what an expand step leaves.
 """
 
@@ -24,7 +25,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from projector.core.errors import SchemaBusy, SchemaMismatch, SinkError, SinkUnavailable
+from projector.postgres import schema
 from projector.postgres.errors import translated_error
+from projector.postgres.filling import fill
 from projector.postgres.schema import migrations_folder
 from projector.postgres.sessions import connect, connected
 
@@ -68,11 +71,14 @@ def upgrade(url: str) -> str:
     """
     scripts = _scripts()
     with _connection(url) as connection:
-        if _checked_revision(connection, scripts) == _head(scripts):
-            return _head(scripts)
-    with _alone(url) as connection:
-        if _revision(connection) != _head(scripts):
-            _run(command.upgrade, connection, "head")
+        at_head = _checked_revision(connection, scripts) == _head(scripts)
+    if at_head and schema.look(url).filled:
+        return _head(scripts)
+    if not at_head:
+        with _alone(url) as connection:
+            if _revision(connection) != _head(scripts):
+                _run(command.upgrade, connection, "head")
+    fill(url)
     return _head(scripts)
 
 

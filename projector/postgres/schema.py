@@ -15,6 +15,7 @@ import psycopg
 import projector
 from projector.core.errors import SchemaMismatch
 from projector.postgres.encryption import Encryption, encryption
+from projector.postgres.filling import is_filled
 from projector.postgres.sessions import connected
 
 CURRENT = "SELECT version_num FROM projector.alembic_version"
@@ -52,11 +53,13 @@ class Look:
         revision: the schema's version; None when it was never migrated.
         encryption: what protects the way to the server.
         asleep: triggers of ours that somebody switched off, as schema.table.trigger.
+        filled: nothing is left to do of what follows the migrations.
     """
 
     revision: str | None
     encryption: Encryption
     asleep: Sequence[str]
+    filled: bool
 
 
 def look(url: str) -> Look:
@@ -71,10 +74,11 @@ def look(url: str) -> Look:
         try:
             row = connection.execute(CURRENT).fetchone()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-            return Look(revision=None, encryption=protection, asleep=())
+            return Look(revision=None, encryption=protection, asleep=(), filled=False)
         asleep = [str(name) for (name,) in connection.execute(ASLEEP)]
+        filled = is_filled(connection)
     revision = None if row is None else str(row[0])
-    return Look(revision=revision, encryption=protection, asleep=asleep)
+    return Look(revision=revision, encryption=protection, asleep=asleep, filled=filled)
 
 
 def current(url: str) -> str | None:

@@ -138,11 +138,11 @@ READ_AT_SAME_VERSION = """
 
 COPY_PREVIOUS = """,
   p_deleted = t.deleted, p_item = t.item, p_quantity = t.quantity, p_unit_price = t.unit_price,
-  p_currency = t.currency,
+  p_currency = t.currency, p_ts = t.ts,
   p_same = t.etag = excluded.etag AND t.etag <> '' AND t.deleted = excluded.deleted"""
 
 RETURN_OLD = """
-  new.cart_id, NOT old.deleted AS was, NOT new.deleted AS lives,
+  new.cart_id, NOT old.deleted AS was, NOT new.deleted AS lives, old.ts AS o_ts, new.ts AS n_ts,
   old.etag = new.etag AND new.etag <> '' AND old.deleted = new.deleted AS same,
   old.item AS o_item, old.quantity AS o_quantity, old.quantity * old.unit_price AS o_amount,
   CASE WHEN old.unit_price IS NULL THEN '' ELSE COALESCE(old.currency, '-') END AS o_bucket,
@@ -150,32 +150,43 @@ RETURN_OLD = """
   CASE WHEN new.unit_price IS NULL THEN '' ELSE COALESCE(new.currency, '-') END AS n_bucket"""
 
 RETURN_PREVIOUS = """
-  t.cart_id, NOT t.p_deleted AS was, NOT t.deleted AS lives, t.p_same AS same,
+  t.cart_id, NOT t.p_deleted AS was, NOT t.deleted AS lives, t.p_ts AS o_ts, t.ts AS n_ts,
+  t.p_same AS same,
   t.p_item AS o_item, t.p_quantity AS o_quantity, t.p_quantity * t.p_unit_price AS o_amount,
   CASE WHEN t.p_unit_price IS NULL THEN '' ELSE COALESCE(t.p_currency, '-') END AS o_bucket,
   t.item AS n_item, t.quantity AS n_quantity, t.quantity * t.unit_price AS n_amount,
   CASE WHEN t.unit_price IS NULL THEN '' ELSE COALESCE(t.currency, '-') END AS n_bucket"""
 
 # (3) A line that stays in its bucket moves it by a difference; any other leaves its old bucket and
-# enters its new one. Buckets that end up as they were are not touched.
+# enters its new one. Buckets that end up as they were are not touched. The last change is the newest of
+# the bucket's lines: what came is compared with what is there, and the lines are read again only when
+# the newest one went (`left_at` says it to the row that is updated; nobody reads it afterwards).
 CARTS = """
-INSERT INTO {rows}.cart_totals AS c (cart_id, bucket, line_count, total_quantity, total_amount)
-SELECT cart_id, bucket, sum(lines), sum(quantity), sum(amount) FROM (
+INSERT INTO {rows}.cart_totals AS c (cart_id, bucket, line_count, total_quantity, total_amount,
+  last_changed_at, left_at)
+SELECT cart_id, bucket, sum(lines), sum(quantity), sum(amount),
+  to_timestamp(max(came)), to_timestamp(max(gone)) FROM (
   SELECT cart_id, n_bucket AS bucket, CASE WHEN stays THEN 0 ELSE 1 END AS lines,
     CASE WHEN stays THEN n_quantity - o_quantity ELSE n_quantity END AS quantity,
-    COALESCE(n_amount, 0) - CASE WHEN stays THEN COALESCE(o_amount, 0) ELSE 0 END AS amount
+    COALESCE(n_amount, 0) - CASE WHEN stays THEN COALESCE(o_amount, 0) ELSE 0 END AS amount,
+    n_ts AS came, CASE WHEN stays THEN o_ts END AS gone
   FROM (SELECT *, was AND n_bucket = o_bucket AS stays FROM written WHERE lives) w
   UNION ALL
-  SELECT cart_id, o_bucket, -1, -o_quantity, -COALESCE(o_amount, 0) FROM written
+  SELECT cart_id, o_bucket, -1, -o_quantity, -COALESCE(o_amount, 0), NULL, o_ts FROM written
   WHERE was AND NOT (lives AND n_bucket = o_bucket)
 ) d
 GROUP BY cart_id, bucket
 HAVING sum(lines) <> 0 OR sum(quantity) <> 0 OR sum(amount) <> 0
+  OR max(came) IS DISTINCT FROM max(gone)
 ORDER BY cart_id, bucket
 ON CONFLICT (cart_id, bucket) DO UPDATE SET
   line_count = c.line_count + excluded.line_count,
   total_quantity = c.total_quantity + excluded.total_quantity,
-  total_amount = c.total_amount + excluded.total_amount
+  total_amount = c.total_amount + excluded.total_amount,
+  last_changed_at = CASE
+    WHEN excluded.last_changed_at >= c.last_changed_at THEN excluded.last_changed_at
+    WHEN c.last_changed_at > COALESCE(excluded.left_at, '-infinity') THEN c.last_changed_at
+    WHEN c.line_count + excluded.line_count > 0 THEN {rows}.newest_line(c.cart_id, c.bucket) END
 RETURNING 1"""
 
 # (4) Waits for (3) by asking for its count.

@@ -35,8 +35,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.schema import ExecutableDDLElement
 
-from projector.postgres.statements import FIRST_GENERATION, with_seeds
-from projector.postgres.triggers import COUNT_COPIED, ON_COPY, ONE_RANGE_PER_KEY
+from projector.postgres.statements import FIRST_GENERATION
+from projector.postgres.triggers import ONE_RANGE_PER_KEY, counting
 
 CONTROL_SCHEMA = "projector"
 VIEW_SCHEMA = "carts"
@@ -260,7 +260,6 @@ for _column in ("keys_1", "keys_2"):
 for _statement in ONE_RANGE_PER_KEY:
     event.listen(ranges, "after_create", _ddl(_statement))
 
-
 ITEM_BY_HASH = """
 CREATE INDEX item_totals_item ON {rows}.item_totals
 USING hash (item COLLATE pg_catalog."default")"""
@@ -302,6 +301,7 @@ def _cart_items(metadata: MetaData) -> Table:
         Column("p_quantity", Numeric, nullable=True),
         Column("p_unit_price", Numeric, nullable=True),
         _key("p_currency", nullable=True),
+        _number("p_ts"),
         PrimaryKeyConstraint("cart_id", "id", name="cart_items_pkey"),
         CheckConstraint(
             "cart_id <> '' AND id <> '' AND octet_length(cart_id) <= 1024", name="cart_items_key"
@@ -311,9 +311,9 @@ def _cart_items(metadata: MetaData) -> Table:
             " AND quantity IS NOT NULL)",
             name="cart_items_live",
         ),
-        # NaN sorts above every number, so one interval keeps out NaN and both infinities.
-        CheckConstraint("quantity > -1e18 AND quantity < 1e18", name="cart_items_quantity"),
-        CheckConstraint("unit_price > -1e18 AND unit_price < 1e18", name="cart_items_unit_price"),
+        # NaN sorts above every number, so one bound keeps out NaN and both infinities.
+        CheckConstraint("abs(quantity) < 1e18", name="cart_items_quantity"),
+        CheckConstraint("abs(unit_price) < 1e18", name="cart_items_unit_price"),
         CheckConstraint(
             "octet_length(currency) = 3 AND currency = upper(currency)", name="cart_items_currency"
         ),
@@ -321,14 +321,13 @@ def _cart_items(metadata: MetaData) -> Table:
     )
     # Not on a column that live updates change, or those would no longer be heap-only.
     Index("cart_items_tombstones", table.c.epk, postgresql_where=text("deleted"))
-    for statement in (COUNT_COPIED, ON_COPY):
-        filled = with_seeds(statement).replace("{rows}", str(metadata.schema))
-        event.listen(table, "after_create", _ddl(filled))
+    for statement in counting(str(metadata.schema)):
+        event.listen(table, "after_create", _ddl(statement))
     return table
 
 
 def _cart_totals(metadata: MetaData) -> Table:
-    return Table(
+    table = Table(
         "cart_totals",
         metadata,
         _number("line_count", nullable=False),
@@ -336,12 +335,20 @@ def _cart_totals(metadata: MetaData) -> Table:
         _key("bucket"),
         Column("total_quantity", Numeric, nullable=False),
         Column("total_amount", Numeric, nullable=False),
+        _time("last_changed_at"),  # of its newest line; NULL when it has none
+        _time("left_at"),  # spare: what an upsert has to tell beside the values
         PrimaryKeyConstraint("cart_id", "bucket", name="cart_totals_pkey"),
         CheckConstraint(
             "total_quantity <> 'NaN' AND total_amount <> 'NaN'", name="cart_totals_numbers"
         ),
         postgresql_with={"fillfactor": 70},
     )
+    Index(
+        "cart_totals_last",
+        table.c.last_changed_at,
+        postgresql_where=text("last_changed_at IS NOT NULL"),
+    )
+    return table
 
 
 def _item_totals(metadata: MetaData) -> Table:

@@ -1,6 +1,14 @@
-"""What the server does by itself: count rows that are copied in, and keep live ranges apart."""
+"""What the server does by itself: count rows that are copied in, and keep live ranges apart.
+
+Each function has a search path of its own, so that its names are looked up in the server's own schema,
+whatever the session says. The migrations hold their own copy, and a test keeps both equal.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+from projector.postgres.statements import with_seeds
 
 # Live ranges of a container never overlap, whichever release opens them: what a host decided before it
 # had the lock is looked at again, and is tried again if another host was faster.
@@ -23,6 +31,17 @@ CREATE TRIGGER ranges_one_per_key AFTER INSERT OR UPDATE OF retired_at ON projec
 FOR EACH ROW WHEN (NEW.retired_at IS NULL) EXECUTE FUNCTION projector.one_range_per_key()""",
 )
 
+# The newest change of a bucket's live lines. Volatile, so it sees what the statement that calls it has
+# written, and what others have committed meanwhile: it is called for a row that is locked already.
+NEWEST_LINE = """
+CREATE FUNCTION {rows}.newest_line(of_cart text, of_bucket text) RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (SELECT to_timestamp(max(i.ts)) FROM {rows}.cart_items AS i
+    WHERE i.cart_id = of_cart AND NOT i.deleted
+      AND CASE WHEN i.unit_price IS NULL THEN '' ELSE COALESCE(i.currency, '-') END = of_bucket);
+END $$"""
+
 # Rows that come by COPY are counted by the server itself, from what it has stored, in the order of
 # the batch statement: carts, then items. Asleep unless the transaction says that it copies; says that
 # it has counted by taking that back. Its names are looked up in the server's own schema, whatever the
@@ -32,15 +51,18 @@ CREATE FUNCTION {rows}.count_copied() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO {rows}.cart_totals AS c
-    (cart_id, bucket, line_count, total_quantity, total_amount)
+    (cart_id, bucket, line_count, total_quantity, total_amount, last_changed_at)
   SELECT cart_id, CASE WHEN unit_price IS NULL THEN '' ELSE COALESCE(currency, '-') END AS bucket,
-    count(*), sum(quantity), COALESCE(sum(quantity * unit_price), 0)
+    count(*), sum(quantity), COALESCE(sum(quantity * unit_price), 0), to_timestamp(max(ts))
   FROM copied WHERE NOT deleted
   GROUP BY 1, 2 ORDER BY 1, 2
   ON CONFLICT (cart_id, bucket) DO UPDATE SET
     line_count = c.line_count + excluded.line_count,
     total_quantity = c.total_quantity + excluded.total_quantity,
-    total_amount = c.total_amount + excluded.total_amount;
+    total_amount = c.total_amount + excluded.total_amount,
+    last_changed_at = CASE WHEN c.line_count > 0 AND c.last_changed_at IS NULL
+      THEN {rows}.newest_line(c.cart_id, c.bucket)
+      ELSE GREATEST(c.last_changed_at, excluded.last_changed_at) END;
   INSERT INTO {rows}.item_totals AS i (item, line_count, total_quantity)
   SELECT item, count(*), sum(quantity) FROM copied WHERE NOT deleted
   GROUP BY 1 ORDER BY 1
@@ -60,3 +82,33 @@ ON_COPY = """
 CREATE TRIGGER cart_items_copied AFTER INSERT ON {rows}.cart_items
 REFERENCING NEW TABLE AS copied FOR EACH STATEMENT
 WHEN (current_setting('projector.copied', true) <> '') EXECUTE FUNCTION {rows}.count_copied()"""
+
+# The release before writes rows and knows nothing of the last change of a cart. While one of its hosts
+# may still run, the server keeps it for them: it sleeps in sessions that say that they do it themselves,
+# and in a copy, which is counted anyway. To be dropped with the next release.
+KEEP_LAST = """
+CREATE FUNCTION {rows}.keep_last() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE {rows}.cart_totals AS c SET last_changed_at = {rows}.newest_line(c.cart_id, c.bucket)
+  FROM (SELECT DISTINCT cart_id FROM fresh) AS f
+  WHERE c.cart_id = f.cart_id
+    AND c.last_changed_at IS DISTINCT FROM {rows}.newest_line(c.cart_id, c.bucket);
+  RETURN NULL;
+END $$"""
+ON_OLDER_RELEASES = """
+CREATE TRIGGER cart_items_keep_{when} AFTER {event} ON {rows}.cart_items
+REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT
+WHEN (current_setting('projector.keeps', true) IS DISTINCT FROM 'last_changed_at'
+  AND COALESCE(current_setting('projector.copied', true), '') = '')
+EXECUTE FUNCTION {rows}.keep_last()"""
+
+
+def counting(rows_schema: str) -> Sequence[str]:
+    """SQL that makes them for one generation, once its tables are there."""
+    older = [
+        ON_OLDER_RELEASES.replace("{when}", event.lower()).replace("{event}", event)
+        for event in ("INSERT", "UPDATE")
+    ]
+    statements = (NEWEST_LINE, COUNT_COPIED, ON_COPY, KEEP_LAST, *older)
+    return [with_seeds(text).replace("{rows}", rows_schema) for text in statements]

@@ -3,7 +3,8 @@
 A total that is wrong is moved by what it is wrong by. Rows and totals of a batch commit together
 and a batch moves totals by differences, so the error of a total is the same in every snapshot,
 whatever live batches do meanwhile: no lock beyond those of its own rows, taken in key order, is
-needed. One lock keeps two menders from each taking the error away.
+needed. One lock keeps two menders from each taking the error away. The last change of a cart is no sum:
+it is read anew from the lines, once the total's row is locked, as a batch does it.
 """
 
 from __future__ import annotations
@@ -35,16 +36,19 @@ FROM projector.ranges r WHERE r.retired_at IS NULL AND r.container_rid = %s ORDE
 WRONG_CARTS = """
 lines AS (
   SELECT cart_id, CASE WHEN unit_price IS NULL THEN '' ELSE COALESCE(currency, '-') END AS bucket,
-    count(*) AS n, sum(quantity) AS quantity, COALESCE(sum(quantity * unit_price), 0) AS amount
+    count(*) AS n, sum(quantity) AS quantity, COALESCE(sum(quantity * unit_price), 0) AS amount,
+    to_timestamp(max(ts)) AS last
   FROM {rows}.cart_items WHERE NOT deleted GROUP BY 1, 2),
 wrong AS (
   SELECT cart_id, bucket, COALESCE(l.n, 0) - COALESCE(c.line_count, 0) AS n,
     COALESCE(l.quantity, 0) - COALESCE(c.total_quantity, 0) AS quantity,
-    COALESCE(l.amount, 0) - COALESCE(c.total_amount, 0) AS amount
+    COALESCE(l.amount, 0) - COALESCE(c.total_amount, 0) AS amount,
+    l.last, c.last_changed_at AS said
   FROM lines l FULL JOIN {rows}.cart_totals c USING (cart_id, bucket)
   WHERE COALESCE(l.n, 0) <> COALESCE(c.line_count, 0)
     OR COALESCE(l.quantity, 0) <> COALESCE(c.total_quantity, 0)
-    OR COALESCE(l.amount, 0) <> COALESCE(c.total_amount, 0))"""
+    OR COALESCE(l.amount, 0) <> COALESCE(c.total_amount, 0)
+    OR l.last IS DISTINCT FROM c.last_changed_at)"""
 
 WRONG_ITEMS = """
 lines AS (
@@ -60,9 +64,11 @@ wrong AS (
 COUNT_CARTS = """
 WITH {wrong}
 SELECT (SELECT COALESCE(sum(n), 0)::bigint FROM lines), (SELECT count(*) FROM wrong), ARRAY(
-  SELECT format('cart %%s, currency %%s: off by %%s lines, quantity %%s, amount %%s',
+  SELECT format('cart %%s, currency %%s: off by %%s lines, quantity %%s, amount %%s%%s',
     left(cart_id, 60), CASE bucket WHEN '' THEN 'none (no price)' WHEN '-' THEN 'none'
-    ELSE bucket END, -n, -quantity, -amount)
+    ELSE bucket END, -n, -quantity, -amount, CASE WHEN last IS DISTINCT FROM said
+    THEN format('; last change %%s instead of %%s', COALESCE(said::text, 'none'),
+      COALESCE(last::text, 'none')) END)
   FROM wrong ORDER BY cart_id, bucket LIMIT %(examples)s)""".replace("{wrong}", WRONG_CARTS)
 
 COUNT_ITEMS = """
@@ -73,12 +79,14 @@ SELECT 0::bigint, (SELECT count(*) FROM wrong), ARRAY(
 
 MEND_CARTS = """
 WITH {wrong}
-INSERT INTO {rows}.cart_totals AS c (cart_id, bucket, line_count, total_quantity, total_amount)
-SELECT cart_id, bucket, n, quantity, amount FROM wrong ORDER BY cart_id, bucket LIMIT %(limit)s
+INSERT INTO {rows}.cart_totals AS c
+  (cart_id, bucket, line_count, total_quantity, total_amount, last_changed_at)
+SELECT cart_id, bucket, n, quantity, amount, last FROM wrong ORDER BY cart_id, bucket LIMIT %(limit)s
 ON CONFLICT (cart_id, bucket) DO UPDATE SET
   line_count = c.line_count + excluded.line_count,
   total_quantity = c.total_quantity + excluded.total_quantity,
-  total_amount = c.total_amount + excluded.total_amount""".replace("{wrong}", WRONG_CARTS)
+  total_amount = c.total_amount + excluded.total_amount,
+  last_changed_at = {rows}.newest_line(c.cart_id, c.bucket)""".replace("{wrong}", WRONG_CARTS)
 
 MEND_ITEMS = """
 WITH {wrong}

@@ -18,6 +18,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+COLLATED = ' COLLATE pg_catalog."default"'
+"""Gives a column the collation of the database."""
+
 
 class View(NamedTuple):
     """One view: its query with `{rows}` for the generation's schema, and what it says."""
@@ -52,6 +55,9 @@ FROM {rows}.cart_items
 WHERE NOT deleted""",
 )
 
+# A cart is the one of its buckets that changed last, so that ORDER BY last_changed_at is the order of
+# an index; what its other buckets hold is added by one look-up. The first change is asked of the lines,
+# and only by who asks for it.
 CART_TOTALS = View(
     "cart_totals",
     "One row per cart with at least one live line.",
@@ -66,24 +72,32 @@ CART_TOTALS = View(
         "last_changed_at": "Newest changed_at of the live lines.",
     },
     """
-SELECT t.cart_id, t.line_count, trim_scale(t.total_quantity) AS total_quantity,
-       trim_scale(t.total_amount) AS total_amount,
-       t.currency COLLATE pg_catalog."default" AS currency,
-       to_timestamp(c.first_ts::double precision) AS first_changed_at,
-       to_timestamp(c.last_ts::double precision) AS last_changed_at
-FROM (SELECT cart_id,
-             sum(line_count)::bigint AS line_count,
-             sum(total_quantity) AS total_quantity,
-             CASE WHEN count(*) FILTER (WHERE bucket <> '') = 1
-                  THEN sum(total_amount) FILTER (WHERE bucket <> '') END AS total_amount,
-             CASE WHEN count(*) FILTER (WHERE bucket <> '') = 1
-                  THEN max(bucket) FILTER (WHERE bucket NOT IN ('', '-')) END AS currency
-      FROM {rows}.cart_totals
-      WHERE line_count > 0
-      GROUP BY cart_id) AS t
-CROSS JOIN LATERAL (SELECT min(i.ts) AS first_ts, max(i.ts) AS last_ts
-                    FROM {rows}.cart_items AS i
-                    WHERE i.cart_id = t.cart_id AND NOT i.deleted) AS c""",
+SELECT n.cart_id, n.line_count + o.line_count AS line_count,
+       trim_scale(n.total_quantity + o.total_quantity) AS total_quantity,
+       CASE WHEN p.buckets = 1
+            THEN trim_scale(CASE WHEN n.bucket <> '' THEN n.total_amount ELSE o.total_amount END)
+            END AS total_amount,
+       CASE WHEN p.buckets = 1
+            THEN NULLIF(CASE WHEN n.bucket <> '' THEN n.bucket ELSE o.bucket END, '-')
+            END COLLATE pg_catalog."default" AS currency,
+       to_timestamp(f.first_ts::double precision) AS first_changed_at,
+       n.last_changed_at
+FROM {rows}.cart_totals AS n
+CROSS JOIN LATERAL (SELECT COALESCE(sum(b.line_count), 0)::bigint AS line_count,
+                           COALESCE(sum(b.total_quantity), 0) AS total_quantity,
+                           count(*) FILTER (WHERE b.bucket <> '') AS buckets,
+                           sum(b.total_amount) FILTER (WHERE b.bucket <> '') AS total_amount,
+                           max(b.bucket) AS bucket,
+                           bool_or((b.last_changed_at, b.bucket) > (n.last_changed_at, n.bucket))
+                           AS newer
+                    FROM {rows}.cart_totals AS b
+                    WHERE b.cart_id = n.cart_id AND b.bucket <> n.bucket
+                      AND b.line_count > 0) AS o
+CROSS JOIN LATERAL (SELECT o.buckets + (n.bucket <> '')::int AS buckets) AS p
+LEFT JOIN LATERAL (SELECT min(i.ts) AS first_ts
+                   FROM {rows}.cart_items AS i
+                   WHERE i.cart_id = n.cart_id AND NOT i.deleted) AS f ON true
+WHERE n.last_changed_at IS NOT NULL AND o.newer IS NOT TRUE""",
 )
 
 CART_AMOUNTS = View(
@@ -166,13 +180,18 @@ FROM parts""",
 VIEWS: Sequence[View] = (CART_ITEMS, CART_TOTALS, CART_AMOUNTS, ITEM_TOTALS, FRESHNESS)
 
 
+def view_statement(view: View, rows_schema: str) -> str:
+    """SQL that points one view at one generation."""
+    query = view.query.format(rows=rows_schema).strip()
+    return f"CREATE OR REPLACE VIEW carts.{view.name} AS\n{query}"
+
+
 def view_statements(rows_schema: str) -> Sequence[str]:
     """SQL that points every view at one generation; existing views keep their grants."""
     statements = []
     for view in VIEWS:
         name = f"carts.{view.name}"
-        query = view.query.format(rows=rows_schema).strip()
-        statements.append(f"CREATE OR REPLACE VIEW {name} AS\n{query}")
+        statements.append(view_statement(view, rows_schema))
         statements.append(f"COMMENT ON VIEW {name} IS {quoted(view.comment)}")
         statements.extend(
             f"COMMENT ON COLUMN {name}.{column} IS {quoted(comment)}"

@@ -13,7 +13,7 @@ CONDITIONAL = {"transaction_timeout", "synchronous_commit", "session_replication
 
 
 def test_every_property_has_a_row_with_its_value() -> None:
-    told = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", PAGE.read_text("utf-8"), re.MULTILINE))
+    told = dict(re.findall(r"^\| `([\w.]+)` \| (.+?) \|", PAGE.read_text("utf-8"), re.MULTILINE))
     time_outs = Connections(ConnectionOptions(url="")).time_outs()
     assert set(told) == {*STARTUP, *SESSION, *PLANS, *time_outs, *CONDITIONAL}
     fixed = {**STARTUP, **SESSION, **PLANS}

@@ -24,14 +24,16 @@ from tests.integration.cosmos.support import EmulatedWorld, emulated_world
 
 RECOUNT = """
 SELECT (SELECT count(*) FROM (
-    SELECT cart_id, bucket, n, q, a FROM (
+    SELECT cart_id, bucket, n, q, a, t FROM (
       SELECT cart_id,
         CASE WHEN unit_price IS NULL THEN '' ELSE COALESCE(currency, '-') END AS bucket,
-        count(*) AS n, sum(quantity) AS q, COALESCE(sum(quantity * unit_price), 0) AS a
+        count(*) AS n, sum(quantity) AS q, COALESCE(sum(quantity * unit_price), 0) AS a,
+        to_timestamp(max(ts)) AS t
       FROM projector_g1.cart_items WHERE NOT deleted GROUP BY 1, 2) l
     FULL JOIN (SELECT * FROM projector_g1.cart_totals WHERE line_count <> 0
       OR total_quantity <> 0 OR total_amount <> 0) c USING (cart_id, bucket)
-    WHERE (l.n, l.q, l.a) IS DISTINCT FROM (c.line_count, c.total_quantity, c.total_amount)) x)
+    WHERE (l.n, l.q, l.a, l.t) IS DISTINCT FROM
+      (c.line_count, c.total_quantity, c.total_amount, c.last_changed_at)) x)
   + (SELECT count(*) FROM (
     SELECT item FROM (SELECT item, count(*) AS n, sum(quantity) AS q
       FROM projector_g1.cart_items WHERE NOT deleted GROUP BY item) l

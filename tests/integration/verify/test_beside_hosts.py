@@ -78,6 +78,7 @@ async def test_totals_are_mended_in_the_middle_of_batches(pair: Pair) -> None:
     async with pair.host(), writing(pair, lines=100, seed=3), pair.copy() as copy:
         for _ in range(8):
             await pair.sql("UPDATE projector_g1.cart_totals SET total_amount = total_amount + 1")
+            await pair.sql("UPDATE projector_g1.cart_totals SET last_changed_at = now()")
             await pair.sql("UPDATE projector_g1.item_totals SET total_quantity = 3")
             await copy._store().mend_totals()
             assert await pair.totals_wrong() == 0

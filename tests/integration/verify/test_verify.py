@@ -130,15 +130,19 @@ async def test_wrong_totals_are_found_and_mended(pair: Pair) -> None:
     await pair.sql("DELETE FROM projector_g1.cart_totals WHERE cart_id = 'cart-2'")
     await pair.sql("INSERT INTO projector_g1.cart_totals VALUES (3, 'nobody', 'EUR', 3, 3)")
     await pair.sql("UPDATE projector_g1.item_totals SET line_count = 4")
+    await pair.sql(
+        "UPDATE projector_g1.cart_totals SET last_changed_at = '2001-02-03Z' WHERE cart_id = 'cart-0'"
+    )
 
     found = await pair.verify()
     assert not found.consistent
-    assert (found.totals_wrong, drift(found)) == (4, (0, 0, 0))
+    assert (found.totals_wrong, drift(found)) == (5, (0, 0, 0))
+    assert any("last change 2001-02-03" in one for one in found.totals_examples)
     assert any("cart cart-1, currency EUR: off by 0 lines" in one for one in found.totals_examples)
 
     mended = await pair.verify(repair=True)
     assert mended.consistent
-    assert mended.repaired == 4
+    assert mended.repaired == 5
     assert await pair.totals_wrong() == 0
     assert (await pair.verify()).totals_wrong == 0
 

@@ -1,0 +1,46 @@
+"""What follows the migrations in a large database: beside readers, and again where it was cut short."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from projector.postgres import filling, migrate, schema
+
+BEFORE = "0011"
+ROWS = """
+SET projector.copied = 'alone';
+INSERT INTO projector_g1.cart_items
+  (epk, lsn, ts, lineage, deleted, cart_id, id, item, quantity, unit_price, currency, etag)
+SELECT n, n, n, 0, n % 7 = 0, 'cart ' || n % 40, n::text, 'Pen', 1, 1,
+  CASE n % 3 WHEN 0 THEN 'EUR' END, '' FROM generate_series(1, 400) n"""
+TIMES = "SELECT cart_id, first_changed_at, last_changed_at FROM carts.cart_totals ORDER BY 1"
+EXPECTED = """
+SELECT cart_id, to_timestamp(min(ts)), to_timestamp(max(ts))
+FROM projector_g1.cart_items WHERE NOT deleted GROUP BY 1 ORDER BY 1"""
+
+
+def test_a_view_reads_the_column_only_when_all_carts_have_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate.downgrade(database_url, BEFORE)
+    monkeypatch.setattr(filling, "CARTS_AT_ONCE", 7)
+    monkeypatch.setattr(filling, "LOCK_SECONDS", 0.05)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(ROWS)
+        with monkeypatch.context() as interrupted:
+            interrupted.setattr(migrate, "fill", lambda _: False)
+            assert migrate.upgrade(database_url) == migrate.head()
+        assert not schema.look(database_url).filled
+        expected = connection.execute(EXPECTED).fetchall()
+        assert len(expected) == 40
+
+        with connection.transaction():  # somebody reads, and takes his time
+            assert connection.execute(TIMES).fetchall() == expected
+            assert not filling.fill(database_url)
+        assert connection.execute(TIMES).fetchall() == expected
+        assert not schema.look(database_url).filled
+
+        assert migrate.upgrade(database_url) == migrate.head()
+        assert schema.look(database_url).filled
+        assert connection.execute(TIMES).fetchall() == expected
