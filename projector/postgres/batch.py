@@ -111,6 +111,7 @@ class BatchWriter:
             committed = await self._commit_or_divide(grant, portion, place, moves=rest is None)
             if committed is not None:
                 done += committed
+                rest = None if rest is None else replace(rest, after_tick=committed.tick)
                 self._portions.took(range_id, portion, clock() - started)
                 self._portions.leave(
                     range_id,
@@ -189,6 +190,7 @@ class BatchWriter:
             "newest_ts": batch.newest_ts,
             "delivered": batch.delivered,
             "only_clean": only_clean,
+            "after_tick": batch.after_tick,
         }
 
     async def _apply_at_once(
@@ -198,7 +200,8 @@ class BatchWriter:
         parameters = self._parameters(grant, batch, place, only_clean=True)
         async with self._connections.session() as session:
             if not batch.writes:
-                return Outcome() if await move_place(session, parameters) is False else None
+                _, entries = await move_place(session, parameters)
+                return Outcome() if entries is False else None
             try:
                 if hint.insert_only:
                     return await self._copy(session, parameters, batch.writes)
@@ -233,12 +236,12 @@ class BatchWriter:
         """The longer way; most of it is skipped when it turns out that nothing is new."""
         parameters = self._parameters(grant, batch, place, only_clean=False)
         looks = hint.skip_stale and bool(batch.writes)
-        writes = batch.writes
+        writes, tick = batch.writes, 0
         async with self._connections.transaction() as session:
             if looks:
                 entries, writes = await self._look(session, parameters, writes)
             else:
-                entries = await move_place(session, parameters, fence=fence)
+                tick, entries = await move_place(session, parameters, fence=fence)
             if entries is None:
                 raise FencedOut(
                     f"range {grant.claim.lease_token} has a newer epoch or another place"
@@ -247,7 +250,7 @@ class BatchWriter:
             shape = self._shape(session, heal=heal, locked=True, looked=looks)
             locked = LockedRange(session=session, shape=shape, grant=grant, has_entries=entries)
             done = await locked.apply(replace(batch, writes=writes))
-        return replace(done, met_rows=hint.insert_only)
+        return replace(done, met_rows=hint.insert_only, tick=tick)
 
     async def _look(
         self, session: Session, parameters: Mapping[str, Any], writes: Sequence[RowWrite]
@@ -269,13 +272,13 @@ class BatchWriter:
 
 async def move_place(
     session: Session, parameters: Mapping[str, Any], *, fence: str = FENCE
-) -> bool | None:
+) -> tuple[int, bool | None]:
     """Move the position under the fence and hold it until COMMIT; or hold it alone.
 
-    Tells whether the range has quarantine entries; None when the fence says no.
+    Tells the tick, and whether the range has quarantine entries; None when the fence says no.
     """
     row = await one_row(session, fence, parameters)
-    return None if row is None else bool(row[2])
+    return (0, None) if row is None else (row[0], bool(row[2]))
 
 
 def _refused(portion: Batch, error: SinkTooSlow) -> Batch:

@@ -28,13 +28,17 @@ REMEMBERED_RANGES = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What is to be committed together; one write per key, sorted by key."""
+    """What is to be committed together; one write per key, sorted by key.
+
+    `after_tick` is that of the portion before it: a target that has not come so far has lost it.
+    """
 
     writes: Sequence[RowWrite]
     rejections: Sequence[Rejection]
     delivered: int
     newest_ts: int | None
     passed: Sequence[PassedOver] = ()
+    after_tick: int = 0
 
     @property
     def size(self) -> int:
@@ -69,6 +73,7 @@ class Outcome:
         inserted: rows that were not there before, tombstones included.
         has_entries: the range has quarantine entries now.
         met_rows: the batch was believed to be all new, and was not.
+        tick: of the commit, where it left the position; 0 where that is not told.
     """
 
     upserted: int = 0
@@ -78,6 +83,7 @@ class Outcome:
     rejected: int = 0
     has_entries: bool = False
     met_rows: bool = False
+    tick: int = 0
 
     def __add__(self, other: Outcome) -> Outcome:
         return Outcome(
@@ -88,6 +94,7 @@ class Outcome:
             rejected=self.rejected + other.rejected,
             has_entries=self.has_entries or other.has_entries,
             met_rows=self.met_rows or other.met_rows,
+            tick=max(self.tick, other.tick),
         )
 
 

@@ -55,7 +55,8 @@ class BatchShape:
 # can precede becomes `read_tick` (see `housekeeping`). `only_clean` sends a range with quarantine
 # entries to the longer way, which locks the row before it takes its snapshot. The batch must follow
 # the place that is stored, or have been committed already: a standby that took over without the last
-# commits knows the epoch, and whatever it lost has to be read again.
+# commits knows the epoch, and whatever it lost has to be read again. So it is with the portion of the
+# batch that was committed before: it left the place, but its tick.
 FENCE = """
 UPDATE projector.ranges SET
   continuation = %(continuation)s::text, lsn = %(place_lsn)s::bigint,
@@ -65,6 +66,7 @@ UPDATE projector.ranges SET
   recent_ticks = (tick + 1) || recent_ticks[1:3], last_commit_at = now()
 WHERE id = %(range_id)s::bigint AND epoch = %(epoch)s::bigint
   AND lineage = %(lineage)s::int AND retired_at IS NULL AND placed
+  AND tick >= %(after_tick)s::bigint
   AND (continuation IS NOT DISTINCT FROM %(after)s::text
        OR continuation IS NOT DISTINCT FROM %(continuation)s::text)
   AND NOT (quarantined AND %(only_clean)s::bool)
@@ -76,6 +78,7 @@ PORTION_FENCE = """
 UPDATE projector.ranges SET tick = tick + 1
 WHERE id = %(range_id)s::bigint AND epoch = %(epoch)s::bigint
   AND lineage = %(lineage)s::int AND retired_at IS NULL AND placed
+  AND tick >= %(after_tick)s::bigint
   AND (continuation IS NOT DISTINCT FROM %(after)s::text
        OR continuation IS NOT DISTINCT FROM %(continuation)s::text)
 RETURNING tick, seen_group, quarantined"""

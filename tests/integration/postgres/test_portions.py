@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from projector.core.errors import FencedOut, SinkTooSlow, SinkUnavailable
 from projector.core.ranges import FULL_RANGE
-from projector.ports.feed import Grant
+from projector.ports.feed import Beginning, Grant
 from projector.postgres.connections import Connections
 from projector.postgres.portions import ATTEMPTS_ALONE
 from projector.postgres.sink import PostgresSink
@@ -24,6 +24,7 @@ from tests.integration.postgres.carts import (
     claim,
     line,
     page,
+    place,
     rejection,
     rows,
     tombstone,
@@ -151,6 +152,40 @@ async def test_what_was_written_before_an_outage_is_not_sent_again(
     done = await apply(sink, grant, batch, at=2)
     assert done.upserted == 40  # by both tries together
     assert await found(connections, POSITION) == [('"2"',)]
+
+
+async def test_a_portion_that_a_failover_lost_is_read_again(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    """A standby promoted without the first portions has the place that they left, and less."""
+    await slow_down(connections, 2)
+    grant = await begun(sink)
+    await apply(sink, grant, lines(4), at=1)
+    await speed_up(connections)
+    before = await found(connections, "SELECT tick FROM projector.ranges")
+    async with connections.session() as session:
+        await session.execute("""
+            CREATE FUNCTION public.too_many() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+              IF NEW.id > 'doc 104' THEN RAISE EXCEPTION 'down' USING ERRCODE = '57P01'; END IF;
+              RETURN NULL;
+            END $$;
+            CREATE TRIGGER slow AFTER INSERT ON projector_g1.cart_items
+            FOR EACH ROW EXECUTE FUNCTION public.too_many()""")
+    batch = page(*(line("cart", f"doc {n}", 2) for n in range(100, 140)))
+    with pytest.raises(SinkUnavailable, match="down"):
+        await apply(sink, grant, batch, at=2)
+    await speed_up(connections)
+    async with connections.session() as session:  # as the standby is
+        await session.execute("""
+            TRUNCATE projector_g1.cart_items, projector_g1.cart_totals, projector_g1.item_totals""")
+        await session.execute("UPDATE projector.ranges SET tick = %s", before[0])
+    with pytest.raises(FencedOut):
+        await apply(sink, grant, batch, at=2)
+    again = await sink.open(claim())
+    again = await sink.begin(again, Beginning(place=place(1)))
+    await apply(sink, again, batch, at=2)
+    assert await found(connections, "SELECT count(*) FROM carts.cart_items") == [(40,)]
 
 
 async def test_a_portion_is_fenced_as_a_batch_is(
