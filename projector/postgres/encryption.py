@@ -26,6 +26,7 @@ from projector.postgres.address import SYSTEM, Address, Server, is_local
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 TLS = b"S"
+NO_TLS = b"N"
 PROBE_SECONDS = 2.0
 ROOTS = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine
@@ -100,7 +101,7 @@ def mistake(target: Address, error: psycopg.Error) -> str | None:
             return f"the certificate of PostgreSQL at {server.name} is not accepted: {refused.verify_message}"
         except (OSError, ValueError):
             continue
-        if not offered and (checked or target.sslmode in {None, "require"}):
+        if offered is False and (checked or target.sslmode in {None, "require"}):
             return in_clear(server.name)
     return None
 
@@ -119,16 +120,19 @@ def _context(target: Address) -> ssl.SSLContext:
     return context
 
 
-def _shake_hands(server: Server, context: ssl.SSLContext | None) -> bool:
-    """Whether the server offers TLS; with a context its certificate has to hold good there."""
+def _shake_hands(server: Server, context: ssl.SSLContext | None) -> bool | None:
+    """Whether the server offers TLS; with a context its certificate has to hold good there.
+
+    None when it does not say, as a load balancer does that has no server to pass us on to.
+    """
     place = (server.where, server.port)
     with socket.create_connection(place, timeout=PROBE_SECONDS) as connection:
         connection.sendall(SSL_REQUEST)
-        offered = connection.recv(1) == TLS
-        if offered and context is not None:
+        answer = connection.recv(1)
+        if answer == TLS and context is not None:
             with context.wrap_socket(connection, server_hostname=server.name):
                 pass
-    return offered
+    return {TLS: True, NO_TLS: False}.get(answer)
 
 
 def in_clear(host: str) -> str:

@@ -212,3 +212,28 @@ def test_a_server_elsewhere_without_tls_does_not_get_the_password(
     with pytest.raises(SinkUnavailable):
         way(f"{url}?sslmode=disable")
     assert Eavesdropper.heard[0].endswith(b"hush\0")
+
+
+class NobodyBehind(socketserver.StreamRequestHandler):
+    """A load balancer whose server is gone: it takes the connection and ends it."""
+
+    @override
+    def handle(self) -> None:
+        self.rfile.read(len(SSL_REQUEST))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_load_balancer_without_a_server_is_an_outage(
+    way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing of TLS, so nobody has to mend that."""
+    monkeypatch.setattr("projector.postgres.address.is_local", lambda _: False)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), NobodyBehind) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            with pytest.raises(SinkUnavailable):
+                way(f"postgresql://u:hush@127.0.0.1:{server.server_address[1]}/d")
+        finally:
+            server.shutdown()
+            thread.join()
