@@ -154,7 +154,8 @@ def _check_options(options: Mapping[str, str]) -> None:
         if not all(each.isdecimal() or not each for each in options.get(name, "").split(",")):
             raise _refused(f"its {name} is not a number")
     count = max(options.get(name, "").count(",") for name in ("host", "hostaddr")) + 1
-    nowhere = {"host": ",".join([NO_SERVER] * count)}
+    # An empty `hostaddr` outranks one of the environment or of a service file, where a server may be.
+    nowhere = {"host": ",".join([NO_SERVER] * count), "hostaddr": ""}
     kept = {name: value for name, value in options.items() if name not in {"host", "hostaddr"}}
     if not _refuses({**kept, **nowhere}):
         return

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,6 +86,27 @@ def test_what_the_environment_says_counts_as_for_psql(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PGSSLMODE", "disable")
     found = address("postgresql:///d")
     assert (found.place, found.is_local, found.sslmode) == ("db.example:6000/d", False, "disable")
+
+
+@pytest.mark.parametrize("told", ["variable", "service"])
+def test_looking_at_an_address_connects_nowhere(
+    told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not even where `hostaddr` comes from elsewhere: whoever is there may never answer."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        port = silent.getsockname()[1]
+        services = tmp_path / "services"
+        services.write_text(f"[shop]\nhostaddr=127.0.0.1\nport={port}\nconnect_timeout=2\n")
+        if told == "variable":
+            monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
+            monkeypatch.setenv("PGCONNECT_TIMEOUT", "2")
+            address(f"postgresql://u@db.example:{port}/d")
+        else:
+            monkeypatch.setenv("PGSERVICEFILE", str(services))
+            address("service=shop")
+        with pytest.raises(BlockingIOError):
+            silent.accept()
 
 
 PIECES = st.sampled_from(
