@@ -79,8 +79,8 @@ class Sweeper:
 
     def _leave(self, grant: Grant, unread: dict[DocumentKey, str]) -> None:
         """Give up on documents that were never read. Raises SourceUnavailable when there is hope."""
+        self._failures.update((grant.range_id, key) for key in unread)
         for key, reason in unread.items():
-            self._failures[grant.range_id, key] += 1
             if self._failures[grant.range_id, key] < GIVES_UP_AFTER:
                 raise SourceUnavailable(
                     f"a document about which its replay left a doubt was not settled: {reason}"
@@ -89,4 +89,6 @@ class Sweeper:
             log.warning(
                 SWEEP_LEFT_UNREAD, partition_key=key.partition_key, id=key.id, reason=reason
             )
-        self._failures.clear()
+        for range_id, key in list(self._failures):
+            if range_id == grant.range_id:
+                del self._failures[range_id, key]

@@ -117,6 +117,18 @@ async def test_a_sweep_settles_the_others_and_gives_up_on_one_that_is_never_read
     assert store.left == [key("bad")]  # nothing is removed on inference
 
 
+async def test_many_that_are_never_read_take_no_more_sweeps_than_one() -> None:
+    store, grant = Store(), Grant()
+    hangs = SourceUnavailable("hangs")
+    sweeper = Sweeper(store=store, reader=Reader(bad=hangs, other=hangs))
+
+    for _ in range(GIVES_UP_AFTER - 1):
+        with pytest.raises(SourceUnavailable):
+            await sweeper.settle(grant, session_token=None)  # type: ignore[arg-type]  # all it needs
+    await sweeper.settle(grant, session_token=None)  # type: ignore[arg-type]  # all it needs
+    assert store.finished
+
+
 def verdict(number: int) -> Verdict:
     return Verdict(key=key(f"{number:02}"), lsn=1, write=None)
 
