@@ -52,6 +52,12 @@ def test_an_older_default_that_was_shut_out_stays_out(database_url: str) -> None
     assert not reads(database_url, DEFAULT_READER)
 
 
+def test_whoever_may_connect_cannot_hold_up_the_letting_in(database_url: str, role: str) -> None:
+    with psycopg.connect(database_url) as stranger:
+        stranger.execute("SELECT pg_advisory_lock(1886546486)")  # that was ours once
+        assert let_in(database_url, role).let_in
+
+
 @pytest.mark.parametrize(
     "name", ["pg_read_all_data", "Analysts", "a-b", "1a", 'x"; DROP', "a" * 64]
 )
