@@ -61,7 +61,7 @@ DECLARE
     again text[];
     command text;
 BEGIN
-    SELECT array_agg(g) INTO again FROM (
+    SELECT COALESCE(array_agg(g), '{}') INTO again FROM (
         SELECT format('GRANT %s ON carts.{name} TO %s%s', a.privilege_type,
                       CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END,
                       CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) AS g

@@ -41,6 +41,13 @@ def test_grants_and_comments_outlive_the_change(older: str) -> None:
     assert collations == [("cart_items", "default"), ("item_totals", "default")]
 
 
+def test_a_database_restored_without_grants_and_comments_is_brought_up_to_date(older: str) -> None:
+    with psycopg.connect(older, autocommit=True) as connection:
+        connection.execute("REVOKE ALL ON ALL TABLES IN SCHEMA carts FROM carts_reader")
+        connection.execute("DELETE FROM pg_description WHERE classoid = 'pg_class'::regclass")
+    assert migrate.upgrade(older) == migrate.head()
+
+
 def test_a_view_that_others_stand_on_stays_and_so_do_they(older: str) -> None:
     with psycopg.connect(older, autocommit=True) as connection:
         connection.execute("CREATE VIEW public.mine AS SELECT item, quantity FROM carts.cart_items")
