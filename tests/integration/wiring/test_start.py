@@ -18,6 +18,7 @@ from projector.core.errors import (
     TooManyRejected,
 )
 from projector.emulator import EmulatorServer
+from projector.emulator.faults import Fault
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
 from projector.wiring.doctor import Doctor
@@ -262,3 +263,16 @@ async def test_documents_and_leases_that_expire_by_default_are_warned_of(
     assert logged >= expected
     found = await Doctor(settings=wanted, clock=SystemClock()).examine()
     assert {one.check for one in found if one.verdict is Verdict.WARNING} >= expected
+
+
+async def test_a_start_in_the_middle_of_a_split_goes_on(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    """Partitions that move are the daily bread of hosts; a job that starts then is no failure."""
+    fill(container(emulator), 3)
+    cart = f"/dbs/{DATABASE}/colls/cart/docs"
+    for operation, times in (("change_feed", 4), ("query_items", 1)):
+        emulator.faults.install(
+            Fault(operation=operation, path_prefix=cart, status=410, substatus=1007, times=times)
+        )
+    assert await caught_up(settings(emulator, database_url)) == 3
