@@ -21,13 +21,21 @@ from projector.postgres.views import CART_TOTALS, COLLATED, view_statement
 CARTS_AT_ONCE = 5_000
 LOCK_SECONDS = 2
 
-# The view reads the column, so all of it is done.
+# The view reads the column, so all of it is done. Asked of the catalogue alone, since a host needs no
+# right on the views.
 FILLED = """
 SELECT EXISTS (
   SELECT FROM pg_catalog.pg_depend d
   JOIN pg_catalog.pg_rewrite w ON w.oid = d.objid AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+  JOIN pg_catalog.pg_class v ON v.oid = w.ev_class
+  JOIN pg_catalog.pg_namespace n ON n.oid = v.relnamespace
   JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-  WHERE w.ev_class = to_regclass('carts.cart_totals') AND a.attname = 'last_changed_at')"""
+  WHERE n.nspname = 'carts' AND v.relname = 'cart_totals' AND a.attname = 'last_changed_at')"""
+
+OWNS = """
+SELECT bool_and(pg_has_role(c.relowner, 'USAGE'))
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE (n.nspname, c.relname) IN ((%s, 'cart_totals'), ('carts', 'cart_totals'))"""
 
 # Rows in the order in which batches lock them. Whoever changes a line fills its bucket, so what was
 # committed after this statement began is not overwritten: the row that it waited for has its time. Whoever
@@ -64,16 +72,27 @@ def is_filled(connection: psycopg.Connection[Any]) -> bool:
 
 
 def fill(url: str, *, rows_schema: str = FIRST_GENERATION) -> bool:
-    """Do what is left; False when readers of the view would have to wait, so that it stays as it is."""
+    """Do what is left; False when it stays as it is.
+
+    That is when readers of the view would have to wait, and for a host whose role does not own the
+    tables: the view answers all the same, and the next `db upgrade` of the owner does it.
+    """
     with connected(url, application_name="projector migrate") as connection:
         if is_filled(connection):
             return True
+        if not _owns(connection, rows_schema):
+            return False
         _fill(connection, FILL.replace("{rows}", rows_schema))
         connection.execute(VALIDATE.replace("{rows}", rows_schema).encode())
         with suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
             # Another process does the same just now, and was faster.
             connection.execute(INDEX.replace("{rows}", rows_schema).encode())
         return _show(connection, view_statement(CART_TOTALS, rows_schema))
+
+
+def _owns(connection: psycopg.Connection[Any], rows_schema: str) -> bool:
+    row = connection.execute(OWNS, [rows_schema]).fetchone()
+    return row is not None and bool(row[0])
 
 
 def _fill(connection: psycopg.Connection[Any], statement: str) -> None:

@@ -44,3 +44,22 @@ def test_a_view_reads_the_column_only_when_all_carts_have_it(
         assert migrate.upgrade(database_url) == migrate.head()
         assert schema.look(database_url).filled
         assert connection.execute(TIMES).fetchall() == expected
+
+
+def test_a_host_that_does_not_own_the_tables_leaves_it_to_their_owner(
+    database_url: str, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate.downgrade(database_url, BEFORE)
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(migrate, "fill", lambda _: False)
+        migrate.upgrade(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'hosts'")
+        connection.execute(f"GRANT USAGE ON SCHEMA projector TO {role}")
+        connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA projector TO {role}")
+        hosts = f"postgresql://{role}:hosts@{database_url.split('@', 1)[1]}"
+        assert not schema.look(hosts).filled
+        assert migrate.upgrade(hosts) == migrate.head()
+        assert not schema.look(hosts).filled
+    migrate.upgrade(database_url)
+    assert schema.look(database_url).filled
