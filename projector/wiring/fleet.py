@@ -36,6 +36,10 @@ EAGER_SECONDS = 1.0
 YOUNG_SECONDS = 60.0
 """A host that has just started looks more often, until all is well."""
 
+ASK_SECONDS = 5.0
+"""What the source gets to tell of ranges of which no owner speaks: PostgreSQL is looked at all the same."""
+
+NO_ANSWER = "no answer"
 OLD_SECONDS = 15.0
 """A picture older than that says nothing about now."""
 
@@ -85,7 +89,7 @@ class FleetWatch:
             try:
                 await self._look(connections, estimator)
             except (ProjectorError, TimeoutError) as error:
-                self._failure = str(error) or "no answer"
+                self._failure = str(error) or NO_ANSWER
             except Exception as error:  # noqa: BLE001 - looking must not stop the host
                 self._failure = f"{type(error).__name__}: {error}"
                 log.warning(Event.LOOK_FAILED, error=self._failure)
@@ -100,12 +104,13 @@ class FleetWatch:
         async with asyncio.timeout(OLD_SECONDS):
             counted = None if self._seen is None else self._seen.target
             target = await ask_target(connections, counted=counted)
-        self._seen = Seen(target=target, at=at)
+        self._seen, self._failure = Seen(target=target, at=at), NO_ANSWER
         ranges = self._picture(with_own(target, self._own()))
         silent = [one for one in ranges if not one.heard(target.now)]
         try:
-            estimated = await asked(silent, target, estimator, now=target.now)
-        except (FeedError, LeaseError):
+            async with asyncio.timeout(ASK_SECONDS):
+                estimated = await asked(silent, target, estimator, now=target.now)
+        except (FeedError, LeaseError, TimeoutError):
             return  # how far those are stays unknown
         self._seen = replace(self._seen, estimated=estimated)
 

@@ -248,21 +248,23 @@ class Service:
     async def _leases(self, opened: Account, connections: Connections) -> StampedLeases:
         """The leases, once it is sure that no other database's hosts live on them."""
 
-        async def met() -> StampedLeases:
-            leases = StampedLeases(
-                opened.leases, me=self._guard.me, target=await identity(connections)
-            )
-            await meet(
+        target = await self._patience.until_done(
+            lambda: identity(connections),
+            failing=Event.TARGET_UNAVAILABLE,
+            back=Event.TARGET_BACK,
+        )
+        leases = StampedLeases(opened.leases, me=self._guard.me, target=target)
+        await self._patience.until_done(
+            lambda: meet(
                 leases,
                 me=self._guard.me,
                 clock=self._clock,
                 expiration=self._settings.lease_expiration_seconds,
-            )
-            return leases
-
-        return await self._patience.until_done(
-            met, failing=Event.SOURCE_UNAVAILABLE, back=Event.SOURCE_BACK
+            ),
+            failing=Event.SOURCE_UNAVAILABLE,
+            back=Event.SOURCE_BACK,
         )
+        return leases
 
     def _copy(self, opened: Account, connections: Connections) -> Copy:
         return Copy(
