@@ -50,15 +50,14 @@ SELECT v.name FROM unnest(%s::text[]) AS v(name) WHERE NOT EXISTS (
   WHERE n.nspname = 'carts' AND c.relname = v.name AND c.relkind = 'v')
 ORDER BY 1"""
 
-# Sequences behind identity columns need no right of their own.
+# Sequences behind identity columns need a right to be looked at: see `sequences`.
 MISSING_RIGHTS = """
 WITH ours AS (
   SELECT n.nspname, n.oid AS schema, c.oid, c.relkind, c.relowner,
     quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE (n.nspname = 'projector' OR left(n.nspname, 10) = 'projector_')
-    AND c.relkind IN ('r', 'p', 'S') AND c.relname <> 'alembic_version'
-    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'i'))
+    AND c.relkind IN ('r', 'p', 'S') AND c.relname <> 'alembic_version')
 SELECT DISTINCT 'USAGE' AS needed, 'schema ' || nspname AS name, false AS owner FROM ours
 WHERE NOT has_schema_privilege(schema, 'USAGE')
 UNION ALL

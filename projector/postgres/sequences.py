@@ -8,6 +8,9 @@ is taken, looks first. Looking costs one short query; what is behind is raised u
 
 from __future__ import annotations
 
+import psycopg
+
+from projector.core.errors import SinkRefused
 from projector.postgres.connections import Connections, Session
 from projector.postgres.epochs import EPOCH_BITS
 from projector.postgres.openings import lock_openings
@@ -42,13 +45,21 @@ async def raise_sequences(connections: Connections) -> None:
 
     Raises:
         SinkUnavailable, SchemaMismatch.
+        SinkRefused: One is behind, and this user may not raise it.
     """
     async with connections.session() as session:
         if not await _behind(session):
             return
     async with connections.transaction() as session:
         await lock_openings(session)
-        await session.execute(RAISE)
+        try:
+            await session.execute(RAISE)
+        except psycopg.errors.InsufficientPrivilege as error:
+            user = session.info.user
+            raise SinkRefused(
+                f"sequences are behind what the tables hold, as after a move, and {user} may not raise"
+                f' them: GRANT UPDATE ON ALL SEQUENCES IN SCHEMA projector TO "{user}"'
+            ) from error
 
 
 async def _behind(session: Session) -> bool:

@@ -247,7 +247,6 @@ class Service:
 
     async def _leases(self, opened: Account, connections: Connections) -> StampedLeases:
         """The leases, once it is sure that no other database's hosts live on them."""
-
         target = await self._patience.until_done(
             lambda: identity(connections),
             failing=Event.TARGET_UNAVAILABLE,

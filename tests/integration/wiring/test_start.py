@@ -14,6 +14,7 @@ from projector.cli.failures import root_cause
 from projector.core.errors import (
     OtherSource,
     PreconditionFailed,
+    SinkRefused,
     SourceRecreated,
     TooManyRejected,
 )
@@ -216,6 +217,16 @@ async def test_a_role_that_may_only_read_is_told_its_grants(
             for statement in str(told.value).split("; ")[1:]:
                 await connection.execute(statement)
             assert await caught_up(poor) == 0
+            assert await caught_up(poor) == 0
+            # As logical replication leaves them.
+            await connection.execute("SELECT setval('projector.ranges_id_seq', 1, false)")
+            with pytest.raises(SinkRefused, match="GRANT UPDATE ON ALL SEQUENCES") as told:
+                await caught_up(poor)
+            await connection.execute(str(told.value).split(": ")[-1])
+            assert await caught_up(poor) == 0
+            await connection.execute(f"REVOKE ALL ON SEQUENCE projector.ranges_id_seq FROM {role}")
+            with pytest.raises(PreconditionFailed, match=r"lacks USAGE on projector.ranges_id_seq"):
+                await caught_up(poor)
         finally:
             await connection.execute(f"DROP OWNED BY {role}")
             await connection.execute(f"DROP ROLE {role}")
