@@ -220,9 +220,9 @@ async def test_a_role_that_may_only_read_is_told_its_grants(
             assert await caught_up(poor) == 0
             # As logical replication leaves them.
             await connection.execute("SELECT setval('projector.ranges_id_seq', 1, false)")
-            with pytest.raises(SinkRefused, match="GRANT UPDATE ON ALL SEQUENCES") as told:
+            with pytest.raises(SinkRefused, match="GRANT UPDATE ON ALL SEQUENCES") as behind:
                 await caught_up(poor)
-            await connection.execute(str(told.value).split(": ")[-1])
+            await connection.execute(str(behind.value).split(": ")[-1])
             assert await caught_up(poor) == 0
             await connection.execute(f"REVOKE ALL ON SEQUENCE projector.ranges_id_seq FROM {role}")
             with pytest.raises(PreconditionFailed, match=r"lacks USAGE on projector.ranges_id_seq"):
