@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -62,8 +61,7 @@ class Work:
 
     async def retry(self) -> Mapping[str, Any]:
         """Ask for quarantined documents that may have changed again."""
-        done = await self.copy.retry_due()
-        return dict(Counter(str(one.outcome) for one in done))
+        return {str(outcome): count for outcome, count in (await self.copy.retry_due()).items()}
 
     async def verify(self) -> Mapping[str, Any]:
         """Compare container and copy, and mend what differs if that is wanted.

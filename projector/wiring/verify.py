@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from projector import __version__
@@ -96,27 +97,32 @@ class Copy:
 
     async def retry_all(self) -> Sequence[Retried]:
         """Ask for the documents of all open entries again, some at a time."""
-        return await self._retry_each(
+        each = self._retry_each(
             lambda after: list_entries(self.connections, after=after, limit=ENTRIES_AT_ONCE)
         )
+        return [one async for some in each for one in some]
 
-    async def retry_due(self) -> Sequence[Retried]:
-        """The same for those that may have changed without a word in the feed."""
-        return await self._retry_each(
+    async def retry_due(self) -> Counter[RetryOutcome]:
+        """The same for those that may have changed without a word in the feed; counts outcomes alone.
+
+        A host does it beside its work, and there may be a million of them.
+        """
+        counts: Counter[RetryOutcome] = Counter()
+        async for some in self._retry_each(
             lambda after: due_entries(
                 self.connections, rules=self._rules, after=after, limit=ENTRIES_AT_ONCE
             )
-        )
+        ):
+            counts.update(one.outcome for one in some)
+        return counts
 
     async def _retry_each(
         self, next_entries: Callable[[int], Awaitable[Sequence[QuarantineEntry]]]
-    ) -> Sequence[Retried]:
-        done: list[Retried] = []
+    ) -> AsyncIterator[Sequence[Retried]]:
         after = 0
         while entries := await next_entries(after):
-            done += await self._retry(entries)
+            yield await self._retry(entries)
             after = entries[-1].id
-        return done
 
     @property
     def _rules(self) -> str:

@@ -125,7 +125,7 @@ async def test_a_scheduled_retry_asks_for_what_may_have_changed_alone(pair: Pair
     async def asked(**settings: str) -> int:
         pair.values |= settings
         async with pair.copy() as copy:
-            return len(await copy.retry_due())
+            return (await copy.retry_due()).total()
 
     later = "UPDATE projector.quarantine SET asked_at = asked_at - %s * interval '1 hour',"
     later += " first_seen_at = asked_at - %s * interval '1 hour' WHERE document_id = 'bad'"
