@@ -76,12 +76,16 @@ def fill(url: str, *, rows_schema: str = FIRST_GENERATION) -> bool:
 
     That is when readers of the view would have to wait, and for a host whose role does not own the
     tables: the view answers all the same, and the next `db upgrade` of the owner does it.
+
+    Raises:
+        SinkUnavailable: Among others, somebody holds a lock: who waits for it for long makes hosts wait.
     """
     with connected(url, application_name="projector migrate") as connection:
         if is_filled(connection):
             return True
         if not _owns(connection, rows_schema):
             return False
+        connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'".encode())
         _fill(connection, FILL.replace("{rows}", rows_schema))
         connection.execute(VALIDATE.replace("{rows}", rows_schema).encode())
         with suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
@@ -104,7 +108,6 @@ def _fill(connection: psycopg.Connection[Any], statement: str) -> None:
 
 def _show(connection: psycopg.Connection[Any], statement: str) -> bool:
     """Whoever waits for a view makes all later readers wait: so not for long, and again next time."""
-    connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'".encode())
     try:
         try:
             connection.execute(statement.encode())

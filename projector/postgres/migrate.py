@@ -78,7 +78,8 @@ def upgrade(url: str) -> str:
         with _alone(url) as connection:
             if _revision(connection) != _head(scripts):
                 _run(command.upgrade, connection, "head")
-    fill(url)
+    with _not_queued(url):
+        fill(url)
     return _head(scripts)
 
 
@@ -173,11 +174,17 @@ def _run(change: Callable[[Config, str], None], connection: Connection, revision
 @contextmanager
 def _alone(url: str) -> Iterator[Connection]:
     """A transaction that nobody else migrates beside, and that waits for no lock for long."""
+    with _not_queued(url), _connection(url) as connection:
+        for statement in ALONE:
+            connection.exec_driver_sql(statement)
+        yield connection
+
+
+@contextmanager
+def _not_queued(url: str) -> Iterator[None]:
+    """Tell who holds the lock that was not waited for."""
     try:
-        with _connection(url) as connection:
-            for statement in ALONE:
-                connection.exec_driver_sql(statement)
-            yield connection
+        yield
     except SinkUnavailable as error:
         if error.sqlstate not in ANOTHER_WAS_FASTER:
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from projector.core.errors import SchemaBusy
 from projector.postgres import filling, migrate, schema
 
 BEFORE = "0011"
@@ -44,6 +45,31 @@ def test_a_view_reads_the_column_only_when_all_carts_have_it(
         assert migrate.upgrade(database_url) == migrate.head()
         assert schema.look(database_url).filled
         assert connection.execute(TIMES).fetchall() == expected
+
+
+def test_a_lock_of_somebody_is_named_and_not_waited_for(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate.downgrade(database_url, BEFORE)
+    monkeypatch.setattr(filling, "LOCK_SECONDS", 0.05)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(ROWS)
+        connection.commit()
+        with monkeypatch.context() as interrupted:
+            interrupted.setattr(migrate, "fill", lambda _: False)
+            migrate.upgrade(database_url)
+        pid = connection.info.backend_pid
+        for lock in (
+            "SELECT FROM projector_g1.cart_totals FOR UPDATE",
+            "LOCK TABLE projector_g1.cart_items IN SHARE UPDATE EXCLUSIVE MODE",  # as VACUUM
+            "LOCK TABLE projector_g1.cart_totals IN SHARE UPDATE EXCLUSIVE MODE",
+        ):
+            connection.execute(lock)
+            with pytest.raises(SchemaBusy, match=f"waits for pid {pid} "):
+                migrate.upgrade(database_url)
+            connection.rollback()
+    migrate.upgrade(database_url)
+    assert schema.look(database_url).filled
 
 
 def test_a_host_that_does_not_own_the_tables_leaves_it_to_their_owner(
