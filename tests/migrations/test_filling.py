@@ -7,6 +7,8 @@ import pytest
 
 from projector.core.errors import SchemaBusy
 from projector.postgres import filling, migrate, schema
+from projector.postgres.connections import ConnectionOptions, Connections
+from projector.postgres.verification import Verification
 
 BEFORE = "0011"
 ROWS = """
@@ -45,6 +47,26 @@ def test_a_view_reads_the_column_only_when_all_carts_have_it(
         assert migrate.upgrade(database_url) == migrate.head()
         assert schema.look(database_url).filled
         assert connection.execute(TIMES).fetchall() == expected
+
+
+async def test_what_is_not_filled_yet_is_no_drift(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate.downgrade(database_url, BEFORE)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(ROWS)
+        with monkeypatch.context() as interrupted:
+            interrupted.setattr(migrate, "fill", lambda _: False)
+            migrate.upgrade(database_url)
+        async with Connections(ConnectionOptions(url=database_url)) as connections:
+            store = Verification(connections, container_rid="any")
+            assert (await store.recount(examples=3)).wrong == 0
+            migrate.upgrade(database_url)
+            assert (await store.recount(examples=3)).wrong == 0
+            connection.execute("""
+                UPDATE projector_g1.cart_totals SET last_changed_at = NULL
+                WHERE cart_id = 'cart 1' AND bucket = 'EUR'""")
+            assert (await store.recount(examples=3)).wrong == 1
 
 
 def test_a_lock_of_somebody_is_named_and_not_waited_for(
