@@ -40,7 +40,6 @@ class Order:
         log: file for its log.
         point, occurrence: where it dies; None lets it live.
         record: file for the points it reaches.
-        ahead_seconds: how far its clock is ahead, so that the leases of the dead have expired.
     """
 
     settings: Mapping[str, Any]
@@ -48,16 +47,15 @@ class Order:
     point: str | None = None
     occurrence: int = 1
     record: str | None = None
-    ahead_seconds: float = 0.0
 
 
 class HurriedClock:
-    """A clock that runs ten times as fast, from a time that may lie ahead."""
+    """A clock that runs ten times as fast."""
 
-    def __init__(self, ahead_seconds: float) -> None:
+    def __init__(self) -> None:
         self._real = SystemClock()
         self._began = self._real.monotonic()
-        self._first = self._real.now() + timedelta(seconds=ahead_seconds)
+        self._first = self._real.now()
 
     def now(self) -> datetime:
         """The time of day."""
@@ -139,7 +137,7 @@ async def _run(order: Order) -> None:
         target = Target(point=order.point, occurrence=order.occurrence)
     record = None if order.record is None else Path(order.record)
     install(Points(target=target, record=record))
-    service = Service(Settings(**order.settings), clock=HurriedClock(order.ahead_seconds))
+    service = Service(Settings(**order.settings), clock=HurriedClock())
     await service.run(migrate=False, until_caught_up=True)
 
 
