@@ -185,7 +185,7 @@ def shared(lease: Lease, mine: TargetIdentity) -> str:
         f"host {lease.owner!r} keeps lease {lease.token} for another database,"
         f" {_stamp(lease)!r}, while this host writes to {str(mine)!r}: give this one leases of its"
         " own with PROJECTOR_PROCESSOR_NAME or PROJECTOR_LEASE_CONTAINER; or, to take these over,"
-        " stop that host first"
+        " stop that host first (one that was killed: wait until its leases have expired)"
     )
 
 
