@@ -181,6 +181,7 @@ class _Bench:
             "newest_ts": None,
             "delivered": 1,
             "only_clean": True,
+            "after_tick": 0,
         }
 
 
