@@ -39,13 +39,6 @@ from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.triggers import ONE_RANGE_PER_KEY, counting
 
 CONTROL_SCHEMA = "projector"
-VIEW_SCHEMA = "carts"
-
-NO_PRICE_BUCKET = ""
-"""Bucket of `cart_totals` for the lines without a price."""
-
-NO_CURRENCY_BUCKET = "-"
-"""Bucket of `cart_totals` for the lines with a price and no currency."""
 
 control = MetaData(schema=CONTROL_SCHEMA)
 epochs = Sequence("epochs", metadata=control)
