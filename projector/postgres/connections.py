@@ -211,7 +211,7 @@ class Connections:
         if pool is None or self._hung_up:
             raise SinkUnavailable("the connections to PostgreSQL are closed")
         try:
-            session = await pool.getconn()
+            session = await _taken(pool)
         except POOL_ERRORS as error:
             raise await self._reason(self._target()) from error
         self._in_use.add(session)
@@ -310,6 +310,21 @@ def _noting(failed: _FailedAttempt) -> type[Session]:
             return session
 
     return NotedSession
+
+
+async def _taken(pool: AsyncConnectionPool[Session]) -> Session:
+    """A session of the pool, unless the task was cancelled meanwhile.
+
+    A cancellation that comes together with a session is lost on the way: the pool gives the session,
+    and so does `wait_for` before Python 3.12. Whoever was to end would go on for ever.
+    """
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    session = await pool.getconn()
+    if task is not None and task.cancelling() > before:
+        await pool.putconn(session)
+        raise asyncio.CancelledError
+    return session
 
 
 def _milliseconds(seconds: float) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.engine import make_url
 
 from projector.core.errors import ConfigurationError, SchemaMismatch, SinkUnavailable
@@ -209,3 +211,30 @@ async def test_sessions_in_use_are_cut_when_nobody_waits_any_longer(database_url
                 await waiting
             with pytest.raises(SinkUnavailable, match="closed"):
                 await ask()
+
+
+async def test_a_cancellation_that_comes_with_a_session_is_not_lost(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = AsyncConnectionPool.getconn
+
+    async def given_and_cancelled(pool: AsyncConnectionPool[Any]) -> Any:
+        session = await real(pool)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with suppress(asyncio.CancelledError):  # as the pool does when both come at once
+            await asyncio.sleep(0)
+        return session
+
+    async def use(connections: Connections) -> None:
+        async with connections.session():
+            raise AssertionError("a cancelled task went on")
+
+    async with Connections(ConnectionOptions(url=database_url, connections=1)) as connections:
+        with monkeypatch.context() as patched:
+            patched.setattr(AsyncConnectionPool, "getconn", given_and_cancelled)
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.create_task(use(connections))
+        async with connections.session():  # the only session was given back
+            pass
