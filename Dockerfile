@@ -15,6 +15,7 @@ RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin proj
 COPY --from=build /opt/venv /opt/venv
 COPY alembic.ini /app/
 COPY migrations /app/migrations
+COPY cosmos_emulator /app/cosmos_emulator
 COPY projector /app/projector
 # The source is compiled now: the account that runs it may not write beside it.
 RUN /opt/venv/bin/python -m compileall -q /app

@@ -13,7 +13,7 @@ SEEDS ?= 1000
 TESTS ?= tests
 # Two processes share one PostgreSQL server; WORKERS=0 runs the tests in one, for a debugger.
 WORKERS ?= 2
-TYPED = $(wildcard projector tests benchmarks migrations deploy)
+TYPED = $(wildcard projector cosmos_emulator tests benchmarks migrations deploy)
 UV ?= uv
 COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --quiet

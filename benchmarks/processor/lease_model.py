@@ -17,12 +17,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from cosmos_emulator.charges import page_ru, read_ru, write_ru
 from projector.core.errors import LeaseConflict, LeaseMissing, LeaseStoreUnavailable
 from projector.core.lease import Lease
 from projector.core.names import InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.cosmos.lease_documents import document_of
-from projector.emulator.charges import page_ru, read_ru, write_ru
 from tests.fakes.clock import START, FakeClock
 
 PAGE_DOCUMENTS = 1000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from cosmos_emulator import server
 from projector.cli.entry import Stopping, enter_until_stopped
 from projector.cli.failures import UsageError
 from projector.cli.lines import answer
 from projector.core.errors import ConfigurationError
-from projector.emulator import server
 
 
 def emulator(*, host: str, port: int, partitions: int, https: bool) -> None:

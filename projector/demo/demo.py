@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from cosmos_emulator import EmulatorServer
+from cosmos_emulator.container import Container
 from projector.core.texts import printable
 from projector.demo.screen import Screen, Snapshot
 from projector.demo.shoppers import Shoppers
-from projector.emulator import EmulatorServer
-from projector.emulator.container import Container
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.embedded import EmbeddedPostgres
 from projector.postgres.entries import count_open

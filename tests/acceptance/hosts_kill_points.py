@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from projector.emulator import Engine
+from cosmos_emulator import Engine
 from projector.postgres.embedded import EmbeddedPostgres
 from projector.postgres.migrate import upgrade
 from tests.acceptance.hosts_forge import running_forge

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
-from projector.emulator import Engine
+from cosmos_emulator import Engine
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.resets import request_replay
 from tests.acceptance.hosts_forge import Forge, Order

@@ -18,6 +18,9 @@ import psycopg
 from psycopg.rows import tuple_row
 from typing_extensions import override
 
+from cosmos_emulator import EmulatorServer
+from cosmos_emulator.container import Container
+from cosmos_emulator.faults import parse_fault
 from projector.core.names import InstanceName, LeaseToken
 from projector.core.states import CloseReason, RangeState
 from projector.cosmos.change_source import CosmosChangeSource
@@ -26,9 +29,6 @@ from projector.cosmos.lease_container import LeaseContainer
 from projector.cosmos.lease_documents import lease_prefix
 from projector.cosmos.lease_store import CosmosBootstrapMarkers, CosmosLeaseStore
 from projector.cosmos.point_reads import CosmosPointReader
-from projector.emulator import EmulatorServer
-from projector.emulator.container import Container
-from projector.emulator.faults import parse_fault
 from projector.ports.feed import Page, RangeReport
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.sink import PostgresSink

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from azure.core.credentials import AccessToken
 
+from cosmos_emulator import EmulatorServer
 from projector.core.states import CloseReason, RangeState
 from projector.cosmos.client import CosmosAccount
-from projector.emulator import EmulatorServer
 from projector.processor.clock import SystemClock
 from projector.wiring.reset import Consent, prepare_reset
 from tests.acceptance.hosts_scene import (

@@ -11,8 +11,8 @@ import pytest
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from cosmos_emulator import EmulatorServer
 from projector.core.states import CloseReason, RangeState
-from projector.emulator import EmulatorServer
 from projector.postgres.embedded import EmbeddedPostgres
 from projector.postgres.migrate import upgrade
 from tests.acceptance.hosts_scene import Scene, scene, serving, until

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from projector.emulator import EmulatorServer
+from cosmos_emulator import EmulatorServer
 from tests.fixtures.emulator_wire import WireAnswer, wire
 
 _HEX = re.compile(r"[0-9A-F]*")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cosmos_emulator import EmulatorServer
 from projector.changefeed import (
     ChangeContext,
     ChangeFeedEstimator,
@@ -19,7 +20,6 @@ from projector.changefeed import (
     CosmosContainer,
     ProcessorTuning,
 )
-from projector.emulator import EmulatorServer
 from projector.processor.estimator import gap_in_all
 from tests.conformance.scalers import ForeignLease, KedaMetric, Outsider, Refused
 from tests.fixtures.emulator import control, running_emulator

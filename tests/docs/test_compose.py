@@ -17,7 +17,7 @@ import yaml
 from azure.cosmos import CosmosClient
 from jsonschema import Draft202012Validator, ValidationError
 
-from projector.emulator import EmulatorServer
+from cosmos_emulator import EmulatorServer
 from projector.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from multidict import CIMultiDict
 
-from projector.emulator.account import Account
-from projector.emulator.engine import Engine
-from projector.emulator.operations import operation_of
-from projector.emulator.routes import answer
-from projector.emulator.wire import Call
+from cosmos_emulator.account import Account
+from cosmos_emulator.engine import Engine
+from cosmos_emulator.operations import operation_of
+from cosmos_emulator.routes import answer
+from cosmos_emulator.wire import Call
 from tests.fuzz.inputs import damaged, main
 
 ANSWERED_SECONDS = 20.0

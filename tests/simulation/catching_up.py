@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from random import Random
 
+from cosmos_emulator import Engine
 from projector.core.errors import ProjectorError, SinkUnavailable
 from projector.core.start import StartFrom
-from projector.emulator import Engine
 from projector.postgres.connections import Connections
 from projector.postgres.reports import OpenedRange
 from projector.processor.progress import Reached, wait_until_caught_up

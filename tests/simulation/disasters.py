@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from random import Random
 
-from projector.emulator import Engine
+from cosmos_emulator import Engine
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.resets import accept_new_source, request_replay
 from projector.postgres.source import stored_source

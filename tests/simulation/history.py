@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
 
+from cosmos_emulator import Engine
 from projector.core.errors import ProjectorError
 from projector.core.start import BEGINNING, NOW, StartFrom, StartKind
-from projector.emulator import Engine
 from projector.postgres.connections import ConnectionOptions, Connections
 from tests.simulation.catching_up import caught_up
 from tests.simulation.database import cut

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
 
+from cosmos_emulator import Engine
 from projector.core.errors import ProjectorError, SinkUnavailable, SourceRecreated
 from projector.core.names import InstanceName, LeaseToken
 from projector.core.start import BEGINNING, StartFrom, StoredPlace
 from projector.cosmos.lease_documents import lease_prefix
-from projector.emulator import Engine
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport, Sink
 from projector.ports.rows import DocumentKey, ReadMark, Settled, SweepStore, Verdict
 from projector.postgres.connections import Connections

@@ -6,11 +6,11 @@ from datetime import datetime
 
 import psycopg
 
+from cosmos_emulator import Engine
 from projector.core.lease import START_FROM_PROPERTY
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.core.start import BEGINNING, NOW, StartFrom
 from projector.cosmos.lease_documents import lease_of
-from projector.emulator import Engine
 from tests.simulation.hosts import prefix_of
 from tests.simulation.leases import lease_documents
 from tests.simulation.loop import VirtualLoop

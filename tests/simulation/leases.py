@@ -7,11 +7,11 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
+from cosmos_emulator import Engine
+from cosmos_emulator.errors import EmulatorError
 from projector.core import lease as lease_changes
 from projector.core.errors import SourceRecreated
 from projector.cosmos.lease_documents import document_of, lease_of
-from projector.emulator import Engine
-from projector.emulator.errors import EmulatorError
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.resets import request_replay
 from tests.simulation.disasters import create_leases

@@ -12,8 +12,8 @@ from datetime import timedelta
 from random import Random
 from typing import Any, cast
 
+from cosmos_emulator import Engine
 from projector.core.errors import FeedRangeGone, ProjectorError, SinkUnavailable
-from projector.emulator import Engine
 from projector.ports.feed import FeedTarget
 from projector.ports.points import ScannedPage
 from projector.ports.verification import VerifyStore

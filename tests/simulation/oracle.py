@@ -13,10 +13,10 @@ from typing import Any
 
 import psycopg
 
+from cosmos_emulator.container import Container
+from cosmos_emulator.documents import ItemKey
 from projector.core.epk import epk_of_json
 from projector.core.ranges import FeedRange
-from projector.emulator.container import Container
-from projector.emulator.documents import ItemKey
 from projector.projection.document import project_document
 from projector.projection.writes import RowWrite
 

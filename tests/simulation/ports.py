@@ -15,6 +15,11 @@ from datetime import UTC, datetime
 from random import Random
 from typing import TypeVar
 
+from cosmos_emulator import Engine
+from cosmos_emulator.container import Container, FeedResult
+from cosmos_emulator.errors import EmulatorError
+from cosmos_emulator.feed import Beginning, Since
+from cosmos_emulator.writes import Preconditions
 from projector.core.errors import (
     FeedRangeGone,
     LeaseConflict,
@@ -31,11 +36,6 @@ from projector.core.names import Continuation, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.core.start import StartFrom, StartKind
 from projector.cosmos.lease_documents import document_of, idle_seconds, lease_id, lease_of
-from projector.emulator import Engine
-from projector.emulator.container import Container, FeedResult
-from projector.emulator.errors import EmulatorError
-from projector.emulator.feed import Beginning, Since
-from projector.emulator.writes import Preconditions
 from projector.ports.feed import Anchor, Clock, FeedTarget, Page, PhysicalRange
 from projector.ports.points import PointRead
 from tests.simulation.loop import VirtualLoop

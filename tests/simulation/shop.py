@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from projector.emulator import Engine
-from projector.emulator.container import Container
-from projector.emulator.documents import ItemKey
-from projector.emulator.errors import EmulatorError
-from projector.emulator.ttl import NEVER
+from cosmos_emulator import Engine
+from cosmos_emulator.container import Container
+from cosmos_emulator.documents import ItemKey
+from cosmos_emulator.errors import EmulatorError
+from cosmos_emulator.ttl import NEVER
 from tests import wild
 from tests.simulation.loop import choose
 from tests.simulation.ports import CART, DATABASE

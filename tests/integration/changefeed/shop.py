@@ -10,13 +10,13 @@ from typing import Any
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import ContainerProxy, CosmosClient, DatabaseProxy
 
+from cosmos_emulator import EmulatorServer
 from projector.changefeed import (
     ChangeContext,
     ChangeFeedProcessor,
     CosmosContainer,
     ProcessorTuning,
 )
-from projector.emulator import EmulatorServer
 
 NAMES = [f"cart-{number}" for number in range(40)]
 COLLECTION = "dbs/acme-webstore/colls/cart"

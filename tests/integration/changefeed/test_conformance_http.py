@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from azure.cosmos import PartitionKey
 
+from cosmos_emulator import EmulatorServer
 from projector.changefeed import ConfigurationError
-from projector.emulator import EmulatorServer
 from tests.fixtures.emulator import control
 from tests.integration.changefeed.shop import COLLECTION, NAMES, Shop, opened, until
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from azure.cosmos import PartitionKey
 
+from cosmos_emulator import EmulatorServer
 from projector.changefeed import (
     ChangeContext,
     ChangeFeedEstimator,
@@ -23,7 +24,6 @@ from projector.changefeed import (
     ConfigurationError,
     SourceMissing,
 )
-from projector.emulator import EmulatorServer
 from tests.fixtures.emulator import control
 from tests.integration.changefeed.shop import (
     COLLECTION,

@@ -10,14 +10,14 @@ from typing import Any
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import ContainerProxy
 
+from cosmos_emulator import EmulatorServer
+from cosmos_emulator.faults import parse_fault
 from projector.core.names import Continuation
 from projector.cosmos.change_source import CosmosChangeSource
 from projector.cosmos.client import ContainerPath, CosmosAccount, CosmosGateway
 from projector.cosmos.lease_container import LeaseContainer
 from projector.cosmos.lease_documents import lease_prefix
 from projector.cosmos.lease_store import CosmosBootstrapMarkers, CosmosLeaseStore
-from projector.emulator import EmulatorServer
-from projector.emulator.faults import parse_fault
 from projector.ports.feed import BootstrapMarkers, ChangeSource, FeedTarget, LeaseStore
 from tests.contract.change_source import RETRY_AFTER_SECONDS, Trouble, target_of
 from tests.fixtures.emulator import control

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cosmos_emulator import EmulatorServer
 from projector.core.errors import (
     ConfigurationError,
     ContinuationRefused,
@@ -21,7 +22,6 @@ from projector.core.errors import (
 from projector.core.names import Continuation
 from projector.core.start import NOW, StartFrom, StartKind
 from projector.cosmos.wire import Answer
-from projector.emulator import EmulatorServer
 from tests.contract.change_source import KEYS, busiest, documents_of, drain_all, fill, target_of
 from tests.integration.cosmos.support import CART, EmulatedWorld, emulated_world
 

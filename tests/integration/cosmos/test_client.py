@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
+from cosmos_emulator import EmulatorServer
+from cosmos_emulator.faults import parse_fault
 from projector.core.errors import (
     ConfigurationError,
     LeaseStoreUnavailable,
@@ -21,8 +23,6 @@ from projector.cosmos.client import ContainerPath, CosmosAccount, CosmosGateway
 from projector.cosmos.document_scan import CosmosDocumentScanner
 from projector.cosmos.lease_container import LeaseContainer
 from projector.cosmos.point_reads import CosmosPointReader
-from projector.emulator import EmulatorServer
-from projector.emulator.faults import parse_fault
 from tests.contract.change_source import KEYS, drain_all, fill
 from tests.integration.cosmos.support import (
     CART,

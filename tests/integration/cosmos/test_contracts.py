@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from projector.emulator import EmulatorServer
+from cosmos_emulator import EmulatorServer
 from tests.contract.change_source import ChangeSourceContract
 from tests.contract.lease_store import LeaseStoreContract
 from tests.integration.cosmos.support import (

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from cosmos_emulator import EmulatorServer
+from cosmos_emulator.faults import parse_fault
 from projector.core.errors import (
     ConfigurationError,
     LeaseConflict,
@@ -21,8 +23,6 @@ from projector.core.names import Continuation, Holder, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.cosmos.lease_documents import lease_id
 from projector.cosmos.lease_store import LONGEST_LOCK_SECONDS
-from projector.emulator import EmulatorServer
-from projector.emulator.faults import parse_fault
 from projector.wiring.leases import forget
 from tests.contract.lease_store import LOCK_SECONDS, WRITTEN_AT, created, new_lease
 from tests.integration.cosmos.support import EmulatedLeases, emulated_leases

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from cosmos_emulator import EmulatorServer
+from cosmos_emulator.odd_ids import OddIdAnswer
 from projector.core.errors import (
     CredentialExpired,
     ProjectorError,
@@ -16,8 +18,6 @@ from projector.core.errors import (
     Throttled,
 )
 from projector.cosmos.point_reads import CosmosPointReader
-from projector.emulator import EmulatorServer
-from projector.emulator.odd_ids import OddIdAnswer
 from tests import wild
 from tests.contract.change_source import documents_of
 from tests.fixtures.emulator import control

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from azure.core.credentials import AccessToken
 
+from cosmos_emulator import EmulatorServer
 from projector.core.errors import (
     ConfigurationError,
     CredentialExpired,
@@ -22,7 +23,6 @@ from projector.core.ranges import FeedRange
 from projector.core.start import NOW, StartFrom, StartKind
 from projector.cosmos.change_source import CosmosChangeSource
 from projector.cosmos.client import REFUSED_CLIENTS, CosmosGateway
-from projector.emulator import EmulatorServer
 from projector.ports.feed import PhysicalRange
 from tests.contract.change_source import KEYS, busiest, documents_of, drain, fill, target_of
 from tests.fixtures.emulator import running_emulator

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import pytest
 from structlog.testing import capture_logs
 
+from cosmos_emulator import EmulatorServer
 from projector.core.errors import ConfigurationError, ProjectorError, SourceUnavailable
 from projector.cosmos.change_source import CosmosChangeSource
 from projector.cosmos.client import CosmosAccount, CosmosGateway
 from projector.cosmos.proxies import proxy_for
-from projector.emulator import EmulatorServer
 from tests.fixtures.emulator import running_emulator
 from tests.integration.cosmos.support import CART, account_of, emulated_world
 

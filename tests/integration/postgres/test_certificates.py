@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
+from cosmos_emulator.tls import self_signed_context
 from projector.core.errors import ConfigurationError, SinkUnavailable
-from projector.emulator.tls import self_signed_context
 from projector.postgres import encryption, schema
 from projector.postgres.address import address
 from projector.postgres.encryption import SSL_REQUEST, demanded

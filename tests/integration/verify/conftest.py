@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from projector.emulator import EmulatorServer
+from cosmos_emulator import EmulatorServer
 from tests.integration.verify.support import Pair, paired
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
-from projector.emulator import EmulatorServer
+from cosmos_emulator import EmulatorServer
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.processor.clock import SystemClock
 from projector.rebuild.verify_places import Waiting

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from projector.emulator.odd_ids import OddIdAnswer
+from cosmos_emulator.odd_ids import OddIdAnswer
 from projector.rebuild.retry import RetryOutcome
 from tests import wild
 from tests.fixtures.emulator import control

@@ -9,7 +9,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from projector.emulator import EmulatorServer
+from cosmos_emulator import EmulatorServer
 from projector.postgres.copying import COPY, copy_text
 from projector.processor.clock import SystemClock
 from projector.wiring.doctor import Doctor

@@ -16,8 +16,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from cosmos_emulator import EmulatorServer
 from projector.core import health
-from projector.emulator import EmulatorServer
 from projector.wiring import fleet, status
 from projector.wiring.service import Service
 from tests.acceptance.proxy import Proxy, proxy_to

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from projector.emulator import EmulatorServer
+from cosmos_emulator import EmulatorServer
 from projector.wiring.service import Service
 from tests.integration.wiring.test_reset import open_shop, settings
 

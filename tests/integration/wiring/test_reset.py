@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from cosmos_emulator import EmulatorServer
 from projector.core.errors import (
     ConfigurationError,
     LeaseStoreUnavailable,
     SchemaMismatch,
     SourceRecreated,
 )
-from projector.emulator import EmulatorServer
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
 from projector.wiring.reset import Consent, prepare_reset

@@ -15,6 +15,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from structlog.testing import capture_logs
 from typing_extensions import override
 
+from cosmos_emulator import EmulatorServer
+from cosmos_emulator.faults import parse_fault
 from projector.cli.failures import root_cause
 from projector.core.errors import (
     ConfigurationError,
@@ -27,8 +29,6 @@ from projector.core.errors import (
     SourceRecreated,
 )
 from projector.core.names import LeaseToken
-from projector.emulator import EmulatorServer
-from projector.emulator.faults import parse_fault
 from projector.postgres import migrate
 from projector.processor.clock import SystemClock
 from projector.processor.notifications import SilentObserver

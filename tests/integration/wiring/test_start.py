@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
+from cosmos_emulator import EmulatorServer
+from cosmos_emulator.faults import Fault
 from projector.cli.failures import root_cause
 from projector.core.errors import (
     OtherSource,
@@ -18,8 +20,6 @@ from projector.core.errors import (
     SourceRecreated,
     TooManyRejected,
 )
-from projector.emulator import EmulatorServer
-from projector.emulator.faults import Fault
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
 from projector.wiring.doctor import Doctor

@@ -1,0 +1,197 @@
+"""The control requests under `/_emulator/`: what a test or a demo does to the service from outside.
+
+They need no key and are not counted. Bodies and answers are JSON, but for the documents' own bytes.
+docs/reference/emulator.md describes each of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from cosmos_emulator.account import Account
+from cosmos_emulator.documents import decode_object
+from cosmos_emulator.errors import EmulatorError, bad_request
+from cosmos_emulator.faults import Faults, parse_fault
+from cosmos_emulator.stats import Meter, stats
+from cosmos_emulator.wire import PARTITION_KEY, Answer, Call, error_answer, json_answer
+
+PREFIX = "/_emulator/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controls:
+    """What control requests act on."""
+
+    account: Account
+    faults: Faults
+    meter: Meter
+
+
+def control(controls: Controls, call: Call, query: Mapping[str, str]) -> Answer:
+    """Carries out one control request."""
+    if not _is_from_here(call):
+        return error_answer(
+            EmulatorError(
+                403, 0, "Control requests of web pages and under other names are refused."
+            )
+        )
+    match call.segments[1:]:
+        case ("dbs", database, "colls", name, action):
+            route = _ON_CONTAINER.get((call.method, action))
+            if route is not None:
+                return _guarded(lambda: route(controls, call, (database, name), query))
+        case (action,):
+            plain = _PLAIN.get((call.method, action))
+            if plain is not None:
+                return _guarded(lambda: plain(controls, call))
+        case _:
+            pass
+    return error_answer(EmulatorError(404, 0, f"There is no {call.method} {call.path}."))
+
+
+def _is_from_here(call: Call) -> bool:
+    """Whether no browser was led here: no foreign Origin, and an address or a plain name as Host.
+
+    A page that resolves a name of its own to this machine sends that name as Host.
+    """
+    host = _bare_host(f"//{call.headers.get('Host', '')}")
+    origin = call.headers.get("Origin")
+    if origin is not None and _bare_host(origin) != host:
+        return False
+    return "." not in host or _is_address(host)
+
+
+def _bare_host(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return "invalid.host"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _guarded(run: Callable[[], Answer]) -> Answer:
+    try:
+        return run()
+    except EmulatorError as error:
+        return error_answer(error)
+
+
+def _split(controls: Controls, call: Call, names: tuple[str, str], _: Mapping[str, str]) -> Answer:
+    body = decode_object(call.body)
+    completing = _number(body, "completing_ms", 0) / 1000
+    container = controls.account.engine.container(*names)
+    children = container.split(_text(body, "range"), completing_seconds=completing)
+    return json_answer(200, {"children": children})
+
+
+def _merge(controls: Controls, call: Call, names: tuple[str, str], _: Mapping[str, str]) -> Answer:
+    body = decode_object(call.body)
+    ranges, lsn = body.get("ranges"), body.get("lsn")
+    if not isinstance(ranges, list) or not (lsn is None or isinstance(lsn, int)):
+        raise bad_request("A merge needs a list of ranges; its lsn is a whole number.")
+    child = controls.account.engine.container(*names).merge([str(each) for each in ranges], lsn=lsn)
+    return json_answer(200, {"child": child})
+
+
+def _raw(
+    controls: Controls, call: Call, names: tuple[str, str], query: Mapping[str, str]
+) -> Answer:
+    container = controls.account.engine.container(*names)
+    key = query.get("partitionKey", call.headers.get(PARTITION_KEY))
+    try:
+        partition_key = None if key is None else json.loads(key)
+    except ValueError as error:
+        raise bad_request("The partition key must be JSON.") from error
+    result = container.upsert_raw(call.body, item_id=query.get("id"), partition_key=partition_key)
+    answer = {"status": result.status, "etag": result.etag, "lsn": result.lsn}
+    return json_answer(result.status, {**answer, "session_token": result.session_token})
+
+
+def _purge(controls: Controls, call: Call) -> Answer:
+    automatic = decode_object(call.body).get("automatic") if call.body else None
+    if automatic is None:
+        return json_answer(200, {"purged": controls.account.engine.purge()})
+    if not isinstance(automatic, bool):
+        raise bad_request("'automatic' is true or false.")
+    for _, container in controls.account.engine.containers():
+        container.purges_itself = automatic
+    return json_answer(200, {"automatic": automatic})
+
+
+def _set_clock(controls: Controls, call: Call) -> Answer:
+    body = decode_object(call.body)
+    controls.account.engine.offset_seconds = _number(body, "offset_seconds", None)
+    return _clock(controls, call)
+
+
+def _clock(controls: Controls, _: Call) -> Answer:
+    engine = controls.account.engine
+    return json_answer(200, {"offset_seconds": engine.offset_seconds, "now": engine.now()})
+
+
+def _odd_ids(controls: Controls, call: Call) -> Answer:
+    controls.account.odd_ids.choose(_text(decode_object(call.body), "answer"))
+    return json_answer(200, {"answer": controls.account.odd_ids.answer})
+
+
+def _stats(controls: Controls, _: Call) -> Answer:
+    counted = stats(controls.account.engine, controls.meter)
+    return json_answer(200, {**counted, "waiting": controls.faults.waiting})
+
+
+def _reset_stats(controls: Controls, _: Call) -> Answer:
+    controls.meter.reset()
+    return json_answer(200, {})
+
+
+def _add_fault(controls: Controls, call: Call) -> Answer:
+    controls.faults.install(parse_fault(decode_object(call.body)))
+    return _list_faults(controls, call)
+
+
+def _list_faults(controls: Controls, _: Call) -> Answer:
+    return json_answer(200, {"faults": controls.faults.listed()})
+
+
+def _clear_faults(controls: Controls, _: Call) -> Answer:
+    return json_answer(200, {"removed": controls.faults.clear()})
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str):
+        raise bad_request(f"The request needs {name!r}, a string.")
+    return value
+
+
+def _number(body: Mapping[str, Any], name: str, default: float | None) -> float:
+    value = body.get(name, default)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise bad_request(f"The request needs {name!r}, a number.")
+    return float(value)
+
+
+_ON_CONTAINER = {("POST", "split"): _split, ("POST", "merge"): _merge, ("POST", "raw"): _raw}
+_PLAIN = {
+    ("POST", "purge"): _purge,
+    ("POST", "clock"): _set_clock,
+    ("GET", "clock"): _clock,
+    ("POST", "odd_ids"): _odd_ids,
+    ("GET", "stats"): _stats,
+    ("DELETE", "stats"): _reset_stats,
+    ("POST", "faults"): _add_fault,
+    ("GET", "faults"): _list_faults,
+    ("DELETE", "faults"): _clear_faults,
+}

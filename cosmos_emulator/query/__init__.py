@@ -1,0 +1,13 @@
+"""The emulator's SQL: compiles a Cosmos DB query text and runs it over plain documents.
+
+Everything is evaluated over all the documents given, so ORDER BY, DISTINCT, aggregates and
+OFFSET LIMIT hold across partitions. What the engine does not support is refused by name, never
+answered wrongly. Knows no HTTP, no storage and no clock of its own.
+"""
+
+from __future__ import annotations
+
+from cosmos_emulator.query.errors import QueryError
+from cosmos_emulator.query.plan import CompiledQuery, compile_condition, compile_query
+
+__all__ = ["CompiledQuery", "QueryError", "compile_condition", "compile_query"]

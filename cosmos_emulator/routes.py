@@ -1,0 +1,53 @@
+"""From an operation's name to its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cosmos_emulator import routes_account, routes_containers, routes_feeds, routes_items
+from cosmos_emulator.account import Account
+from cosmos_emulator.errors import EmulatorError
+from cosmos_emulator.wire import Answer, Call, error_answer
+
+_ROUTES: dict[str, Callable[[Account, Call], Answer]] = {
+    "read_account": routes_account.read_account,
+    "create_database": routes_account.create_database,
+    "read_database": routes_account.read_database,
+    "delete_database": routes_account.delete_database,
+    "list_databases": routes_account.list_databases,
+    "query_databases": routes_account.query_databases,
+    "query_offers": routes_account.query_offers,
+    "read_offer": routes_account.read_offer,
+    "replace_offer": routes_account.replace_offer,
+    "create_container": routes_containers.create_container,
+    "read_container": routes_containers.read_container,
+    "replace_container": routes_containers.replace_container,
+    "delete_container": routes_containers.delete_container,
+    "list_containers": routes_containers.list_containers,
+    "query_containers": routes_containers.query_containers,
+    "read_pkranges": routes_containers.read_pkranges,
+    "create_item": routes_items.create_item,
+    "upsert_item": routes_items.upsert_item,
+    "replace_item": routes_items.replace_item,
+    "read_item": routes_items.read_item,
+    "delete_item": routes_items.delete_item,
+    "patch_item": routes_items.patch_item,
+    "batch": routes_items.batch,
+    "bulk": routes_items.bulk,
+    "delete_partition_key": routes_items.delete_partition_key,
+    "change_feed": routes_feeds.change_feed,
+    "read_feed": routes_feeds.read_feed,
+    "query_items": routes_feeds.query_items,
+    "query_plan": routes_feeds.query_plan,
+}
+
+
+def answer(account: Account, operation: str | None, call: Call) -> Answer:
+    """Answers a request that was let in; a refusal is an answer too."""
+    if operation is None:
+        return error_answer(EmulatorError(404, 0, f"{call.method} {call.path} is not supported."))
+    try:
+        call.check_consistency()
+        return _ROUTES[operation](account, account.by_names(call))
+    except EmulatorError as error:
+        return error_answer(error)

@@ -1,0 +1,23 @@
+"""One emulator with four partitions for each module, and a database in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from azure.cosmos import CosmosClient, DatabaseProxy
+
+from cosmos_emulator import EmulatorServer
+from tests.fixtures.emulator import threaded_emulator
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmulatorServer]:
+    with threaded_emulator(partitions=4) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def database(server: EmulatorServer) -> Iterator[DatabaseProxy]:
+    with CosmosClient(server.endpoint, server.key) as client:
+        yield client.create_database("acme-webstore")

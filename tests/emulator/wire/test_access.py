@@ -1,0 +1,119 @@
+"""Who is let in, over http and https."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from azure.core.credentials import AccessToken
+from azure.cosmos import PartitionKey
+from azure.cosmos.aio import CosmosClient
+from azure.cosmos.exceptions import CosmosHttpResponseError
+
+from cosmos_emulator import EmulatorServer
+from tests.fixtures.emulator import running_emulator
+from tests.fixtures.emulator_wire import wire
+
+_OTHER_KEY = "b3RoZXJrZXk="
+
+
+class FakeCredential:
+    """Hands out tokens as an Entra credential does."""
+
+    async def get_token(self, *scopes: str, **_: object) -> AccessToken:
+        assert scopes
+        return AccessToken("e30.e30.signature", int(time.time()) + 3600)
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    async def __aenter__(self) -> FakeCredential:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is held open."""
+
+
+async def test_the_wrong_key_is_401(emulator: EmulatorServer) -> None:
+    answer = await wire(emulator, "GET", "dbs", key=_OTHER_KEY)
+    assert (answer.status, answer.json["code"]) == (401, "Unauthorized")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "nonsense", "type=master&ver=1.0&sig=", "type%3Daad%26ver%3D1.0%26sig%3Dx.y.z"],
+    ids=["none", "nonsense", "no signature", "token"],
+)
+async def test_no_signature_is_401(emulator: EmulatorServer, header: str) -> None:
+    answer = await wire(emulator, "GET", "dbs", headers={"authorization": header})
+    assert answer.status == 401
+
+
+async def test_a_signature_is_for_one_request_only(emulator: EmulatorServer) -> None:
+    signed: dict[str, str] = {}
+    date = "Sun, 22 Nov 2026 04:41:08 GMT"
+    answer = await wire(emulator, "GET", "dbs", headers={**signed, "x-ms-date": date})
+    assert answer.status == 401
+
+
+async def test_an_old_signature_is_403(emulator: EmulatorServer) -> None:
+    assert (await wire(emulator, "GET", "dbs", now=time.time() - 3600)).status == 403
+    assert (await wire(emulator, "GET", "dbs", now=time.time() - 600)).status == 200
+
+
+async def test_a_server_has_the_key_it_was_given() -> None:
+    async with running_emulator(key=_OTHER_KEY) as server:
+        assert (await wire(server, "GET", "dbs", key=_OTHER_KEY)).status == 200
+        assert server.key == _OTHER_KEY
+
+
+def test_a_key_that_is_not_base64_is_refused() -> None:
+    with pytest.raises(ValueError, match="base64"):
+        EmulatorServer(key="not base64!")
+
+
+async def test_https_with_a_key() -> None:
+    async with running_emulator(https=True) as server:
+        assert server.endpoint.startswith("https://127.0.0.1:")
+        async with CosmosClient(server.endpoint, server.key) as client:
+            database = await client.create_database("shop")
+            container = await database.create_container("cart", PartitionKey(path="/cartId"))
+            await container.create_item({"id": "1", "cartId": "a"})
+            assert (await container.read_item("1", "a"))["id"] == "1"
+
+
+async def test_https_with_an_entra_token() -> None:
+    async with (
+        running_emulator(https=True, accept_aad=True) as server,
+        CosmosClient(server.endpoint, FakeCredential()) as client,
+    ):
+        await client.create_database("shop")
+        assert [each["id"] async for each in client.list_databases()] == ["shop"]
+
+
+@pytest.mark.slow
+async def test_entra_tokens_are_refused_unless_allowed() -> None:
+    async with running_emulator(https=True) as server:
+        client = CosmosClient(server.endpoint, FakeCredential())
+        try:
+            with pytest.raises(CosmosHttpResponseError) as caught:
+                await client.create_database("shop")
+        finally:
+            await client.close()
+    assert caught.value.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Origin": "https://evil.example"}, id="a page"),
+        pytest.param({"Origin": "null"}, id="a page without a place"),
+        pytest.param({"Host": "rebound.example:8081"}, id="a name led here"),
+    ],
+)
+async def test_no_web_page_drives_the_emulator(
+    emulator: EmulatorServer, headers: dict[str, str]
+) -> None:
+    refused = await wire(emulator, "POST", "_emulator/purge", headers=headers)
+    assert refused.status == 403
+    assert (await wire(emulator, "POST", "_emulator/purge")).status == 200
