@@ -22,7 +22,7 @@ from benchmarks.documents import Document, Shop
 from benchmarks.target import bench_server, check_rows, check_totals
 from projector.ports.feed import Grant
 from projector.ports.rows import Settled
-from projector.rebuild.sweep import Sweeper
+from projector.reconcile.sweep import Sweeper
 from projector.settings import Settings
 from projector.wiring import service
 

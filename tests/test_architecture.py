@@ -39,11 +39,11 @@ SOLE_IMPORTERS = {
 
 FORBIDDEN_IMPORTS = {
     "The core does no IO and reads no clock": (
-        {"core", "projection", "rebuild.plan"},
+        {"core", "projection"},
         set(),
     ),
     "Orchestration knows ports, not drivers": (
-        {"housekeeping", "ports", "processor", "rebuild", "web"},
+        {"housekeeping", "ports", "processor", "reconcile", "web"},
         {"cosmos", "postgres", "settings"},
     ),
     "Only the demo and the command line start an emulator": (

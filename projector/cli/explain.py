@@ -14,7 +14,7 @@ from projector.cli.output import print_json, shown
 from projector.ports.explanation import StoredCart, StoredPosition
 from projector.postgres.explain import stored_cart
 from projector.processor.clock import SystemClock
-from projector.rebuild.explain import Explanation, explain
+from projector.reconcile.explain import Explanation, explain
 from projector.settings import Settings
 from projector.wiring.both_sides import both_sides
 

@@ -26,7 +26,7 @@ from projector.postgres.entries import (
 )
 from projector.processor.clock import SystemClock
 from projector.projection.writes import RejectionReason
-from projector.rebuild.retry import Retried
+from projector.reconcile.retry import Retried
 from projector.settings import Settings
 from projector.wiring import database
 from projector.wiring.both_sides import both_sides

@@ -21,7 +21,7 @@ from projector.core.errors import ProjectorError
 from projector.core.pace import Pace
 from projector.ports.verification import Difference
 from projector.processor.clock import SystemClock
-from projector.rebuild.verify_report import Progress, VerifyReport
+from projector.reconcile.verify_report import Progress, VerifyReport
 from projector.settings import Settings
 from projector.wiring.both_sides import both_sides
 

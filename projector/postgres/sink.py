@@ -2,7 +2,7 @@
 
 Pages are decoded to rows and rejections by `projector.projection`; a batch is committed by
 `BatchWriter` with its position, under the fence. Ending a replay takes point reads of the source:
-`projector.rebuild` does it, over the methods here that are `SweepStore` of `projector.ports.rows`.
+`projector.reconcile` does it, over the methods here that are `SweepStore` of `projector.ports.rows`.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class PostgresSink:
         return _applied(batch, outcome, filtered=folded.filtered)
 
     async def settle(self, grant: Grant) -> None:
-        """Refused: the tables alone cannot know what is gone (see `rebuild.settling`)."""
+        """Refused: the tables alone cannot know what is gone (see `reconcile.settling`)."""
         raise ConfigurationError(
             f"range {grant.claim.lease_token}: this sink has no source to confirm a sweep with"
         )

@@ -28,11 +28,11 @@ from projector.processor.estimator import Estimator
 from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
-from projector.rebuild.selected import SelectedReader
-from projector.rebuild.settling import SettlingSink
-from projector.rebuild.sweep import Sweeper
-from projector.rebuild.verify_reads import Patience as Reads
-from projector.rebuild.verify_reads import PatientReader
+from projector.reconcile.selected import SelectedReader
+from projector.reconcile.settling import SettlingSink
+from projector.reconcile.sweep import Sweeper
+from projector.reconcile.verify_reads import Patience as Reads
+from projector.reconcile.verify_reads import PatientReader
 from projector.settings import Settings
 from projector.telemetry.metrics import Metrics
 from projector.web import server

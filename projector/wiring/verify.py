@@ -21,13 +21,13 @@ from projector.postgres.entries import (
 )
 from projector.postgres.housekeeping import record_run
 from projector.postgres.verification import Verification
-from projector.rebuild.repair import Repair
-from projector.rebuild.retry import Retried, Retry, RetryOutcome
-from projector.rebuild.selected import SelectedReader
-from projector.rebuild.verify import Verifier, VerifyOptions
-from projector.rebuild.verify_places import Waiting
-from projector.rebuild.verify_reads import Patience, PatientReader
-from projector.rebuild.verify_report import Progress, VerifyReport
+from projector.reconcile.repair import Repair
+from projector.reconcile.retry import Retried, Retry, RetryOutcome
+from projector.reconcile.selected import SelectedReader
+from projector.reconcile.verify import Verifier, VerifyOptions
+from projector.reconcile.verify_places import Waiting
+from projector.reconcile.verify_reads import Patience, PatientReader
+from projector.reconcile.verify_report import Progress, VerifyReport
 from projector.settings import Settings
 from projector.wiring.account import Account
 

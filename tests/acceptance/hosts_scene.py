@@ -37,8 +37,8 @@ from projector.processor.host import Host
 from projector.processor.notifications import SilentObserver
 from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
-from projector.rebuild.settling import SettlingSink
-from projector.rebuild.sweep import Sweeper
+from projector.reconcile.settling import SettlingSink
+from projector.reconcile.sweep import Sweeper
 from projector.settings import Settings
 from projector.wiring.observers import Everybody, Polls
 from projector.wiring.service import Service

@@ -21,9 +21,9 @@ from projector.postgres.sweep import VerdictStore
 from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
-from projector.rebuild.settling import SettlingSink
-from projector.rebuild.sweep import Sweeper
-from projector.rebuild.verify_reads import Patience, PatientReader
+from projector.reconcile.settling import SettlingSink
+from projector.reconcile.sweep import Sweeper
+from projector.reconcile.verify_reads import Patience, PatientReader
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ports import (
     CART,

@@ -25,10 +25,10 @@ from projector.postgres.housekeeping import (
     purge_tombstones,
 )
 from projector.postgres.verification import Verification
-from projector.rebuild.repair import Repair
-from projector.rebuild.retry import Retry
-from projector.rebuild.verify import Verifier, VerifyOptions
-from projector.rebuild.verify_report import VerifyReport
+from projector.reconcile.repair import Repair
+from projector.reconcile.retry import Retry
+from projector.reconcile.verify import Verifier, VerifyOptions
+from projector.reconcile.verify_report import VerifyReport
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ports import (
     CART,

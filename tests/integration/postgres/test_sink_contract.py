@@ -8,8 +8,8 @@ from projector.ports.feed import Sink
 from projector.ports.points import PointRead
 from projector.postgres.sink import PostgresSink
 from projector.projection.writes import ProjectedPage
-from projector.rebuild.settling import SettlingSink
-from projector.rebuild.sweep import Sweeper
+from projector.reconcile.settling import SettlingSink
+from projector.reconcile.sweep import Sweeper
 from tests.contract.sink import SinkContract
 
 

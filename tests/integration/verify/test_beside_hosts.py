@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from projector.ports.points import PointRead, PointReader
-from projector.rebuild.verify import Verifier
+from projector.reconcile.verify import Verifier
 from tests.integration.verify.support import Pair, until
 
 PACE_SECONDS = 0.01  # all run in one thread: the others want their share

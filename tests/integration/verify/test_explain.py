@@ -6,7 +6,7 @@ import pytest
 
 from projector.postgres.entries import discard_entry
 from projector.postgres.explain import stored_cart
-from projector.rebuild.explain import Explanation, explain
+from projector.reconcile.explain import Explanation, explain
 from tests.integration.verify.support import Pair
 
 

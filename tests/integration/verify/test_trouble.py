@@ -12,9 +12,9 @@ from projector.core.ranges import FeedRange
 from projector.ports.feed import FeedTarget, PhysicalRange
 from projector.ports.points import ScannedPage
 from projector.ports.verification import RangePlace
-from projector.rebuild import verify, verify_reads
-from projector.rebuild.verify_places import parts_of, place_of
-from projector.rebuild.verify_reads import Patience, PatientScanner
+from projector.reconcile import verify, verify_reads
+from projector.reconcile.verify_places import parts_of, place_of
+from projector.reconcile.verify_reads import Patience, PatientScanner
 from tests.integration.cosmos.support import ShiftedClock
 from tests.integration.verify.support import Pair
 

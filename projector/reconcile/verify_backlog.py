@@ -15,7 +15,7 @@ from projector.ports.rows import DocumentKey
 from projector.ports.verification import Comparison, RangePlace
 from projector.projection.project import project_page
 from projector.projection.selection import Selection
-from projector.rebuild.verify_reads import Patience
+from projector.reconcile.verify_reads import Patience
 
 
 class Backlog:

@@ -20,8 +20,8 @@ from projector.core.errors import SourceUnavailable
 from projector.ports.feed import Grant
 from projector.ports.points import PointReader
 from projector.ports.rows import DocumentKey, Settled, SweepStore
-from projector.rebuild.answers import read_answers
-from projector.rebuild.halves import in_halves
+from projector.reconcile.answers import read_answers
+from projector.reconcile.halves import in_halves
 
 CANDIDATES_PER_STEP = 500
 GIVES_UP_AFTER = 5

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from projector.core.errors import SinkUnavailable
-from projector.rebuild.together import side_by_side, together
+from projector.reconcile.together import side_by_side, together
 
 
 class Work:

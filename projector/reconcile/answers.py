@@ -19,8 +19,8 @@ from projector.core.errors import (
 )
 from projector.ports.points import PointReader
 from projector.ports.rows import DocumentKey, Verdict
-from projector.rebuild.together import together
-from projector.rebuild.verdicts import verdict_of
+from projector.reconcile.together import together
+from projector.reconcile.verdicts import verdict_of
 
 READS_AT_ONCE = 16
 CONTROL_ID = "projector.control"

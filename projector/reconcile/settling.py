@@ -14,7 +14,7 @@ import structlog
 from projector.core.names import LeaseToken
 from projector.core.start import StoredPlace
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport, Sink
-from projector.rebuild.sweep import Sweeper
+from projector.reconcile.sweep import Sweeper
 
 P = TypeVar("P")
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from projector.ports.points import PointReader
 from projector.ports.rows import DocumentKey, Verdict
 from projector.ports.verification import Comparison, Difference, RangePlace, VerifyStore
-from projector.rebuild.answers import Answers, read_answers
-from projector.rebuild.halves import in_halves
+from projector.reconcile.answers import Answers, read_answers
+from projector.reconcile.halves import in_halves
 
 ATTEMPTS = 5
 

@@ -17,9 +17,9 @@ from projector.core.errors import (
 )
 from projector.ports.points import PointRead
 from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
-from projector.rebuild.answers import read_answers
-from projector.rebuild.halves import in_halves
-from projector.rebuild.sweep import GIVES_UP_AFTER, Sweeper
+from projector.reconcile.answers import read_answers
+from projector.reconcile.halves import in_halves
+from projector.reconcile.sweep import GIVES_UP_AFTER, Sweeper
 
 
 def key(document_id: str) -> DocumentKey:

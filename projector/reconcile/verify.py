@@ -23,14 +23,14 @@ from projector.ports.rows import DriftKind
 from projector.ports.verification import Comparison, VerifyStore
 from projector.projection.project import project_page
 from projector.projection.selection import EVERYTHING, Selection
-from projector.rebuild.repair import Repair
-from projector.rebuild.selected import SelectedReader
-from projector.rebuild.together import side_by_side, together
-from projector.rebuild.verify_backlog import Backlog
-from projector.rebuild.verify_confirm import Confirmer, Suspects
-from projector.rebuild.verify_places import PlaceWatch, Waiting, parts_of
-from projector.rebuild.verify_reads import Patience, PatientReader, PatientScanner
-from projector.rebuild.verify_report import EXAMPLES, Progress, Tally, VerifyReport
+from projector.reconcile.repair import Repair
+from projector.reconcile.selected import SelectedReader
+from projector.reconcile.together import side_by_side, together
+from projector.reconcile.verify_backlog import Backlog
+from projector.reconcile.verify_confirm import Confirmer, Suspects
+from projector.reconcile.verify_places import PlaceWatch, Waiting, parts_of
+from projector.reconcile.verify_reads import Patience, PatientReader, PatientScanner
+from projector.reconcile.verify_report import EXAMPLES, Progress, Tally, VerifyReport
 
 BEGINNINGS = 20
 SUSPECTS_AT_ONCE = 500

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from projector.ports.rows import DocumentKey, DriftKind, Verdict
 from projector.ports.verification import Comparison, Difference, RangePlace
 from projector.projection.identity import can_be_asked_for
-from projector.rebuild.answers import read_answers
-from projector.rebuild.repair import Repair, is_newer
-from projector.rebuild.verify_backlog import Backlog
-from projector.rebuild.verify_places import PlaceWatch
-from projector.rebuild.verify_report import Tally
+from projector.reconcile.answers import read_answers
+from projector.reconcile.repair import Repair, is_newer
+from projector.reconcile.verify_backlog import Backlog
+from projector.reconcile.verify_places import PlaceWatch
+from projector.reconcile.verify_report import Tally
 
 TURNS = 8
 DIGEST = "\\sha256:"

@@ -16,7 +16,7 @@ from projector.core.errors import SinkTooSlow
 from projector.ports.rows import DocumentKey, Verdict
 from projector.ports.verification import Comparison, RangePlace, VerifyStore
 from projector.projection.identity import can_be_asked_for
-from projector.rebuild.repair import ATTEMPTS, Repair
+from projector.reconcile.repair import ATTEMPTS, Repair
 
 
 class RetryOutcome(StrEnum):
