@@ -34,6 +34,8 @@ class Controls:
 
 def control(controls: Controls, call: Call, query: Mapping[str, str]) -> Answer:
     """Carries out one control request."""
+    if (call.method, call.segments[1:]) == ("GET", ("health",)):
+        return _health()
     if not _is_from_here(call):
         return error_answer(
             EmulatorError(
@@ -52,6 +54,11 @@ def control(controls: Controls, call: Call, query: Mapping[str, str]) -> Answer:
         case _:
             pass
     return error_answer(EmulatorError(404, 0, f"There is no {call.method} {call.path}."))
+
+
+def _health() -> Answer:
+    """Says that it answers; open to everybody under every name, since it tells and does nothing."""
+    return json_answer(200, {"status": "ready"})
 
 
 def _is_from_here(call: Call) -> bool:

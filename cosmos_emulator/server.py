@@ -7,6 +7,7 @@ told otherwise and keeps everything in memory.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 import uuid
 import weakref
@@ -18,6 +19,7 @@ from aiohttp import web
 from typing_extensions import override
 
 from cosmos_emulator.account import Account
+from cosmos_emulator.addresses import addresses_of, url
 from cosmos_emulator.auth import WELL_KNOWN_KEY, check_authorization, decoded_key
 from cosmos_emulator.bulk import load_lines
 from cosmos_emulator.control import PREFIX, Controls, control
@@ -63,7 +65,7 @@ class EmulatorServer:
         self.engine = engine or Engine(now=now, partitions=partitions)
         self.faults = Faults()
         self.meter = Meter()
-        self._host, self._port, self._https = host, port, https
+        self.host, self._port, self._https = host, port, https
         self._now = now
         self._signing_key = decoded_key(key)
         self._accept_aad = accept_aad
@@ -82,9 +84,9 @@ class EmulatorServer:
         )
         runner = web.ServerRunner(connections, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
-        context = self_signed_context(self._host, self._now()) if self._https else None
+        context = self._tls() if self._https else None
         self._listening = await asyncio.get_running_loop().create_server(
-            connections, self._host, self._port, ssl=context
+            connections, self.host, self._port, ssl=context
         )
         self._runner, self._connections = runner, connections
 
@@ -101,13 +103,24 @@ class EmulatorServer:
 
     @property
     def endpoint(self) -> str:
-        """Where clients reach the account."""
+        """Where clients on this machine reach the account."""
+        return url(self.scheme, addresses_of(self.host)[0], self.port)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
         if self._listening is None:
             raise RuntimeError("the emulator has not been started")
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._host, self._host)  # noqa: S104 - compared, not bound
-        if ":" in host and not host.startswith("["):
-            host = f"[{host}]"
-        return f"{'https' if self._https else 'http'}://{host}:{self._listening.sockets[0].getsockname()[1]}/"
+        port: int = self._listening.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def scheme(self) -> str:
+        """What its addresses begin with."""
+        return "https" if self._https else "http"
+
+    def _tls(self) -> ssl.SSLContext:
+        return self_signed_context(addresses_of(self.host), self._now())
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.raw_path
@@ -253,33 +266,6 @@ async def _stop_listening(listening: asyncio.Server) -> None:
     for _turn in range(_TURNS_TO_CONNECT):
         await asyncio.sleep(0)
     listening.close()
-
-
-async def serve(
-    host: str,
-    port: int,
-    partitions: int,
-    https: bool,  # noqa: FBT001 - the command line's own flag
-    *,
-    announce: Callable[[str], None],
-    key: str | None = None,
-) -> None:
-    """Serves until cancelled; says where, with which key, and then `ready`.
-
-    Raises:
-        OSError: the port is taken.
-    """
-    server = EmulatorServer(
-        host, port, key=key or WELL_KNOWN_KEY, partitions=partitions, https=https
-    )
-    await server.start()
-    try:
-        announce(f"endpoint {server.endpoint}")
-        announce(f"key {server.key}")
-        announce("ready")
-        await asyncio.Event().wait()
-    finally:
-        await server.stop()
 
 
 def _abort(request: web.BaseRequest) -> None:

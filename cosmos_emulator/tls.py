@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,15 +17,15 @@ from cryptography.x509.oid import NameOID
 _VALID_FOR = timedelta(days=365)
 
 
-def self_signed_context(host: str, now: float) -> ssl.SSLContext:
-    """Returns a server context with a fresh certificate for localhost and `host`."""
+def self_signed_context(hosts: Sequence[str], now: float) -> ssl.SSLContext:
+    """Returns a server context with a fresh certificate for localhost and `hosts`."""
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    certificate = _certificate(key, host, datetime.fromtimestamp(now, UTC))
+    certificate = _certificate(key, hosts, datetime.fromtimestamp(now, UTC))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         chain = Path(folder, "emulator.pem")
@@ -34,9 +35,11 @@ def self_signed_context(host: str, now: float) -> ssl.SSLContext:
     return context
 
 
-def _certificate(key: ec.EllipticCurvePrivateKey, host: str, now: datetime) -> x509.Certificate:
+def _certificate(
+    key: ec.EllipticCurvePrivateKey, hosts: Sequence[str], now: datetime
+) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cosmos-emulator")])
-    names = [_general_name(each) for each in dict.fromkeys(("localhost", "127.0.0.1", host))]
+    names = [_general_name(each) for each in dict.fromkeys(("localhost", "127.0.0.1", *hosts))]
     return (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from cosmos_emulator import server
+from cosmos_emulator import EmulatorServer
+from cosmos_emulator.addresses import cannot_listen
+from cosmos_emulator.serving import serve
 from projector.cli.entry import Stopping, enter_until_stopped
 from projector.cli.failures import UsageError
-from projector.cli.lines import answer
+from projector.cli.lines import answer, say
 from projector.core.errors import ConfigurationError
 
 
@@ -16,23 +18,18 @@ def emulator(*, host: str, port: int, partitions: int, https: bool) -> None:
     if not host.strip():
         raise UsageError("--host needs an address, for example 127.0.0.1")
 
-    async def serve(stopping: Stopping) -> None:
+    server = EmulatorServer(host, port, partitions=partitions, https=https)
+
+    async def until_stopped(stopping: Stopping) -> None:
         async with asyncio.TaskGroup() as group:
-            serving = group.create_task(
-                server.serve(host, port, partitions, https=https, announce=_announce),
-                name="emulator",
-            )
+            serving = group.create_task(serve(server, announce=answer, warn=say), name="emulator")
             await stopping.wait()
             serving.cancel()
 
     try:
-        enter_until_stopped(serve, notice="stopping the emulator")
+        enter_until_stopped(until_stopped, notice="stopping the emulator")
     except* OSError as group:
         error = group.exceptions[0]
-        raise ConfigurationError(
-            f"cannot listen on {host} port {port}: {error}; try --port 0"
-        ) from None
-
-
-def _announce(line: str) -> None:
-    answer(line)
+        if not isinstance(error, OSError):
+            raise
+        raise ConfigurationError(cannot_listen(host, port, error)) from None

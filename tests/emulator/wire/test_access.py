@@ -117,3 +117,12 @@ async def test_no_web_page_drives_the_emulator(
     refused = await wire(emulator, "POST", "_emulator/purge", headers=headers)
     assert refused.status == 403
     assert (await wire(emulator, "POST", "_emulator/purge")).status == 200
+
+
+@pytest.mark.parametrize("host", ["cosmos.test:8081", "host.docker.internal", "127.0.0.1"])
+async def test_whether_it_is_there_is_told_under_every_name(
+    emulator: EmulatorServer, host: str
+) -> None:
+    headers = {"Host": host, "authorization": ""}
+    answer = await wire(emulator, "GET", "_emulator/health", headers=headers)
+    assert (answer.status, answer.json) == (200, {"status": "ready"})
