@@ -279,8 +279,30 @@ def _problems_of_total(given: Definition, total: Total, numbers: set[str]) -> It
     if {each.of for each in total.sums} - summed:
         yield f"{total.name} sums up what is no number"
     bucket = total.bucket
-    if bucket is None:
-        if any(each.per_bucket for each in total.sums):
-            yield f"{total.name} has sums per bucket, and no buckets"
-    elif {bucket.by, bucket.of} - set(given.columns):
+    if bucket is None and any(each.per_bucket for each in total.sums):
+        yield f"{total.name} has sums per bucket, and no buckets"
+    if bucket is not None and {bucket.by, bucket.of} - set(given.columns):
         yield f"{total.name} has buckets by what is no column"
+    yield from _problems_of_storage(given, total)
+
+
+def _problems_of_storage(given: Definition, total: Total) -> Iterator[str]:
+    """What a table cannot hold: a group without a value, and a bucket, need a value that is free."""
+    bucket = total.bucket
+    for group in total.by:
+        field = given.field_of(group.of)
+        if field.optional and field.kind is Kind.BOOLEAN:
+            yield f"{total.name} is by a boolean that may be absent"
+    if total.keeps_last_change and total.by[0].of != given.key.column:
+        yield f"{total.name} keeps its last change, and is not by the key first"
+    if bucket is not None:
+        pattern = given.field_of(bucket.by).pattern
+        if not pattern or any(re.fullmatch(pattern, taken) for taken in ("", "-")):
+            yield f"{total.name} has buckets by what is no code, or a code that may be '-'"
+    columns = [
+        total.row_count,
+        *(group.column for group in total.by),
+        *(s.column for s in total.sums),
+    ]
+    if len(set(columns)) < len(columns) or set(columns) & {"bucket", "left_at", "last_changed_at"}:
+        yield f"{total.name} has a column twice, or one of the storage's own"
