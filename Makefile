@@ -23,7 +23,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_CONSTRAINT PIP_REQUIREMENT PIP_REQUIRE_HASHES
 unexport PIP_NO_DEPS PIP_DRY_RUN PIP_QUIET PIP_REQUIRE_VIRTUALENV
 
-.PHONY: help install demo test check format bench soak lock clean
+.PHONY: help install demo test check format bench soak figures lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,9 @@ bench: $(STAMP) ## Run the benchmarks and write benchmarks/results.md
 
 soak: $(STAMP) ## Check SEEDS=1000 simulated histories, each reproducible by its seed
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+figures: $(STAMP) ## Count lines, modules and functions, and list what is too much of something
+	@$(BIN)/python -m tests.figures
 
 lock: ## Pin the dependencies anew (needs uv): UPGRADE=1 takes newer versions
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements.lock
