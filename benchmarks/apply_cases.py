@@ -65,7 +65,7 @@ async def _stands(suite: Suite) -> AsyncIterator[Stands]:
             copy.create()
             listed.create()
             create_plain(other)
-            async with Ours(other, rows_schema=PLAIN) as plain:
+            async with Ours(other, generation=PLAIN) as plain:
                 yield Stands(url=url, ours=ours, plain=plain, copy=copy, listed=listed)
 
 

@@ -18,12 +18,13 @@ from projector.core.start import StoredPlace
 from projector.ports.feed import Beginning, Grant, RangeClaim
 from projector.postgres import batch, migrate, statements
 from projector.postgres.connections import ConnectionOptions, Connections
+from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.sink import PostgresSink
-from projector.postgres.statements import FIRST_GENERATION
-from projector.postgres.tables import generation
+from projector.postgres.tables import generation_tables
+from projector.projection.carts import CARTS
 from projector.projection.writes import ProjectedPage
 
-PLAIN = "projector_plain"
+PLAIN = Generation(definition=CARTS, schema="projector_plain")
 """A generation whose batches write no totals."""
 
 # The trigger of copied rows, with the accounting of seen keys and without the totals.
@@ -44,13 +45,13 @@ _START = StoredPlace(continuation=None, lsn=None)
 class Ours:
     """One granted range of one database, written through the real sink."""
 
-    def __init__(self, url: str, *, rows_schema: str = FIRST_GENERATION) -> None:
+    def __init__(self, url: str, *, generation: Generation = FIRST_GENERATION) -> None:
         self._connections = Connections(ConnectionOptions(url=url, connections=1))
-        self._sink = PostgresSink(self._connections, rows_schema=rows_schema)
+        self._sink = PostgresSink(self._connections, generation=generation)
         self._claim = RangeClaim(
             container_rid=CONTAINER_RID,
             processor_name="bench",
-            lease_token=LeaseToken(rows_schema),
+            lease_token=LeaseToken(generation.schema),
             feed_range=FULL_RANGE,
             owner=InstanceName("bench"),
         )
@@ -88,18 +89,18 @@ def create_plain(url: str) -> None:
     """Make the generation without totals."""
     engine = migrate.engine(url)
     with engine.begin() as connection:
-        connection.exec_driver_sql(f"CREATE SCHEMA {PLAIN}")
-        generation(PLAIN).create_all(connection)
-        connection.exec_driver_sql(COUNT_NOTHING.replace("{rows}", PLAIN))
+        connection.exec_driver_sql(f"CREATE SCHEMA {PLAIN.schema}")
+        generation_tables(PLAIN).create_all(connection)
+        connection.exec_driver_sql(COUNT_NOTHING.replace("{rows}", PLAIN.schema))
     engine.dispose()
 
 
 def _statement(shape: statements.BatchShape) -> str:
     text = statements.batch_statement(shape)
-    if shape.rows_schema != PLAIN:
+    if shape.generation != PLAIN:
         return text
     for name, part in (("carts", statements.CARTS), ("items", statements.ITEMS)):
-        part_text = f", {name} AS ({part.replace('{rows}', PLAIN)})"
+        part_text = f", {name} AS ({part.replace('{rows}', PLAIN.schema)})"
         if part_text not in text:
             raise WrongResult(f"the batch statement has no part {name} to leave out")
         text = text.replace(part_text, "")

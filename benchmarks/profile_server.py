@@ -19,7 +19,9 @@ from projector.postgres import migrate, statements, tables, triggers
 from projector.postgres.columns import columns_of, version_columns
 from projector.postgres.connections import ConnectionOptions, Connections, Session
 from projector.postgres.copying import copy_rows
+from projector.postgres.generation import Generation
 from projector.postgres.prepared import one_row
+from projector.projection.carts import CARTS
 from projector.projection.fold import fold
 from projector.projection.project import project_page
 from projector.projection.writes import RowWrite
@@ -55,8 +57,13 @@ class Variant:
 
     @property
     def schema(self) -> str:
-        """Its generation."""
+        """Of its generation."""
         return f"projector_{self.name}"
+
+    @property
+    def generation(self) -> Generation:
+        """Carts, in a schema of its own."""
+        return Generation(definition=CARTS, schema=self.schema)
 
 
 WHOLE = Variant(name="whole")
@@ -151,7 +158,7 @@ class _Bench:
     async def copy(self, variant: Variant, writes: Sequence[RowWrite]) -> None:
         """New rows by COPY."""
         parameters = self._parameters(variant)
-        await copy_rows(self._session, parameters, writes, rows_schema=variant.schema)
+        await copy_rows(self._session, parameters, writes, generation=variant.generation)
 
     async def upsert(self, variant: Variant, writes: Sequence[RowWrite]) -> None:
         """Newer versions by the batch statement."""
@@ -161,7 +168,7 @@ class _Bench:
     async def look(self, variant: Variant, writes: Sequence[RowWrite]) -> None:
         """Stored versions by the statement that looks."""
         parameters = {**self._parameters(variant), **version_columns(writes)}
-        text = _cut(statements.look_statement(variant.schema), variant)
+        text = _cut(statements.look_statement(variant.generation), variant)
         async with self._session.transaction():
             await one_row(self._session, text, parameters)
 
@@ -196,7 +203,7 @@ def _create(url: str, variant: Variant) -> None:
     engine = migrate.engine(url)
     with engine.begin() as connection:
         connection.exec_driver_sql(f"CREATE SCHEMA {variant.schema}")
-        tables.generation(variant.schema).create_all(connection)
+        tables.generation_tables(variant.generation).create_all(connection)
         text = statements.with_seeds(function).replace("{rows}", variant.schema)
         connection.exec_driver_sql(text)
     engine.dispose()
@@ -211,7 +218,7 @@ async def _ranges(session: Session) -> Mapping[str, int]:
 
 
 def _statement(variant: Variant) -> str:
-    shape = statements.BatchShape(rows_schema=variant.schema, returning_old=True)
+    shape = statements.BatchShape(generation=variant.generation, returning_old=True)
     text = _cut(statements.batch_statement(shape), variant)
     if variant.rows:
         return text

@@ -27,6 +27,7 @@ from projector.postgres.columns import version_columns
 from projector.postgres.connections import Connections, Session
 from projector.postgres.copying import copy_rows
 from projector.postgres.errors import is_of_document
+from projector.postgres.generation import Generation
 from projector.postgres.hints import BULK, BatchFacts, BatchHint, Hints
 from projector.postgres.locked import (
     LockedRange,
@@ -57,7 +58,7 @@ class BatchWriter:
         self,
         connections: Connections,
         *,
-        rows_schema: str,
+        generation: Generation,
         returning_old: bool | None = None,
         bulk: int = BULK,
     ) -> None:
@@ -65,12 +66,12 @@ class BatchWriter:
 
         Args:
             connections: Opened and closed by the caller.
-            rows_schema: The generation to write to.
+            generation: The generation to write to.
             returning_old: Force one way of telling old images; None: what the server can.
             bulk: From so many rows on a batch of new rows is copied in.
         """
         self._connections = connections
-        self._rows_schema = rows_schema
+        self._generation = generation
         self._returning_old = returning_old
         self._hints = Hints(bulk=bulk)
         self._portions = Portions(seconds=connections.statement_seconds)
@@ -219,7 +220,7 @@ class BatchWriter:
     async def _copy(
         self, session: Session, parameters: Mapping[str, Any], writes: Sequence[RowWrite]
     ) -> Outcome | None:
-        if not await copy_rows(session, parameters, writes, rows_schema=self._rows_schema):
+        if not await copy_rows(session, parameters, writes, generation=self._generation):
             return None
         live = sum(not write.deleted for write in writes)
         return Outcome(upserted=live, inserted=len(writes))
@@ -257,14 +258,14 @@ class BatchWriter:
     ) -> tuple[bool | None, Sequence[RowWrite]]:
         """Move the position and keep only the writes that are newer than what is stored."""
         arguments = {**parameters, **version_columns(writes)}
-        row = await one_row(session, look_statement(self._rows_schema), arguments)
+        row = await one_row(session, look_statement(self._generation), arguments)
         if row is None:
             return None, ()
         return row[0], [writes[place - 1] for place in row[1]]
 
     def _shape(self, session: Session, **choices: bool) -> BatchShape:
         return BatchShape(
-            rows_schema=self._rows_schema,
+            generation=self._generation,
             returning_old=tells_old(session, forced=self._returning_old),
             **choices,
         )

@@ -21,6 +21,7 @@ from projector.ports.verification import Difference
 from projector.postgres.columns import columns_of
 from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.epks import bounds
+from projector.postgres.generation import Generation
 from projector.postgres.quarantine import ENTRIES
 from projector.postgres.quarantine import encoded as encoded_rejections
 from projector.postgres.statements import with_seeds
@@ -156,10 +157,10 @@ WHERE EXISTS (SELECT FROM backlog b
 class SessionComparison:
     """`Comparison` in one session of the target."""
 
-    def __init__(self, session: Session, *, rows_schema: str) -> None:
+    def __init__(self, session: Session, *, generation: Generation) -> None:
         """Compare with that generation; the session's tables exist and are empty."""
         self._session = session
-        self._rows_schema = rows_schema
+        self._generation = generation
 
     async def compare_page(self, page: ProjectedPage) -> Sequence[Difference]:
         """Remember what was seen and tell what differs; see `Comparison`."""
@@ -190,7 +191,7 @@ class SessionComparison:
             await allow_scan(self._session)
             await self._session.execute("TRUNCATE verify_unseen")
             cursor = await self._session.execute(
-                COLLECT.replace("{rows}", self._rows_schema), {"low": low, "high": high}
+                COLLECT.replace("{rows}", self._generation.schema), {"low": low, "high": high}
             )
         return cursor.rowcount
 
@@ -215,7 +216,7 @@ class SessionComparison:
     async def _rows(self, writes: Sequence[RowWrite], *, kind: int | None) -> list[Difference]:
         if not writes:
             return []
-        statement = ROWS.replace("{rows}", self._rows_schema)
+        statement = ROWS.replace("{rows}", self._generation.schema)
         return await self._differences(statement, {**columns_of(writes), "kind": kind})
 
     async def _rejected(
@@ -258,14 +259,14 @@ class SessionComparison:
 
 @asynccontextmanager
 async def comparison(
-    connections: Connections, *, rows_schema: str
+    connections: Connections, *, generation: Generation
 ) -> AsyncIterator[SessionComparison]:
     """A session of its own with empty tables, which go with the block."""
     async with connections.session(seconds=COMPARISON_SECONDS) as session:
         for statement in CREATE:
             await session.execute(statement)
         try:
-            yield SessionComparison(session, rows_schema=rows_schema)
+            yield SessionComparison(session, generation=generation)
         finally:
             if not session.closed:
                 await session.execute("DROP TABLE IF EXISTS verify_seen, verify_unseen")

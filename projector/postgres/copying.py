@@ -20,6 +20,7 @@ import msgspec
 
 from projector.core.errors import ConfigurationError
 from projector.postgres.connections import Session
+from projector.postgres.generation import Generation
 from projector.postgres.prepared import one_row
 from projector.postgres.statements import FENCE
 from projector.projection.writes import RowWrite
@@ -56,7 +57,7 @@ async def copy_rows(
     parameters: Mapping[str, Any],
     writes: Sequence[RowWrite],
     *,
-    rows_schema: str,
+    generation: Generation,
 ) -> bool:
     """Copy the writes and move the position; False when the fence, or a flag it asks about, says no.
 
@@ -69,11 +70,11 @@ async def copy_rows(
         if held is None:
             return False
         cursor = session.cursor()
-        async with cursor.copy(COPY.replace("{rows}", rows_schema)) as copy:
+        async with cursor.copy(COPY.replace("{rows}", generation.schema)) as copy:
             for piece in pieces(writes):
                 await copy.write(copy_text(piece, lineage=parameters["lineage"], tick=held[0]))
         if await one_row(session, COUNTED, {}) is None or cursor.rowcount != len(writes):
-            raise ConfigurationError(NOT_COUNTED.replace("{rows}", rows_schema))
+            raise ConfigurationError(NOT_COUNTED.replace("{rows}", generation.schema))
     return True
 
 

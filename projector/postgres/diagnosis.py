@@ -12,8 +12,8 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from projector.postgres.connections import Connections
+from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.readers import LET_IN_ELSEWHERE, MAY_READ
-from projector.postgres.statements import FIRST_GENERATION
 
 FACTS = """
 SELECT current_setting('server_version_num')::int AS server_version,
@@ -34,7 +34,7 @@ WHERE d.datname = current_database()""".format(
 )
 
 
-OWN_SCHEMAS = ("carts", "projector", FIRST_GENERATION)
+OWN_SCHEMAS = ("carts", "projector", FIRST_GENERATION.schema)
 VIEWS = ("cart_amounts", "cart_items", "cart_totals", "freshness", "item_totals")
 
 # Names of schemas that the first migration is going to make, and what stands in them.
@@ -192,7 +192,7 @@ async def first_documents(connections: Connections, *, limit: int) -> tuple[int,
 
     Raises SinkUnavailable.
     """
-    statement = FIRST.replace("{rows}", FIRST_GENERATION)
+    statement = FIRST.replace("{rows}", FIRST_GENERATION.schema)
     async with connections.transaction() as session:
         await session.execute("SELECT set_config('enable_seqscan', 'on', true)")
         row = await (await session.execute(statement, {"limit": limit})).fetchone()

@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 from projector.core.epk import epk_of_json
 from projector.ports.explanation import StoredCart, StoredEntry, StoredLine, StoredPosition
 from projector.postgres.connections import Connections, Session
-from projector.postgres.statements import FIRST_GENERATION
+from projector.postgres.generation import FIRST_GENERATION, Generation
 
 T = TypeVar("T")
 MOST = 1000
@@ -48,7 +48,7 @@ async def stored_cart(
     container_rid: str,
     cart_id: str,
     partition_key_json: str,
-    rows_schema: str = FIRST_GENERATION,
+    generation: Generation = FIRST_GENERATION,
 ) -> StoredCart:
     """What is stored of that cart, at most a thousand lines and entries."""
     parameters = {
@@ -59,7 +59,7 @@ async def stored_cart(
     }
     async with connections.transaction() as session:
         await session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        lines = LINES.replace("{rows}", rows_schema)
+        lines = LINES.replace("{rows}", generation.schema)
         positions = await _all(session, StoredPosition, POSITION, parameters)
         return StoredCart(
             lines=await _all(session, StoredLine, lines, parameters),

@@ -14,8 +14,8 @@ from typing import Any
 
 import psycopg
 
+from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.sessions import connected
-from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.views import CART_TOTALS, COLLATED, view_statement
 
 CARTS_AT_ONCE = 5_000
@@ -71,7 +71,7 @@ def is_filled(connection: psycopg.Connection[Any]) -> bool:
     return row is not None and bool(row[0])
 
 
-def fill(url: str, *, rows_schema: str = FIRST_GENERATION) -> bool:
+def fill(url: str, *, generation: Generation = FIRST_GENERATION) -> bool:
     """Do what is left; False when it stays as it is.
 
     That is when readers of the view would have to wait, and for a host whose role does not own the
@@ -83,19 +83,19 @@ def fill(url: str, *, rows_schema: str = FIRST_GENERATION) -> bool:
     with connected(url, application_name="projector migrate") as connection:
         if is_filled(connection):
             return True
-        if not _owns(connection, rows_schema):
+        if not _owns(connection, generation):
             return False
         connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'".encode())
-        _fill(connection, FILL.replace("{rows}", rows_schema))
-        connection.execute(VALIDATE.replace("{rows}", rows_schema).encode())
+        _fill(connection, FILL.replace("{rows}", generation.schema))
+        connection.execute(VALIDATE.replace("{rows}", generation.schema).encode())
         with suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
             # Another process does the same just now, and was faster.
-            connection.execute(INDEX.replace("{rows}", rows_schema).encode())
-        return _show(connection, view_statement(CART_TOTALS, rows_schema))
+            connection.execute(INDEX.replace("{rows}", generation.schema).encode())
+        return _show(connection, view_statement(CART_TOTALS, generation))
 
 
-def _owns(connection: psycopg.Connection[Any], rows_schema: str) -> bool:
-    row = connection.execute(OWNS, [rows_schema]).fetchone()
+def _owns(connection: psycopg.Connection[Any], generation: Generation) -> bool:
+    row = connection.execute(OWNS, [generation.schema]).fetchone()
     return row is not None and bool(row[0])
 
 

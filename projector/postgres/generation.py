@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from projector.projection.carts import CARTS
 from projector.projection.definition import Definition
 
@@ -14,6 +16,11 @@ class Generation:
 
     definition: Definition
     schema: str
+
+    @override
+    def __hash__(self) -> int:
+        """What statements are kept by; the whole definition would be hashed for each batch."""
+        return hash((self.definition.name, self.schema))
 
     @property
     def rows(self) -> str:

@@ -27,8 +27,8 @@ from projector.core.errors import SinkUnavailable
 from projector.postgres.beside import beside
 from projector.postgres.connections import Connections
 from projector.postgres.epks import bounds
+from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.positions import RangePosition, positions
-from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.sweep import SCAN_SECONDS, allow_scan
 
 # Who has a job says so again and again, so that a host that died gives up its turn. A lock of the
@@ -142,24 +142,24 @@ class TableStatistics:
 
 
 async def purge_tombstones(
-    connections: Connections, *, limit: int = 10_000, rows_schema: str = FIRST_GENERATION
+    connections: Connections, *, limit: int = 10_000, generation: Generation = FIRST_GENERATION
 ) -> int:
     """Delete at most `limit` tombstones per range that nothing can outdate; returns how many."""
     purged = 0
     for position in await positions(connections):
-        purged += await _purge_range(connections, position, limit=limit, rows_schema=rows_schema)
+        purged += await _purge_range(connections, position, limit=limit, generation=generation)
     return purged
 
 
 async def purge_empty_totals(
-    connections: Connections, *, limit: int = 10_000, rows_schema: str = FIRST_GENERATION
+    connections: Connections, *, limit: int = 10_000, generation: Generation = FIRST_GENERATION
 ) -> int:
     """Delete totals of carts and items without lines; returns how many."""
     purged = 0
     for statement in (EMPTY_CARTS, EMPTY_ITEMS):
         async with connections.transaction(seconds=SCAN_SECONDS) as session:
             await allow_scan(session)
-            text = statement.replace("{rows}", rows_schema)
+            text = statement.replace("{rows}", generation.schema)
             purged += (await session.execute(text, {"limit": limit})).rowcount
     return purged
 
@@ -246,7 +246,7 @@ async def table_statistics(connections: Connections) -> list[TableStatistics]:
 
 
 async def _purge_range(
-    connections: Connections, position: RangePosition, *, limit: int, rows_schema: str
+    connections: Connections, position: RangePosition, *, limit: int, generation: Generation
 ) -> int:
     low, high = bounds(position.feed_range)
     async with connections.transaction() as session:
@@ -255,4 +255,6 @@ async def _purge_range(
         if row is None:
             return 0
         parameters = {"low": low, "high": high, "read_tick": row[0], "limit": limit}
-        return (await session.execute(PURGE.replace("{rows}", rows_schema), parameters)).rowcount
+        return (
+            await session.execute(PURGE.replace("{rows}", generation.schema), parameters)
+        ).rowcount

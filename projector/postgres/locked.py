@@ -99,14 +99,14 @@ class LockedRange:
                 self.session,
                 self.grant,
                 rejections,
-                rows_schema=self.shape.rows_schema,
+                generation=self.shape.generation,
                 mark=self.mark,
             )
 
     async def _mark(self, rejections: Sequence[Rejection]) -> None:
         if rejections:
             await quarantine.mark_rows(
-                self.session, self.grant, rejections, rows_schema=self.shape.rows_schema
+                self.session, self.grant, rejections, generation=self.shape.generation
             )
 
 

@@ -18,6 +18,7 @@ from projector.ports.feed import Grant
 from projector.ports.rows import ReadMark
 from projector.postgres.connections import JsonText, Session
 from projector.postgres.epks import bounds
+from projector.postgres.generation import Generation
 from projector.postgres.statements import with_seeds
 from projector.projection.writes import PassedOver, Rejection
 
@@ -104,7 +105,7 @@ async def store(
     grant: Grant,
     rejections: Sequence[Rejection],
     *,
-    rows_schema: str,
+    generation: Generation,
     mark: ReadMark | None = None,
 ) -> None:
     """Keep rejected documents, each under its version; before the batch's rows are written.
@@ -120,16 +121,16 @@ async def store(
         "mark_at": None if mark is None else mark.at,
         "low": low,  # a document without a key of its own counts as of the range it came in
     }
-    await session.execute(STORE.replace("{rows}", rows_schema), parameters)
+    await session.execute(STORE.replace("{rows}", generation.schema), parameters)
     await session.execute(NOTE_SEEN, parameters)
 
 
 async def mark_rows(
-    session: Session, grant: Grant, rejections: Sequence[Rejection], *, rows_schema: str
+    session: Session, grant: Grant, rejections: Sequence[Rejection], *, generation: Generation
 ) -> None:
     """Mark the tombstones of rejected versions; after the batch's rows were written."""
     await session.execute(
-        MARK_ROWS.replace("{rows}", rows_schema),
+        MARK_ROWS.replace("{rows}", generation.schema),
         {"rejections": encoded(rejections), "lineage": grant.lineage},
     )
 

@@ -17,11 +17,11 @@ from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, Ra
 from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
 from projector.postgres.batch import BatchWriter
 from projector.postgres.connections import Connections
+from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.hints import BULK
 from projector.postgres.portions import Batch, Outcome
 from projector.postgres.ranges import begin_range, open_range
 from projector.postgres.reports import store_reports
-from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.sweep import VerdictStore
 from projector.projection.fold import fold
 from projector.projection.project import project_page
@@ -36,7 +36,7 @@ class PostgresSink:
         self,
         connections: Connections,
         *,
-        rows_schema: str = FIRST_GENERATION,
+        generation: Generation = FIRST_GENERATION,
         returning_old: bool | None = None,
         bulk: int = BULK,
         selection: Selection = EVERYTHING,
@@ -45,7 +45,7 @@ class PostgresSink:
 
         Args:
             connections: Opened and closed by the caller.
-            rows_schema: The generation to write to.
+            generation: The generation to write to.
             returning_old: Force one way of telling old images; None: what the server can.
             bulk: From so many rows on a batch of new rows is copied in.
             selection: Which documents are meant.
@@ -53,10 +53,10 @@ class PostgresSink:
         self._connections = connections
         self._selection = selection
         self._writer = BatchWriter(
-            connections, rows_schema=rows_schema, returning_old=returning_old, bulk=bulk
+            connections, generation=generation, returning_old=returning_old, bulk=bulk
         )
         self._verdicts = VerdictStore(
-            connections, rows_schema=rows_schema, returning_old=returning_old
+            connections, generation=generation, returning_old=returning_old
         )
 
     async def open(self, claim: RangeClaim) -> Grant:

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-FIRST_GENERATION = "projector_g1"
+from projector.postgres.generation import Generation
+
 RETURNING_OLD_SERVER = 180000
 KEY_SEED_1 = 0
 KEY_SEED_2 = 0x5EED
@@ -35,7 +36,7 @@ class BatchShape:
     """What a batch statement has to do beside writing rows and totals.
 
     Attributes:
-        rows_schema: the generation's schema.
+        generation: the one to write to.
         returning_old: the server tells old images itself (18 and later).
         heal: close quarantine entries that a newer version supersedes.
         locked: the transaction has locked and moved the position row already.
@@ -43,7 +44,7 @@ class BatchShape:
         verdict: the writes come from point reads: absence at the version of a live row counts.
     """
 
-    rows_schema: str
+    generation: Generation
     returning_old: bool
     heal: bool = False
     locked: bool = False
@@ -280,16 +281,16 @@ def batch_statement(shape: BatchShape) -> str:
     healed = "(SELECT count(*) FROM healed)" if shape.heal else "0"
     text = "WITH " + ", ".join(f"{name} AS ({part})" for name, part in parts)
     text += OUTCOME.replace("{healed}", healed)
-    return with_seeds(text).replace("{rows}", shape.rows_schema)
+    return with_seeds(text).replace("{rows}", shape.generation.schema)
 
 
 @lru_cache(maxsize=8)
-def look_statement(rows_schema: str) -> str:
+def look_statement(generation: Generation) -> str:
     """Moves the position, notes all keys, and tells which writes are newer, counted from 1."""
     text = "WITH " + ", ".join(
         f"{name} AS ({part})" for name, part in (("fence", FENCE), ("seen", SEEN))
     )
-    return with_seeds(text + LOOK).replace("{rows}", rows_schema)
+    return with_seeds(text + LOOK).replace("{rows}", generation.schema)
 
 
 def with_seeds(text: str) -> str:

@@ -23,6 +23,7 @@ from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
 from projector.postgres import quarantine, replays
 from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.epks import bounds
+from projector.postgres.generation import Generation
 from projector.postgres.locked import LockedRange, tells_old
 from projector.postgres.portions import Batch
 from projector.postgres.statements import BatchShape, with_seeds
@@ -109,11 +110,11 @@ class VerdictStore:
     """Candidates, verdicts, and the end of replays, for one generation."""
 
     def __init__(
-        self, connections: Connections, *, rows_schema: str, returning_old: bool | None = None
+        self, connections: Connections, *, generation: Generation, returning_old: bool | None = None
     ) -> None:
         """Write to that generation; `returning_old` forces one way of telling old images."""
         self._connections = connections
-        self._rows_schema = rows_schema
+        self._generation = generation
         self._returning_old = returning_old
         # Where each sweep is in its candidates, to save looking up the last key.
         self._reached: dict[int, tuple[DocumentKey, int]] = {}
@@ -194,7 +195,7 @@ class VerdictStore:
             await allow_scan(session)
             await session.execute(FORGET_CANDIDATES, [grant.range_id])
             await session.execute(
-                COLLECT.replace("{rows}", self._rows_schema),
+                COLLECT.replace("{rows}", self._generation.schema),
                 {"range_id": grant.range_id, "seen_group": group, "low": low, "high": high},
             )
 
@@ -232,7 +233,7 @@ class VerdictStore:
     ) -> Settled:
         grant = replace(grant, lineage=mark.lineage)
         shape = BatchShape(
-            rows_schema=self._rows_schema,
+            generation=self._generation,
             returning_old=tells_old(session, forced=self._returning_old),
             locked=True,
             verdict=True,

@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.schema import ExecutableDDLElement
 
-from projector.postgres.statements import FIRST_GENERATION
+from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.triggers import ONE_RANGE_PER_KEY, counting
 
 CONTROL_SCHEMA = "projector"
@@ -258,16 +258,16 @@ CREATE INDEX item_totals_item ON {rows}.item_totals
 USING hash (item COLLATE pg_catalog."default")"""
 
 
-def generation(schema: str = FIRST_GENERATION) -> MetaData:
+def generation_tables(generation: Generation = FIRST_GENERATION) -> MetaData:
     """The tables of one generation: rows and both totals, empty, in that schema."""
-    metadata = MetaData(schema=schema)
-    _cart_items(metadata)
+    metadata = MetaData(schema=generation.schema)
+    _cart_items(metadata, generation)
     _cart_totals(metadata)
     _item_totals(metadata)
     return metadata
 
 
-def _cart_items(metadata: MetaData) -> Table:
+def _cart_items(metadata: MetaData, generation: Generation) -> Table:
     # Fixed widths first: the server finds them without walking over the texts.
     table = Table(
         "cart_items",
@@ -314,7 +314,7 @@ def _cart_items(metadata: MetaData) -> Table:
     )
     # Not on a column that live updates change, or those would no longer be heap-only.
     Index("cart_items_tombstones", table.c.epk, postgresql_where=text("deleted"))
-    for statement in counting(str(metadata.schema)):
+    for statement in counting(generation):
         event.listen(table, "after_create", _ddl(statement))
     return table
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from projector.postgres.generation import Generation
 from projector.postgres.statements import with_seeds
 
 # Live ranges of a container never overlap, whichever release opens them: what a host decided before it
@@ -104,11 +105,11 @@ WHEN (current_setting('projector.keeps', true) IS DISTINCT FROM 'last_changed_at
 EXECUTE FUNCTION {rows}.keep_last()"""
 
 
-def counting(rows_schema: str) -> Sequence[str]:
+def counting(generation: Generation) -> Sequence[str]:
     """SQL that makes them for one generation, once its tables are there."""
     older = [
         ON_OLDER_RELEASES.replace("{when}", event.lower()).replace("{event}", event)
         for event in ("INSERT", "UPDATE")
     ]
     statements = (NEWEST_LINE, COUNT_COPIED, ON_COPY, KEEP_LAST, *older)
-    return [with_seeds(text).replace("{rows}", rows_schema) for text in statements]
+    return [with_seeds(text).replace("{rows}", generation.schema) for text in statements]

@@ -20,7 +20,7 @@ from projector.ports.verification import RangePlace, Recount
 from projector.postgres.comparison import SessionComparison, comparison
 from projector.postgres.connections import Connections
 from projector.postgres.filling import FILLED
-from projector.postgres.statements import FIRST_GENERATION
+from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.sweep import SCAN_SECONDS, VerdictStore, allow_scan
 
 # One at a time; batches go on meanwhile.
@@ -108,15 +108,15 @@ class Verification:
         connections: Connections,
         *,
         container_rid: str,
-        rows_schema: str = FIRST_GENERATION,
+        generation: Generation = FIRST_GENERATION,
         returning_old: bool | None = None,
     ) -> None:
         """Take the copy of that container in that generation."""
         self._connections = connections
         self._container_rid = container_rid
-        self._rows_schema = rows_schema
+        self._generation = generation
         self._verdicts = VerdictStore(
-            connections, rows_schema=rows_schema, returning_old=returning_old
+            connections, generation=generation, returning_old=returning_old
         )
 
     async def places(self) -> Sequence[RangePlace]:
@@ -139,7 +139,7 @@ class Verification:
 
     def comparison(self) -> AbstractAsyncContextManager[SessionComparison]:
         """A comparison in a session of its own; see `VerifyStore`."""
-        return comparison(self._connections, rows_schema=self._rows_schema)
+        return comparison(self._connections, generation=self._generation)
 
     async def read_mark(self, range_id: int) -> ReadMark | None:
         """What to note before point reads; see `VerifyStore`."""
@@ -168,7 +168,7 @@ class Verification:
     async def _count(self, statement: str, examples: int) -> Recount:
         async with self._connections.transaction(seconds=SCAN_SECONDS) as session:
             await allow_scan(session)
-            text = statement.replace("{rows}", self._rows_schema)
+            text = statement.replace("{rows}", self._generation.schema)
             row = await (await session.execute(text, {"examples": examples})).fetchone()
         return (
             Recount(rows=0, wrong=0)
@@ -180,9 +180,9 @@ class Verification:
         mended = 0
         for _ in range(MENDING_ROUNDS):
             async with self._connections.transaction(seconds=SCAN_SECONDS) as session:
-                await session.execute(MEND_LOCK.replace("{rows}", self._rows_schema))
+                await session.execute(MEND_LOCK.replace("{rows}", self._generation.schema))
                 await allow_scan(session)
-                text = statement.replace("{rows}", self._rows_schema)
+                text = statement.replace("{rows}", self._generation.schema)
                 changed = (await session.execute(text, {"limit": MENDED_AT_ONCE})).rowcount
             mended += changed
             if changed < MENDED_AT_ONCE:

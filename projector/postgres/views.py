@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from projector.postgres.generation import Generation
+
 COLLATED = ' COLLATE pg_catalog."default"'
 """Gives a column the collation of the database."""
 
@@ -180,18 +182,18 @@ FROM parts""",
 VIEWS: Sequence[View] = (CART_ITEMS, CART_TOTALS, CART_AMOUNTS, ITEM_TOTALS, FRESHNESS)
 
 
-def view_statement(view: View, rows_schema: str) -> str:
+def view_statement(view: View, generation: Generation) -> str:
     """SQL that points one view at one generation."""
-    query = view.query.format(rows=rows_schema).strip()
+    query = view.query.format(rows=generation.schema).strip()
     return f"CREATE OR REPLACE VIEW carts.{view.name} AS\n{query}"
 
 
-def view_statements(rows_schema: str) -> Sequence[str]:
+def view_statements(generation: Generation) -> Sequence[str]:
     """SQL that points every view at one generation; existing views keep their grants."""
     statements = []
     for view in VIEWS:
         name = f"carts.{view.name}"
-        statements.append(view_statement(view, rows_schema))
+        statements.append(view_statement(view, generation))
         statements.append(f"COMMENT ON VIEW {name} IS {quoted(view.comment)}")
         statements.extend(
             f"COMMENT ON COLUMN {name}.{column} IS {quoted(comment)}"

@@ -15,6 +15,7 @@ from sqlalchemy import make_url
 
 from projector.core.errors import ConfigurationError, SchemaMismatch, SinkUnavailable
 from projector.postgres import migrate, schema, tables
+from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.views import VIEWS, view_statements
 from projector.processor.clock import SystemClock
 from projector.wiring import database
@@ -75,8 +76,8 @@ def build_from_metadata(url: str) -> None:
         for schema in ("projector", "projector_g1", "carts"):
             connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
         tables.control.create_all(connection)
-        tables.generation().create_all(connection)
-        for statement in view_statements("projector_g1"):
+        tables.generation_tables().create_all(connection)
+        for statement in view_statements(FIRST_GENERATION):
             connection.exec_driver_sql(statement.replace("%", "%%"))
     engine.dispose()
 

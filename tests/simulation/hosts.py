@@ -15,8 +15,8 @@ from projector.cosmos.lease_documents import lease_prefix
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport, Sink
 from projector.ports.rows import DocumentKey, ReadMark, Settled, SweepStore, Verdict
 from projector.postgres.connections import Connections
+from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.sink import PostgresSink
-from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.sweep import VerdictStore
 from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
@@ -149,7 +149,7 @@ class SimulatedHost:
         prefix = prefix_of(engine, processor)
         leases = SimulatedLeases(engine, self.passage, prefix=prefix, clock=clock)
         tells_old = random.choice([None, False])
-        verdicts = VerdictStore(connections, rows_schema=FIRST_GENERATION, returning_old=tells_old)
+        verdicts = VerdictStore(connections, generation=FIRST_GENERATION, returning_old=tells_old)
         sweeper = Sweeper(
             store=GatedSweepStore(verdicts, self.passage),
             reader=PatientReader(

@@ -11,6 +11,7 @@ from projector.core.ranges import FeedRange
 from projector.ports.feed import Beginning, Grant
 from projector.ports.rows import DocumentKey, Verdict
 from projector.postgres.connections import Connections
+from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.housekeeping import (
     housekeeping_runs,
     purge_closed_entries,
@@ -20,7 +21,6 @@ from projector.postgres.housekeeping import (
     turn,
 )
 from projector.postgres.sink import PostgresSink
-from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.sweep import VerdictStore
 from tests.integration.postgres.carts import (
     NOWHERE,
@@ -105,7 +105,7 @@ async def test_children_purge_what_their_parent_left(
 async def test_verdict_read_before_a_purge_cannot_resurrect(
     connections: Connections, sink: PostgresSink
 ) -> None:
-    verdicts = VerdictStore(connections, rows_schema=FIRST_GENERATION)
+    verdicts = VerdictStore(connections, generation=FIRST_GENERATION)
     grant = await begun(sink)
     mark = await verdicts.read_mark(grant.range_id)
     assert mark is not None

@@ -15,8 +15,8 @@ from projector.ports.rows import DocumentKey, Settled, Verdict
 from projector.postgres.connections import Connections
 from projector.postgres.entries import count_open
 from projector.postgres.epks import bounds
+from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.sink import PostgresSink
-from projector.postgres.statements import FIRST_GENERATION
 from projector.postgres.sweep import VerdictStore
 from projector.projection.writes import Rejection, RowWrite
 from tests.integration.postgres.carts import (
@@ -39,7 +39,7 @@ LEFT, RIGHT = FeedRange(min="", max="20"), FeedRange(min="20", max="FF")
 
 @pytest.fixture
 def verdicts(connections: Connections) -> VerdictStore:
-    return VerdictStore(connections, rows_schema=FIRST_GENERATION)
+    return VerdictStore(connections, generation=FIRST_GENERATION)
 
 
 def key(cart_id: str, document_id: str) -> DocumentKey:

@@ -17,6 +17,7 @@ from projector.ports.feed import Applied, Grant
 from projector.postgres.batch import BatchWriter
 from projector.postgres.connections import Connections
 from projector.postgres.copying import PIECE, pieces
+from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.hints import BatchFacts
 from projector.postgres.portions import Batch, Outcome
 from projector.postgres.sink import PostgresSink
@@ -78,7 +79,9 @@ async def write(
     returning_old: bool | None = None,
 ) -> Outcome:
     """Apply a page by that way, however small the page."""
-    writer = BatchWriter(connections, rows_schema=ROWS, returning_old=returning_old, bulk=1)
+    writer = BatchWriter(
+        connections, generation=FIRST_GENERATION, returning_old=returning_old, bulk=1
+    )
     if way in LESSONS:
         writer._hints.learn(grant.range_id, grant.epoch, LESSONS[way])
     folded = fold([one])
