@@ -37,9 +37,9 @@ class TimedSweeper(Sweeper):
     taken: list[tuple[float, int]]
 
     @override
-    async def settle(self, grant: Grant, *, session_token: str | None) -> Settled:
+    async def sweep(self, grant: Grant, *, session_token: str | None) -> Settled:
         began = time.perf_counter()
-        done = await super().settle(grant, session_token=session_token)
+        done = await super().sweep(grant, session_token=session_token)
         self.taken.append((time.perf_counter() - began, done.removed))
         return done
 

@@ -141,11 +141,13 @@ async def serve() -> None:
     async with opened(
         account.container("cart"), account.container("lease"), processor_name=NAME, clock=clock
     ) as adapters:
+        sink = HandlerSink(handler=handle, decoder=None, bookmark=bookmark)
         host = Host(
             source=adapters.source,
             leases=adapters.leases,
             markers=adapters.markers,
-            sink=HandlerSink(handler=handle, decoder=None, bookmark=bookmark),
+            sink=sink,
+            sweeper=sink,
             options=options,
             clock=clock,
             draw=random.Random(),

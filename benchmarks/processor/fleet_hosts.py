@@ -161,6 +161,7 @@ class FleetHost:
             source=cast("Any", None),
             leases=ModelStore(container),
             sink=cast("Any", None),
+            sweeper=cast("Any", None),
             clock=container.clock,
             draw=self._draw,
             observer=Notifications(SilentObserver()),

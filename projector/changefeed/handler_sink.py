@@ -74,8 +74,8 @@ class HandlerSink(Generic[T]):
             newest = _newest(changes) or newest
         return Applied(delivered=delivered, newest_time=newest)
 
-    async def settle(self, _grant: Grant) -> None:
-        """There is nothing to sweep."""
+    async def sweep(self, _grant: Grant, *, session_token: str | None) -> None:
+        """There is nothing to sweep: no replay is ever open."""
 
     async def report(self, _reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
         """Nobody else keeps epochs."""

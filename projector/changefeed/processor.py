@@ -176,6 +176,7 @@ class ChangeFeedProcessor(Generic[T]):
                 leases=adapters.leases,
                 markers=adapters.markers,
                 sink=self._sink,
+                sweeper=self._sink,
                 options=self._options,
                 clock=self._clock,
                 draw=random.Random(),  # noqa: S311 - spreads load, hides nothing

@@ -285,17 +285,24 @@ class Sink(Protocol[P]):
         Raises: FencedOut, SinkUnavailable, HandlerFailed (user code only).
         """
 
-    async def settle(self, grant: Grant) -> None:
-        """End the open replay of a range that has passed its mark: sweep, then close it.
-
-        Runs beside `apply`. Raises: FencedOut, SinkUnavailable, SourceUnavailable, Throttled.
-        """
-
     async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
         """Store the conditions; answer the tokens that the reporter has lost.
 
         Their epoch is no longer theirs, or the target's place lies before what they committed, or
         a replay is open that they ended: the target failed over without the last commits.
+        """
+
+
+class Sweeper(Protocol):
+    """Ends replays: what one did not see is confirmed in the container, and goes if it is gone."""
+
+    async def sweep(self, grant: Grant, *, session_token: str | None) -> object:
+        """Sweep a granted range that has passed its replay's mark, then close the replay.
+
+        Runs beside `Sink.apply`. `session_token` is that of the range's last page: nothing that
+        is read may be older.
+
+        Raises: FencedOut, SinkUnavailable, SourceUnavailable, Throttled, SourceRecreated.
         """
 
 

@@ -2,7 +2,7 @@
 
 Pages are decoded to rows and rejections by `projector.projection`; a batch is committed by
 `BatchWriter` with its position, under the fence. Ending a replay takes point reads of the source:
-`projector.reconcile` does it, over the methods here that are `SweepStore` of `projector.ports.rows`.
+`projector.reconcile` does it, over `verdicts`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from projector.core.errors import ConfigurationError
 from projector.core.names import LeaseToken
 from projector.core.start import StoredPlace
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport
-from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
 from projector.postgres.batch import BatchWriter
 from projector.postgres.connections import Connections
 from projector.postgres.generation import FIRST_GENERATION, Generation
@@ -55,9 +53,10 @@ class PostgresSink:
         self._writer = BatchWriter(
             connections, generation=generation, returning_old=returning_old, bulk=bulk
         )
-        self._verdicts = VerdictStore(
+        self.verdicts = VerdictStore(
             connections, generation=generation, returning_old=returning_old
         )
+        """What sweeps write to: `SweepStore` of `projector.ports.rows`."""
 
     async def open(self, claim: RangeClaim) -> Grant:
         """Fence the range: raise its epoch, retire every overlapping one, tell its place.
@@ -101,32 +100,6 @@ class PostgresSink:
         )
         outcome = await self._writer.apply(grant, batch, place)
         return _applied(batch, outcome, filtered=folded.filtered)
-
-    async def settle(self, grant: Grant) -> None:
-        """Refused: the tables alone cannot know what is gone (see `reconcile.settling`)."""
-        raise ConfigurationError(
-            f"range {grant.claim.lease_token}: this sink has no source to confirm a sweep with"
-        )
-
-    async def mark(self, grant: Grant) -> ReadMark:
-        """What to note before the reads of a sweep; see `SweepStore`."""
-        return await self._verdicts.mark(grant)
-
-    async def sweep_candidates(
-        self, grant: Grant, *, after: DocumentKey | None, limit: int
-    ) -> Sequence[DocumentKey]:
-        """Keys that the range's open replay did not see; see `SweepStore`."""
-        return await self._verdicts.sweep_candidates(grant, after=after, limit=limit)
-
-    async def apply_verdicts(
-        self, grant: Grant, *, mark: ReadMark, verdicts: Sequence[Verdict]
-    ) -> Settled:
-        """Write what point reads said; see `SweepStore`."""
-        return await self._verdicts.apply_verdicts(grant, mark=mark, verdicts=verdicts)
-
-    async def finish_replay(self, grant: Grant) -> None:
-        """Close the open replay of the range; see `SweepStore`."""
-        await self._verdicts.finish_replay(grant)
 
     async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
         """Store the conditions; answer the tokens whose epoch is no longer theirs.

@@ -28,6 +28,7 @@ from projector.ports.feed import (
     Observer,
     RangeReport,
     Sink,
+    Sweeper,
 )
 from projector.processor.balancer import Alarm, Balancer
 from projector.processor.bootstrap import Bootstrapper
@@ -59,6 +60,7 @@ class Host(Generic[P]):
         leases: LeaseStore,
         markers: BootstrapMarkers,
         sink: Sink[P],
+        sweeper: Sweeper,
         options: ProcessorOptions,
         clock: Clock,
         draw: random.Random,
@@ -68,6 +70,7 @@ class Host(Generic[P]):
         self._leases = leases
         self._markers = markers
         self._sink = sink
+        self._sweeper = sweeper
         self._options = options
         self._clock = clock
         self._draw = draw
@@ -166,6 +169,7 @@ class Host(Generic[P]):
             source=self._source,
             leases=self._leases,
             sink=self._sink,
+            sweeper=self._sweeper,
             clock=self._clock,
             draw=self._draw,
             observer=self._observer,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from projector.core.names import Holder
-from projector.ports.feed import Clock, LeaseStore, Sink
+from projector.ports.feed import Clock, LeaseStore, Sink, Sweeper
 from projector.processor.notifications import Notifications
 from projector.processor.options import ProcessorOptions
 from projector.processor.shared_source import SharedSource
@@ -22,6 +22,7 @@ class Neighbours(Generic[P]):
     source: SharedSource
     leases: LeaseStore
     sink: Sink[P]
+    sweeper: Sweeper
     clock: Clock
     draw: random.Random
     observer: Notifications

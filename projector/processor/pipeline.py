@@ -1,4 +1,4 @@
-"""The tasks of a range that is being read: reader, applier, checkpointer, settler.
+"""The tasks of a range that is being read: reader, applier, checkpointer, sweep.
 
 They end together. What the reader finds out (the range is gone, the container is another
 one, or was restored) ends them in the orderly way: the batch in hand is finished and
@@ -20,8 +20,8 @@ from projector.processor.neighbours import Neighbours
 from projector.processor.opening import Started
 from projector.processor.pages import WaitingPages
 from projector.processor.reader import Reader
-from projector.processor.settler import Settler
 from projector.processor.status import RangeStatus
+from projector.processor.sweeping import Sweeping
 
 P = TypeVar("P")
 
@@ -68,7 +68,7 @@ class Pipeline(Generic[P]):
             checkpointer=self._checkpointer,
             status=status,
         )
-        self._settler = Settler(neighbours=neighbours, grant=started.grant, status=status)
+        self._sweeping = Sweeping(neighbours=neighbours, grant=started.grant, status=status)
 
     async def checkpoint(self, epoch: Epoch, continuation: Continuation) -> bool:
         """Bookmark at the user's word; False when the place belongs to a former epoch."""
@@ -86,11 +86,11 @@ class Pipeline(Generic[P]):
             name = f"range:{self._token}:"
             reading = group.create_task(self._reader.run(), name=name + "reader")
             applying = group.create_task(self._applier.run(), name=name + "applier")
-            settling = group.create_task(self._settler.run(), name=name + "settler")
+            sweeping = group.create_task(self._sweeping.run(), name=name + "sweeper")
             marking = group.create_task(self._checkpointer.run(), name=name + "checkpointer")
             stopped = group.create_task(stopping.wait(), name=name + "stop")
-            outcome = await _first_outcome((reading, applying, settling), stopped)
-            for task in (reading, settling, stopped):
+            outcome = await _first_outcome((reading, applying, sweeping), stopped)
+            for task in (reading, sweeping, stopped):
                 task.cancel()
             self._pages.close()
             await asyncio.wait((applying,))

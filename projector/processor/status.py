@@ -1,6 +1,6 @@
 """The condition of one range while it is read: waits, progress and the last failure.
 
-The roles of a range write here; reports, the settler and the watchdog read. A wait belongs to
+The roles of a range write here; reports, the sweep and the watchdog read. A wait belongs to
 the role that declared it; the state shown is the gravest one. A gap is 0 only while the last
 poll showed that nothing is unread, and unknown while the source does not answer: it says so
 (throttled), it is down, or a read of it has no answer yet for longer than a healthy one takes.
@@ -39,7 +39,7 @@ class Role(StrEnum):
     OPENER = "opener"
     READER = "reader"
     APPLIER = "applier"
-    SETTLER = "settler"
+    SWEEPER = "sweeper"
     CHECKPOINTER = "checkpointer"
     RENEWER = "renewer"
 
@@ -94,8 +94,10 @@ class RangeStatus:
         self.moved_at = clock.monotonic()
         """Monotonic time of the last progress, or of the last end of a declared wait."""
         self.committed = StoredPlace(continuation=None, lsn=None)
+        self.session_token: str | None = None
+        """How far the service was at the last page: no point read of a sweep may be older."""
         self.committed_event = asyncio.Event()
-        """Set on each commit; the settler clears it."""
+        """Set on each commit; the sweep clears it."""
 
     @property
     def state(self) -> RangeState:
@@ -186,14 +188,15 @@ class RangeStatus:
         self._report = replace(self._report, properties=properties, replay_open=replay_open)
         self.go_on(Role.OPENER)
 
-    def settled(self) -> None:
+    def swept(self) -> None:
         """The replay was ended."""
         self._report = replace(self._report, replay_open=False)
-        self.go_on(Role.SETTLER)
+        self.go_on(Role.SWEEPER)
 
     def polled(self, page: Page) -> None:
         """A read was answered."""
         self._caught_up = False
+        self.session_token = page.session_token or self.session_token
         self._report = replace(
             self._report,
             last_poll_at=self._clock.now(),

@@ -25,6 +25,7 @@ from projector.reconcile.halves import in_halves
 
 CANDIDATES_PER_STEP = 500
 GIVES_UP_AFTER = 5
+REPLAY_SWEPT = "replay_swept"
 SWEEP_LEFT_UNREAD = "sweep_left_unread"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -38,7 +39,7 @@ class Sweeper:
         self._reader = reader
         self._failures: Counter[tuple[int, DocumentKey]] = Counter()
 
-    async def settle(self, grant: Grant, *, session_token: str | None) -> Settled:
+    async def sweep(self, grant: Grant, *, session_token: str | None) -> Settled:
         """Sweep the granted range and close its replay.
 
         `session_token` is that of the range's last page: no answer may be older.
@@ -75,6 +76,7 @@ class Sweeper:
             after = keys[-1]
         self._leave(grant, unread)
         await self._store.finish_replay(grant)
+        log.info(REPLAY_SWEPT, lease=grant.claim.lease_token, removed=removed, projected=projected)
         return Settled(removed=removed, projected=projected, unchanged=unchanged)
 
     def _leave(self, grant: Grant, unread: dict[DocumentKey, str]) -> None:

@@ -1,4 +1,4 @@
-"""What this program wants to hear from the processor: figures, a summary, polls.
+"""What this program wants to hear from the processor: figures, a summary.
 
 All of it is passive; an exception of one of them is caught by the processor.
 """
@@ -6,7 +6,7 @@ All of it is passive; an exception of one of them is caught by the processor.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -77,19 +77,6 @@ class Mistakes(SilentObserver):
     async def found(self) -> None:
         """Waits for it."""
         await self._found.wait()
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Polls(SilentObserver):
-    """Passes each answered read on to one function."""
-
-    tell: Callable[[LeaseToken, Page], None]
-
-    @override
-    def polled(self, token: LeaseToken, page: Page) -> None:
-        """A read was answered."""
-        self.tell(token, page)
 
 
 @final

@@ -112,10 +112,6 @@ class PlausibleSink:
         """Decode a page; see `Sink`."""
         return self.sink.prepare(grant, page)
 
-    async def settle(self, grant: Grant) -> None:
-        """End the open replay; see `Sink`."""
-        await self.sink.settle(grant)
-
     async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
         """Store conditions; see `Sink`."""
         return await self.sink.report(reports)

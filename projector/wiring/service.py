@@ -29,7 +29,6 @@ from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
 from projector.reconcile.selected import SelectedReader
-from projector.reconcile.settling import SettlingSink
 from projector.reconcile.sweep import Sweeper
 from projector.reconcile.verify_reads import Patience as Reads
 from projector.reconcile.verify_reads import PatientReader
@@ -43,7 +42,7 @@ from projector.wiring.connecting import connection_options
 from projector.wiring.events import Event
 from projector.wiring.fleet import FleetWatch
 from projector.wiring.housekeeping import housekeeping
-from projector.wiring.observers import Everybody, Mistakes, Polls, Tally
+from projector.wiring.observers import Everybody, Mistakes, Tally
 from projector.wiring.plausibility import PlausibleSink
 from projector.wiring.progress import tell_progress
 from projector.wiring.releases import watch_releases
@@ -278,25 +277,16 @@ class Service:
             SelectedReader(reader=opened.points, selection=self._settings.selection),
             Reads(clock=self._clock, draw=draw.random),
         )
-        sweeper = Sweeper(store=plausible.sink, reader=reader)
-        sink = SettlingSink(sink=plausible, sweeper=sweeper)
         return Host(
             source=opened.source,
             leases=leases,
             markers=opened.markers,
-            sink=sink,
+            sink=plausible,
+            sweeper=Sweeper(store=plausible.sink.verdicts, reader=reader),
             options=processor_options(self._settings),
             clock=self._clock,
             draw=draw,
-            observer=Everybody(
-                observers=[
-                    self.tally,
-                    self.metrics,
-                    self._mistakes,
-                    Polls(tell=sink.polled),
-                    *self._more,
-                ]
-            ),
+            observer=Everybody(observers=[self.tally, self.metrics, self._mistakes, *self._more]),
         )
 
     @asynccontextmanager

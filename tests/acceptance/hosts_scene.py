@@ -37,10 +37,8 @@ from projector.processor.host import Host
 from projector.processor.notifications import SilentObserver
 from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
-from projector.reconcile.settling import SettlingSink
 from projector.reconcile.sweep import Sweeper
 from projector.settings import Settings
-from projector.wiring.observers import Everybody, Polls
 from projector.wiring.service import Service
 from tests.simulation.oracle import differences
 
@@ -238,15 +236,15 @@ async def _host(
     )
     rows = PostgresSink(target)
     points = CosmosPointReader(gateway, CART, expected_rid=rid)
-    sink = SettlingSink(sink=rows, sweeper=Sweeper(store=rows, reader=points))
     leases, clock = LeaseContainer(gateway, LEASE), SystemClock()
     return Host(
         source=source,
         leases=CosmosLeaseStore(leases, prefix=prefix),
         markers=CosmosBootstrapMarkers(leases, prefix=prefix, clock=clock),
-        sink=sink,
+        sink=rows,
+        sweeper=Sweeper(store=rows.verdicts, reader=points),
         options=options,
         clock=clock,
         draw=random.Random(3),
-        observer=Everybody(observers=[Polls(tell=sink.polled), one.witness]),
+        observer=one.witness,
     )

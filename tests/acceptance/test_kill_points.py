@@ -100,7 +100,7 @@ def test_killed_while_a_range_is_opened_replayed_split_or_merged(stage: Stage) -
 
 
 def test_killed_while_a_replay_is_swept(stage: Stage) -> None:
-    kill_at_each(stage, RICHEST, "settler |")
+    kill_at_each(stage, RICHEST, "sweeper |")
 
 
 def test_killed_without_a_replay_that_would_mend_it(stage: Stage) -> None:

@@ -1,6 +1,6 @@
 """What every `Sink` that keeps positions must do, the real one and the fake alike.
 
-A subclass offers the fixture `sink`: an empty target. Documents are carts, so that the real
+A subclass offers the fixture `sink`, an empty target, and `sweeper`, which ends its replays. Documents are carts, so that the real
 target can project them. What the rows look like is tested elsewhere; here it is the fence, the
 place, replays and their inheritance.
 """
@@ -19,7 +19,7 @@ from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.core.start import StoredPlace
 from projector.core.states import RangeState
-from projector.ports.feed import Beginning, Grant, Page, RangeClaim, RangeReport, Sink
+from projector.ports.feed import Beginning, Grant, Page, RangeClaim, RangeReport, Sink, Sweeper
 from tests.fakes.clock import START
 
 RID = "rid1"
@@ -88,7 +88,7 @@ def report_of(grant: Grant, **changes: Any) -> RangeReport:
 
 
 class SinkContract:
-    """Subclass it with a fixture `sink`."""
+    """Subclass it with the fixtures `sink` and `sweeper`."""
 
     async def apply(
         self, sink: Sink[Any], grant: Grant, at: StoredPlace, *documents: dict[str, Any]
@@ -122,8 +122,10 @@ class SinkContract:
         await self.apply(sink, grant, place(7), *batch)
         assert await self.apply(sink, grant, place(7), *batch) == 0
 
-    @pytest.mark.parametrize("work", ["apply", "begin", "settle"])
-    async def test_second_owner_fences_out_the_first(self, sink: Sink[Any], work: str) -> None:
+    @pytest.mark.parametrize("work", ["apply", "begin", "sweep"])
+    async def test_second_owner_fences_out_the_first(
+        self, sink: Sink[Any], sweeper: Sweeper, work: str
+    ) -> None:
         first = await sink.begin(
             await sink.open(claim()), Beginning(place=NOWHERE, replay_mark_lsn=0)
         )
@@ -131,7 +133,7 @@ class SinkContract:
         works: dict[str, Callable[[], Awaitable[object]]] = {
             "apply": lambda: self.apply(sink, first, place(9), document("a", 9)),
             "begin": lambda: sink.begin(first, Beginning(place=place(9))),
-            "settle": lambda: sink.settle(first),
+            "sweep": lambda: sweeper.sweep(first, session_token=None),
         }
         with pytest.raises(FencedOut):
             await works[work]()

@@ -56,7 +56,7 @@ class Row:
 
 
 class FakeSink:
-    """Operations to plan faults for: open, begin, apply, settle, report (about: lease token)."""
+    """Operations to plan faults for: open, begin, apply, sweep, report (about: lease token)."""
 
     def __init__(
         self, clock: FakeClock, *, exists: Callable[[str, str], object | None] = lambda *_: None
@@ -73,7 +73,7 @@ class FakeSink:
         self.batches: list[tuple[LeaseToken, int, StoredPlace]] = []
         self.reports: dict[LeaseToken, RangeReport] = {}
         self.states: list[tuple[LeaseToken, str]] = []
-        self.settled: list[LeaseToken] = []
+        self.swept: list[LeaseToken] = []
 
     def live_rows(self) -> dict[Key, str]:
         """The etag of every live row by its key."""
@@ -148,19 +148,19 @@ class FakeSink:
             newest_time=None if newest is None else datetime.fromtimestamp(newest, UTC),
         )
 
-    async def settle(self, grant: Grant) -> None:
-        await self.faults.before("settle", grant.claim.lease_token)
+    async def sweep(self, grant: Grant, *, session_token: str | None) -> None:
+        await self.faults.before("sweep", grant.claim.lease_token)
         stored = self._fenced(grant)
         seen = stored.replay.seen if stored.replay else set()
         mark = stored.replay.mark_lsn if stored.replay else None
         if mark is not None and (stored.place is None or (stored.place.lsn or 0) < mark):
-            raise AssertionError("settled before the place had passed the mark")
+            raise AssertionError("swept before the place had passed the mark")
         keys = grant.claim.feed_range
         for key, row in list(self.rows.items()):
             if keys.contains(epk_of(key[0])) and key not in seen and not self._exists(*key):
                 self.rows[key] = Row(version=row.version, etag=row.etag, live=False)
         stored.replay = None
-        self.settled.append(grant.claim.lease_token)
+        self.swept.append(grant.claim.lease_token)
 
     async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
         await self.faults.before("report")

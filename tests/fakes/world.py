@@ -60,6 +60,7 @@ class Member:
             leases=self.leases,
             markers=self.markers,
             sink=sink,
+            sweeper=sink,
             options=options,
             clock=clock,
             draw=random.Random(name),

@@ -21,7 +21,6 @@ from projector.postgres.sweep import VerdictStore
 from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
-from projector.reconcile.settling import SettlingSink
 from projector.reconcile.sweep import Sweeper
 from projector.reconcile.verify_reads import Patience, PatientReader
 from tests.simulation.loop import VirtualClock, VirtualLoop
@@ -73,9 +72,6 @@ class GatedSink:
             _sink_failure,
             lambda: self._sink.apply(grant, pages, place),
         )
-
-    async def settle(self, grant: Grant) -> None:
-        raise AssertionError("the settling sink ends replays")
 
     async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
         return await self._passage.cross(
@@ -156,17 +152,13 @@ class SimulatedHost:
                 SimulatedPoints(engine, self.passage), Patience(clock=clock, draw=random.random)
             ),
         )
-        sink = SettlingSink(
-            sink=GatedSink(
-                PostgresSink(connections, returning_old=tells_old, bulk=2), self.passage
-            ),
-            sweeper=sweeper,
-        )
+        sink = GatedSink(PostgresSink(connections, returning_old=tells_old, bulk=2), self.passage)
         self.host: Host[ProjectedPage] = Host(
             source=SimulatedSource(engine, self.passage, random),
             leases=leases,
             markers=leases,
             sink=sink,
+            sweeper=sweeper,
             options=ProcessorOptions(
                 processor_name=self.processor,
                 # Now and then two hosts were given one name.

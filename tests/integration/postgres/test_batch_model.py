@@ -190,4 +190,4 @@ async def test_mostly_unchanged_batches_still_write_what_is_new(
     assert (done.upserted, done.removed, done.unchanged) == (2, 1, 5)
     model.apply([*changed, line("b", "1", 52)])
     assert await views(connections) == model.views()
-    assert await sink.sweep_candidates(grant, after=None, limit=99) == []
+    assert await sink.verdicts.sweep_candidates(grant, after=None, limit=99) == []

@@ -71,7 +71,7 @@ async def test_tombstone_stays_while_a_replay_is_open(
     await apply(sink, grant, page(tombstone("a", "1", 5)))
     await drained(sink, grant)
     assert await purge_tombstones(connections) == 0
-    await sink.finish_replay(grant)
+    await sink.verdicts.finish_replay(grant)
     assert await purge_tombstones(connections) == 1
 
 
@@ -169,8 +169,8 @@ class Host:
             )
             for name in sorted(self.vanished)
         ]
-        mark = await self.sink.mark(self.grant)
-        await self.sink.apply_verdicts(self.grant, mark=mark, verdicts=verdicts)
+        mark = await self.sink.verdicts.mark(self.grant)
+        await self.sink.verdicts.apply_verdicts(self.grant, mark=mark, verdicts=verdicts)
 
     async def reopen(self) -> None:
         if self.draw.random() < 0.2:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from projector.ports.feed import Sink
 from projector.ports.points import PointRead
 from projector.postgres.sink import PostgresSink
-from projector.projection.writes import ProjectedPage
-from projector.reconcile.settling import SettlingSink
 from projector.reconcile.sweep import Sweeper
 from tests.contract.sink import SinkContract
 
@@ -24,5 +21,5 @@ class EmptyContainer:
 
 class TestPostgresSink(SinkContract):
     @pytest.fixture
-    def sink(self, sink: PostgresSink) -> Sink[ProjectedPage]:
-        return SettlingSink(sink=sink, sweeper=Sweeper(store=sink, reader=EmptyContainer()))
+    def sweeper(self, sink: PostgresSink) -> Sweeper:
+        return Sweeper(store=sink.verdicts, reader=EmptyContainer())

@@ -68,7 +68,7 @@ async def candidates(sink: PostgresSink, grant: Grant, limit: int = 2) -> Sequen
     found: list[DocumentKey] = []
     after: DocumentKey | None = None
     while True:
-        step = await sink.sweep_candidates(grant, after=after, limit=limit)
+        step = await sink.verdicts.sweep_candidates(grant, after=after, limit=limit)
         if not step:
             return [one.id for one in found]
         found.extend(step)
@@ -89,7 +89,7 @@ async def test_candidates_go_on_from_any_key(sink: PostgresSink, connections: Co
     grant = await replayed(sink)
     await candidates(sink, grant)
     fresh = PostgresSink(connections)
-    assert await fresh.sweep_candidates(grant, after=key("a", "5"), limit=9) == [
+    assert await fresh.verdicts.sweep_candidates(grant, after=key("a", "5"), limit=9) == [
         key("a", "7"),
         key("a", "9"),
     ]
@@ -121,7 +121,9 @@ async def test_rejected_keys_count_as_seen(sink: PostgresSink, connections: Conn
     await apply(sink, grant, seen)
     assert await candidates(sink, grant) == ["2"]
     absent = Verdict(key=key("a", "2"), lsn=9, write=tombstone("a", "2", 9))
-    await sink.apply_verdicts(grant, mark=await sink.mark(grant), verdicts=[absent])
+    await sink.verdicts.apply_verdicts(
+        grant, mark=await sink.verdicts.mark(grant), verdicts=[absent]
+    )
     assert await count_open(connections) == 1
 
 
@@ -143,7 +145,7 @@ async def test_unreadable_entries_end_with_the_replay_that_missed_them(
     await apply(sink, grant, page(rejections=[msgspec.structs.replace(unreadable, cart_id=None)]))
     grant = await sink.begin(grant, Beginning(place=NOWHERE, replay_mark_lsn=9))
     assert await candidates(sink, grant) == []
-    await sink.finish_replay(grant)
+    await sink.verdicts.finish_replay(grant)
     assert await count_open(connections) == 0
 
 
@@ -157,7 +159,7 @@ async def test_children_sweep_their_own_keys_only(sink: PostgresSink) -> None:
     found = []
     for token, keys in (("1", LEFT), ("2", RIGHT)):
         child = await sink.open(claim(token, keys))
-        step = await sink.sweep_candidates(child, after=None, limit=100)
+        step = await sink.verdicts.sweep_candidates(child, after=None, limit=100)
         low, high = bounds(keys)
         names = [one.partition_key.strip('"') for one in step]
         assert names == [cart for cart in sorted(carts) if low <= epk_of(cart) <= high]
@@ -186,9 +188,9 @@ async def test_absence_at_the_version_of_the_row_removes_it(
 ) -> None:
     """The last write of a quiet range expired: the answer's LSN is that of the row."""
     grant = await replayed(sink)
-    done = await sink.apply_verdicts(
+    done = await sink.verdicts.apply_verdicts(
         grant,
-        mark=await sink.mark(grant),
+        mark=await sink.verdicts.mark(grant),
         verdicts=[verdict(tombstone("a", "9", 9)), verdict(tombstone("a", "3", 9))],
     )
     assert done == Settled(removed=2)
@@ -199,8 +201,8 @@ async def test_a_late_page_at_the_version_of_the_absence_changes_nothing(
     sink: PostgresSink, connections: Connections
 ) -> None:
     grant = await replayed(sink)
-    await sink.apply_verdicts(
-        grant, mark=await sink.mark(grant), verdicts=[verdict(tombstone("a", "9", 9))]
+    await sink.verdicts.apply_verdicts(
+        grant, mark=await sink.verdicts.mark(grant), verdicts=[verdict(tombstone("a", "9", 9))]
     )
     for _ in range(2):
         late = await apply(sink, grant, page(line("a", "9", 9), line("a", "8", 8)))
@@ -213,14 +215,16 @@ async def test_document_found_after_its_absence_was_committed_came_back(
 ) -> None:
     """At one and the same LSN: expiry and its end are no writes."""
     grant = await replayed(sink)
-    early = await sink.mark(grant)
+    early = await sink.verdicts.mark(grant)
     absent = [verdict(tombstone("a", "9", 9, etag=""))]
-    await sink.apply_verdicts(grant, mark=await sink.mark(grant), verdicts=absent)
+    await sink.verdicts.apply_verdicts(grant, mark=await sink.verdicts.mark(grant), verdicts=absent)
     found = [verdict(line("a", "9", 9))]
 
-    await sink.apply_verdicts(grant, mark=early, verdicts=found)  # read before the absence
+    await sink.verdicts.apply_verdicts(grant, mark=early, verdicts=found)  # read before the absence
     assert "9" not in await lines(connections)
-    done = await sink.apply_verdicts(grant, mark=await sink.mark(grant), verdicts=found)
+    done = await sink.verdicts.apply_verdicts(
+        grant, mark=await sink.verdicts.mark(grant), verdicts=found
+    )
     assert done == Settled(projected=1)
     assert "9" in await lines(connections)
 
@@ -233,13 +237,13 @@ async def test_what_a_replay_brings_though_it_was_absent_is_a_candidate(
     number = page(rejections=[numbered(3)])
     everything = [page(line("a", "1", 1)), bad, number, page(tombstone("a", "4", 4))]
     await apply(sink, grant, *everything)
-    mark = await sink.mark(grant)
+    mark = await sink.verdicts.mark(grant)
     gone = [
         verdict(tombstone("a", "1", 9, etag="")),
         verdict(tombstone("a", "2", 9, etag="")),
         Verdict(key=DocumentKey(partition_key="5", id="3"), lsn=9, write=None),
     ]
-    await sink.apply_verdicts(grant, mark=mark, verdicts=gone)
+    await sink.verdicts.apply_verdicts(grant, mark=mark, verdicts=gone)
     assert await count_open(connections) == 0
 
     grant = await sink.begin(grant, Beginning(place=NOWHERE, replay_mark_lsn=9))
@@ -247,13 +251,13 @@ async def test_what_a_replay_brings_though_it_was_absent_is_a_candidate(
     await apply(sink, grant, *everything)
     assert sorted(await candidates(sink, grant)) == ["1", "2", "3"]
 
-    mark = await sink.mark(grant)
+    mark = await sink.verdicts.mark(grant)
     back = [
         verdict(line("a", "1", 9)),
         replace(verdict(tombstone("a", "2", 9)), rejection=rejection("a", "2", 9)),
         replace(gone[2], rejection=numbered(9)),
     ]
-    await sink.apply_verdicts(grant, mark=mark, verdicts=back)
+    await sink.verdicts.apply_verdicts(grant, mark=mark, verdicts=back)
     assert await lines(connections) == {"1"}
     assert await count_open(connections) == 2
 
@@ -262,8 +266,8 @@ async def test_absence_below_the_version_of_the_row_changes_nothing(
     sink: PostgresSink, connections: Connections
 ) -> None:
     grant = await replayed(sink)
-    done = await sink.apply_verdicts(
-        grant, mark=await sink.mark(grant), verdicts=[verdict(tombstone("a", "9", 8))]
+    done = await sink.verdicts.apply_verdicts(
+        grant, mark=await sink.verdicts.mark(grant), verdicts=[verdict(tombstone("a", "9", 8))]
     )
     assert done == Settled(unchanged=1)
     assert "9" in await lines(connections)
@@ -273,8 +277,10 @@ async def test_found_documents_are_projected_anew(
     sink: PostgresSink, connections: Connections
 ) -> None:
     grant = await replayed(sink)
-    done = await sink.apply_verdicts(
-        grant, mark=await sink.mark(grant), verdicts=[verdict(line("a", "3", 20, item="Pen"))]
+    done = await sink.verdicts.apply_verdicts(
+        grant,
+        mark=await sink.verdicts.mark(grant),
+        verdicts=[verdict(line("a", "3", 20, item="Pen"))],
     )
     assert done == Settled(projected=1)
     assert ("Pen", 1, 1) in (await views(connections))["item_totals"]
@@ -286,28 +292,30 @@ async def test_verdicts_of_another_lineage_are_refused(
     sink: PostgresSink, connections: Connections
 ) -> None:
     grant = await replayed(sink)
-    before = await sink.mark(grant)
+    before = await sink.verdicts.mark(grant)
     raised = await sink.begin(
         grant, Beginning(place=NOWHERE, replay_mark_lsn=9, raise_lineage=True)
     )
     with pytest.raises(FencedOut):
-        await sink.apply_verdicts(raised, mark=before, verdicts=[verdict(tombstone("a", "3", 99))])
+        await sink.verdicts.apply_verdicts(
+            raised, mark=before, verdicts=[verdict(tombstone("a", "3", 99))]
+        )
     assert len(await lines(connections)) == 9
-    assert (await sink.mark(raised)).lineage == grant.lineage + 1
+    assert (await sink.verdicts.mark(raised)).lineage == grant.lineage + 1
 
 
 async def test_an_older_owner_can_neither_look_nor_write_nor_finish(sink: PostgresSink) -> None:
     grant = await replayed(sink)
-    before = await sink.mark(grant)
+    before = await sink.verdicts.mark(grant)
     await sink.open(claim(owner="host-b"))
     with pytest.raises(FencedOut):
-        await sink.mark(grant)
+        await sink.verdicts.mark(grant)
     with pytest.raises(FencedOut):
-        await sink.sweep_candidates(grant, after=None, limit=9)
+        await sink.verdicts.sweep_candidates(grant, after=None, limit=9)
     with pytest.raises(FencedOut):
-        await sink.apply_verdicts(grant, mark=before, verdicts=[])
+        await sink.verdicts.apply_verdicts(grant, mark=before, verdicts=[])
     with pytest.raises(FencedOut):
-        await sink.finish_replay(grant)
+        await sink.verdicts.finish_replay(grant)
 
 
 async def test_finished_replay_is_closed_and_forgotten(
@@ -315,7 +323,7 @@ async def test_finished_replay_is_closed_and_forgotten(
 ) -> None:
     grant = await replayed(sink)
     await candidates(sink, grant)
-    await sink.finish_replay(grant)
+    await sink.verdicts.finish_replay(grant)
     assert not (await sink.open(grant.claim)).replay_open
     async with connections.session() as session:
         for table in ("replay_seen", "replay_candidates"):
@@ -328,10 +336,10 @@ async def test_hashes_stay_while_a_sibling_still_sweeps(
 ) -> None:
     await replayed(sink)
     left, right = await sink.open(claim("1", LEFT)), await sink.open(claim("2", RIGHT))
-    await sink.finish_replay(left)
+    await sink.verdicts.finish_replay(left)
     async with connections.session() as session:
         assert (await rows(session, "SELECT count(*) FROM projector.replay_seen"))[0][0] > 0
-    await sink.finish_replay(right)
+    await sink.verdicts.finish_replay(right)
     async with connections.session() as session:
         assert await rows(session, "SELECT count(*) FROM projector.replay_seen") == [(0,)]
         phases = await rows(session, "SELECT phase FROM projector.replays ORDER BY id")

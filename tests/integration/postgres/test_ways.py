@@ -239,9 +239,9 @@ async def test_every_key_counts_as_seen_by_a_replay(connections: Connections, se
     grant = await begun(sink, mark=1000)
     writes = [line("a", str(number), number) for number in range(1, 9)]
     await write(connections, grant, page(*writes[:6]), Way.NEW)
-    assert len(await sink.sweep_candidates(grant, after=None, limit=99)) == 0
+    assert len(await sink.verdicts.sweep_candidates(grant, after=None, limit=99)) == 0
     await write(connections, grant, page(*writes[4:], tombstone("b", "1", 20)), second)
-    assert len(await sink.sweep_candidates(grant, after=None, limit=99)) == 0
+    assert len(await sink.verdicts.sweep_candidates(grant, after=None, limit=99)) == 0
     hashes = await found(connections, "SELECT unnest(keys_1) FROM projector.replay_seen")
     assert len(set(hashes)) == len(writes) + 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,6 @@ from projector.core.errors import (
     SourceUnavailable,
     Throttled,
 )
-from projector.ports.feed import Sink
 from tests.contract.change_source import RETRY_AFTER_SECONDS, ChangeSourceContract, Trouble
 from tests.contract.lease_store import LeaseStoreContract
 from tests.contract.sink import SinkContract
@@ -93,5 +91,9 @@ class TestFakeLeaseStore(LeaseStoreContract):
 
 class TestFakeSink(SinkContract):
     @pytest.fixture
-    async def sink(self) -> Sink[Any]:
+    async def sink(self) -> FakeSink:
         return FakeSink(FakeClock())
+
+    @pytest.fixture
+    async def sweeper(self, sink: FakeSink) -> FakeSink:
+        return sink

@@ -48,7 +48,7 @@ async def test_last_report_says_stopped(one: World) -> None:
     assert one.sink.reports[ZERO].state is RangeState.STOPPED
 
 
-@pytest.mark.parametrize("operation", ["apply", "settle"])
+@pytest.mark.parametrize("operation", ["apply", "sweep"])
 async def test_target_that_finds_another_container_parks_the_range(
     one: World, operation: str
 ) -> None:
@@ -125,6 +125,7 @@ async def test_host_runs_without_an_observer(one: World) -> None:
         leases=member.leases,
         markers=member.markers,
         sink=one.sink,
+        sweeper=one.sink,
         options=member.options,
         clock=one.clock,
         draw=random.Random(1),

@@ -137,7 +137,7 @@ class Watch:
 
 async def test_waits_for_ranges_of_other_hosts_and_for_sweeps(world: World) -> None:
     world.container.fill(100)
-    world.sink.faults.plan("settle", delay_seconds=20.0, times=1)
+    world.sink.faults.plan("sweep", delay_seconds=20.0, times=1)
     waiting = Watch(world).begin()
     await world.pass_time(5)
     assert not waiting.done()

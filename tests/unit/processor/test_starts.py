@@ -118,7 +118,7 @@ async def test_replay_removes_what_vanished_unread(world: World) -> None:
     world.leases.clear()
     world.start("b")
     await world.until(world.consistent)
-    assert sorted(world.sink.settled) == ["0", "0", "1", "1", "2", "2", "3", "3"]
+    assert sorted(world.sink.swept) == ["0", "0", "1", "1", "2", "2", "3", "3"]
 
 
 async def test_replay_survives_a_crash_and_a_split(world: World) -> None:
@@ -141,11 +141,11 @@ async def test_replay_survives_a_crash_and_a_split(world: World) -> None:
 
 async def test_sweep_is_shown_and_waits_outages_out(one: World) -> None:
     one.container.fill(5)
-    one.sink.faults.plan("settle", SourceUnavailable("503"), times=3)
-    one.sink.faults.plan("settle", delay_seconds=5.0)
+    one.sink.faults.plan("sweep", SourceUnavailable("503"), times=3)
+    one.sink.faults.plan("sweep", delay_seconds=5.0)
     one.start("a")
     await one.until(lambda: one.state() is RangeState.SWEEPING)
-    await one.until(lambda: one.sink.settled == ["0"])
+    await one.until(lambda: one.sink.swept == ["0"])
     await one.until(lambda: one.state() is RangeState.READING)
     await one.stop_all()
 

@@ -15,6 +15,9 @@ from projector.core.errors import (
     SourceUnavailable,
     Throttled,
 )
+from projector.core.names import Epoch, InstanceName, LeaseToken
+from projector.core.ranges import FULL_RANGE
+from projector.ports.feed import Grant, RangeClaim
 from projector.ports.points import PointRead
 from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
 from projector.reconcile.answers import read_answers
@@ -70,8 +73,17 @@ class Store:
         self.finished = True
 
 
-class Grant:
-    range_id = 1
+GRANT = Grant(
+    claim=RangeClaim(
+        container_rid="rid",
+        processor_name="test",
+        lease_token=LeaseToken("0"),
+        feed_range=FULL_RANGE,
+        owner=InstanceName("a"),
+    ),
+    epoch=Epoch(1),
+    range_id=1,
+)
 
 
 @pytest.mark.parametrize(
@@ -104,28 +116,28 @@ async def test_a_throttled_read_is_nobodys_fault() -> None:
 
 
 async def test_a_sweep_settles_the_others_and_gives_up_on_one_that_is_never_read() -> None:
-    store, grant = Store(), Grant()
+    store = Store()
     sweeper = Sweeper(store=store, reader=Reader(bad=SourceUnavailable("hangs")))
 
     for _ in range(GIVES_UP_AFTER - 1):
         with pytest.raises(SourceUnavailable, match="was not settled: hangs"):
-            await sweeper.settle(grant, session_token=None)  # type: ignore[arg-type]  # all it needs
+            await sweeper.sweep(GRANT, session_token=None)
         assert store.left == [key("bad")]
         assert not store.finished
-    await sweeper.settle(grant, session_token=None)  # type: ignore[arg-type]  # all it needs
+    await sweeper.sweep(GRANT, session_token=None)
     assert store.finished
     assert store.left == [key("bad")]  # nothing is removed on inference
 
 
 async def test_many_that_are_never_read_take_no_more_sweeps_than_one() -> None:
-    store, grant = Store(), Grant()
+    store = Store()
     hangs = SourceUnavailable("hangs")
     sweeper = Sweeper(store=store, reader=Reader(bad=hangs, other=hangs))
 
     for _ in range(GIVES_UP_AFTER - 1):
         with pytest.raises(SourceUnavailable):
-            await sweeper.settle(grant, session_token=None)  # type: ignore[arg-type]  # all it needs
-    await sweeper.settle(grant, session_token=None)  # type: ignore[arg-type]  # all it needs
+            await sweeper.sweep(GRANT, session_token=None)
+    await sweeper.sweep(GRANT, session_token=None)
     assert store.finished
 
 

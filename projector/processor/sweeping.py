@@ -1,7 +1,7 @@
 """Ends the open replay of a range once its place has passed the replay's mark.
 
 The sweep runs beside reading and may take long; an outage is waited out. Whoever owns the
-range after a crash or a stop settles it again: the record is the target's.
+range after a crash or a stop sweeps it again: the record is the target's.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ P = TypeVar("P")
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class Settler(Generic[P]):
+class Sweeping(Generic[P]):
     """The sweeping task of one range."""
 
     def __init__(self, *, neighbours: Neighbours[P], grant: Grant, status: RangeStatus) -> None:
-        self._sink = neighbours.sink
+        self._sweeper = neighbours.sweeper
         self._grant = grant
         self._status = status
         self._patience = Patience(
@@ -36,26 +36,26 @@ class Settler(Generic[P]):
         )
 
     async def run(self) -> SourceRecreated | None:
-        """Settle an open replay once; end at once when there is none.
+        """End an open replay once; end at once when there is none.
 
         The value says that the container is another one.
         """
-        try:
-            await self._settle()
-        except SourceRecreated as error:
-            return error
-        return None
-
-    async def _settle(self) -> None:
         if not self._grant.replay_open:
-            return
+            return None
         while not self._passed():
             self._status.committed_event.clear()
             await self._status.committed_event.wait()
-        self._status.wait(Role.SETTLER, RangeState.SWEEPING)
-        await self._patience.until_done(lambda: self._sink.settle(self._grant), waits=self._waits)
-        self._status.settled()
+        self._status.wait(Role.SWEEPER, RangeState.SWEEPING)
+        try:
+            await self._patience.until_done(self._sweep, waits=self._waits)
+        except SourceRecreated as error:
+            return error
+        self._status.swept()
         log.debug(Event.REPLAY_SETTLED, lease=self._grant.claim.lease_token)
+        return None
+
+    async def _sweep(self) -> None:
+        await self._sweeper.sweep(self._grant, session_token=self._status.session_token)
 
     def _passed(self) -> bool:
         mark, place = self._grant.replay_mark_lsn, self._status.committed
