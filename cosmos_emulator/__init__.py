@@ -11,13 +11,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cosmos_emulator.emulator import Emulator
     from cosmos_emulator.engine import Engine
     from cosmos_emulator.errors import EmulatorError
     from cosmos_emulator.server import EmulatorServer
 
-__all__ = ["EmulatorError", "EmulatorServer", "Engine"]
+__all__ = ["Emulator", "EmulatorError", "EmulatorServer", "Engine"]
 
-_HOMES = {"EmulatorError": "errors", "EmulatorServer": "server", "Engine": "engine"}
+_HOMES = {
+    "Emulator": "emulator",
+    "EmulatorError": "errors",
+    "EmulatorServer": "server",
+    "Engine": "engine",
+}
 
 
 def __getattr__(name: str) -> object:

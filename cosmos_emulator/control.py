@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from cosmos_emulator.account import Account
-from cosmos_emulator.documents import decode_object
+from cosmos_emulator.documents import decode_json, decode_object, encode_json
 from cosmos_emulator.errors import EmulatorError, bad_request
 from cosmos_emulator.faults import Faults, parse_fault
+from cosmos_emulator.odd_ids import OddIdAnswer
 from cosmos_emulator.stats import Meter, stats
 from cosmos_emulator.wire import PARTITION_KEY, Answer, Call, error_answer, json_answer
 
@@ -54,6 +56,21 @@ def control(controls: Controls, call: Call, query: Mapping[str, str]) -> Answer:
         case _:
             pass
     return error_answer(EmulatorError(404, 0, f"There is no {call.method} {call.path}."))
+
+
+def perform(controls: Controls, method: str, path: str, body: object) -> Any:
+    """Carries out a control request of this program itself; raises what it would answer with.
+
+    `path` is what follows `/_emulator/`; bytes are sent as they are, everything else as JSON.
+    """
+    path, _, query = path.partition("?")
+    content = body if isinstance(body, bytes) else b"" if body is None else encode_json(body)
+    call = Call(method=method, path=PREFIX + path, headers={}, body=content, base_url="")
+    answer = control(controls, call, dict(parse_qsl(query)))
+    given = decode_json(answer.body)
+    if answer.status >= HTTPStatus.BAD_REQUEST:
+        raise EmulatorError(answer.status, 0, given["message"])
+    return given
 
 
 def _health() -> Answer:
@@ -176,6 +193,17 @@ def _clear_faults(controls: Controls, _: Call) -> Answer:
     return json_answer(200, {"removed": controls.faults.clear()})
 
 
+def _reset(controls: Controls, _: Call) -> Answer:
+    account = controls.account
+    for database in account.engine.databases():
+        account.engine.delete_database(database.name)
+    account.engine.offset_seconds = 0.0
+    account.odd_ids.answer = OddIdAnswer.AS_SENT
+    controls.faults.clear()
+    controls.meter.reset()
+    return json_answer(200, {})
+
+
 def _text(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str):
@@ -193,6 +221,7 @@ def _number(body: Mapping[str, Any], name: str, default: float | None) -> float:
 _ON_CONTAINER = {("POST", "split"): _split, ("POST", "merge"): _merge, ("POST", "raw"): _raw}
 _PLAIN = {
     ("POST", "purge"): _purge,
+    ("POST", "reset"): _reset,
     ("POST", "clock"): _set_clock,
     ("GET", "clock"): _clock,
     ("POST", "odd_ids"): _odd_ids,

@@ -70,7 +70,7 @@ class EmulatorServer:
         self._signing_key = decoded_key(key)
         self._accept_aad = accept_aad
         self._account = Account(engine=self.engine)
-        self._controls = Controls(account=self._account, faults=self.faults, meter=self.meter)
+        self.controls = Controls(account=self._account, faults=self.faults, meter=self.meter)
         self._closing = asyncio.Event()
         self._runner: web.ServerRunner | None = None
         self._connections: _Connections | None = None
@@ -134,7 +134,7 @@ class EmulatorServer:
             base_url=f"{request.scheme}://{request.host}",
         )
         if path.startswith(PREFIX):
-            return self._response(control(self._controls, call, request.query))
+            return self._response(control(self.controls, call, request.query))
         try:
             call = self._account.odd_ids.carried(call)
         except EmulatorError as error:

@@ -15,7 +15,11 @@ from projector.core import secrets
 settings.register_profile("projector", deadline=None, print_blob=True)
 settings.load_profile("projector")
 
-pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.emulator"]
+pytest_plugins = [
+    "cosmos_emulator.pytest_plugin",  # also where the installation is older than its entry point
+    "tests.fixtures.emulator",
+    "tests.fixtures.postgres",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -155,9 +155,15 @@ def test_every_import_is_a_declared_dependency() -> None:
     }
     owners = metadata.packages_distributions()
     imported = {name.split(".")[0] for path in SOURCES for name in imports_of(parsed(path))}
-    foreign = imported - sys.stdlib_module_names - {"projector", "cosmos_emulator"}
+    # pytest: the emulator's plugin is loaded by pytest alone.
+    foreign = imported - sys.stdlib_module_names - {"projector", "cosmos_emulator", "pytest"}
     undeclared = {n for n in foreign if not declared & {normal(o) for o in owners.get(n, ())}}
     assert undeclared == set()
+
+
+def test_pytest_is_imported_by_its_plugin_alone() -> None:
+    importers = [name_of(path) for path in SOURCES if "pytest" in set(imports_of(parsed(path)))]
+    assert importers == ["cosmos_emulator/pytest_plugin.py"]
 
 
 def test_no_test_replaces_our_code_by_a_mock() -> None:

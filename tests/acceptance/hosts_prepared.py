@@ -19,11 +19,10 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
-from cosmos_emulator import Engine
+from cosmos_emulator import Emulator, Engine
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.resets import request_replay
 from tests.acceptance.hosts_forge import Forge, Order
-from tests.fixtures.emulator import threaded_emulator
 from tests.fixtures.postgres import database_name, new_database
 from tests.simulation.oracle import differences
 
@@ -84,7 +83,7 @@ class Situation:
         """Runs a host that dies at the point, then a fresh one; without a point just one."""
         with ExitStack() as stack:
             engine = copy.deepcopy(self.engine)
-            server = stack.enter_context(threaded_emulator(engine=engine))
+            server = stack.enter_context(Emulator(engine=engine))
             url = stack.enter_context(new_database(self.server_url, template=self.template))
             code = self.forge.run(
                 Order(
@@ -196,7 +195,7 @@ def prepared(
         connection.execute(REFUSING)
     if change is not first_start:
         first_start(engine, url)
-        with threaded_emulator(engine=engine) as server:
+        with Emulator(engine=engine) as server:
             made = settings(server.endpoint, server.key, url, instance="maker")
             assert forge.run(Order(settings=made, log=str(folder / "hosts.log"))) == 0
     change(engine, url)

@@ -17,7 +17,7 @@ import yaml
 from azure.cosmos import CosmosClient
 from jsonschema import Draft202012Validator, ValidationError
 
-from cosmos_emulator import EmulatorServer
+from cosmos_emulator import Emulator
 from projector.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -130,11 +130,11 @@ def test_published_ports_are_on_loopback_and_meet_the_programs(compose: dict[str
 
 
 def test_seed_fills_the_cart_container_and_leaves_alone_what_is_there(
-    compose: dict[str, Any], emulator_in_thread: EmulatorServer
+    compose: dict[str, Any], cosmos_account: Emulator
 ) -> None:
-    endpoint = {"PROJECTOR_COSMOS_ENDPOINT": emulator_in_thread.endpoint}
+    endpoint = {"PROJECTOR_COSMOS_ENDPOINT": cosmos_account.endpoint}
     settings = compose["services"]["seed"]["environment"]
-    assert settings["PROJECTOR_COSMOS_KEY"] == emulator_in_thread.key
+    assert settings["PROJECTOR_COSMOS_KEY"] == cosmos_account.key
     source = compose["services"]["seed"]["volumes"][0].split(":")[0]
     for _time in range(2):
         done = subprocess.run(
@@ -145,7 +145,7 @@ def test_seed_fills_the_cart_container_and_leaves_alone_what_is_there(
             check=True,
         )
         assert done.stdout == "3 documents are there\n"
-    with CosmosClient(emulator_in_thread.endpoint, emulator_in_thread.key) as client:
+    with CosmosClient(cosmos_account.endpoint, cosmos_account.key) as client:
         database = client.get_database_client(settings["PROJECTOR_COSMOS_DATABASE"])
         carts = database.get_container_client(settings["PROJECTOR_COSMOS_CONTAINER"])
         assert carts.read()["defaultTtl"] == -1

@@ -7,17 +7,16 @@ from collections.abc import Iterator
 import pytest
 from azure.cosmos import CosmosClient, DatabaseProxy
 
-from cosmos_emulator import EmulatorServer
-from tests.fixtures.emulator import threaded_emulator
+from cosmos_emulator import Emulator
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[EmulatorServer]:
-    with threaded_emulator(partitions=4) as running:
+def server() -> Iterator[Emulator]:
+    with Emulator(partitions=4) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def database(server: EmulatorServer) -> Iterator[DatabaseProxy]:
+def database(server: Emulator) -> Iterator[DatabaseProxy]:
     with CosmosClient(server.endpoint, server.key) as client:
         yield client.create_database("acme-webstore")

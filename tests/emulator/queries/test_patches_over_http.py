@@ -14,7 +14,7 @@ from azure.cosmos.exceptions import (
     CosmosHttpResponseError,
 )
 
-from cosmos_emulator import EmulatorServer
+from cosmos_emulator import Emulator
 from tests.emulator.queries.carts import CARTS, Cart, plain
 
 
@@ -64,9 +64,7 @@ def test_patch(patched: tuple[ContainerProxy, Cart]) -> None:
     assert stored["_rid"] == before["_rid"]
 
 
-async def test_patch_asynchronously(
-    server: EmulatorServer, patched: tuple[ContainerProxy, Cart]
-) -> None:
+async def test_patch_asynchronously(server: Emulator, patched: tuple[ContainerProxy, Cart]) -> None:
     name, cart = patched[0].id, patched[1]
     async with AsyncCosmosClient(server.endpoint, server.key) as client:
         container = client.get_database_client("acme-webstore").get_container_client(name)

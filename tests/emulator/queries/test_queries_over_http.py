@@ -17,7 +17,7 @@ from azure.cosmos.exceptions import (
     CosmosHttpResponseError,
 )
 
-from cosmos_emulator import EmulatorServer
+from cosmos_emulator import Emulator
 from tests.emulator.queries.carts import CARTS, Cart, Row, plain
 
 PAGE = 7  # small, so that every longer result is paged
@@ -47,7 +47,7 @@ def container(database: DatabaseProxy) -> ContainerProxy:
 
 @pytest.fixture
 async def async_container(
-    server: EmulatorServer, container: ContainerProxy
+    server: Emulator, container: ContainerProxy
 ) -> AsyncIterator[AsyncContainerProxy]:
     async with AsyncCosmosClient(server.endpoint, server.key) as client:
         yield client.get_database_client("acme-webstore").get_container_client(container.id)
@@ -314,7 +314,7 @@ async def test_many_items_are_read_at_once_asynchronously(
 
 
 def test_databases_and_containers_are_queried(
-    server: EmulatorServer, database: DatabaseProxy, container: ContainerProxy
+    server: Emulator, database: DatabaseProxy, container: ContainerProxy
 ) -> None:
     by_id: list[dict[str, Any]] = listed({"id": container.id})
     found = database.query_containers("SELECT * FROM c WHERE c.id = @id", parameters=by_id)

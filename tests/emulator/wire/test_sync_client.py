@@ -9,13 +9,12 @@ import pytest
 from azure.cosmos import ContainerProxy, CosmosClient, PartitionKey
 from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceNotFoundError
 
-from cosmos_emulator import EmulatorServer
-from tests.fixtures.emulator import threaded_emulator
+from cosmos_emulator import Emulator
 
 
 @pytest.fixture
-def container(emulator_in_thread: EmulatorServer) -> Iterator[ContainerProxy]:
-    with CosmosClient(emulator_in_thread.endpoint, emulator_in_thread.key) as client:
+def container(cosmos_account: Emulator) -> Iterator[ContainerProxy]:
+    with CosmosClient(cosmos_account.endpoint, cosmos_account.key) as client:
         database = client.create_database("shop")
         yield database.create_container("cart", PartitionKey(path="/cartId"), default_ttl=-1)
 
@@ -57,7 +56,7 @@ def test_a_query_over_everything_must_say_so(container: ContainerProxy) -> None:
 
 
 def test_the_feed_goes_on_after_a_split(
-    container: ContainerProxy, emulator_in_thread: EmulatorServer
+    container: ContainerProxy, cosmos_account: Emulator
 ) -> None:
     for number in range(40):
         container.create_item({"id": str(number), "cartId": f"k{number}"})
@@ -65,7 +64,7 @@ def test_the_feed_goes_on_after_a_split(
         start_time="Beginning", max_item_count=3
     ).by_page()
     fed = [item["id"] for item in next(pages)]
-    emulator_in_thread.engine.container("shop", "cart").split("0")
+    cosmos_account.split("shop", "cart")
     for page in pages:
         fed += [item["id"] for item in page]
     assert sorted(fed, key=int) == [str(number) for number in range(40)]
@@ -84,7 +83,7 @@ def test_feed_ranges_and_keys(container: ContainerProxy) -> None:
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")  # what the client says to localhost
 def test_https() -> None:
     with (
-        threaded_emulator(https=True) as server,
+        Emulator(https=True) as server,
         CosmosClient(server.endpoint, server.key) as client,
     ):
         client.create_database("shop")
@@ -92,7 +91,7 @@ def test_https() -> None:
 
 
 @pytest.mark.slow
-def test_the_wrong_key_is_401(emulator_in_thread: EmulatorServer) -> None:
+def test_the_wrong_key_is_401(cosmos_account: Emulator) -> None:
     with pytest.raises(CosmosHttpResponseError) as caught:
-        CosmosClient(emulator_in_thread.endpoint, "b3RoZXJrZXk=")
+        CosmosClient(cosmos_account.endpoint, "b3RoZXJrZXk=")
     assert caught.value.status_code == 401

@@ -246,16 +246,15 @@ def test_the_readme_shows_the_same_example() -> None:
 
 @pytest.mark.slow
 async def test_example_of_the_howto_runs_as_printed(
-    emulator_in_thread: EmulatorServer, tmp_path: Path
+    emulator: EmulatorServer, tmp_path: Path
 ) -> None:
     script = tmp_path / "example.py"
     script.write_text(first_example())
-    server = emulator_in_thread
-    async with opened(server) as shop:
+    async with opened(emulator) as shop:
         await shop.write("one", "two")
         environment = os.environ | {
-            "COSMOS_ENDPOINT": server.endpoint,
-            "COSMOS_KEY": server.key,
+            "COSMOS_ENDPOINT": emulator.endpoint,
+            "COSMOS_KEY": emulator.key,
             "PYTHONPATH": str(ROOT),
         }
         process = await asyncio.create_subprocess_exec(
