@@ -1,7 +1,7 @@
 """The control requests under `/_emulator/`: what a test or a demo does to the service from outside.
 
 They need no key and are not counted. Bodies and answers are JSON, but for the documents' own bytes.
-docs/reference/emulator.md describes each of them.
+README.md describes each of them.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from projector.web.door import WebEvent
 from projector.wiring.events import Event as WiringEvent
 
 DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md"), *DOCS.parent.glob("*/README.md")])
 
 
 def page(name: str) -> str:
@@ -119,9 +120,7 @@ def test_every_metric_has_a_row_with_its_type_and_labels() -> None:
     assert told == known
 
 
-@pytest.mark.parametrize(
-    "path", sorted(DOCS.rglob("*.md")), ids=lambda path: str(path.relative_to(DOCS))
-)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(DOCS.parent)))
 def test_links_between_pages_lead_somewhere(path: Path) -> None:
     targets = re.findall(r"\]\((?!https?://)([^)#]*)(?:#[^)]*)?\)", path.read_text("utf-8"))
     assert [target for target in targets if target and not (path.parent / target).exists()] == []
