@@ -16,7 +16,7 @@ from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.core.start import StoredPlace
 from projector.ports.feed import Beginning, Grant, RangeClaim
-from projector.postgres import batch, migrate, statements
+from projector.postgres import migrate, prepared, statements
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.sink import PostgresSink
@@ -108,4 +108,4 @@ def _statement(shape: statements.BatchShape) -> str:
 
 
 # One sink, two statements: the name is looked up in the module's own dictionary on each batch.
-vars(batch)["batch_statement"] = _statement
+vars(prepared)["batch_statement"] = _statement

@@ -17,14 +17,13 @@ import psycopg
 from projector.ports.feed import Grant
 from projector.ports.rows import ReadMark
 from projector.postgres import quarantine
-from projector.postgres.columns import columns_of
 from projector.postgres.connections import Session
 from projector.postgres.errors import first_line, is_of_document
-from projector.postgres.portions import Batch, Outcome
-from projector.postgres.prepared import one_row
-from projector.postgres.statements import RETURNING_OLD_SERVER, BatchShape, batch_statement
+from projector.postgres.portions import Outcome
+from projector.postgres.prepared import execute
+from projector.postgres.statements import RETURNING_OLD_SERVER, BatchShape
 from projector.projection.fold import encode_writes
-from projector.projection.writes import Rejection, RejectionReason, RowWrite
+from projector.projection.writes import Batch, Rejection, RejectionReason, RowWrite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,20 +107,6 @@ class LockedRange:
             await quarantine.mark_rows(
                 self.session, self.grant, rejections, generation=self.shape.generation
             )
-
-
-async def execute(
-    session: Session,
-    shape: BatchShape,
-    parameters: Mapping[str, Any],
-    writes: Sequence[RowWrite],
-) -> Outcome | None:
-    """Run the batch statement; None when the fence, or a flag it asks about, says no."""
-    arguments = {**parameters, **columns_of(writes)}
-    row = await one_row(session, batch_statement(shape), arguments)
-    if row is None or not row[0]:
-        return None
-    return Outcome(healed=row[1], upserted=row[2], inserted=row[3], removed=row[4])
 
 
 def tells_old(session: Session, *, forced: bool | None) -> bool:

@@ -8,11 +8,10 @@ changes nothing, and what has been written stays. Kept in memory, and may be los
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from projector.core.names import Continuation, Epoch
-from projector.projection.writes import PassedOver, Rejection, RowWrite
+from projector.projection.writes import Batch
 
 QUICK = 0.25
 """A portion done in this part of the time that it may take: twice as much fits safely."""
@@ -24,45 +23,6 @@ ATTEMPTS_ALONE = 3
 """A document that was too much so often, alone, is to blame itself."""
 
 REMEMBERED_RANGES = 4096
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """What is to be committed together; one write per key, sorted by key.
-
-    `after_tick` is that of the portion before it: a target that has not come so far has lost it.
-    """
-
-    writes: Sequence[RowWrite]
-    rejections: Sequence[Rejection]
-    delivered: int
-    newest_ts: int | None
-    passed: Sequence[PassedOver] = ()
-    after_tick: int = 0
-
-    @property
-    def size(self) -> int:
-        """Documents, more or less: one that is rejected may count twice."""
-        return len(self.writes) + len(self.rejections)
-
-    def divided(self, size: int) -> tuple[Batch, Batch]:
-        """The first documents, about that many, and the rest.
-
-        A rejection stays with the tombstone that it brought.
-        """
-        if not self.writes:
-            first = replace(self, rejections=self.rejections[:size])
-            return first, replace(self, rejections=self.rejections[size:])
-        last = self.writes[:size][-1]
-        here: list[Rejection] = []
-        later: list[Rejection] = []
-        for one in self.rejections:
-            is_here = one.cart_id is not None and (one.cart_id, one.id) <= (last.cart_id, last.id)
-            (here if is_here else later).append(one)
-        return (
-            replace(self, writes=self.writes[:size], rejections=here),
-            replace(self, writes=self.writes[size:], rejections=later),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,34 +1,58 @@
 """The target as the processor sees it: PostgreSQL behind `projector.ports.feed.Sink`.
 
-Pages are decoded to rows and rejections by `projector.projection`; a batch is committed by
-`BatchWriter` with its position, under the fence. Ending a replay takes point reads of the source:
-`projector.reconcile` does it, over `verdicts`.
+Pages are decoded by `projector.projection`. A batch of them is applied with its place: rows, totals,
+quarantine and position in one transaction, under the fence. The usual batch is one statement, which is
+a transaction by itself; a bulk of new rows is copied in (see `copying`), all of it or nothing. The longer
+way is taken when documents were rejected, when the range has quarantine entries that may heal, when the
+server refused a value, or when most of the batch is probably stored already: the position is moved under
+the epoch, which locks it; then rejections and writes follow (see `locked`); COMMIT. Nothing is applied
+one by one unless it must be. A batch that the server cannot do in time is divided into portions, each a
+transaction (see `portions`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
-from projector.core.names import LeaseToken
+import psycopg
+from msgspec import structs
+
+from projector.core.errors import FencedOut, SinkTooSlow, SinkUnavailable
+from projector.core.names import Continuation, Epoch, LeaseToken
 from projector.core.start import StoredPlace
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport
-from projector.postgres.batch import BatchWriter
-from projector.postgres.connections import Connections
+from projector.postgres.columns import version_columns
+from projector.postgres.connections import Connections, Session
+from projector.postgres.copying import copy_rows
+from projector.postgres.errors import is_of_document
 from projector.postgres.generation import FIRST_GENERATION, Generation
-from projector.postgres.hints import BULK
-from projector.postgres.portions import Batch, Outcome
+from projector.postgres.hints import BULK, BatchFacts, BatchHint, Hints
+from projector.postgres.locked import LockedRange, refusal, tells_old, tombstone_of
+from projector.postgres.portions import Outcome, Portions, Remainder
+from projector.postgres.prepared import execute, one_row
 from projector.postgres.ranges import begin_range, open_range
 from projector.postgres.reports import store_reports
+from projector.postgres.sequences import raise_sequences
+from projector.postgres.statements import FENCE, PORTION_FENCE, BatchShape, look_statement
 from projector.postgres.sweep import VerdictStore
 from projector.projection.fold import fold
 from projector.projection.project import project_page
 from projector.projection.selection import EVERYTHING, Selection
-from projector.projection.writes import ProjectedPage
+from projector.projection.writes import Batch, ProjectedPage, RowWrite
+
+Admission = Callable[[Sequence[ProjectedPage]], AbstractContextManager[object]]
+
+NUMBER_IS_TAKEN = "23505"
+"""A unique key: in a database that was moved without its sequences, each new number is."""
 
 
 class PostgresSink:
-    """Rows, totals and positions of one generation."""
+    """Rows, totals and positions of one generation; between batches it keeps hints, which may be lost."""
 
     def __init__(
         self,
@@ -38,6 +62,7 @@ class PostgresSink:
         returning_old: bool | None = None,
         bulk: int = BULK,
         selection: Selection = EVERYTHING,
+        admission: Admission = nullcontext,
     ) -> None:
         """Write through these connections.
 
@@ -47,12 +72,16 @@ class PostgresSink:
             returning_old: Force one way of telling old images; None: what the server can.
             bulk: From so many rows on a batch of new rows is copied in.
             selection: Which documents are meant.
+            admission: Entered with the pages of each batch while it is written; may refuse them.
         """
         self._connections = connections
         self._selection = selection
-        self._writer = BatchWriter(
-            connections, generation=generation, returning_old=returning_old, bulk=bulk
-        )
+        self._admission = admission
+        self._generation = generation
+        self._returning_old = returning_old
+        self._hints = Hints(bulk=bulk)
+        self._portions = Portions(seconds=connections.statement_seconds)
+        self._committed: dict[int, tuple[Epoch, Continuation | None]] = {}
         self.verdicts = VerdictStore(
             connections, generation=generation, returning_old=returning_old
         )
@@ -73,7 +102,7 @@ class PostgresSink:
             FencedOut, SinkUnavailable.
         """
         begun = await begin_range(self._connections, grant, beginning)
-        self._writer.begun(begun)
+        self._committed.pop(begun.range_id, None)
         return begun
 
     def prepare(self, grant: Grant, page: Page) -> ProjectedPage:
@@ -90,16 +119,10 @@ class PostgresSink:
         Raises:
             FencedOut, SinkUnavailable.
         """
-        folded = fold(pages)
-        batch = Batch(
-            writes=folded.writes,
-            rejections=folded.rejections,
-            delivered=folded.delivered,
-            newest_ts=folded.newest_ts,
-            passed=folded.passed,
-        )
-        outcome = await self._writer.apply(grant, batch, place)
-        return _applied(batch, outcome, filtered=folded.filtered)
+        batch = fold(pages)
+        with self._admission(pages):
+            done = await self.write(grant, batch, place)
+        return _applied(batch, done)
 
     async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
         """Store the conditions; answer the tokens whose epoch is no longer theirs.
@@ -109,16 +132,222 @@ class PostgresSink:
         """
         return await store_reports(self._connections, reports)
 
+    async def write(self, grant: Grant, batch: Batch, place: StoredPlace) -> Outcome:
+        """Commit the batch and its place, or nothing; see `apply`.
 
-def _applied(batch: Batch, outcome: Outcome, *, filtered: int) -> Applied:
-    changed = outcome.upserted + outcome.removed + outcome.rejected + filtered
+        Raises:
+            FencedOut: A newer epoch or lineage owns the range, or its place is not where this
+                writer left it: a standby took over without the last commits.
+            SinkUnavailable: The target has to be waited for.
+        """
+        done = await self._apply_in_portions(grant, batch, place)
+        facts = BatchFacts(
+            writes=len(batch.writes),
+            inserted=done.inserted,
+            changed=done.upserted + done.removed,
+            has_entries=done.has_entries,
+            met_rows=done.met_rows,
+        )
+        self._hints.learn(grant.range_id, grant.epoch, facts)
+        self._committed[grant.range_id] = grant.epoch, place.continuation
+        return done
+
+    async def _apply_in_portions(self, grant: Grant, batch: Batch, place: StoredPlace) -> Outcome:
+        """Usually one; the last one moves the place.
+
+        What was committed before an outage is not sent again. Gives up now and then, so that
+        whoever waits sees that this range is slow, and not stalled.
+        """
+        clock = asyncio.get_running_loop().time
+        range_id, began = grant.range_id, clock()
+        left, done = self._portions.remaining(range_id, grant.epoch, batch, place.continuation)
+        while True:
+            portion, rest = self._portions.next_of(range_id, left)
+            started = clock()
+            at = self._parameters(grant, batch, place, after_tick=done.tick)
+            committed = await self._commit_or_divide(grant, portion, at, moves=rest is None)
+            if committed is not None:
+                done += committed
+                self._portions.took(range_id, portion, clock() - started)
+                self._portions.leave(
+                    range_id,
+                    None
+                    if rest is None
+                    else Remainder(
+                        epoch=grant.epoch, end=place.continuation, batch=rest, done=done
+                    ),
+                )
+                if rest is None:
+                    return done
+                left = rest
+            if clock() - began > self._connections.statement_seconds * 2:
+                raise SinkTooSlow(
+                    f"{left.size} of {batch.size} documents of a batch are still to be written"
+                )
+
+    async def _commit_or_divide(
+        self, grant: Grant, portion: Batch, at: Mapping[str, Any], *, moves: bool
+    ) -> Outcome | None:
+        """Commit a portion; None when it has to be divided.
+
+        A document that is too much on its own, time after time, is the cause if the server can do
+        the same without it: it goes to quarantine. If it cannot, the server is to be waited for.
+        """
+        try:
+            return await self._commit(grant, portion, at, moves=moves)
+        except SinkUnavailable as error:
+            if error.sqlstate == NUMBER_IS_TAKEN:
+                await raise_sequences(self._connections)
+            divisible = self._portions.too_much(grant.range_id, portion)
+            if not isinstance(error, SinkTooSlow):
+                raise
+            if divisible:
+                return None
+            if not self._portions.gives_up(grant.range_id, portion):
+                raise
+            blamed = error
+        return await self._commit(grant, _refused(portion, blamed), at, moves=moves)
+
+    async def _commit(
+        self, grant: Grant, batch: Batch, at: Mapping[str, Any], *, moves: bool
+    ) -> Outcome:
+        """One transaction, which moves the position to the place, or leaves it where it is."""
+        if not moves:
+            return await self._apply_locked(grant, batch, at, BatchHint(), fence=PORTION_FENCE)
+        hint = self._hints.of(grant.range_id, grant.epoch)
+        done = None
+        if not (batch.rejections or hint.has_entries or hint.skip_stale):
+            done = await self._apply_at_once(grant, batch, at, hint)
+        if done is None:
+            done = await self._apply_locked(grant, batch, at, hint)
+        return done
+
+    def _after(self, grant: Grant) -> Continuation | None:
+        """The place that the next batch of the range follows."""
+        epoch, continuation = self._committed.get(grant.range_id, (None, None))
+        if epoch == grant.epoch:
+            return continuation
+        return None if grant.stored is None else grant.stored.continuation
+
+    def _parameters(
+        self, grant: Grant, batch: Batch, place: StoredPlace, *, after_tick: int
+    ) -> Mapping[str, Any]:
+        return {
+            "range_id": grant.range_id,
+            "epoch": grant.epoch,
+            "lineage": grant.lineage,
+            "after": self._after(grant),
+            "continuation": place.continuation,
+            "place_lsn": place.lsn,
+            "newest_ts": batch.newest_ts,
+            "delivered": batch.delivered,
+            "after_tick": after_tick,
+        }
+
+    async def _apply_at_once(
+        self, grant: Grant, batch: Batch, at: Mapping[str, Any], hint: BatchHint
+    ) -> Outcome | None:
+        """The usual way, in one statement or one copy; None when the longer one has to be taken."""
+        parameters = {**at, "only_clean": True}
+        async with self._connections.session() as session:
+            if not batch.writes:
+                _, entries = await move_place(session, parameters)
+                return Outcome() if entries is False else None
+            try:
+                if hint.insert_only:
+                    return await self._copy(session, parameters, batch.writes)
+                return await execute(session, self._shape(session), parameters, batch.writes)
+            except psycopg.errors.UniqueViolation:
+                if not hint.insert_only:
+                    raise
+            except psycopg.Error as error:
+                if not is_of_document(error):
+                    raise
+                return None
+        done = await self._apply_at_once(grant, batch, at, BatchHint())
+        return None if done is None else replace(done, met_rows=True)
+
+    async def _copy(
+        self, session: Session, parameters: Mapping[str, Any], writes: Sequence[RowWrite]
+    ) -> Outcome | None:
+        if not await copy_rows(session, parameters, writes, generation=self._generation):
+            return None
+        live = sum(not write.deleted for write in writes)
+        return Outcome(upserted=live, inserted=len(writes))
+
+    async def _apply_locked(
+        self,
+        grant: Grant,
+        batch: Batch,
+        at: Mapping[str, Any],
+        hint: BatchHint,
+        *,
+        fence: str = FENCE,
+    ) -> Outcome:
+        """The longer way; most of it is skipped when it turns out that nothing is new."""
+        parameters = {**at, "only_clean": False}
+        looks = hint.skip_stale and bool(batch.writes)
+        writes, tick = batch.writes, 0
+        async with self._connections.transaction() as session:
+            if looks:
+                entries, writes = await self._look(session, parameters, writes)
+            else:
+                tick, entries = await move_place(session, parameters, fence=fence)
+            if entries is None:
+                raise FencedOut(
+                    f"range {grant.claim.lease_token} has a newer epoch or another place"
+                )
+            heal = entries or bool(batch.rejections)
+            shape = self._shape(session, heal=heal, locked=True, looked=looks)
+            locked = LockedRange(session=session, shape=shape, grant=grant, has_entries=entries)
+            done = await locked.apply(structs.replace(batch, writes=writes))
+        return replace(done, met_rows=hint.insert_only, tick=tick)
+
+    async def _look(
+        self, session: Session, parameters: Mapping[str, Any], writes: Sequence[RowWrite]
+    ) -> tuple[bool | None, tuple[RowWrite, ...]]:
+        """Move the position and keep only the writes that are newer than what is stored."""
+        arguments = {**parameters, **version_columns(writes)}
+        row = await one_row(session, look_statement(self._generation), arguments)
+        if row is None:
+            return None, ()
+        return row[0], tuple(writes[place - 1] for place in row[1])
+
+    def _shape(self, session: Session, **choices: bool) -> BatchShape:
+        return BatchShape(
+            generation=self._generation,
+            returning_old=tells_old(session, forced=self._returning_old),
+            **choices,
+        )
+
+
+def _applied(batch: Batch, done: Outcome) -> Applied:
+    changed = done.upserted + done.removed + done.rejected + batch.filtered
     newest = batch.newest_ts
     return Applied(
         delivered=batch.delivered,
-        upserted=outcome.upserted,
-        removed=outcome.removed,
+        upserted=done.upserted,
+        removed=done.removed,
         unchanged=max(0, batch.delivered - changed),
-        rejected=outcome.rejected,
-        filtered=filtered,
+        rejected=done.rejected,
+        filtered=batch.filtered,
         newest_time=None if newest is None else datetime.fromtimestamp(newest, UTC),
     )
+
+
+async def move_place(
+    session: Session, parameters: Mapping[str, Any], *, fence: str = FENCE
+) -> tuple[int, bool | None]:
+    """Move the position under the fence and hold it until COMMIT; or hold it alone.
+
+    Tells the tick, and whether the range has quarantine entries; None when the fence says no.
+    """
+    row = await one_row(session, fence, parameters)
+    return (0, None) if row is None else (row[0], bool(row[2]))
+
+
+def _refused(portion: Batch, error: SinkTooSlow) -> Batch:
+    """Quarantine instead of the one document of a portion."""
+    (write,) = portion.writes
+    rejection = refusal(write, str(error), sqlstate=error.sqlstate)
+    return structs.replace(portion, writes=(tombstone_of(write),), rejections=(rejection,))

@@ -25,8 +25,8 @@ from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.epks import bounds
 from projector.postgres.generation import Generation
 from projector.postgres.locked import LockedRange, tells_old
-from projector.postgres.portions import Batch
 from projector.postgres.statements import BatchShape, with_seeds
+from projector.projection.writes import Batch
 
 SCAN_SECONDS = 3600.0
 
@@ -241,10 +241,8 @@ class VerdictStore:
         writes = [verdict.write for verdict in verdicts if verdict.write is not None]
         rejections = [one.rejection for one in verdicts if one.rejection is not None]
         batch = Batch(
-            writes=sorted(writes, key=lambda write: (write.cart_id, write.id)),
-            rejections=rejections,
-            delivered=0,
-            newest_ts=None,
+            writes=tuple(sorted(writes, key=lambda write: (write.cart_id, write.id))),
+            rejections=tuple(rejections),
         )
         done = await LockedRange(session=session, shape=shape, grant=grant, mark=mark).apply(batch)
         await self._close(session, grant, verdicts)

@@ -12,16 +12,16 @@ from itertools import chain
 
 import msgspec
 
-from projector.projection.writes import FoldedBatch, ProjectedPage, Rejection, RowWrite
+from projector.projection.writes import Batch, ProjectedPage, Rejection, RowWrite
 
 _encoder = msgspec.json.Encoder()
 
 
-def fold(pages: Sequence[ProjectedPage]) -> FoldedBatch:
+def fold(pages: Sequence[ProjectedPage]) -> Batch:
     """Keep the newest write and the newest rejection of each document of the pages, oldest first."""
     writes = _newest_writes(pages)
     rejections = _newest_rejections(chain.from_iterable(page.rejections for page in pages))
-    return FoldedBatch(
+    return Batch(
         writes=tuple([writes[key] for key in sorted(writes)]),
         rejections=tuple(
             rejections[key] for key in sorted(rejections) if _stands(rejections[key], writes)

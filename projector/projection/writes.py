@@ -123,7 +123,7 @@ class ProjectedPage(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int = 0
 
 
-class FoldedBatch(msgspec.Struct, frozen=True, kw_only=True):
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Pages made ready for one transaction: at most one write and one rejection per document.
 
     Attributes:
@@ -141,3 +141,27 @@ class FoldedBatch(msgspec.Struct, frozen=True, kw_only=True):
     filtered: int = 0
     delivered: int = 0
     newest_ts: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Documents, more or less: one that is rejected may count twice."""
+        return len(self.writes) + len(self.rejections)
+
+    def divided(self, size: int) -> tuple[Batch, Batch]:
+        """The first documents, about that many, and the rest.
+
+        A rejection stays with the tombstone that it brought.
+        """
+        if not self.writes:
+            first = msgspec.structs.replace(self, rejections=self.rejections[:size])
+            return first, msgspec.structs.replace(self, rejections=self.rejections[size:])
+        last = self.writes[:size][-1]
+        here: list[Rejection] = []
+        later: list[Rejection] = []
+        for one in self.rejections:
+            is_here = one.cart_id is not None and (one.cart_id, one.id) <= (last.cart_id, last.id)
+            (here if is_here else later).append(one)
+        return (
+            msgspec.structs.replace(self, writes=self.writes[:size], rejections=tuple(here)),
+            msgspec.structs.replace(self, writes=self.writes[size:], rejections=tuple(later)),
+        )

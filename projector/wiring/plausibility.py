@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from projector.core.errors import TooManyRejected
-from projector.core.names import LeaseToken
 from projector.core.source import SourceName
-from projector.core.start import StoredPlace
-from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport
-from projector.postgres.sink import PostgresSink
 from projector.projection.writes import ProjectedPage
 
 FIRST_DOCUMENTS = 1_000
@@ -32,6 +29,8 @@ class Plausibility:
     limit: float
     good: int
     rejected: int
+    _refused: asyncio.Event = field(default_factory=asyncio.Event)
+    _error: TooManyRejected | None = None
 
     @property
     def settled(self) -> bool:
@@ -59,16 +58,24 @@ class Plausibility:
         self.rejected += times * rejected
         self.good += times * max(0, _documents(pages) - rejected)
 
+    @contextmanager
+    def admitted(self, pages: Sequence[ProjectedPage]) -> Iterator[None]:
+        """Count them while they are written; refuse what is not plausible, and all that follows.
 
-class PlausibleSink:
-    """`Sink` that passes everything on until a batch is not plausible; from then on nothing."""
-
-    def __init__(self, sink: PostgresSink, plausibility: Plausibility) -> None:
-        """Watch what goes to that sink."""
-        self.sink = sink
-        self._plausibility = plausibility
-        self._refused = asyncio.Event()
-        self._error: TooManyRejected | None = None
+        Raises:
+            TooManyRejected: These, or some before them, cannot be the documents that are meant.
+        """
+        if not self.settled:
+            self._error = self._error or self.judge(pages)
+        if self._error is not None:
+            self._refused.set()
+        self.check()
+        self.add(pages)  # before they are written: batches of other ranges are under way
+        try:
+            yield
+        except BaseException:
+            self.add(pages, times=-1)
+            raise
 
     async def stop_when_refused(self, stop: Callable[[], None]) -> None:
         """Ask for a stop once a batch was refused."""
@@ -79,42 +86,6 @@ class PlausibleSink:
         """Raise TooManyRejected if a batch was refused."""
         if self._error is not None:
             raise self._error
-
-    async def apply(
-        self, grant: Grant, pages: Sequence[ProjectedPage], place: StoredPlace
-    ) -> Applied:
-        """Write pages and their place; see `Sink`.
-
-        Raises:
-            TooManyRejected: These, or some before them, cannot be the documents that are meant.
-        """
-        if not self._plausibility.settled:
-            self._error = self._error or self._plausibility.judge(pages)
-        if self._error is not None:
-            self._refused.set()
-        self.check()
-        self._plausibility.add(pages)  # before they are: batches of other ranges are under way
-        try:
-            return await self.sink.apply(grant, pages, place)
-        except BaseException:
-            self._plausibility.add(pages, times=-1)
-            raise
-
-    async def open(self, claim: RangeClaim) -> Grant:
-        """Fence the range; see `Sink`."""
-        return await self.sink.open(claim)
-
-    async def begin(self, grant: Grant, beginning: Beginning) -> Grant:
-        """Commit where the range starts; see `Sink`."""
-        return await self.sink.begin(grant, beginning)
-
-    def prepare(self, grant: Grant, page: Page) -> ProjectedPage:
-        """Decode a page; see `Sink`."""
-        return self.sink.prepare(grant, page)
-
-    async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
-        """Store conditions; see `Sink`."""
-        return await self.sink.report(reports)
 
 
 def _documents(pages: Sequence[ProjectedPage]) -> int:

@@ -23,6 +23,7 @@ from projector.core.start import check_not_ahead
 from projector.ports.feed import Clock, LeaseStore, Observer, RangeReport
 from projector.postgres.connections import Connections
 from projector.postgres.identity import identity
+from projector.postgres.sink import PostgresSink
 from projector.processor.clock import SystemClock
 from projector.processor.estimator import Estimator
 from projector.processor.host import Host
@@ -43,7 +44,7 @@ from projector.wiring.events import Event
 from projector.wiring.fleet import FleetWatch
 from projector.wiring.housekeeping import housekeeping
 from projector.wiring.observers import Everybody, Mistakes, Tally
-from projector.wiring.plausibility import PlausibleSink
+from projector.wiring.plausibility import Plausibility
 from projector.wiring.progress import tell_progress
 from projector.wiring.releases import watch_releases
 from projector.wiring.start import Start
@@ -160,13 +161,23 @@ class Service:
         async with account(self._settings, clock=self._clock, patience=self._patience) as opened:
             outdated = False
             try:
-                sink = await start.source(opened, connections)
+                plausibility = await start.source(opened, connections)
                 leases = await self._leases(opened, connections)
+                sink = PostgresSink(
+                    connections,
+                    selection=self._settings.selection,
+                    admission=plausibility.admitted,
+                )
                 host = self._make_host(opened, leases, sink)
                 await self._serve(
-                    host, opened, leases, connections, sink, until_caught_up=until_caught_up
+                    host,
+                    opened,
+                    leases,
+                    connections,
+                    plausibility,
+                    until_caught_up=until_caught_up,
                 )
-                sink.check()
+                plausibility.check()
             except* SourceRecreated as group:
                 if until_caught_up:
                     raise
@@ -182,7 +193,7 @@ class Service:
         opened: Account,
         leases: StampedLeases,
         connections: Connections,
-        sink: PlausibleSink,
+        plausibility: Plausibility,
         *,
         until_caught_up: bool,
     ) -> None:
@@ -191,7 +202,7 @@ class Service:
         self._host = host
         async with asyncio.TaskGroup() as group:
             works = self._beside(host, opened, leases, connections)
-            works["plausibility"] = sink.stop_when_refused(host.request_stop)
+            works["plausibility"] = plausibility.stop_when_refused(host.request_stop)
             if until_caught_up:
                 catching = CatchingUp(
                     host=host,
@@ -270,7 +281,7 @@ class Service:
         )
 
     def _make_host(
-        self, opened: Account, leases: LeaseStore, plausible: PlausibleSink
+        self, opened: Account, leases: LeaseStore, sink: PostgresSink
     ) -> Host[ProjectedPage]:
         draw = random.Random()  # noqa: S311 - spreads hosts, hides nothing
         reader = PatientReader(
@@ -281,8 +292,8 @@ class Service:
             source=opened.source,
             leases=leases,
             markers=opened.markers,
-            sink=plausible,
-            sweeper=Sweeper(store=plausible.sink.verdicts, reader=reader),
+            sink=sink,
+            sweeper=Sweeper(store=sink.verdicts, reader=reader),
             options=processor_options(self._settings),
             clock=self._clock,
             draw=draw,

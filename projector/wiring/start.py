@@ -14,12 +14,11 @@ from projector.core.errors import SourceRecreated
 from projector.ports.feed import Clock
 from projector.postgres.connections import Connections
 from projector.postgres.diagnosis import first_documents
-from projector.postgres.sink import PostgresSink
 from projector.settings import Settings
 from projector.wiring import database, source_identity
 from projector.wiring.account import Account
 from projector.wiring.events import Event
-from projector.wiring.plausibility import FIRST_DOCUMENTS, Plausibility, PlausibleSink
+from projector.wiring.plausibility import FIRST_DOCUMENTS, Plausibility
 from projector.wiring.preconditions import Check, Finding, require
 from projector.wiring.source_checks import SourceChecks
 from projector.wiring.target_checks import TargetChecks
@@ -54,8 +53,8 @@ class Start:
             await database.check(url, self.patience)
         await self._require_target(checks().with_schema())
 
-    async def source(self, opened: Account, connections: Connections) -> PlausibleSink:
-        """The account, its containers, and that the target copies this one; returns where changes go.
+    async def source(self, opened: Account, connections: Connections) -> Plausibility:
+        """The account, its containers, and that the target copies this one; what judges its documents.
 
         A container that was created again is left to the host, which shows it and keeps the rows.
 
@@ -82,21 +81,18 @@ class Start:
             await self._require_target([Check(name=source_identity.COPY, look=look)])
         return await self._plausible(opened, connections)
 
-    async def _plausible(self, opened: Account, connections: Connections) -> PlausibleSink:
-        """The sink, with what the copy holds already counted."""
+    async def _plausible(self, opened: Account, connections: Connections) -> Plausibility:
+        """The judge of documents, with what the copy holds already counted."""
         good, rejected = await self.patience.until_done(
             lambda: first_documents(connections, limit=FIRST_DOCUMENTS),
             failing=Event.TARGET_UNAVAILABLE,
             back=Event.TARGET_BACK,
         )
-        return PlausibleSink(
-            PostgresSink(connections, selection=self.settings.selection),
-            Plausibility(
-                source=opened.name,
-                limit=self.settings.max_rejected_share,
-                good=good,
-                rejected=rejected,
-            ),
+        return Plausibility(
+            source=opened.name,
+            limit=self.settings.max_rejected_share,
+            good=good,
+            rejected=rejected,
         )
 
     async def _require_target(self, checks: Sequence[Check]) -> None:

@@ -14,12 +14,10 @@ import pytest
 from projector.core.errors import FencedOut
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.ports.feed import Applied, Grant
-from projector.postgres.batch import BatchWriter
 from projector.postgres.connections import Connections
 from projector.postgres.copying import PIECE, pieces
-from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.hints import BatchFacts
-from projector.postgres.portions import Batch, Outcome
+from projector.postgres.portions import Outcome
 from projector.postgres.sink import PostgresSink
 from projector.projection.fold import fold
 from projector.projection.writes import ProjectedPage, RowWrite
@@ -79,19 +77,10 @@ async def write(
     returning_old: bool | None = None,
 ) -> Outcome:
     """Apply a page by that way, however small the page."""
-    writer = BatchWriter(
-        connections, generation=FIRST_GENERATION, returning_old=returning_old, bulk=1
-    )
+    writer = PostgresSink(connections, returning_old=returning_old, bulk=1)
     if way in LESSONS:
         writer._hints.learn(grant.range_id, grant.epoch, LESSONS[way])
-    folded = fold([one])
-    batch = Batch(
-        writes=folded.writes,
-        rejections=folded.rejections,
-        delivered=folded.delivered,
-        newest_ts=folded.newest_ts,
-    )
-    return await writer.apply(grant, batch, place(1))
+    return await writer.write(grant, fold([one]), place(1))
 
 
 async def found(connections: Connections, query: str) -> Sequence[Any]:

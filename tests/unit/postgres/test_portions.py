@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from projector.core.names import Continuation, Epoch
-from projector.postgres.portions import Batch, Outcome, Portions, Remainder
+from projector.postgres.portions import Outcome, Portions, Remainder
 from projector.projection.fold import fold
-from projector.projection.writes import Rejection
+from projector.projection.writes import Batch, Rejection
 from tests.integration.postgres.carts import line, page, rejection, tombstone
 
 
@@ -18,7 +18,7 @@ def unread(number: int) -> Rejection:
 
 def batch(count: int, *, unreadable: int = 0) -> Batch:
     bad = [("cart", f"doc {n:04}", 2) for n in range(0, count, 3)]
-    folded = fold(
+    return fold(
         [
             page(
                 *(line("cart", f"doc {n:04}", 1) for n in range(count)),
@@ -29,12 +29,6 @@ def batch(count: int, *, unreadable: int = 0) -> Batch:
                 ],
             )
         ]
-    )
-    return Batch(
-        writes=folded.writes,
-        rejections=folded.rejections,
-        delivered=folded.delivered,
-        newest_ts=folded.newest_ts,
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from projector.projection.fold import encode_writes, fold
 from projector.projection.project import project_page
-from projector.projection.writes import FoldedBatch, ProjectedPage, RowWrite
+from projector.projection.writes import Batch, ProjectedPage, RowWrite
 from tests.unit.projection.documents import document, finished, page, row
 
 KINDS = ['"quantity": 2', '"ttl": 5', '"quantity": "bad"', '"cartId": 5', '"quantity": NaN']
@@ -34,7 +34,7 @@ def projected(changes: Sequence[int]) -> ProjectedPage:
     return project_page(page([change(lsn) for lsn in changes]))
 
 
-def seen(batch: FoldedBatch) -> tuple[object, ...]:
+def seen(batch: Batch) -> tuple[object, ...]:
     return [row(w) for w in batch.writes], batch.rejections, batch.newest_ts
 
 
@@ -142,8 +142,8 @@ def test_rejections_without_a_key_are_kept_apart_and_the_newest_stays() -> None:
 
 
 def test_nothing_folds_to_nothing() -> None:
-    assert fold([]) == FoldedBatch()
-    assert fold([ProjectedPage(delivered=0)]) == FoldedBatch()
+    assert fold([]) == Batch()
+    assert fold([ProjectedPage(delivered=0)]) == Batch()
 
 
 def test_writes_travel_as_one_json_array() -> None:
