@@ -46,11 +46,11 @@ def control(controls: Controls, call: Call, query: Mapping[str, str]) -> Answer:
         )
     match call.segments[1:]:
         case ("dbs", database, "colls", name, action):
-            route = _ON_CONTAINER.get((call.method, action))
+            route = ON_CONTAINER.get((call.method, action))
             if route is not None:
                 return _guarded(lambda: route(controls, call, (database, name), query))
         case (action,):
-            plain = _PLAIN.get((call.method, action))
+            plain = PLAIN.get((call.method, action))
             if plain is not None:
                 return _guarded(lambda: plain(controls, call))
         case _:
@@ -218,8 +218,8 @@ def _number(body: Mapping[str, Any], name: str, default: float | None) -> float:
     return float(value)
 
 
-_ON_CONTAINER = {("POST", "split"): _split, ("POST", "merge"): _merge, ("POST", "raw"): _raw}
-_PLAIN = {
+ON_CONTAINER = {("POST", "split"): _split, ("POST", "merge"): _merge, ("POST", "raw"): _raw}
+PLAIN = {
     ("POST", "purge"): _purge,
     ("POST", "reset"): _reset,
     ("POST", "clock"): _set_clock,

@@ -22,7 +22,14 @@ _CONFLICT_POLICY = {
     "conflictResolutionProcedure": "",
 }
 _ETAG_PATH = {"path": '/"_etag"/?'}
-_NOT_DONE = ("computedProperties", "uniqueKeyPolicy")
+_NOT_DONE: Mapping[str, str | None] = {
+    "analyticalStorageTtl": None,
+    "changeFeedPolicy": "retentionDuration",
+    "computedProperties": None,
+    "materializedViewDefinition": None,
+    "uniqueKeyPolicy": "uniqueKeys",
+}
+"""Property of a container -> the part of it that asks for something, None for the whole."""
 _SYSTEM = ("_rid", "_ts", "_self", "_etag", "_docs", "_sprocs", "_triggers", "_udfs", "_conflicts")
 SYSTEM_LINKS = {
     "_docs": "docs/",
@@ -62,10 +69,11 @@ def _indexing_policy(asked: object) -> dict[str, Any]:
 
 def _refuse_what_is_not_done(definition: Mapping[str, Any]) -> None:
     """A container that behaves otherwise than it says would be worse than none."""
-    for name in _NOT_DONE:
+    for name, part in _NOT_DONE.items():
         asked = definition.get(name)
-        inner = asked.get("uniqueKeys") if isinstance(asked, Mapping) else asked
-        if inner:
+        if part is not None and isinstance(asked, Mapping):
+            asked = asked.get(part)
+        if asked:
             raise EmulatorError(501, 0, f"The emulator does not do {name}; leave it out.")
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from cosmos_emulator import routes_account, routes_containers, routes_feeds, routes_items
 from cosmos_emulator.account import Account
 from cosmos_emulator.errors import EmulatorError
+from cosmos_emulator.refused import check_offered
 from cosmos_emulator.wire import Answer, Call, error_answer
 
-_ROUTES: dict[str, Callable[[Account, Call], Answer]] = {
+ROUTES: dict[str, Callable[[Account, Call], Answer]] = {
     "read_account": routes_account.read_account,
     "create_database": routes_account.create_database,
     "read_database": routes_account.read_database,
@@ -44,10 +45,15 @@ _ROUTES: dict[str, Callable[[Account, Call], Answer]] = {
 
 def answer(account: Account, operation: str | None, call: Call) -> Answer:
     """Answers a request that was let in; a refusal is an answer too."""
-    if operation is None:
-        return error_answer(EmulatorError(404, 0, f"{call.method} {call.path} is not supported."))
     try:
+        check_offered(call)
         call.check_consistency()
-        return _ROUTES[operation](account, account.by_names(call))
+        return _route(operation, call)(account, account.by_names(call))
     except EmulatorError as error:
         return error_answer(error)
+
+
+def _route(operation: str | None, call: Call) -> Callable[[Account, Call], Answer]:
+    if operation is None:
+        raise EmulatorError(404, 0, f"There is no {call.method} {call.path}.")
+    return ROUTES[operation]

@@ -151,6 +151,6 @@ async def test_a_recreated_container_is_another_container(
 
 
 async def test_unknown_paths_are_refused(emulator: EmulatorServer) -> None:
-    answer = await wire(emulator, "POST", "dbs/shop/colls/cart/sprocs", {})
+    answer = await wire(emulator, "POST", "dbs/shop/colls/cart/nonsense", {})
     assert answer.status == 404
     assert answer.json["code"] == "NotFound"
