@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from projector.core.errors import SourceUnavailable
 from projector.cosmos.client import ContainerPath, CosmosGateway
-from projector.cosmos.monitored import MonitoredContainer, check_container
+from projector.cosmos.monitored import MonitoredContainer, Request
 from projector.cosmos.point_reads import partition_key_of
-from projector.cosmos.wire import PAGE_STAND_IN, Exchange
+from projector.cosmos.wire import PAGE_STAND_IN
 
 PAGE_SIZE = 500
 MOST_PAGES = 2
@@ -28,30 +27,20 @@ class CosmosCartDocuments:
 
         Raises: SourceRecreated, SourceMissing, SourceUnavailable, Throttled, CredentialExpired.
         """
+        key = partition_key_of(partition_key_json)
 
-        async def ask(rid: str) -> Sequence[bytes]:
-            return await self._read(rid, partition_key_json)
-
-        return await self._container.settled(ask)
-
-    async def _read(self, rid: str, partition_key_json: str) -> Sequence[bytes]:
-        def check(headers: Mapping[str, str]) -> None:
-            check_container(headers, rid)
-
-        exchange = Exchange(check=check, judge=self._container.judge, stand_in=PAGE_STAND_IN)
-        bodies: list[bytes] = []
-        async with self._container.lent() as container:
-            pages = container.query_items(
+        async def call(request: Request) -> Sequence[bytes]:
+            bodies: list[bytes] = []
+            pages = request.container.query_items(
                 query="SELECT * FROM c",
-                partition_key=partition_key_of(partition_key_json),
+                partition_key=key,
                 max_item_count=PAGE_SIZE,
-                **exchange.hooks,
+                **request.hooks,
             ).by_page()
             async for _ in pages:
-                answer = exchange.taken()
-                if answer is None:
-                    raise SourceUnavailable(f"{self._container.place} gave no answer for a page")
-                bodies.append(answer.body)
+                bodies.append(request.answer().body)
                 if len(bodies) == MOST_PAGES:
                     break
-        return bodies
+            return bodies
+
+        return await self._container.ask(call, stand_in=PAGE_STAND_IN)

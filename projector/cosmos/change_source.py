@@ -11,7 +11,8 @@ tests/integration/cosmos/test_traps.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,18 +22,12 @@ from projector.core.names import Continuation
 from projector.core.start import StartFrom, StartKind
 from projector.cosmos.client import ContainerPath, CosmosGateway
 from projector.cosmos.continuations import at_lsn, composite, feed_range_json, lsn_of
-from projector.cosmos.monitored import (
-    MonitoredContainer,
-    OtherContainer,
-    check_container,
-    check_range,
-)
+from projector.cosmos.monitored import MonitoredContainer, OtherContainer, Request
 from projector.cosmos.wire import (
     HTTP_BAD_REQUEST,
     HTTP_NOT_MODIFIED,
     PAGE_STAND_IN,
     Answer,
-    Exchange,
     session_lsn,
 )
 from projector.ports.feed import Anchor, FeedTarget, Page, PhysicalRange
@@ -79,7 +74,14 @@ class CosmosChangeSource:
         self, target: FeedTarget, continuation: Continuation | None, *, max_documents: int
     ) -> Page:
         """Read one page after `continuation`; see `ChangeSource`."""
-        answer = await self._ask(target, continuation, max_documents=max_documents)
+        answer = await self._container.ask(
+            partial(
+                _first_page, target=target, continuation=continuation, max_documents=max_documents
+            ),
+            target,
+            judge=partial(self._judge, target, continuation, max_documents=max_documents),
+            stand_in=PAGE_STAND_IN,
+        )
         place = _place(answer, continuation)
         page = None if answer.status == HTTP_NOT_MODIFIED else answer.body
         return Page(
@@ -102,61 +104,55 @@ class CosmosChangeSource:
         if start.kind is StartKind.BEGINNING:
             raise ValueError("the beginning of a feed has no place to resolve")
         when: Any = "Now" if start.time is None else start.time
-        answer = await self._ask(target, None, max_documents=1, start=when)
+        answer = await self._container.ask(
+            partial(_first_page, target=target, start=when),
+            target,
+            judge=partial(self._judge, target, None, max_documents=1),
+            stand_in=PAGE_STAND_IN,
+        )
         place = _place(answer, None)
         if start.kind is StartKind.TIME and answer.status != HTTP_NOT_MODIFIED:
             place = at_lsn(max(0, _first_lsn(answer.body, place) - 1))
         return Anchor(continuation=place, lsn=lsn_of(place))
 
-    async def _ask(
+    def _judge(
         self,
         target: FeedTarget,
         continuation: Continuation | None,
+        answer: Answer,
         *,
         max_documents: int,
-        start: object = "Beginning",
-    ) -> Answer:
-        async def ask(rid: str) -> Answer:
-            query: dict[str, Any] = (
-                {"start_time": start, "feed_range": feed_range_json(target.feed_range)}
-                if continuation is None
-                else {"continuation": composite(continuation, target.feed_range, rid)}
-            )
-            return await self._read(target, rid, query, max_documents)
+    ) -> None:
+        plain = answer.status == HTTP_BAD_REQUEST and not answer.substatus
+        if plain and continuation is not None and max_documents == 1:
+            raise ContinuationRefused(f"range {target.range_id}: {self._container.meaning(answer)}")
+        self._container.judge_page(answer, max_documents=max_documents)
 
-        return await self._container.settled(ask, target)
 
-    async def _read(
-        self, target: FeedTarget, rid: str, query: dict[str, Any], max_documents: int
-    ) -> Answer:
-        in_place = "continuation" in query
-
-        def check(headers: Mapping[str, str]) -> None:
-            check_container(headers, rid)
-            check_range(headers, target)
-
-        def judge(answer: Answer) -> None:
-            self._container.judge_page(answer, max_documents=max_documents)
-            if answer.status == HTTP_BAD_REQUEST and not answer.substatus and in_place:
-                raise ContinuationRefused(
-                    f"range {target.range_id}: {self._container.meaning(answer)}"
-                )
-            self._container.judge(answer)
-
-        exchange = Exchange(check=check, judge=judge, stand_in=PAGE_STAND_IN)
-        async with self._container.lent() as container:
-            pages = container.query_items_change_feed(
-                max_item_count=max_documents, **query, **exchange.hooks
-            ).by_page()
-            try:
-                await anext(pages, None)
-            except ValueError as error:  # the SDK's word for a place in another container
-                raise OtherContainer from error
-        answer = exchange.taken()
-        if answer is None:
-            raise SourceUnavailable(f"{self._container.place} gave no answer for a page")
-        _check_body(answer.body, rid)
-        return answer
+async def _first_page(
+    request: Request,
+    *,
+    target: FeedTarget,
+    continuation: Continuation | None = None,
+    max_documents: int = 1,
+    start: object = "Beginning",
+) -> Answer:
+    """One request: the query is abandoned after its page."""
+    query: dict[str, Any] = (
+        {"start_time": start, "feed_range": feed_range_json(target.feed_range)}
+        if continuation is None
+        else {"continuation": composite(continuation, target.feed_range, request.rid)}
+    )
+    pages = request.container.query_items_change_feed(
+        max_item_count=max_documents, **query, **request.hooks
+    ).by_page()
+    try:
+        await anext(pages, None)
+    except ValueError as error:  # the SDK's word for a place in another container
+        raise OtherContainer from error
+    answer = request.answer()
+    _check_body(answer.body, request.rid)
+    return answer
 
 
 def _place(answer: Answer, continuation: Continuation | None) -> Continuation:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
-from projector.core.errors import SourceUnavailable
 from projector.cosmos.client import ContainerPath, CosmosGateway
 from projector.cosmos.continuations import feed_range_json
-from projector.cosmos.monitored import MonitoredContainer, check_container, check_range
-from projector.cosmos.wire import PAGE_STAND_IN, Answer, Exchange, session_lsn
+from projector.cosmos.monitored import MonitoredContainer, Request
+from projector.cosmos.wire import PAGE_STAND_IN, Answer, session_lsn
 from projector.ports.feed import FeedTarget
 from projector.ports.points import ScannedPage
 
@@ -34,16 +34,15 @@ class CosmosDocumentScanner:
 
     async def count(self) -> int | None:
         """See `DocumentScanner`."""
-        return await self._container.settled(self._count)
-
-    async def _count(self, _rid: str) -> int | None:
         usage: list[str] = []
 
         def note(headers: Mapping[str, str], _properties: object) -> None:
             usage.append(headers.get(USAGE, ""))
 
-        async with self._container.lent() as container:
-            await container.read(populate_quota_info=True, response_hook=note)
+        async def call(request: Request) -> None:
+            await request.container.read(populate_quota_info=True, response_hook=note)
+
+        await self._container.ask(call)
         found = DOCUMENTS_COUNT.search(usage[-1]) if usage else None
         return None if found is None else int(found[1])
 
@@ -52,34 +51,18 @@ class CosmosDocumentScanner:
     ) -> ScannedPage:
         """Read one page; see `DocumentScanner`."""
 
-        async def ask(rid: str) -> ScannedPage:
-            return await self._read(rid, target, next_page, max_documents)
-
-        return await self._container.settled(ask, target)
-
-    async def _read(
-        self, rid: str, target: FeedTarget, next_page: str | None, max_documents: int
-    ) -> ScannedPage:
-        def check(headers: Mapping[str, str]) -> None:
-            check_container(headers, rid)
-            check_range(headers, target)
-
-        def judge(answer: Answer) -> None:
-            self._container.judge_page(answer, max_documents=max_documents)
-            self._container.judge(answer)
-
-        exchange = Exchange(check=check, judge=judge, stand_in=PAGE_STAND_IN)
-        async with self._container.lent() as container:
-            pages = container.query_items(
+        async def call(request: Request) -> Answer:
+            pages = request.container.query_items(
                 query="SELECT * FROM c",
                 feed_range=feed_range_json(target.feed_range),
                 max_item_count=max_documents,
-                **exchange.hooks,
+                **request.hooks,
             ).by_page(next_page)
             await anext(pages, None)
-        answer = exchange.taken()
-        if answer is None:
-            raise SourceUnavailable(f"{self._container.place} gave no answer for a page")
+            return request.answer()
+
+        judge = partial(self._container.judge_page, max_documents=max_documents)
+        answer = await self._container.ask(call, target, judge=judge, stand_in=PAGE_STAND_IN)
         return ScannedPage(
             body=answer.body,
             next_page=answer.next_page,

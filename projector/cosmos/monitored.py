@@ -11,9 +11,9 @@ Source: azure-cosmos 4.17.1; traps T4 and T7 of tests/integration/cosmos/test_tr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from azure.cosmos.aio import ContainerProxy
 
@@ -25,17 +25,27 @@ from projector.core.errors import (
     SourceUnavailable,
 )
 from projector.cosmos.client import ContainerPath, CosmosGateway
-from projector.cosmos.faults import RID_MISMATCH, SESSION_NOT_AVAILABLE, Refusal, reason_of, refused
-from projector.cosmos.routing import read_physical_ranges
+from projector.cosmos.faults import (
+    RID_MISMATCH,
+    SESSION_NOT_AVAILABLE,
+    Place,
+    Refusal,
+    reason_of,
+    refused,
+)
+from projector.cosmos.routing import Routes
 from projector.cosmos.wire import (
     CONTAINER_RID,
+    DOCUMENTS,
     END_EPK,
     FIRST_ERROR,
     FIRST_OUTAGE,
     HTTP_BAD_REQUEST,
+    PARTITION_KEY_RANGES,
     RANGE_ID,
     START_EPK,
     Answer,
+    Exchange,
 )
 from projector.ports.feed import FeedTarget, PhysicalRange
 
@@ -61,6 +71,28 @@ class OtherRange(Exception):
     """The SDK would read another physical partition, or other bounds, than the target's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of the SDK under way; `hooks` are keyword arguments for its method."""
+
+    container: ContainerProxy
+    rid: str
+    exchange: Exchange
+    place: Place
+
+    @property
+    def hooks(self) -> dict[str, Any]:
+        """Looks at the request before it leaves and keeps the answer."""
+        return self.exchange.hooks
+
+    def answer(self) -> Answer:
+        """The answer that came last. Raises SourceUnavailable when there is none."""
+        answer = self.exchange.taken()
+        if answer is None:
+            raise SourceUnavailable(f"{self.place} gave no answer")
+        return answer
+
+
 class MonitoredContainer:
     """One container for `ChangeSource`, `PointReader` and `DocumentScanner`.
 
@@ -77,12 +109,6 @@ class MonitoredContainer:
         self._routing = asyncio.Lock()
         self.place = gateway.place(path)
 
-    @asynccontextmanager
-    async def lent(self) -> AsyncIterator[ContainerProxy]:
-        """The SDK's container for one call; see `CosmosGateway.container`."""
-        async with self._gateway.container(self._path) as container:
-            yield container
-
     async def rebuild(self) -> None:
         """See `CosmosGateway.rebuild`."""
         await self._gateway.rebuild()
@@ -93,57 +119,78 @@ class MonitoredContainer:
 
     async def fresh_rid(self) -> str:
         """The `_rid` as the service has it now; the first one found is pinned."""
-        async with self.lent() as container:
+        async with self._gateway.container(self._path) as container:
             found = str((await container.read())["_rid"])
         self._pinned = self._pinned or found
         return found
 
     async def physical_ranges(self) -> Sequence[PhysicalRange]:
         """The live partitions, lowest first, read afresh."""
-        return await self.settled(self._list_ranges)
-
-    async def _list_ranges(self, rid: str) -> Sequence[PhysicalRange]:
-        def check(headers: Mapping[str, str]) -> None:
-            check_container(headers, rid)
-
         async with self._routing:
             for _ in range(ROUTING_ATTEMPTS):
+                routes = Routes(judge=self.judge)
                 try:
-                    async with self.lent() as container:
-                        ranges = await read_physical_ranges(
-                            container, check=check, judge=self.judge
-                        )
+                    await self.ask(
+                        read_routes, judge=routes.keep, resource_type=PARTITION_KEY_RANGES
+                    )
                 except FeedRangeGone as gone:  # said of the listing, it is an outage
                     raise SourceUnavailable(str(gone)) from gone
-                if ranges:
+                if (ranges := routes.live()) is not None:
                     return ranges
         raise SourceUnavailable(f"the partitions of {self.place} could not be listed; trying again")
 
-    async def settled(
-        self, ask: Callable[[str], Awaitable[T]], target: FeedTarget | None = None
+    async def ask(
+        self,
+        call: Callable[[Request], Awaitable[T]],
+        target: FeedTarget | None = None,
+        *,
+        judge: Callable[[Answer], None] | None = None,
+        resource_type: str = DOCUMENTS,
+        stand_in: bytes | None = None,
     ) -> T:
-        """Ask with the pinned `_rid`; settle a doubt about container or range once, then again.
+        """One call of the SDK, for the pinned container and the target only.
+
+        A doubt about container or range is settled once; then the call is made again.
+
+        Args:
+            call: the SDK's method, with the request's `hooks`; made anew for each attempt.
+            target: the partition and the bounds that the request has to stay in.
+            judge: what to raise for an answer; by default `self.judge`.
+            resource_type: as in `Exchange`.
+            stand_in: as in `Exchange`.
 
         Raises:
             SourceRecreated: The container has another `_rid`.
             FeedRangeGone: The target is no longer part of the partition it names.
         """
         rid = await self.rid()
-        try:
-            return await ask(rid)
-        except OtherContainer:
-            await self.confirm(rid)
-        except OtherRange as difference:
-            if target is None or not await self._still_there(target):
-                raise FeedRangeGone(f"{difference}; {self.place}") from None
-        try:
-            return await ask(rid)
-        except OtherContainer:
-            raise SourceUnavailable(
-                f"{self.place} is not settled on one _rid; trying again"
-            ) from None
-        except OtherRange as difference:
-            raise FeedRangeGone(f"{difference}; {self.place}") from None
+
+        def check(headers: Mapping[str, str]) -> None:
+            check_container(headers, rid)
+            if target is not None:
+                check_range(headers, target)
+
+        tried = False
+        while True:
+            exchange = Exchange(
+                check=check,
+                judge=judge or self.judge,
+                resource_type=resource_type,
+                stand_in=stand_in,
+            )
+            try:
+                async with self._gateway.container(self._path) as container:
+                    return await call(Request(container, rid, exchange, self.place))
+            except OtherContainer:
+                if tried:
+                    raise SourceUnavailable(
+                        f"{self.place} is not settled on one _rid; trying again"
+                    ) from None
+                await self.confirm(rid)
+            except OtherRange as difference:
+                if tried or target is None or not await self._still_there(target):
+                    raise FeedRangeGone(f"{difference}; {self.place}") from None
+            tried = True
 
     async def confirm(self, rid: str) -> None:
         """Raise SourceRecreated unless a fresh read finds that `_rid`."""
@@ -168,7 +215,7 @@ class MonitoredContainer:
         raise self.meaning(answer)
 
     def judge_page(self, answer: Answer, *, max_documents: int) -> None:
-        """Raise PageTooLarge for a plain 400 that may be about the size of the page.
+        """Raise PageTooLarge for a plain 400 that may be about the size of the page; else as `judge`.
 
         The service says so in words alone; a page of one document tells it from any other 400.
         """
@@ -177,6 +224,7 @@ class MonitoredContainer:
             raise PageTooLarge(
                 f"{self.place} refused a page of {max_documents} documents: {self.meaning(answer)}"
             )
+        self.judge(answer)
 
     def meaning(self, answer: Answer) -> ProjectorError:
         """The error that a refusal stands for."""
@@ -188,6 +236,12 @@ class MonitoredContainer:
             clock_ahead_seconds=answer.clock_ahead_seconds,
         )
         return refused(refusal, self.place)
+
+
+async def read_routes(request: Request) -> None:
+    """Let the SDK drop its routing map, which all clients of a process share, and read it anew."""
+    async for _ in request.container.read_feed_ranges(force_refresh=True, **request.hooks):
+        pass
 
 
 def check_container(headers: Mapping[str, str], rid: str) -> None:

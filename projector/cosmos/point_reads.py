@@ -18,23 +18,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from azure.core.exceptions import ResourceNotFoundError
-from azure.cosmos.aio import ContainerProxy
 from azure.cosmos.partition_key import NonePartitionKeyValue, NullPartitionKeyValue
 
 from projector.core.errors import SourceUnavailable
 from projector.cosmos.client import ContainerPath, CosmosGateway
-from projector.cosmos.monitored import MonitoredContainer, check_container
+from projector.cosmos.monitored import MonitoredContainer, Request
 from projector.cosmos.wire import (
     DOCUMENT_STAND_IN,
     HTTP_NOT_FOUND,
     HTTP_OK,
     PAGE_STAND_IN,
     Answer,
-    Exchange,
     session_lsn,
 )
 from projector.ports.points import UNDEFINED_PARTITION_KEY, PointRead
@@ -70,85 +69,63 @@ class CosmosPointReader:
         self, partition_key_json: str, document_id: str, *, session_token: str | None = None
     ) -> PointRead:
         """Read one document; see `PointReader`."""
-        key = partition_key_of(partition_key_json)
-        ask = self._get if _SAFE_IN_URLS.fullmatch(document_id) else self._query
+        options = {"session_token": session_token} if session_token else {}
+        asked = _Asked(document_id, partition_key_of(partition_key_json), options)
+        if _SAFE_IN_URLS.fullmatch(document_id):
+            answer = await self._container.ask(
+                asked.by_id, judge=self._judge, stand_in=DOCUMENT_STAND_IN
+            )
+            if answer.status != HTTP_OK:
+                return _found(answer, None)
+            if _may_be(answer.body, document_id):
+                return _found(answer, answer.body)
+        return await self._container.ask(asked.by_query, judge=self._judge, stand_in=PAGE_STAND_IN)
 
-        async def asked(rid: str) -> PointRead:
-            return await ask(rid, key, document_id, session_token)
+    def _judge(self, answer: Answer) -> None:
+        if not _absent(answer):
+            self._container.judge(answer)
 
-        return await self._container.settled(asked)
 
-    async def _get(
-        self, rid: str, key: object, document_id: str, session_token: str | None
-    ) -> PointRead:
-        exchange = self._exchange(rid, DOCUMENT_STAND_IN)
-        async with self._container.lent() as container:
-            try:
-                await _read_item(container, key, document_id, session_token, exchange.hooks)
-            except ResourceNotFoundError:
-                if exchange.answer is None or not _absent(exchange.answer):
-                    raise
-        answer = self._answered(exchange)
-        if answer.status != HTTP_OK:
-            return _found(answer, None)
-        if not _may_be(answer.body, document_id):
-            return await self._query(rid, key, document_id, session_token)
-        return _found(answer, answer.body)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked for, and the two ways of asking."""
 
-    async def _query(
-        self, rid: str, key: object, document_id: str, session_token: str | None
-    ) -> PointRead:
+    document_id: str
+    key: object
+    options: Mapping[str, Any]
+
+    async def by_id(self, request: Request) -> Answer:
+        try:
+            await request.container.read_item(
+                self.document_id,
+                self.key,  # type: ignore[arg-type]  # checked by the service
+                **self.options,
+                **request.hooks,
+            )
+        except ResourceNotFoundError:
+            answer = request.exchange.answer
+            if answer is None or not _absent(answer):
+                raise
+        return request.answer()
+
+    async def by_query(self, request: Request) -> PointRead:
         """All pages, for one without documents is no absence; that holds as of the first."""
-        exchange = self._exchange(rid, PAGE_STAND_IN)
-        options: dict[str, Any] = {"session_token": session_token} if session_token else {}
         absence: PointRead | None = None
-        async with self._container.lent() as container:
-            pages = container.query_items(
-                query="SELECT * FROM c WHERE c.id = @id",
-                parameters=[{"name": "@id", "value": document_id}],
-                partition_key=key,
-                **options,
-                **exchange.hooks,
-            ).by_page()
-            async for _ in pages:
-                answer = self._answered(exchange)
-                for document in _documents(answer.body):
-                    if not _may_be(document, document_id):
-                        raise SourceUnavailable(f"{self._container.place} answered for another id")
-                    return _found(answer, document)
-                absence = absence or _found(answer, None)
-        return absence or _found(self._answered(exchange), None)
-
-    def _exchange(self, rid: str, stand_in: bytes) -> Exchange:
-        def check(headers: Mapping[str, str]) -> None:
-            check_container(headers, rid)
-
-        def judge(answer: Answer) -> None:
-            if not _absent(answer):
-                self._container.judge(answer)
-
-        return Exchange(check=check, judge=judge, stand_in=stand_in)
-
-    def _answered(self, exchange: Exchange) -> Answer:
-        if exchange.answer is None:
-            raise SourceUnavailable(f"{self._container.place} gave no answer for a document")
-        return exchange.answer
-
-
-async def _read_item(
-    container: ContainerProxy,
-    key: object,
-    document_id: str,
-    session_token: str | None,
-    hooks: dict[str, Any],
-) -> None:
-    options: dict[str, Any] = {"session_token": session_token} if session_token else {}
-    await container.read_item(
-        document_id,
-        key,  # type: ignore[arg-type]  # checked by the service
-        **options,
-        **hooks,
-    )
+        pages = request.container.query_items(
+            query="SELECT * FROM c WHERE c.id = @id",
+            parameters=[{"name": "@id", "value": self.document_id}],
+            partition_key=self.key,
+            **self.options,
+            **request.hooks,
+        ).by_page()
+        async for _ in pages:
+            answer = request.answer()
+            for document in _documents(answer.body):
+                if not _may_be(document, self.document_id):
+                    raise SourceUnavailable(f"{request.place} answered for another id")
+                return _found(answer, document)
+            absence = absence or _found(answer, None)
+        return absence or _found(request.answer(), None)
 
 
 def partition_key_of(text: str) -> object:
