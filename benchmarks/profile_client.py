@@ -24,7 +24,7 @@ from projector.projection.project import project_page
 from projector.projection.shapes import PageShapes
 from projector.projection.writes import ProjectedPage
 from projector.settings import Settings
-from projector.wiring.account import Account, account
+from projector.wiring.opening import Account, account
 
 PAGE = 1000
 CONTAINER = "profiled"

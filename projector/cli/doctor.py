@@ -9,15 +9,15 @@ from projector.cli.entry import enter
 from projector.cli.failures import ExitCode
 from projector.cli.lines import answer
 from projector.cli.output import print_json
+from projector.operations.checks import failed
 from projector.processor.clock import SystemClock
-from projector.wiring.doctor import Doctor
-from projector.wiring.preconditions import failed
+from projector.wiring import commands
 
 
 def doctor(*, as_json: bool) -> None:
     """Check endpoint, rights, containers, PostgreSQL and clocks; exit code 1 when something is missing."""
     settings = prepared_to_look()
-    findings = enter(lambda: Doctor(settings=settings, clock=SystemClock()).examine())
+    findings = enter(lambda: commands.doctor(settings, clock=SystemClock()))
     if as_json:
         rows = [
             {

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from projector.cli.context import prepared_to_look
 from projector.cli.entry import enter
 from projector.cli.lines import answer
 from projector.cli.output import print_json, shown
-from projector.ports.explanation import StoredCart, StoredPosition
-from projector.postgres.explain import stored_cart
+from projector.operations.explain import ExplainedCart
+from projector.ports.explanation import StoredPosition
 from projector.processor.clock import SystemClock
-from projector.reconcile.explain import Explanation, explain
-from projector.settings import Settings
-from projector.wiring.both_sides import both_sides
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
-    stored: StoredCart
-    documents: Sequence[Explanation]
+from projector.wiring import commands
 
 
 def explain_cart(cart_id: str, *, as_json: bool) -> None:
     """Show the documents, rows, positions and last decisions of one cart, and why."""
     settings = prepared_to_look()
-    found = enter(lambda: _ask(settings, cart_id))
+    found = enter(lambda: commands.explain(settings, cart_id, clock=SystemClock()))
     if as_json:
         print_json(_document(cart_id, found))
         return
@@ -36,21 +26,7 @@ def explain_cart(cart_id: str, *, as_json: bool) -> None:
         answer(line)
 
 
-async def _ask(settings: Settings, cart_id: str) -> _Answer:
-    key = json.dumps(cart_id, ensure_ascii=False)
-    async with both_sides(settings, clock=SystemClock()) as copy:
-        # The tables first: what they lack then may have been read since, never the reverse.
-        stored = await stored_cart(
-            copy.connections,
-            container_rid=copy.opened.container_rid,
-            cart_id=cart_id,
-            partition_key_json=key,
-        )
-        pages = await copy.opened.carts.read(key)
-    return _Answer(stored=stored, documents=explain(pages, stored, selection=settings.selection))
-
-
-def _document(cart_id: str, found: _Answer) -> dict[str, Any]:
+def _document(cart_id: str, found: ExplainedCart) -> dict[str, Any]:
     position = found.stored.position
     return {
         "cart_id": cart_id,
@@ -70,7 +46,7 @@ def _document(cart_id: str, found: _Answer) -> dict[str, Any]:
     }
 
 
-def _lines(cart_id: str, found: _Answer) -> list[str]:
+def _lines(cart_id: str, found: ExplainedCart) -> list[str]:
     lines = [f"cart {cart_id}: {_place(found.stored.position)}"]
     if not found.documents:
         return [*lines, "neither the container nor PostgreSQL has a document of this cart"]

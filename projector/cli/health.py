@@ -11,17 +11,18 @@ from projector.cli.entry import enter
 from projector.cli.failures import ExitCode
 from projector.cli.lines import answer, say
 from projector.cli.output import print_json
-from projector.cli.status import once
 from projector.core.health import Diagnosis, Judged
+from projector.operations.status import Status
+from projector.processor.clock import SystemClock
 from projector.settings import required_endpoint
-from projector.wiring.status import Status
+from projector.wiring import commands
 
 
 def health(*, as_json: bool) -> None:
     """Print the verdict and its reason; exit code 1 unless it is within the limits."""
     settings = prepared_to_look()
     required_endpoint(settings)
-    found = enter(lambda: once(settings))
+    found = enter(lambda: commands.look(settings, clock=SystemClock()))
     if as_json:
         print_json(document_of(found.diagnosis))
     else:

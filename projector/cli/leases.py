@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -16,11 +15,10 @@ from projector.cli.lines import answer, say
 from projector.cli.output import print_json, print_table
 from projector.core.errors import ProjectorError
 from projector.core.lease import Lease
+from projector.core.start import StartFrom
+from projector.operations.leases import Consent, Reset
 from projector.processor.clock import SystemClock
-from projector.settings import Settings
-from projector.wiring import leases
-from projector.wiring.account import account
-from projector.wiring.reset import Consent, Reset, prepare_reset
+from projector.wiring import commands
 
 COLUMNS = ("lease_token", "feed_range", "owner", "continuation", "timestamp")
 NO_LEASES = "there are no leases yet: no host has started"
@@ -29,7 +27,7 @@ NO_LEASES = "there are no leases yet: no host has started"
 def list_leases(*, as_json: bool) -> None:
     """Show the leases as they are stored."""
     settings = prepared_to_look()
-    found = enter(lambda: _leases(settings))
+    found = enter(lambda: commands.list_leases(settings, clock=SystemClock()))
     if as_json:
         print_json({"leases": [_document(lease) for lease in found]})
         return
@@ -39,14 +37,7 @@ def list_leases(*, as_json: bool) -> None:
 def release(*, token: str | None, as_json: bool) -> None:
     """Take the owner out of leases, so that any host may acquire them at once."""
     settings = prepared_to_look()
-
-    async def command() -> Sequence[leases.Done]:
-        clock = SystemClock()
-        async with account(settings, clock=clock) as opened:
-            found = leases.chosen(await opened.leases.list_leases(), token)
-            return await leases.release(opened.leases, found, now=clock.now())
-
-    released = enter(command)
+    released = enter(lambda: commands.release_leases(settings, token, clock=SystemClock()))
     if as_json:
         rows = [
             {"lease_token": one.lease.token, "owner": one.lease.owner, "released": one.changed}
@@ -81,9 +72,11 @@ def reset(
     )
 
     async def command() -> int:
-        opening = prepare_reset(settings, clock=SystemClock(), token=token, consent=consent)
+        opening = commands.prepared_reset(
+            settings, clock=SystemClock(), token=token, consent=consent
+        )
         async with opening as prepared:
-            for line in _plan(prepared):
+            for line in _plan(prepared, settings.start_from):
                 say(line)
             if dry_run:
                 if as_json:
@@ -112,15 +105,14 @@ def _reset_document(prepared: Reset, *, changed: int | None) -> dict[str, Any]:
     }
 
 
-def _plan(prepared: Reset) -> list[str]:
-    start = prepared.settings.start_from
+def _plan(prepared: Reset, start: StartFrom) -> list[str]:
     lines = [
         f"lease {lease.token}: forgets bookmark {lease.continuation or 'none'} and owner {lease.owner or 'nobody'}"
         for lease in prepared.chosen
     ]
     if prepared.follows is not None:
         lines.append(
-            f"the container {prepared.opened.name} with _rid {prepared.follows} is followed from now on"
+            f"the container {prepared.sides.identity.name} with _rid {prepared.follows} is followed from now on"
         )
     if prepared.projects is not None:
         lines.append(f"the rows are those of `{prepared.projects}` from now on")
@@ -136,11 +128,6 @@ def _leave(code: int) -> None:
         raise UsageError("nothing was reset: without a terminal say --yes")
     if code:
         raise ProjectorError("nothing was reset")
-
-
-async def _leases(settings: Settings) -> Sequence[Lease]:
-    async with account(settings, clock=SystemClock()) as opened:
-        return await opened.leases.list_leases()
 
 
 def _document(lease: Lease) -> dict[str, Any]:

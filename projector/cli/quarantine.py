@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,24 +13,12 @@ from projector.cli.entry import enter
 from projector.cli.failures import UsageError
 from projector.cli.lines import answer
 from projector.cli.output import print_json, print_table, shown
-from projector.core.errors import ConfigurationError
-from projector.postgres.connections import Connections
-from projector.postgres.entries import (
-    EntryStatus,
-    QuarantinedDocument,
-    QuarantineEntry,
-    discard_entry,
-    list_entries,
-    reopen_entry,
-    show_entry,
-)
+from projector.operations.quarantine import Quarantine
+from projector.ports.quarantine import EntryStatus, QuarantinedDocument, QuarantineEntry
 from projector.processor.clock import SystemClock
 from projector.projection.writes import RejectionReason
-from projector.reconcile.retry import Retried
 from projector.settings import Settings
-from projector.wiring import database
-from projector.wiring.both_sides import both_sides
-from projector.wiring.connecting import connection_options
+from projector.wiring import commands
 
 T = TypeVar("T")
 COLUMNS = (
@@ -43,7 +31,6 @@ COLUMNS = (
     "first_seen_at",
     "count",
 )
-PAGE = 1000
 OPEN = frozenset({EntryStatus.OPEN})
 EVERY_STATUS = "all"
 
@@ -53,10 +40,9 @@ def list_all(*, status: str, reason: str | None, cart_id: str | None, as_json: b
     statuses = _statuses(status)
     if reason is not None and reason not in set(RejectionReason):
         raise UsageError(f"--reason is one of: {', '.join(RejectionReason)}")
-    entries = _ask(
-        lambda connections: _all_entries(
-            connections, statuses=statuses, reason=reason, cart_id=cart_id
-        )
+    settings = prepared_to_look()
+    entries = enter(
+        lambda: commands.quarantined(settings, statuses=statuses, reason=reason, key=cart_id)
     )
     found = [_listed(entry) for entry in entries]
     if as_json:
@@ -81,11 +67,7 @@ def _statuses(status: str) -> frozenset[EntryStatus]:
 
 def show(entry_id: int, *, as_json: bool) -> None:
     """Show one entry in full: its document as it came, and the last good row."""
-    found = _ask(lambda connections: show_entry(connections, entry_id))
-    if found is None:
-        raise ConfigurationError(
-            f"there is no quarantine entry {entry_id}; type: projector quarantine list"
-        )
+    found = _ask(lambda quarantine: quarantine.show(entry_id))
     document = _whole(found)
     if as_json:
         print_json(document)
@@ -96,21 +78,12 @@ def show(entry_id: int, *, as_json: bool) -> None:
 
 def discard(entry_id: int, *, as_json: bool) -> None:
     """Set an entry aside for good: this version of the document stays discarded, also on replays."""
-    if not _ask(lambda connections: discard_entry(connections, entry_id)):
-        raise ConfigurationError(
-            f"there is no open quarantine entry {entry_id}; type: projector quarantine list"
-        )
-    _tell(entry_id, EntryStatus.DISCARDED, as_json=as_json)
+    _tell(entry_id, _ask(lambda quarantine: quarantine.discard(entry_id)), as_json=as_json)
 
 
 def reopen(entry_id: int, *, as_json: bool) -> None:
     """Take a discarded entry up again."""
-    if not _ask(lambda connections: reopen_entry(connections, entry_id)):
-        raise ConfigurationError(
-            f"there is no discarded quarantine entry {entry_id}; type: projector quarantine list"
-            " --status discarded"
-        )
-    _tell(entry_id, EntryStatus.OPEN, as_json=as_json)
+    _tell(entry_id, _ask(lambda quarantine: quarantine.reopen(entry_id)), as_json=as_json)
 
 
 def _tell(entry_id: int, status: EntryStatus, *, as_json: bool) -> None:
@@ -125,14 +98,7 @@ def retry(entry_id: int | None, *, everything: bool, as_json: bool) -> None:
     if (entry_id is None) != everything:
         raise UsageError("say which: projector quarantine retry ID, or --all")
     settings = prepared_to_look()
-
-    async def command() -> Sequence[Retried]:
-        async with both_sides(settings, clock=SystemClock()) as copy:
-            if entry_id is None:
-                return await copy.retry_all()
-            return [await copy.retry_entry(entry_id)]
-
-    done = enter(command)
+    done = enter(lambda: commands.retry(settings, entry_id, clock=SystemClock()))
     rows = [{"id": one.entry_id, "outcome": one.outcome, "detail": one.detail} for one in done]
     if as_json:
         print_json({"retried": rows})
@@ -140,38 +106,14 @@ def retry(entry_id: int | None, *, everything: bool, as_json: bool) -> None:
     print_table(rows, ("id", "outcome", "detail"), nothing="no document is in quarantine")
 
 
-def _ask(question: Callable[[Connections], Awaitable[T]]) -> T:
+def _ask(question: Callable[[Quarantine], Awaitable[T]]) -> T:
     settings = prepared_to_look()
     return enter(lambda: _asked(settings, question))
 
 
-async def _asked(settings: Settings, question: Callable[[Connections], Awaitable[T]]) -> T:
-    async with database.target_url(settings) as url:
-        await database.require_schema(url)
-        async with Connections(connection_options(settings, url)) as connections:
-            return await question(connections)
-
-
-async def _all_entries(
-    connections: Connections,
-    *,
-    statuses: frozenset[EntryStatus],
-    reason: str | None,
-    cart_id: str | None,
-) -> list[QuarantineEntry]:
-    found: list[QuarantineEntry] = []
-    while True:
-        page = await list_entries(
-            connections,
-            statuses=statuses,
-            reason=reason,
-            cart_id=cart_id,
-            after=found[-1].id if found else 0,
-            limit=PAGE,
-        )
-        found += page
-        if len(page) < PAGE:
-            return found
+async def _asked(settings: Settings, question: Callable[[Quarantine], Awaitable[T]]) -> T:
+    async with commands.quarantine(settings) as quarantine:
+        return await question(quarantine)
 
 
 def _listed(entry: QuarantineEntry) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from projector.cli.context import prepared
 from projector.cli.entry import Stopping, enter_until_stopped
 from projector.cli.lines import last_word
 from projector.cli.output import print_json
+from projector.operations.observers import Tally
 from projector.settings import required_endpoint
-from projector.wiring.observers import Tally
 from projector.wiring.service import Service
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import Any
 
 from rich.console import Console
@@ -14,14 +14,11 @@ from projector.cli.entry import Stopping, enter, enter_until_stopped
 from projector.cli.lines import answer, say
 from projector.cli.output import print_json, print_table, shown
 from projector.cli.status_page import details, page
-from projector.core.errors import SinkUnavailable
 from projector.core.states import RangeFailure
-from projector.postgres.connections import Connections
+from projector.operations.status import RangeStatus, Status
 from projector.processor.clock import SystemClock
 from projector.settings import Settings, required_endpoint
-from projector.wiring import database
-from projector.wiring.connecting import connection_options
-from projector.wiring.status import RangeStatus, Status, look
+from projector.wiring import commands
 
 COLUMNS = (
     "lease_token",
@@ -47,7 +44,7 @@ def status(*, as_json: bool, watch: bool, with_details: bool) -> None:
     if watch and not as_json:
         enter_until_stopped(lambda stopping: _watch(settings, stopping), notice="")
         return
-    found = enter(lambda: once(settings))
+    found = enter(lambda: commands.look(settings, clock=SystemClock()))
     if as_json:
         print_json(_document(found))
         return
@@ -69,35 +66,19 @@ def _print(found: Status, console: Console) -> None:
     answer(f"quarantined documents: {shown(found.quarantined)}")
 
 
-async def once(settings: Settings) -> Status:
-    """Look once; a schema that does not fit is an error, a server that is down is not."""
-    async with database.target_url(settings) as url:
-        await _check(url)
-        async with Connections(connection_options(settings, url)) as connections:
-            return await look(settings, connections, clock=SystemClock())
-
-
-async def _check(url: str) -> None:
-    """The schema must fit; a server that is down leaves its part of the picture unknown."""
-    with suppress(SinkUnavailable):
-        await database.require_schema(url)
-
-
 async def _watch(settings: Settings, stopping: Stopping) -> None:
-    async with database.target_url(settings) as url:
-        await _check(url)
-        async with Connections(connection_options(settings, url)) as connections:
-            console = Console(highlight=False)
-            drawing = console.is_terminal and not console.is_dumb_terminal
-            with Live(console=console, auto_refresh=False) if drawing else nullcontext() as live:
-                while not stopping.requested:
-                    found = await look(settings, connections, clock=SystemClock())
-                    if live is not None:
-                        frame = page(found, now=SystemClock().now(), height=console.height)
-                        live.update(frame, refresh=True)
-                    else:
-                        _print(found, console)
-                    await _pause(stopping)
+    async with commands.looking(settings, clock=SystemClock()) as look:
+        console = Console(highlight=False)
+        drawing = console.is_terminal and not console.is_dumb_terminal
+        with Live(console=console, auto_refresh=False) if drawing else nullcontext() as live:
+            while not stopping.requested:
+                found = await look()
+                if live is not None:
+                    frame = page(found, now=SystemClock().now(), height=console.height)
+                    live.update(frame, refresh=True)
+                else:
+                    _print(found, console)
+                await _pause(stopping)
 
 
 async def _pause(stopping: Stopping) -> None:

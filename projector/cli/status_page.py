@@ -18,7 +18,7 @@ from projector.cli.output import UNKNOWN, duration, shown
 from projector.core.health import GRAVEST_FIRST, Health, Judged
 from projector.core.keyspace import share
 from projector.core.texts import printable
-from projector.wiring.status import RangeStatus, Status
+from projector.operations.status import RangeStatus, Status
 
 STYLES = {
     Health.CURRENT: "green",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -17,13 +17,11 @@ from projector.cli.entry import enter
 from projector.cli.failures import ExitCode
 from projector.cli.lines import answer, say
 from projector.cli.output import duration, print_json
-from projector.core.errors import ProjectorError
 from projector.core.pace import Pace
 from projector.ports.verification import Difference
 from projector.processor.clock import SystemClock
 from projector.reconcile.verify_report import Progress, VerifyReport
-from projector.settings import Settings
-from projector.wiring.both_sides import both_sides
+from projector.wiring import commands
 
 LINE_SECONDS = 5.0
 
@@ -32,7 +30,11 @@ def verify(*, repair: bool, as_json: bool) -> None:
     """Compare PostgreSQL with the container both ways; exit code 3 when they differ."""
     settings = prepared_to_look()
     with _shown_progress() as on_progress:
-        report = enter(lambda: _verify(settings, repair=repair, on_progress=on_progress))
+        report = enter(
+            lambda: commands.verify(
+                settings, clock=SystemClock(), repair=repair, on_progress=on_progress
+            )
+        )
     if as_json:
         print_json(_document(report))
     else:
@@ -40,16 +42,6 @@ def verify(*, repair: bool, as_json: bool) -> None:
             answer(line)
     if not report.consistent:
         raise typer.Exit(ExitCode.DRIFT)
-
-
-async def _verify(
-    settings: Settings, *, repair: bool, on_progress: Callable[[Progress], object]
-) -> VerifyReport:
-    async with both_sides(settings, clock=SystemClock()) as copy:
-        report = await copy.verify(repair=repair, on_progress=on_progress)
-        with suppress(ProjectorError):  # a role that may only read cannot leave a note
-            await copy.remember(report)
-        return report
 
 
 @contextmanager

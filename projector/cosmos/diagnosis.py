@@ -8,31 +8,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from projector.cosmos.client import ContainerPath, CosmosGateway
 from projector.cosmos.lease_container import LeaseContainer
+from projector.ports.diagnosis import ContainerFacts
 
 SCRATCH = "projector.doctor"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerFacts:
-    """A container as its definition says.
-
-    Attributes:
-        partition_key_paths: one path for an ordinary container.
-        default_ttl: None when documents never expire, whatever their own `ttl` says.
-        service_time: the service's clock when it answered; None when it did not say.
-    """
-
-    rid: str
-    partition_key_paths: tuple[str, ...]
-    default_ttl: int | None
-    service_time: datetime | None
 
 
 class CosmosDiagnosis:

@@ -1,16 +1,15 @@
 """What a person wants to know of a target before trusting it: version, rights, clock, encoding.
 
-Questions only; what an answer means stands in `wiring.target_checks`.
+Questions only; what an answer means stands in `operations.target_checks`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 from psycopg.rows import class_row
 
+from projector.ports.diagnosis import MissingRight, ServerFacts, Stranger, Taken
 from projector.postgres.connections import Connections
 from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.readers import LET_IN_ELSEWHERE, MAY_READ
@@ -77,25 +76,6 @@ WHERE processor_name <> %s AND opened_at > now() - interval '1 hour'
 GROUP BY processor_name ORDER BY processor_name"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerFacts:
-    """A server as it says of itself, for the user who asks."""
-
-    server_version: int
-    version_text: str
-    server_time: datetime
-    user_name: str
-    database_name: str
-    encoding: str
-    may_create_schemas: bool
-    may_create_temporary_tables: bool
-    may_create_roles: bool
-    reader_exists: bool
-    reader_may_read: bool | None
-    reader_elsewhere: Sequence[str]
-    read_only: bool
-
-
 async def server_facts(connections: Connections, *, reader: str) -> ServerFacts:
     """Ask once; `reader` is the role that reads the views.
 
@@ -110,28 +90,12 @@ async def server_facts(connections: Connections, *, reader: str) -> ServerFacts:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stranger:
-    """Another processor that opened ranges of this target within the hour, the last one when."""
-
-    name: str
-    opened_at: datetime
-
-
 async def strangers(connections: Connections, *, processor_name: str) -> Sequence[Stranger]:
     """Processors beside that one; the schema must be there. Raises SinkUnavailable."""
     async with connections.session() as session:
         cursor = session.cursor(row_factory=class_row(Stranger))
         await cursor.execute(STRANGERS, [processor_name])
         return await cursor.fetchall()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """A schema that the first migration is to make and that is there; `relation` is one in it."""
-
-    schema: str
-    relation: str | None
 
 
 async def taken_schemas(connections: Connections) -> Sequence[Taken]:
@@ -147,15 +111,6 @@ async def missing_views(connections: Connections) -> Sequence[str]:
     async with connections.session() as session:
         rows = await (await session.execute(MISSING_VIEWS, [list(VIEWS)])).fetchall()
     return [row[0] for row in rows]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MissingRight:
-    """What the user may not do with a table; with `owner`, `needed` is the role that may migrate it."""
-
-    needed: str
-    name: str
-    owner: bool
 
 
 async def missing_rights(connections: Connections, *, migrates: bool) -> Sequence[MissingRight]:

@@ -14,7 +14,6 @@ import socket
 import ssl
 import struct
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import psycopg
 from psycopg import AsyncConnection, Connection
 
 from projector.core.errors import ConfigurationError
+from projector.ports.diagnosis import Encryption
 from projector.postgres.address import SYSTEM, Address, Server, is_local
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
@@ -35,15 +35,6 @@ ROOTS = (
     "/etc/ssl/cert.pem",  # macOS, BSD
 )
 CHECKED = ("verify-ca", "verify-full")
-
-
-class Encryption(StrEnum):
-    """What protects a session."""
-
-    LOCAL = "local"
-    CHECKED = "checked"
-    UNCHECKED = "unchecked"
-    NONE = "none"
 
 
 def demanded(target: Address) -> Mapping[str, str]:

@@ -24,11 +24,12 @@ from uuid import uuid4
 from psycopg.rows import class_row
 
 from projector.core.errors import SinkUnavailable
+from projector.ports.copy import HousekeepingRun, RangePosition
 from projector.postgres.beside import beside
 from projector.postgres.connections import Connections
 from projector.postgres.epks import bounds
 from projector.postgres.generation import FIRST_GENERATION, Generation
-from projector.postgres.positions import RangePosition, positions
+from projector.postgres.positions import positions
 from projector.postgres.sweep import SCAN_SECONDS, allow_scan
 
 # Who has a job says so again and again, so that a host that died gives up its turn. A lock of the
@@ -103,18 +104,6 @@ SELECT n.nspname AS schema, c.relname AS name, GREATEST(c.reltuples, 0)::bigint 
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
 WHERE c.relkind = 'r' AND n.nspname LIKE 'projector%%' ORDER BY 1, 2"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HousekeepingRun:
-    """When a job ran last, and with what result."""
-
-    job: str
-    last_started_at: datetime
-    last_ended_at: datetime | None
-    last_success_at: datetime | None
-    last_error: str | None
-    result: Mapping[str, Any] | None
 
 
 @dataclass(slots=True, kw_only=True)

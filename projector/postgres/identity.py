@@ -8,11 +8,9 @@ elsewhere, or beside its original, is another one, and gets an id of its own.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-
-from typing_extensions import override
 
 from projector.core.errors import SinkUnavailable
+from projector.ports.copy import TargetIdentity
 from projector.postgres.connections import Connections
 
 MAY_TELL = "SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')"
@@ -29,18 +27,6 @@ INSERT INTO projector.target AS t (id, server, made_at) VALUES (%(id)s, %(here)s
 ON CONFLICT (one_row) DO UPDATE
 SET id = excluded.id, server = excluded.server, made_at = excluded.made_at
 WHERE t.server <> excluded.server"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetIdentity:
-    """A database; as text its id, then what a person calls it."""
-
-    id: str
-    name: str
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.id} {self.name}"
 
 
 async def identity(connections: Connections) -> TargetIdentity:

@@ -6,16 +6,16 @@ Read from any process, beside running hosts and without them. Unknown is None, n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
 from psycopg.rows import DictRow, dict_row
 
 from projector.core.errors import SinkUnavailable
-from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
+from projector.core.names import Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.core.states import FailureCategory, RangeFailure, RangeState
+from projector.ports.copy import RangePosition, StoredReport
 from projector.ports.feed import RangeReport
 from projector.postgres.connections import Connections
 
@@ -27,46 +27,6 @@ WHERE r.retired_at IS NULL AND (%(rid)s::text IS NULL OR r.container_rid = %(rid
 ORDER BY r.min_epk"""
 
 REPORTS = "SELECT * FROM projector.range_reports ORDER BY min_epk, lease_token"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RangePosition:
-    """One live range as committed.
-
-    Attributes:
-        started: it has a place, be it the start of the feed.
-        replaying: a replay was asked for or is open.
-        owner: who opened it last, and `opened_at` when.
-    """
-
-    range_id: int
-    container_rid: str
-    lease_token: LeaseToken
-    feed_range: FeedRange
-    owner: InstanceName | None
-    epoch: Epoch
-    lineage: int
-    started: bool
-    continuation: Continuation | None
-    lsn: int | None
-    time: datetime | None
-    anchored_from: str | None
-    last_commit_at: datetime | None
-    replaying: bool
-    replay_mark_lsn: int | None
-    opened_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredReport:
-    """A host's report and when it came in, by the clock of the database.
-
-    `complete_at`: when the range's rows were last known to be complete, whoever said so.
-    """
-
-    report: RangeReport
-    reported_at: datetime
-    complete_at: datetime | None = None
 
 
 async def database_time(connections: Connections) -> datetime:

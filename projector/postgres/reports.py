@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeAlias
 
 import msgspec
 
 from projector.core.names import Epoch, InstanceName, LeaseToken
+from projector.ports.copy import LastRelease
 from projector.ports.feed import RangeReport
 from projector.postgres.connections import Connections, JsonText
 
@@ -92,14 +91,6 @@ def _row(report: RangeReport) -> dict[str, object]:
     row: dict[str, object] = msgspec.to_builtins(report)
     row["min_epk"], row["max_epk"] = report.feed_range.min, report.feed_range.max
     return row
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastRelease:
-    """When another host last gave up a range that nobody took since (None: never), and how many hosts there are."""
-
-    released_at: datetime | None
-    hosts: int
 
 
 async def last_release(connections: Connections, *, beside: InstanceName) -> LastRelease:

@@ -6,15 +6,14 @@ cost each host a sixth of its memory and half a second, so they are loaded when 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
 import projector
 from projector.core.errors import SchemaMismatch
-from projector.postgres.encryption import Encryption, encryption
+from projector.ports.diagnosis import SchemaLook
+from projector.postgres.encryption import encryption
 from projector.postgres.filling import is_filled
 from projector.postgres.sessions import connected
 
@@ -45,24 +44,7 @@ def head() -> str:
     return names[-1].name.partition("_")[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What one short look at a database tells.
-
-    Attributes:
-        revision: the schema's version; None when it was never migrated.
-        encryption: what protects the way to the server.
-        asleep: triggers of ours that somebody switched off, as schema.table.trigger.
-        filled: nothing is left to do of what follows the migrations.
-    """
-
-    revision: str | None
-    encryption: Encryption
-    asleep: Sequence[str]
-    filled: bool
-
-
-def look(url: str) -> Look:
+def look(url: str) -> SchemaLook:
     """Look at the database at `url`, once.
 
     Raises:
@@ -74,11 +56,11 @@ def look(url: str) -> Look:
         try:
             row = connection.execute(CURRENT).fetchone()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-            return Look(revision=None, encryption=protection, asleep=(), filled=False)
+            return SchemaLook(revision=None, encryption=protection, asleep=(), filled=False)
         asleep = [str(name) for (name,) in connection.execute(ASLEEP)]
         filled = is_filled(connection)
     revision = None if row is None else str(row[0])
-    return Look(revision=revision, encryption=protection, asleep=asleep, filled=filled)
+    return SchemaLook(revision=revision, encryption=protection, asleep=asleep, filled=filled)
 
 
 def current(url: str) -> str | None:

@@ -7,12 +7,11 @@ followed, since an older program follows another container without naming it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from psycopg.rows import dict_row
 
-from projector.core.errors import OtherSource, ProjectionChanged, SourceRecreated
+from projector.core.errors import ProjectionChanged, SourceRecreated
 from projector.core.source import SourceIdentity, SourceName
+from projector.ports.copy import CopiedSource
 from projector.postgres.connections import Connections, Session
 
 REGISTER = """
@@ -31,34 +30,6 @@ LOOK = """
 SELECT container_rid, described_rid = container_rid AS described,
   account, database_name, container_name, projection
 FROM projector.source"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CopiedSource:
-    """What the target remembers; `name` and `projection` are None where no program has told them."""
-
-    rid: str
-    name: SourceName | None = None
-    projection: str | None = None
-
-    def refuse_other(self, rid: str, identity: SourceIdentity) -> None:
-        """Raise unless this is that container.
-
-        Raises:
-            OtherSource: Another one is meant.
-            SourceRecreated: The same names stand for another one by now.
-        """
-        if rid == self.rid:
-            return
-        if self.name is not None and self.name != identity.name:
-            raise OtherSource(copied=self.name, configured=identity.name)
-        raise SourceRecreated(expected_rid=self.rid, found_rid=rid, copied=self.name)
-
-    def refuse_other_projection(self, identity: SourceIdentity, *, unfiltered: str) -> None:
-        """Raise ProjectionChanged unless the rows were made like that; before it was told, `unfiltered`."""
-        stored = self.projection or unfiltered
-        if stored != identity.projection:
-            raise ProjectionChanged(stored=stored, configured=identity.projection)
 
 
 async def copied_source(session: Session) -> CopiedSource | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from projector.core.errors import FeedRangeGone
 from projector.core.names import LeaseToken
@@ -16,7 +17,9 @@ from projector.core.ranges import FeedRange, uncovered
 from projector.ports.feed import Clock, FeedTarget, PhysicalRange
 from projector.ports.verification import RangePlace, VerifyStore
 
+LEAST_STALL_SECONDS = 5.0
 LOOK_SECONDS = 0.05
+POLLS_OF_A_STALL = 3
 TOKEN = LeaseToken("verify")
 
 
@@ -29,8 +32,13 @@ class Waiting:
         limit_seconds: the longest wait for one set of documents, however it moves.
     """
 
-    stall_seconds: float = 5.0
+    stall_seconds: float = LEAST_STALL_SECONDS
     limit_seconds: float = 300.0
+
+    @classmethod
+    def suiting(cls, poll_seconds: float) -> Self:
+        """For hosts that ask the feed at least so often."""
+        return cls(stall_seconds=max(LEAST_STALL_SECONDS, POLLS_OF_A_STALL * poll_seconds))
 
 
 def parts_of(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any, Literal, TextIO, cast
 
 import structlog
@@ -20,6 +21,30 @@ from projector.telemetry.outlet import Outlet, error_outlet
 
 LINES_LOST = "log_lines_lost"
 LogFormat = Literal["auto", "console", "json", "logfmt"]
+
+
+class Event(StrEnum):
+    """Names of events around the processor; its own are in `projector.processor.events`."""
+
+    TARGET_EMBEDDED = "target_embedded"
+    TARGET_REVIVED = "target_revived"
+    TARGET_UNAVAILABLE = "target_unavailable"
+    TARGET_BACK = "target_back"
+    SCHEMA_BUSY = "schema_busy"
+    SCHEMA_READY = "schema_ready"
+    READER_SHARED = "reader_shared"
+    SOURCE_UNAVAILABLE = "source_unavailable"
+    SOURCE_BACK = "source_back"
+    SOURCE_FOUND = "source_found"
+    SOURCE_FOLLOWED = "source_followed"
+    SOURCE_RECREATED = "source_recreated"
+    PROGRESS = "progress"
+    LEASES_OF_ANOTHER_TARGET = "leases_of_another_target"
+    LEASES_ADOPTED = "leases_adopted"
+    LOOK_FAILED = "look_failed"
+    PRECONDITION_DOUBTFUL = "precondition_doubtful"
+    WEB_STARTED = "web_started"
+    WEB_SKIPPED = "web_skipped"
 
 
 def configure_logging(*, style: LogFormat, level: str, stream: TextIO | None = None) -> None:

@@ -17,7 +17,7 @@ from projector.postgres.positions import positions
 from projector.postgres.reports import OpenedRange, opened_epochs
 from projector.processor.host import Host
 from projector.processor.progress import Reached, wait_until_caught_up
-from projector.wiring.account import Account
+from projector.wiring.opening import Account
 
 
 class CatchingUp:

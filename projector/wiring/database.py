@@ -7,20 +7,22 @@ stops it again, or joins the one that a running host started.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
 
-from projector.core.errors import ConfigurationError, SchemaMismatch
+from projector.core.errors import ConfigurationError, ProjectorError, SchemaMismatch
+from projector.operations.target_checks import asleep
+from projector.ports.diagnosis import SchemaLook
 from projector.postgres import schema
 from projector.postgres.address import address
 from projector.postgres.beside import beside
 from projector.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError, exists_in
 from projector.postgres.readers import DEFAULT_READER, let_in
 from projector.settings import Settings
-from projector.wiring.events import Event
+from projector.telemetry.logs import Event
 from projector.wiring.waiting import Patience
 
 EMBEDDED_FOLDER = "postgres"
@@ -83,10 +85,8 @@ async def upgrade(url: str, patience: Patience, *, reader_role: str = DEFAULT_RE
 
     The role that reads the views is let in, and it is said which other databases let it in, too.
     """
-    revision = await patience.until_done(
-        lambda: asyncio.to_thread(_upgrade, url, reader_role),
-        failing=Event.TARGET_UNAVAILABLE,
-        back=Event.TARGET_BACK,
+    revision = await patience.waiting_for_target(
+        lambda: asyncio.to_thread(_upgrade, url, reader_role)
     )
     log.info(Event.SCHEMA_READY, revision=revision, server=address(url).place)
     return revision
@@ -98,11 +98,7 @@ async def check(url: str, patience: Patience) -> None:
     Raises:
         SchemaMismatch: It is older or newer; the message says what to type.
     """
-    await patience.until_done(
-        lambda: asyncio.to_thread(_check, url),
-        failing=Event.TARGET_UNAVAILABLE,
-        back=Event.TARGET_BACK,
-    )
+    await patience.waiting_for_target(lambda: asyncio.to_thread(_check, url))
 
 
 async def current(url: str) -> tuple[str | None, str]:
@@ -110,9 +106,18 @@ async def current(url: str) -> tuple[str | None, str]:
     return await asyncio.to_thread(schema.current, url), schema.head()
 
 
-async def look(url: str) -> tuple[schema.Look, str]:
+async def look(url: str) -> tuple[SchemaLook, str]:
     """What one look at the target tells, and the newest version of the schema."""
     return await asyncio.to_thread(schema.look, url), schema.head()
+
+
+async def fits(url: str) -> bool:
+    """Whether the schema is the newest; a server that is down is told of by its own check."""
+    try:
+        found, newest = await current(url)
+    except ProjectorError:
+        return False
+    return found == newest
 
 
 async def require_schema(url: str) -> None:
@@ -153,23 +158,12 @@ def _check(url: str) -> None:
         migrate.check(url)
 
 
-def _look(url: str) -> schema.Look:
+def _look(url: str) -> SchemaLook:
     """Whoever is about to write looks first: a trigger that sleeps is refused."""
     found = schema.look(url)
     if found.asleep:
         raise ConfigurationError(asleep(found.asleep))
     return found
-
-
-def asleep(triggers: Sequence[str]) -> str:
-    """What to say of triggers that somebody switched off; as schema.table.trigger."""
-    table, _, trigger = triggers[0].rpartition(".")
-    # Those of foreign keys bear numbers, and only a superuser may switch them.
-    name = "ALL" if trigger.startswith("RI_ConstraintTrigger") else trigger
-    return (
-        f"a trigger that the copy relies on is switched off ({', '.join(triggers)}): totals would be"
-        f" wrong; switch it on: ALTER TABLE {table} ENABLE TRIGGER {name}"
-    )
 
 
 def _announce(line: str) -> None:

@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 from projector.housekeeping import Housekeeping, Job, Postponed, RunningJob
+from projector.ports.copy import VERIFICATION
 from projector.postgres import housekeeping as storage
 from projector.postgres.connections import Connections
 from projector.postgres.positions import positions
 from projector.settings import Settings
-from projector.wiring.verify import VERIFICATION, Copy
+from projector.wiring.copy import Copy
 
 AGAIN = timedelta(minutes=10)
 PURGED_AT_ONCE = 10_000

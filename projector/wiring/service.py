@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -20,9 +21,15 @@ from projector.core.balance import Limits
 from projector.core.errors import ConfigurationError, ProjectorError, SourceRecreated
 from projector.core.names import InstanceName
 from projector.core.start import check_not_ahead
+from projector.operations.fleet import FleetWatch, watch_releases
+from projector.operations.observers import Everybody, Mistakes, Tally, tell_progress
+from projector.operations.plausibility import Plausibility
+from projector.operations.strangers import Guard, StampedLeases, meet
 from projector.ports.feed import Clock, LeaseStore, Observer, RangeReport
 from projector.postgres.connections import Connections
+from projector.postgres.copy_facts import copy_facts
 from projector.postgres.identity import identity
+from projector.postgres.reports import last_release
 from projector.postgres.sink import PostgresSink
 from projector.processor.clock import SystemClock
 from projector.processor.estimator import Estimator
@@ -34,22 +41,14 @@ from projector.reconcile.sweep import Sweeper
 from projector.reconcile.verify_reads import Patience as Reads
 from projector.reconcile.verify_reads import PatientReader
 from projector.settings import Settings
+from projector.telemetry.logs import Event
 from projector.telemetry.metrics import Metrics
 from projector.web import server
-from projector.wiring import database
-from projector.wiring.account import Account, account
 from projector.wiring.catching_up import CatchingUp
-from projector.wiring.connecting import connection_options
-from projector.wiring.events import Event
-from projector.wiring.fleet import FleetWatch
+from projector.wiring.copy import Copy
 from projector.wiring.housekeeping import housekeeping
-from projector.wiring.observers import Everybody, Mistakes, Tally
-from projector.wiring.plausibility import Plausibility
-from projector.wiring.progress import tell_progress
-from projector.wiring.releases import watch_releases
+from projector.wiring.opening import Account, Target, account, limits, target
 from projector.wiring.start import Start
-from projector.wiring.targets import Guard, StampedLeases, meet
-from projector.wiring.verify import Copy
 from projector.wiring.waiting import Patience
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -98,7 +97,7 @@ class Service:
             expiration_seconds=settings.lease_expiration_seconds,
         )
         self._fleet = FleetWatch(
-            settings=settings,
+            limits=limits(settings),
             clock=self._clock,
             own=self.reports,
             conflict=lambda: self._guard.conflict,
@@ -144,27 +143,24 @@ class Service:
 
     async def _run(self, *, migrate: bool, until_caught_up: bool) -> None:
         async with (
-            database.target_url(self._settings, create=True) as url,
+            target(self._settings, create=True) as reached,
             self._web(needed=not until_caught_up),
-            Connections(connection_options(self._settings, url)) as connections,
         ):
-            self._connections = connections
+            self._connections = reached.connections
             start = Start(settings=self._settings, clock=self._clock, patience=self._patience)
-            await start.target(connections, url, migrate=migrate)
-            while await self._follow(connections, start, until_caught_up=until_caught_up):
+            await start.target(reached, migrate=migrate)
+            while await self._follow(reached, start, until_caught_up=until_caught_up):
                 log.info(Event.SOURCE_FOLLOWED)
 
-    async def _follow(
-        self, connections: Connections, start: Start, *, until_caught_up: bool
-    ) -> bool:
+    async def _follow(self, reached: Target, start: Start, *, until_caught_up: bool) -> bool:
         """Runs a host on the container as it is now; True when the target follows another one by now."""
         async with account(self._settings, clock=self._clock, patience=self._patience) as opened:
             outdated = False
             try:
-                plausibility = await start.source(opened, connections)
-                leases = await self._leases(opened, connections)
+                plausibility = await start.source(opened, reached)
+                leases = await self._leases(opened, reached.connections)
                 sink = PostgresSink(
-                    connections,
+                    reached.connections,
                     selection=self._settings.selection,
                     admission=plausibility.admitted,
                 )
@@ -173,7 +169,7 @@ class Service:
                     host,
                     opened,
                     leases,
-                    connections,
+                    reached.connections,
                     plausibility,
                     until_caught_up=until_caught_up,
                 )
@@ -245,33 +241,26 @@ class Service:
         estimator = Estimator(source=opened.source, leases=opened.leases, clock=self._clock)
         return {
             "releases": watch_releases(
-                connections,
-                me=InstanceName(self._settings.instance_name),
+                partial(last_release, connections, beside=self._guard.me),
                 clock=self._clock,
                 expect_leases=host.expect_leases,
             ),
             "progress": tell_progress(tally=self.tally, reports=host.reports, clock=self._clock),
-            "fleet": self._fleet.run(connections, estimator),
-            "guard": self._guard.run(leases, connections),
+            "fleet": self._fleet.run(partial(copy_facts, connections), estimator),
+            "guard": self._guard.run(leases, partial(identity, connections)),
         }
 
     async def _leases(self, opened: Account, connections: Connections) -> StampedLeases:
         """The leases, once it is sure that no other database's hosts live on them."""
-        target = await self._patience.until_done(
-            lambda: identity(connections),
-            failing=Event.TARGET_UNAVAILABLE,
-            back=Event.TARGET_BACK,
-        )
-        leases = StampedLeases(opened.leases, me=self._guard.me, target=target)
-        await self._patience.until_done(
+        here = await self._patience.waiting_for_target(partial(identity, connections))
+        leases = StampedLeases(opened.leases, me=self._guard.me, target=here)
+        await self._patience.waiting_for_source(
             lambda: meet(
                 leases,
                 me=self._guard.me,
                 clock=self._clock,
                 expiration=self._settings.lease_expiration_seconds,
-            ),
-            failing=Event.SOURCE_UNAVAILABLE,
-            back=Event.SOURCE_BACK,
+            )
         )
         return leases
 

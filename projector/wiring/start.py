@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from projector.core.errors import SourceRecreated
+from projector.operations.checks import Check, Finding, require
+from projector.operations.plausibility import FIRST_DOCUMENTS, Plausibility
+from projector.operations.source_checks import COPY, SourceChecks, same_source
 from projector.ports.feed import Clock
-from projector.postgres.connections import Connections
 from projector.postgres.diagnosis import first_documents
+from projector.postgres.source import adopt_source
 from projector.settings import Settings
-from projector.wiring import database, source_identity
-from projector.wiring.account import Account
-from projector.wiring.events import Event
-from projector.wiring.plausibility import FIRST_DOCUMENTS, Plausibility
-from projector.wiring.preconditions import Check, Finding, require
-from projector.wiring.source_checks import SourceChecks
-from projector.wiring.target_checks import TargetChecks
+from projector.wiring import database
+from projector.wiring.commands import target_checks
+from projector.wiring.opening import Account, Target, source_identity, source_questions
 from projector.wiring.waiting import Patience
 
 
@@ -33,27 +33,22 @@ class Start:
     clock: Clock
     patience: Patience
 
-    async def target(self, connections: Connections, url: str, *, migrate: bool) -> None:
+    async def target(self, reached: Target, *, migrate: bool) -> None:
         """The database, its schema included; brings that up to date with `migrate`.
 
         Raises:
             ProjectorError: Only a person can mend it.
         """
-
-        def checks() -> TargetChecks:
-            return TargetChecks(
-                settings=self.settings, clock=self.clock, connections=connections, url=url
-            )
-
+        checks = partial(target_checks, self.settings, self.clock, reached)
         await self._require_target(checks().before_schema())
         if migrate:
             role = self.settings.reader_role
-            await database.upgrade(url, self.patience, reader_role=role)
+            await database.upgrade(reached.url, self.patience, reader_role=role)
         else:
-            await database.check(url, self.patience)
+            await database.check(reached.url, self.patience)
         await self._require_target(checks().with_schema())
 
-    async def source(self, opened: Account, connections: Connections) -> Plausibility:
+    async def source(self, opened: Account, reached: Target) -> Plausibility:
         """The account, its containers, and that the target copies this one; what judges its documents.
 
         A container that was created again is left to the host, which shows it and keeps the rows.
@@ -62,31 +57,27 @@ class Start:
             ProjectorError: Only a person can mend it.
         """
         checks = SourceChecks(
-            settings=self.settings, clock=self.clock, gateway=opened.gateway, thorough=False
+            ask=source_questions(self.settings, opened.gateway),
+            start_from=self.settings.start_from,
+            clock=self.clock,
+            thorough=False,
         )
-        await require(
-            checks.listed(),
-            self.patience,
-            failing=Event.SOURCE_UNAVAILABLE,
-            back=Event.SOURCE_BACK,
-        )
-        name, rid = opened.name, opened.container_rid
+        await require(checks.listed(), self.patience.waiting_for_source)
+        rid, identity = opened.container_rid, source_identity(self.settings, opened.name)
 
         async def look() -> list[Finding]:
-            found = await source_identity.look(connections, self.settings, name, rid)
-            await source_identity.adopt(connections, self.settings, name, rid)
+            found = same_source(await reached.copied(), rid, identity)
+            await adopt_source(reached.connections, rid, identity)
             return found
 
         with suppress(SourceRecreated):
-            await self._require_target([Check(name=source_identity.COPY, look=look)])
-        return await self._plausible(opened, connections)
+            await self._require_target([Check(name=COPY, look=look)])
+        return await self._plausible(opened, reached)
 
-    async def _plausible(self, opened: Account, connections: Connections) -> Plausibility:
+    async def _plausible(self, opened: Account, reached: Target) -> Plausibility:
         """The judge of documents, with what the copy holds already counted."""
-        good, rejected = await self.patience.until_done(
-            lambda: first_documents(connections, limit=FIRST_DOCUMENTS),
-            failing=Event.TARGET_UNAVAILABLE,
-            back=Event.TARGET_BACK,
+        good, rejected = await self.patience.waiting_for_target(
+            lambda: first_documents(reached.connections, limit=FIRST_DOCUMENTS)
         )
         return Plausibility(
             source=opened.name,
@@ -96,6 +87,4 @@ class Start:
         )
 
     async def _require_target(self, checks: Sequence[Check]) -> None:
-        await require(
-            checks, self.patience, failing=Event.TARGET_UNAVAILABLE, back=Event.TARGET_BACK
-        )
+        await require(checks, self.patience.waiting_for_target)

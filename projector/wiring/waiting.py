@@ -19,7 +19,7 @@ from projector.core.errors import (
 )
 from projector.core.pacing import retry_seconds
 from projector.ports.feed import Clock
-from projector.wiring.events import Event
+from projector.telemetry.logs import Event
 
 T = TypeVar("T")
 OUTAGES = (SinkUnavailable, SourceUnavailable, LeaseStoreUnavailable, Throttled, CredentialExpired)
@@ -63,3 +63,15 @@ class Patience:
                 if away:
                     log.info(back, attempts=failures + 1)
                 return result
+
+    async def waiting_for_target(self, action: Callable[[], Awaitable[T]]) -> T:
+        """The same for what PostgreSQL has to do."""
+        return await self.until_done(
+            action, failing=Event.TARGET_UNAVAILABLE, back=Event.TARGET_BACK
+        )
+
+    async def waiting_for_source(self, action: Callable[[], Awaitable[T]]) -> T:
+        """The same for what Cosmos DB has to do."""
+        return await self.until_done(
+            action, failing=Event.SOURCE_UNAVAILABLE, back=Event.SOURCE_BACK
+        )

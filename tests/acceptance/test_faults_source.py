@@ -12,8 +12,9 @@ from azure.core.credentials import AccessToken
 from cosmos_emulator import EmulatorServer
 from projector.core.states import CloseReason, RangeState
 from projector.cosmos.client import CosmosAccount
+from projector.operations.leases import Consent
 from projector.processor.clock import SystemClock
-from projector.wiring.reset import Consent, prepare_reset
+from projector.wiring.commands import prepared_reset
 from tests.acceptance.hosts_scene import (
     DATABASE,
     Scene,
@@ -204,7 +205,7 @@ async def test_t7_a_recreated_container_is_followed_when_told_and_what_is_gone_g
         assert all("leases reset --accept-new-source" in text for text in stage.messages())
         assert stage.rows("SELECT * FROM carts.cart_items ORDER BY 1, 2") == rows
 
-        async with prepare_reset(
+        async with prepared_reset(
             settings_of(stage, instance_name="person"),
             clock=SystemClock(),
             token=None,

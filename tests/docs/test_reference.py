@@ -23,9 +23,9 @@ from projector.postgres.embedded_programs import EmbeddedPostgresError
 from projector.processor.events import Event as ProcessorEvent
 from projector.settings import Settings, variable
 from projector.telemetry.fleet import FleetFigures
+from projector.telemetry.logs import Event as WiringEvent
 from projector.telemetry.metrics import Metrics
 from projector.web.door import WebEvent
-from projector.wiring.events import Event as WiringEvent
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md"), *DOCS.parent.glob("*/README.md")])

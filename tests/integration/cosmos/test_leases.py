@@ -23,7 +23,7 @@ from projector.core.names import Continuation, Holder, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.cosmos.lease_documents import lease_id
 from projector.cosmos.lease_store import LONGEST_LOCK_SECONDS
-from projector.wiring.leases import forget
+from projector.operations.leases import forget
 from tests.contract.lease_store import LOCK_SECONDS, WRITTEN_AT, created, new_lease
 from tests.integration.cosmos.support import EmulatedLeases, emulated_leases
 

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from projector.ports.feed import Beginning
+from projector.ports.quarantine import EntryStatus
 from projector.postgres.connections import Connections
 from projector.postgres.entries import (
-    EntryStatus,
     count_open,
     discard_entry,
     list_entries,

@@ -17,9 +17,8 @@ from projector.processor.clock import SystemClock
 from projector.reconcile.verify_places import Waiting
 from projector.reconcile.verify_report import VerifyReport
 from projector.settings import Settings
-from projector.wiring.both_sides import both_sides
+from projector.wiring.copy import Copy, both_sides
 from projector.wiring.service import Service
-from projector.wiring.verify import Copy
 from tests.integration.cosmos.support import EmulatedWorld, emulated_world
 
 RECOUNT = """

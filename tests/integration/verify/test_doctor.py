@@ -11,10 +11,10 @@ from structlog.testing import capture_logs
 from typing_extensions import override
 
 from projector.core.errors import ConfigurationError, SchemaMismatch
+from projector.operations.checks import Finding, Verdict, failed
 from projector.postgres.readers import let_in
 from projector.processor.clock import SystemClock
-from projector.wiring.doctor import Doctor
-from projector.wiring.preconditions import Finding, Verdict, failed
+from projector.wiring import commands
 from tests.fixtures.postgres import database_name, new_database
 from tests.integration.cosmos.support import CART
 from tests.integration.verify.support import Pair
@@ -23,8 +23,8 @@ AHEAD_SECONDS = 3600.0
 
 
 async def findings(pair: Pair, *, clock: SystemClock | None = None) -> dict[str, Finding]:
-    doctor = Doctor(settings=pair.settings, clock=clock or SystemClock())
-    return {one.check: one for one in await doctor.examine()}
+    found = await commands.doctor(pair.settings, clock=clock or SystemClock())
+    return {one.check: one for one in found}
 
 
 class Fast(SystemClock):
@@ -181,8 +181,7 @@ async def test_rights_that_are_missing_come_with_their_grant(
         await pair.sql(f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC')
         rest = empty_database_url.split("@", 1)[1]
         pair.values["database_url"] = f"postgresql://{role}:poor@{rest}"
-        doctor = Doctor(settings=pair.settings, clock=SystemClock())
-        told = await doctor.examine()
+        told = await commands.doctor(pair.settings, clock=SystemClock())
     finally:
         await pair.sql(f"DROP ROLE {role}")
     remedies = [one.remedy for one in told if one.check == "PostgreSQL rights"]

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from projector.operations.explain import Explanation, explain
 from projector.postgres.entries import discard_entry
 from projector.postgres.explain import stored_cart
-from projector.reconcile.explain import Explanation, explain
 from tests.integration.verify.support import Pair
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from projector.core.errors import ProjectionChanged
+from projector.operations.leases import Consent
 from projector.processor.clock import SystemClock
-from projector.wiring.reset import Consent, prepare_reset
+from projector.wiring.commands import prepared_reset
 from projector.wiring.service import Service
 from tests.integration.verify.support import Pair
 
@@ -59,7 +60,7 @@ async def test_another_filter_is_refused_until_the_container_is_read_again(pair:
         with pytest.raises(ProjectionChanged):
             await pair.verify()
         consent = Consent(new_projection=True)
-        async with prepare_reset(
+        async with prepared_reset(
             pair.settings, clock=SystemClock(), token=None, consent=consent
         ) as prepared:
             await prepared.carry_out()

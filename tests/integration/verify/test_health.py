@@ -8,16 +8,16 @@ from datetime import timedelta
 import pytest
 
 from projector.core.health import Health
+from projector.operations.status import Status
+from projector.postgres.copy_facts import copy_facts
 from projector.postgres.reports import store_reports
 from projector.processor.clock import SystemClock
-from projector.wiring.status import Status, look
-from projector.wiring.witnesses import ask_target
+from projector.wiring import commands
 from tests.integration.verify.support import Pair, until
 
 
 async def status(pair: Pair) -> Status:
-    async with pair.connections() as connections:
-        return await look(pair.settings, connections, clock=SystemClock())
+    return await commands.look(pair.settings, clock=SystemClock())
 
 
 def gap(found: Status) -> int:
@@ -81,7 +81,7 @@ async def test_a_host_whose_clock_is_wrong_is_judged_by_the_databases_clock(
     await pair.lines(5)
     await pair.drain()
     async with pair.connections() as connections:
-        before = await ask_target(connections)
+        before = await copy_facts(connections)
         reports = [one.report for one in before.reports.values()]
         shift = timedelta(hours=ahead_hours)
         polled = [one.last_poll_at for one in reports if one.last_poll_at is not None]
@@ -91,7 +91,7 @@ async def test_a_host_whose_clock_is_wrong_is_judged_by_the_databases_clock(
             for one, when in zip(reports, polled, strict=True)
         ]
         await store_reports(connections, skewed)
-        after = await ask_target(connections)
+        after = await copy_facts(connections)
     for one in after.reports.values():
         assert one.report.last_poll_at is not None
         assert abs((after.now - one.report.last_poll_at).total_seconds()) < 60

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 from cosmos_emulator import EmulatorServer
+from projector.operations.checks import failed
 from projector.postgres.copying import COPY, copy_text
 from projector.processor.clock import SystemClock
-from projector.wiring.doctor import Doctor
-from projector.wiring.preconditions import failed
+from projector.wiring import commands
 from projector.wiring.service import Service
 from tests.fixtures.postgres import database_name
 from tests.integration.postgres.carts import line
@@ -88,7 +88,7 @@ async def test_nothing_that_others_planted_is_ever_called(
         await Service(pair.settings).run(until_caught_up=True)
         await pair.lines(60)
         await pair.drain()
-        assert not failed(await Doctor(settings=pair.settings, clock=SystemClock()).examine())
+        assert not failed(await commands.doctor(pair.settings, clock=SystemClock()))
         with psycopg.connect(url) as older:  # a release whose sessions have no search_path
             older.execute("SET projector.copied = 'alone'")
             with older.cursor().copy(COPY.replace("{rows}", "projector_g1")) as copy:

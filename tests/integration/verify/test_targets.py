@@ -9,21 +9,22 @@ from structlog.testing import capture_logs
 
 from projector.core.errors import ConfigurationError
 from projector.core.lease import TARGET_PROPERTY
+from projector.operations import strangers
+from projector.operations.leases import Consent
 from projector.postgres.identity import identity
 from projector.processor.clock import SystemClock
-from projector.wiring import targets
-from projector.wiring.account import account
-from projector.wiring.events import Event
-from projector.wiring.reset import Consent, prepare_reset
+from projector.telemetry.logs import Event
+from projector.wiring.commands import prepared_reset
+from projector.wiring.opening import account
 from projector.wiring.service import Service
 from tests.integration.verify.support import Pair, until
 
 
 @pytest.fixture(autouse=True)
 def short_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(targets, "GUARD_SECONDS", 0.1)
-    monkeypatch.setattr(targets, "PROOF_SECONDS", 0.5)
+    monkeypatch.setattr(strangers, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(strangers, "GUARD_SECONDS", 0.1)
+    monkeypatch.setattr(strangers, "PROOF_SECONDS", 0.5)
 
 
 async def stamps(pair: Pair) -> dict[str, str | None]:
@@ -54,7 +55,9 @@ async def test_a_staging_copy_with_productions_settings_is_refused_and_takes_not
         assert str(mine) in str(refused.value)
         assert empty_database_url.rpartition("/")[2] in str(refused.value)
         assert "PROJECTOR_PROCESSOR_NAME" in str(refused.value)
-        resetting = prepare_reset(pair.settings, clock=SystemClock(), token=None, consent=Consent())
+        resetting = prepared_reset(
+            pair.settings, clock=SystemClock(), token=None, consent=Consent()
+        )
         with pytest.raises(ConfigurationError, match="for another database"):
             async with resetting:
                 pass

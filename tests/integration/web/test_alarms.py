@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cosmos_emulator import EmulatorServer
 from projector.core import health
-from projector.wiring import fleet, status
+from projector.operations import fleet, status
 from projector.wiring.service import Service
 from tests.acceptance.proxy import Proxy, proxy_to
 from tests.integration.verify.support import Pair, paired, until

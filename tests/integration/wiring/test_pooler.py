@@ -11,12 +11,12 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from projector.core.errors import PreconditionFailed
-from projector.postgres.connections import ConnectionOptions, Connections
+from projector.operations.checks import require
+from projector.operations.target_checks import POOLER
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
-from projector.wiring.events import Event
-from projector.wiring.preconditions import require
-from projector.wiring.target_checks import POOLER, TargetChecks
+from projector.wiring.commands import target_checks
+from projector.wiring.opening import target
 from projector.wiring.waiting import Patience
 
 pytestmark = pytest.mark.postgres
@@ -121,15 +121,11 @@ async def pooled(url: str) -> AsyncIterator[str]:
 
 async def look(url: str) -> None:
     settings = Settings.model_validate({"database_url": url})
-    async with Connections(ConnectionOptions(url=url)) as connections:
-        checks = TargetChecks(
-            settings=settings, clock=SystemClock(), connections=connections, url=url
-        )
+    async with target(settings) as reached:
+        checks = target_checks(settings, SystemClock(), reached)
         await require(
             [one for one in checks.before_schema() if one.name == POOLER],
-            Patience(clock=SystemClock()),
-            failing=Event.TARGET_UNAVAILABLE,
-            back=Event.TARGET_BACK,
+            Patience(clock=SystemClock()).waiting_for_target,
         )
 
 

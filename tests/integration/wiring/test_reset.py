@@ -13,9 +13,10 @@ from projector.core.errors import (
     SchemaMismatch,
     SourceRecreated,
 )
+from projector.operations.leases import Consent
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
-from projector.wiring.reset import Consent, prepare_reset
+from projector.wiring.commands import prepared_reset
 from projector.wiring.service import Service
 from tests.fixtures.emulator import control
 
@@ -54,7 +55,7 @@ async def delivered(wanted: Settings) -> int:
 
 async def reset(wanted: Settings, *, token: str | None = None, accept_source: bool = False) -> int:
     consent = Consent(new_source=accept_source)
-    opening = prepare_reset(wanted, clock=SystemClock(), token=token, consent=consent)
+    opening = prepared_reset(wanted, clock=SystemClock(), token=token, consent=consent)
     async with opening as prepared:
         return sum(done.changed for done in await prepared.carry_out())
 
@@ -97,7 +98,7 @@ async def test_looking_at_a_reset_changes_nothing(
     wanted = settings(emulator, database_url)
     open_shop(emulator, carts=5)
     await delivered(wanted)
-    async with prepare_reset(
+    async with prepared_reset(
         wanted, clock=SystemClock(), token=None, consent=Consent()
     ) as prepared:
         assert len(prepared.chosen) == 4

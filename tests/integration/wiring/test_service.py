@@ -33,8 +33,8 @@ from projector.postgres import migrate
 from projector.processor.clock import SystemClock
 from projector.processor.notifications import SilentObserver
 from projector.settings import Settings
-from projector.wiring.account import account
-from projector.wiring.events import Event
+from projector.telemetry.logs import Event
+from projector.wiring.opening import account
 from projector.wiring.service import Service
 
 pytestmark = pytest.mark.postgres

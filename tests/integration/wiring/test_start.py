@@ -20,11 +20,12 @@ from projector.core.errors import (
     SourceRecreated,
     TooManyRejected,
 )
+from projector.operations.checks import Verdict
+from projector.operations.leases import Consent
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
-from projector.wiring.doctor import Doctor
-from projector.wiring.preconditions import Verdict
-from projector.wiring.reset import Consent, prepare_reset
+from projector.wiring import commands
+from projector.wiring.commands import prepared_reset
 from projector.wiring.service import Service
 
 pytestmark = pytest.mark.postgres
@@ -71,7 +72,7 @@ async def caught_up(wanted: Settings) -> int:
 
 
 async def reset(wanted: Settings, **consent: Any) -> None:
-    opening = prepare_reset(wanted, clock=SystemClock(), token=None, consent=Consent(**consent))
+    opening = prepared_reset(wanted, clock=SystemClock(), token=None, consent=Consent(**consent))
     async with opening as prepared:
         await prepared.carry_out()
 
@@ -107,7 +108,7 @@ async def test_a_name_that_is_mistyped_is_not_taken_for_a_recreated_container(
             await attempt
     with pytest.raises(Exception, match="type the name of the container"):
         await reset(mistyped, other_source="card")
-    found = await Doctor(settings=mistyped, clock=SystemClock()).examine()
+    found = await commands.doctor(mistyped, clock=SystemClock())
     told = next(one for one in found if one.check == "copy")
     assert told.verdict is Verdict.FAILED
     assert await rows(database_url) == 3
@@ -272,7 +273,7 @@ async def test_documents_and_leases_that_expire_by_default_are_warned_of(
     logged = {one["check"] for one in lines if one["event"] == "precondition_doubtful"}
     expected = {"time to live", "time to live of the leases"}
     assert logged >= expected
-    found = await Doctor(settings=wanted, clock=SystemClock()).examine()
+    found = await commands.doctor(wanted, clock=SystemClock())
     assert {one.check for one in found if one.verdict is Verdict.WARNING} >= expected
 
 

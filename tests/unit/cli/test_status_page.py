@@ -13,7 +13,7 @@ from projector.core.health import Limits, diagnose
 from projector.core.names import InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.core.states import FailureCategory, RangeFailure, RangeState
-from projector.wiring.status import RangeStatus, Status, facts
+from projector.operations.status import RangeStatus, Status, facts
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 BOUNDS = ["", *(f"{number << 124:032X}" for number in (1, 2, 3)), "FF"]

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from projector.core.errors import ConfigurationError, ProjectorError, SinkUnavailable, Throttled
-from projector.wiring.events import Event
+from projector.telemetry.logs import Event
 from projector.wiring.waiting import Patience
 from tests.fakes.clock import FakeClock
 

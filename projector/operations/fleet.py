@@ -7,29 +7,28 @@ Between two looks, and while a look fails, ages go on growing: an old picture is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from projector.core.errors import FeedError, LeaseError, ProjectorError
-from projector.core.health import Diagnosis, RangeFacts, diagnose
-from projector.ports.feed import Clock, RangeReport
-from projector.postgres.connections import Connections
-from projector.processor.estimator import Estimator
-from projector.settings import Settings
-from projector.telemetry.fleet import FleetFigures
-from projector.wiring.events import Event
-from projector.wiring.status import (
+from projector.core.health import Diagnosis, Limits, RangeFacts, diagnose
+from projector.operations.status import (
+    AskCopy,
     RangeStatus,
     asked,
     facts,
     keys_without,
-    limits_of,
     picture,
 )
-from projector.wiring.witnesses import Target, ask_target, with_own
+from projector.ports.copy import CopyFacts, LastRelease, StoredReport
+from projector.ports.feed import Clock, RangeReport
+from projector.processor.estimator import Estimator
+from projector.telemetry.fleet import FleetFigures
+from projector.telemetry.logs import Event
 
 LOOK_SECONDS = 5.0
 EAGER_SECONDS = 1.0
@@ -40,6 +39,8 @@ ASK_SECONDS = 5.0
 """What the source gets to tell of ranges of which no owner speaks: PostgreSQL is looked at all the same."""
 
 NO_ANSWER = "no answer"
+RELEASES_EVERY_SECONDS = 1.0
+TURN_SECONDS = 0.02
 OLD_SECONDS = 15.0
 """A picture older than that says nothing about now."""
 
@@ -51,7 +52,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Seen:
     """One look: what PostgreSQL said, when (monotonic), and what the source said of the rest."""
 
-    target: Target
+    target: CopyFacts
     at: float
     estimated: Sequence[RangeStatus] = ()
 
@@ -62,7 +63,7 @@ class FleetWatch:
     def __init__(
         self,
         *,
-        settings: Settings,
+        limits: Limits,
         clock: Clock,
         own: Callable[[], Sequence[RangeReport]],
         conflict: Callable[[], str | None] = lambda: None,
@@ -70,24 +71,24 @@ class FleetWatch:
         """Know nothing yet.
 
         Args:
-            settings: What a person has chosen.
+            limits: What counts as healthy.
             clock: Time between looks.
             own: How this host's ranges are this moment.
             conflict: Why no range can be believed, if so.
         """
         self._conflict = conflict
-        self._settings = settings
+        self._limits = limits
         self._clock = clock
         self._own = own
         self._since = clock.monotonic()
         self._seen: Seen | None = None
         self._failure = "the host is starting and has not reached PostgreSQL and Cosmos DB yet"
 
-    async def run(self, connections: Connections, estimator: Estimator) -> None:
+    async def run(self, ask_copy: AskCopy, estimator: Estimator) -> None:
         """Look until cancelled; what fails is told by `figures`."""
         while True:
             try:
-                await self._look(connections, estimator)
+                await self._look(ask_copy, estimator)
             except (ProjectorError, TimeoutError) as error:
                 self._failure = str(error) or NO_ANSWER
             except Exception as error:  # noqa: BLE001 - looking must not stop the host
@@ -99,11 +100,11 @@ class FleetWatch:
         young = self._clock.monotonic() - self._since < YOUNG_SECONDS
         return EAGER_SECONDS if young and not self.diagnosis().healthy else LOOK_SECONDS
 
-    async def _look(self, connections: Connections, estimator: Estimator) -> None:
+    async def _look(self, ask_copy: AskCopy, estimator: Estimator) -> None:
         at = self._clock.monotonic()
         async with asyncio.timeout(OLD_SECONDS):
             counted = None if self._seen is None else self._seen.target
-            target = await ask_target(connections, counted=counted)
+            target = await ask_copy(counted)
         self._seen, self._failure = Seen(target=target, at=at), NO_ANSWER
         ranges = self._picture(with_own(target, self._own()))
         silent = [one for one in ranges if not one.heard(target.now)]
@@ -124,7 +125,7 @@ class FleetWatch:
         seen = self._seen
         if seen is None:
             nothing = _ages((), known_seconds, self._clock.now())
-            diagnosis = diagnose(nothing, limits=limits_of(self._settings), silent=[self._failure])
+            diagnosis = diagnose(nothing, limits=self._limits, silent=[self._failure])
             return FleetFigures(
                 diagnosis=diagnosis, look_age_seconds=known_seconds, known_seconds=known_seconds
             )
@@ -136,7 +137,7 @@ class FleetWatch:
         return FleetFigures(
             diagnosis=diagnose(
                 _ages(ranges, known_seconds, now),
-                limits=limits_of(self._settings),
+                limits=self._limits,
                 silent=self._silence(age),
             ),
             look_age_seconds=age,
@@ -146,8 +147,8 @@ class FleetWatch:
             verified_seconds=None if verified_at is None else (now - verified_at).total_seconds(),
         )
 
-    def _picture(self, target: Target) -> Sequence[RangeStatus]:
-        return picture(None, target, now=target.now, settings=self._settings)
+    def _picture(self, target: CopyFacts) -> Sequence[RangeStatus]:
+        return picture(None, target, now=target.now, limits=self._limits)
 
     def _silence(self, age: float) -> Sequence[str]:
         conflict = self._conflict()
@@ -166,7 +167,7 @@ def _ages(
 
 
 def _joined(
-    ranges: Sequence[RangeStatus], estimated: Sequence[RangeStatus], target: Target
+    ranges: Sequence[RangeStatus], estimated: Sequence[RangeStatus], target: CopyFacts
 ) -> Sequence[RangeStatus]:
     """The source's word for ranges of which no owner speaks."""
     told = {one.lease_token: one for one in estimated}
@@ -180,3 +181,56 @@ def _joined(
         )
         for one in ranges
     ]
+
+
+def with_own(target: CopyFacts, own: Sequence[RangeReport]) -> CopyFacts:
+    """The same, with what this host says of its own ranges this moment."""
+    mine = {report.lease_token: _told_now(target, _by_clock_of(target, report)) for report in own}
+    return replace(target, reports={**target.reports, **mine})
+
+
+def _told_now(target: CopyFacts, report: RangeReport) -> StoredReport:
+    before = target.reports.get(report.lease_token)
+    known = [report.caught_up_at, None if before is None else before.complete_at]
+    return StoredReport(
+        report=report,
+        reported_at=target.now,
+        complete_at=max((moment for moment in known if moment is not None), default=None),
+    )
+
+
+def _by_clock_of(target: CopyFacts, report: RangeReport) -> RangeReport:
+    if report.told_at is None:
+        return report
+    ahead = target.now - report.told_at
+    polled, complete = report.last_poll_at, report.caught_up_at
+    return replace(
+        report,
+        state_since=report.state_since + ahead,
+        last_poll_at=None if polled is None else polled + ahead,
+        caught_up_at=None if complete is None else complete + ahead,
+    )
+
+
+async def watch_releases(
+    ask: Callable[[], Awaitable[LastRelease]],
+    *,
+    clock: Clock,
+    expect_leases: Callable[[float], None],
+) -> None:
+    """Call `expect_leases` with the seconds to wait whenever another host has released ranges.
+
+    A lease that was released is free, but a host looks for free leases only once per acquire
+    interval, and a listing of many leases is dear. The last words of a host that stopped are in
+    PostgreSQL, where a look costs next to nothing. The more hosts there are, the longer apart they come.
+    """
+    seen = None
+    while True:
+        await clock.sleep(RELEASES_EVERY_SECONDS)
+        try:
+            found = await ask()
+        except ProjectorError:
+            continue
+        if found.released_at is not None and found.released_at != seen:
+            expect_leases(random.uniform(0, TURN_SECONDS * found.hosts))  # noqa: S311 - spreads hosts
+        seen = found.released_at

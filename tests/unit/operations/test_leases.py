@@ -7,7 +7,7 @@ import pytest
 from projector.core.errors import ConfigurationError, LeaseConflict
 from projector.core.lease import Lease
 from projector.core.names import Continuation, InstanceName, LeaseToken
-from projector.wiring.leases import chosen, forget, release
+from projector.operations.leases import chosen, forget, release
 from tests.fakes.clock import FakeClock
 from tests.fakes.leases import FakeLeaseContainer, FakeLeaseStore
 

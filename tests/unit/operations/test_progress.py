@@ -10,9 +10,8 @@ from structlog.testing import capture_logs
 from projector.core.names import Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.core.states import RangeState
+from projector.operations.observers import EVERY_SECONDS, Tally, tell_progress
 from projector.ports.feed import RangeReport
-from projector.wiring.observers import Tally
-from projector.wiring.progress import EVERY_SECONDS, tell_progress
 
 
 class Looks:

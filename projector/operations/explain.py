@@ -36,6 +36,14 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainedCart:
+    """A cart as it is stored, and why."""
+
+    stored: StoredCart
+    documents: Sequence[Explanation]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
     """The witnesses of one document id."""
 

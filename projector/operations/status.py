@@ -8,36 +8,42 @@ rows that came out of a backup. What nobody knows is None, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from projector.core.errors import FeedError, LeaseError, SinkUnavailable
-from projector.core.health import STILL_SECONDS, Diagnosis, Limits, RangeFacts, diagnose
+from projector.core.health import Diagnosis, Limits, RangeFacts, diagnose
 from projector.core.lease import Lease
 from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange, uncovered
 from projector.core.states import FailureCategory, RangeFailure, RangeState
-from projector.ports.feed import Clock, RangeReport
-from projector.postgres.connections import Connections
-from projector.postgres.positions import RangePosition, StoredReport
+from projector.ports.copy import CopyFacts, RangePosition, StoredReport
+from projector.ports.feed import ChangeSource, Clock, LeaseStore, RangeReport
 from projector.processor.estimator import Behind, Estimator, Place
-from projector.settings import Settings
-from projector.wiring.account import account
-from projector.wiring.witnesses import Target, ask_target
 
 FRESH_SECONDS = 10.0
 """A report is written every second; an older one says nothing about now."""
 
-POLLS_OF_STILL = 3
+Numbering: TypeAlias = Callable[[Continuation], int | None]
+"""A place of the source as a number; None for a form that cannot be placed."""
+
+AskCopy: TypeAlias = Callable[[CopyFacts | None], Awaitable[CopyFacts]]
+"""Looks at PostgreSQL; what is dear to count is taken from an earlier look while that is young."""
 
 
-class Numbering(Protocol):
-    """Places of the source as numbers."""
+class Account(Protocol):
+    """The account, reached."""
 
-    def lsn_of(self, continuation: Continuation) -> int | None:
-        """None for a form that cannot be placed."""
+    @property
+    def source(self) -> ChangeSource:
+        """The container."""
+
+    @property
+    def leases(self) -> LeaseStore:
+        """Its leases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,36 +97,43 @@ class Status:
     drift_found: int | None = None
 
 
-async def look(settings: Settings, connections: Connections, *, clock: Clock) -> Status:
+async def look(
+    reach: Callable[[], AbstractAsyncContextManager[Account]],
+    ask_copy: AskCopy,
+    *,
+    limits: Limits,
+    clock: Clock,
+) -> Status:
     """Asks leases, source and target once; an outage of one leaves its part unknown.
 
     Raises:
         ConfigurationError: A key, a name or a right is wrong.
     """
     silent = []
-    target: Target | None = None
+    target: CopyFacts | None = None
     try:
-        target = await ask_target(connections)
+        target = await ask_copy(None)
     except SinkUnavailable as error:
         silent.append(str(error))
     now = clock.now() if target is None else target.now
     unheard_of: Sequence[str] = tuple(silent)
     try:
-        async with account(settings, clock=clock) as opened:
+        async with reach() as opened:
             leases = await opened.leases.list_leases()
-            ranges = picture(leases, target, now=now, settings=settings, numbering=opened.source)
+            numbering = opened.source.lsn_of
+            ranges = picture(leases, target, now=now, limits=limits, numbering=numbering)
             estimator = Estimator(source=opened.source, leases=opened.leases, clock=clock)
             ranges = await asked(ranges, target, estimator, now=now)
     except (FeedError, LeaseError) as error:
         silent.append(str(error))
-        ranges = picture(None, target, now=now, settings=settings)
+        ranges = picture(None, target, now=now, limits=limits)
     missing = keys_without(ranges)
     return Status(
         ranges=ranges,
         quarantined=None if target is None else target.quarantined,
         diagnosis=diagnose(
             facts(ranges, missing, now=now, known_since=now),
-            limits=limits_of(settings),
+            limits=limits,
             silent=unheard_of,
         ),
         silent=silent,
@@ -130,21 +143,12 @@ async def look(settings: Settings, connections: Connections, *, clock: Clock) ->
     )
 
 
-def limits_of(settings: Settings) -> Limits:
-    """What these settings take for healthy; rare polls make for rare answers."""
-    return Limits(
-        lag_seconds=settings.health_lag_seconds,
-        still_seconds=max(STILL_SECONDS, POLLS_OF_STILL * settings.poll_max_seconds),
-        expiration_seconds=settings.lease_expiration_seconds,
-    )
-
-
 def picture(
     leases: Sequence[Lease] | None,
-    target: Target | None,
+    target: CopyFacts | None,
     *,
     now: datetime,
-    settings: Settings,
+    limits: Limits,
     numbering: Numbering | None = None,
 ) -> Sequence[RangeStatus]:
     """What the witnesses say together, lowest keys first; without leases by what is stored."""
@@ -153,14 +157,14 @@ def picture(
         told = [_from_position(position) for position in stored]
     else:
         told = [_from_lease(lease, now, numbering) for lease in leases]
-    whole = [_completed(one, target, now=now, settings=settings) for one in told]
+    whole = [_completed(one, target, now=now, limits=limits) for one in told]
     return sorted(
         whole, key=lambda one: (one.feed_range.min if one.feed_range else "", one.lease_token)
     )
 
 
 async def asked(
-    ranges: Sequence[RangeStatus], target: Target | None, estimator: Estimator, *, now: datetime
+    ranges: Sequence[RangeStatus], target: CopyFacts | None, estimator: Estimator, *, now: datetime
 ) -> Sequence[RangeStatus]:
     """The same, where no owner speaks with what the source says of the rows' place.
 
@@ -237,7 +241,7 @@ def _from_position(position: RangePosition) -> RangeStatus:
 def _from_lease(lease: Lease, now: datetime, numbering: Numbering | None) -> RangeStatus:
     lsn = None
     if lease.continuation is not None and numbering is not None:
-        lsn = numbering.lsn_of(lease.continuation)
+        lsn = numbering(lease.continuation)
     return RangeStatus(
         lease_token=lease.token,
         feed_range=lease.feed_range,
@@ -260,7 +264,7 @@ def _unreadable(why: str, now: datetime) -> RangeFailure:
 
 
 def _completed(
-    one: RangeStatus, target: Target | None, *, now: datetime, settings: Settings
+    one: RangeStatus, target: CopyFacts | None, *, now: datetime, limits: Limits
 ) -> RangeStatus:
     if target is None:
         return one
@@ -280,7 +284,7 @@ def _completed(
     stored = target.reports.get(one.lease_token)
     if stored is None:
         return one
-    return _with_report(one, stored, position, now=now, settings=settings)
+    return _with_report(one, stored, position, now=now, limits=limits)
 
 
 def _with_report(
@@ -289,7 +293,7 @@ def _with_report(
     position: RangePosition | None,
     *,
     now: datetime,
-    settings: Settings,
+    limits: Limits,
 ) -> RangeStatus:
     report = stored.report
     one = replace(
@@ -302,7 +306,7 @@ def _with_report(
     if not _is_of_owner(one, report) or _is_outdated(report, position):
         return one
     one = replace(one, heard_at=stored.reported_at)
-    if age > timedelta(seconds=settings.lease_expiration_seconds):
+    if age > timedelta(seconds=limits.expiration_seconds):
         return one
     one = replace(one, owner=report.owner, state=report.state, state_since=report.state_since)
     if age > timedelta(seconds=FRESH_SECONDS):
@@ -328,7 +332,7 @@ def _is_of_owner(one: RangeStatus, report: RangeReport) -> bool:
     return one.owner.casefold() == report.owner.casefold()
 
 
-def _position_of(one: RangeStatus, target: Target) -> RangePosition | None:
+def _position_of(one: RangeStatus, target: CopyFacts) -> RangePosition | None:
     exact = target.by_range.get((one.lease_token, one.feed_range))
     if exact is not None:
         return exact
@@ -342,7 +346,7 @@ def _position_of(one: RangeStatus, target: Target) -> RangePosition | None:
     return same[0] if same else None
 
 
-def _places(one: RangeStatus, target: Target) -> Sequence[Place]:
+def _places(one: RangeStatus, target: CopyFacts) -> Sequence[Place]:
     """Up to where the rows of these keys are read; nothing unless that is known of all of them."""
     keys = one.feed_range
     if keys is None:

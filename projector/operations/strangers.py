@@ -9,7 +9,7 @@ taken over, and said.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -17,10 +17,9 @@ import structlog
 from projector.core.errors import ConfigurationError, ProjectorError
 from projector.core.lease import TARGET_PROPERTY, Lease
 from projector.core.names import InstanceName, LeaseToken
+from projector.ports.copy import TargetIdentity
 from projector.ports.feed import Clock, LeaseStore
-from projector.postgres.connections import Connections
-from projector.postgres.identity import TargetIdentity, identity
-from projector.wiring.events import Event
+from projector.telemetry.logs import Event
 
 LOOK_SECONDS = 1.0
 GUARD_SECONDS = 5.0
@@ -135,15 +134,14 @@ async def meet(leases: StampedLeases, *, me: InstanceName, clock: Clock, expirat
         log.warning(Event.LEASES_ADOPTED, before=sorted(map(str, left)), now=str(leases.target))
 
 
-async def refuse_strangers(
-    leases: Sequence[Lease], connections: Connections, *, clock: Clock, expiration: float
+def refuse_strangers(
+    leases: Sequence[Lease], mine: TargetIdentity, *, clock: Clock, expiration: float
 ) -> None:
     """For a command that writes leases once and waits for nothing: an owner may be alive.
 
     Raises:
         ConfigurationError: Somebody keeps one of them for another database.
     """
-    mine = await identity(connections)
     strangers = Strangers(me=NOBODY, clock=clock, expiration_seconds=expiration)
     found = strangers.fresh(strangers.among(leases, mine))
     if found:
@@ -159,7 +157,9 @@ class Guard:
     expiration_seconds: float
     conflict: str | None = None
 
-    async def run(self, leases: StampedLeases, connections: Connections) -> None:
+    async def run(
+        self, leases: StampedLeases, identity: Callable[[], Awaitable[TargetIdentity]]
+    ) -> None:
         """Look at what the host listed, until cancelled."""
         strangers = Strangers(
             me=self.me, clock=self.clock, expiration_seconds=self.expiration_seconds
@@ -167,7 +167,7 @@ class Guard:
         while True:
             await self.clock.sleep(GUARD_SECONDS)
             try:
-                leases.target = await identity(connections)
+                leases.target = await identity()
             except ProjectorError:
                 continue  # who we are is unknown now: nobody is a stranger
             others = strangers.among(leases.listed, leases.target)

@@ -1,4 +1,4 @@
-"""What this program wants to hear from the processor: figures, a summary.
+"""What this program wants to hear from the processor: a summary, mistakes, progress.
 
 All of it is passive; an exception of one of them is caught by the processor.
 """
@@ -6,17 +6,25 @@ All of it is passive; an exception of one of them is caught by the processor.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
+import structlog
 from typing_extensions import override
 
 from projector.core.errors import Disposition, ProjectorError, SourceMissing, SourceRecreated
 from projector.core.names import LeaseToken
+from projector.core.pace import Pace
 from projector.core.states import CloseReason
-from projector.ports.feed import Applied, Observer, Page, RangeReport
+from projector.ports.feed import Applied, Clock, Observer, Page, RangeReport
 from projector.processor.notifications import SilentObserver
+from projector.telemetry.logs import Event
+
+EVERY_SECONDS = 10.0
+"""How often a host that is behind tells how far it is."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @final
@@ -115,3 +123,34 @@ class Everybody:
         """The condition of a range, on every reporting cycle."""
         for observer in self.observers:
             observer.observed(report)
+
+
+async def tell_progress(
+    *, tally: Tally, reports: Callable[[], Sequence[RangeReport]], clock: Clock
+) -> None:
+    """Log `progress` every ten seconds for as long as this host's ranges are behind; never returns.
+
+    The gap is counted in changes, of which documents that were written several times use up more
+    than one; so the time left is taken from how the gap shrinks, not from the documents read.
+    """
+    read, gained = Pace(), Pace()
+    was_behind = False
+    while True:
+        gaps = [report.gap_changes for report in reports()]
+        known = [gap for gap in gaps if gap is not None]
+        read.look(clock.monotonic(), tally.delivered)
+        if len(known) == len(gaps):
+            gained.look(clock.monotonic(), -sum(known))
+        behind = sum(known) > 0
+        if behind and was_behind:
+            left = gained.seconds_left(sum(known))
+            log.info(
+                Event.PROGRESS,
+                documents=tally.delivered,
+                documents_per_second=round(read.per_second or 0),
+                gap_changes=sum(known),
+                unknown_ranges=len(gaps) - len(known),
+                seconds_left=None if left is None else round(left),
+            )
+        was_behind = behind
+        await clock.sleep(EVERY_SECONDS)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import TypeAlias
 
 import structlog
 
@@ -22,8 +24,7 @@ from projector.core.errors import (
     SinkUnavailable,
     SourceUnavailable,
 )
-from projector.wiring.events import Event
-from projector.wiring.waiting import Patience
+from projector.telemetry.logs import Event
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -40,6 +41,9 @@ REACH_SOURCE = (
     "look at address and port in PROJECTOR_COSMOS_ENDPOINT, and whether this machine may go there"
 )
 REACH_TARGET = "look at host and port in PROJECTOR_DATABASE_URL, and whether the server runs"
+SKEW_SECONDS = 5.0
+"""How far another clock may be from this machine's."""
+
 REMEDIES: tuple[tuple[type[ProjectorError], str], ...] = (
     (KeyRefused, SET_KEY),
     (AccessRefused, DATA_ROLE),
@@ -82,6 +86,11 @@ class Check:
     needs: tuple[str, ...] = ()
 
 
+Look: TypeAlias = Callable[[], Awaitable[Sequence[Finding]]]
+Wait: TypeAlias = Callable[[Look], Awaitable[Sequence[Finding]]]
+"""Looks as soon as the server is there; raises what no waiting mends."""
+
+
 def fine(check: str, detail: str) -> Finding:
     """Nothing to do."""
     return Finding(check=check, verdict=Verdict.OK, detail=detail)
@@ -102,6 +111,22 @@ def skipped(check: str, detail: str) -> Finding:
     return Finding(check=check, verdict=Verdict.SKIPPED, detail=detail)
 
 
+def skew(
+    check: str, ours: datetime, theirs: datetime | None, *, resolution_seconds: float = 0.0
+) -> Finding:
+    """What the difference means; `theirs` is exact to `resolution_seconds`."""
+    if theirs is None:
+        return skipped(check, "it was not told")
+    seconds = abs((ours - theirs).total_seconds())
+    if seconds <= SKEW_SECONDS + resolution_seconds:
+        return fine(check, f"{seconds:.1f} s from this machine's")
+    return doubt(
+        check,
+        f"{seconds:.1f} s from this machine's; lags are shown wrong by as much",
+        "synchronise the clocks (NTP); above 15 minutes requests are refused",
+    )
+
+
 async def examine(checks: Sequence[Check]) -> list[Finding]:
     """Make all of them, and tell what each found."""
     told: list[Finding] = []
@@ -118,9 +143,7 @@ async def examine(checks: Sequence[Check]) -> list[Finding]:
     return told
 
 
-async def require(
-    checks: Sequence[Check], patience: Patience, *, failing: Event, back: Event
-) -> None:
+async def require(checks: Sequence[Check], wait: Wait) -> None:
     """Make all of them, waiting while a server is down.
 
     Raises:
@@ -128,7 +151,7 @@ async def require(
         ProjectorError: A check could not be made for a reason that waiting does not mend.
     """
     for check in checks:
-        for one in await patience.until_done(check.look, failing=failing, back=back):
+        for one in await wait(check.look):
             if one.verdict is Verdict.FAILED:
                 raise PreconditionFailed(
                     f"{one.check}: {one.detail}; {one.remedy}"

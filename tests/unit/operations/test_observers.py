@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from projector.core.names import Continuation, LeaseToken
 from projector.core.states import CloseReason
+from projector.operations.observers import Everybody, Tally
 from projector.ports.feed import Applied, Page
 from projector.telemetry.metrics import Metrics
-from projector.wiring.observers import Everybody, Tally
 
 TOKEN = LeaseToken("0")
 PAGE = Page(

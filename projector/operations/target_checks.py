@@ -9,23 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from projector.core.errors import SinkUnavailable
+from projector.operations.checks import Check, Finding, doubt, fault, fine, skew
+from projector.ports.diagnosis import Encryption, SchemaLook, ServerFacts, TargetQuestions
 from projector.ports.feed import Clock
-from projector.postgres.connections import Connections
-from projector.postgres.diagnosis import (
-    ServerFacts,
-    missing_rights,
-    missing_views,
-    server_facts,
-    server_sessions,
-    strangers,
-    taken_schemas,
-)
-from projector.postgres.encryption import Encryption
-from projector.postgres.schema import Look
-from projector.settings import Settings
-from projector.wiring import database
-from projector.wiring.clocks import skew
-from projector.wiring.preconditions import Check, Finding, doubt, fault, fine
 
 GRANT_READER = (
     "GRANT USAGE ON SCHEMA carts TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA carts TO {role}"
@@ -39,14 +25,14 @@ SHOWN = 5
 
 @dataclass(slots=True, kw_only=True)
 class TargetChecks:
-    """The checks of one database; `url` is not shown. What one check has asked, the next ones know."""
+    """The checks of one database. What one check has asked, the next ones know."""
 
-    settings: Settings
+    ask: TargetQuestions
     clock: Clock
-    connections: Connections
-    url: str
+    reader_role: str
+    processor_name: str
     _facts: ServerFacts | None = None
-    _seen: tuple[Look, str] | None = None
+    _seen: tuple[SchemaLook, str] | None = None
 
     def before_schema(self) -> Sequence[Check]:
         """What a migration needs already."""
@@ -75,7 +61,7 @@ class TargetChecks:
             raise SinkUnavailable(
                 "PostgreSQL takes no writes: name the primary in PROJECTOR_DATABASE_URL"
             )
-        kind = "embedded, " if self.settings.database_url is None else ""
+        kind = "embedded, " if self.ask.embedded else ""
         return [
             fine(SERVER, f"{kind}{facts.version_text}, database {facts.database_name}"),
             skew("clock of PostgreSQL", self.clock.now(), facts.server_time),
@@ -86,12 +72,12 @@ class TargetChecks:
         found, _ = await self._look()
         told = [_encryption(found.encryption)]
         if found.asleep:
-            told.append(fault("triggers", database.asleep(found.asleep), ""))
+            told.append(fault("triggers", asleep(found.asleep), ""))
         return told
 
     async def pooler(self) -> Sequence[Finding]:
         """Whether two connections are two sessions of the server."""
-        one, other, one_again, other_again = await server_sessions(self.connections)
+        one, other, one_again, other_again = await self.ask.sessions()
         if one != other and (one, other) == (one_again, other_again):
             return [fine(POOLER, "none that changes sessions between transactions")]
         return [
@@ -117,7 +103,7 @@ class TargetChecks:
         if current is None:
             return await self._free()
         user = (await self._server()).user_name
-        missing = await missing_rights(self.connections, migrates=current != newest)
+        missing = await self.ask.missing_rights(current != newest)
         if not missing:
             return [fine(TABLES, f"{user} may read and write them")]
         told = ", ".join(f"{one.needed} on {one.name}" for one in missing[:SHOWN] if not one.owner)
@@ -150,7 +136,7 @@ class TargetChecks:
         """Whether the views of the contract are there."""
         if (await self._versions())[0] is None:
             return ()
-        missing = await missing_views(self.connections)
+        missing = await self.ask.missing_views()
         if not missing:
             return [fine("views", "they are there")]
         told = ", ".join(f"carts.{name}" for name in missing)
@@ -165,7 +151,7 @@ class TargetChecks:
 
     async def reader(self) -> Sequence[Finding]:
         """The role that analysts get."""
-        role = self.settings.reader_role
+        role = self.reader_role
         facts = await self._server()
         name, grant = f"role {role}", GRANT_READER.format(role=role)
         if facts.reader_may_read is False:
@@ -198,7 +184,7 @@ class TargetChecks:
         """Two processors over one target take its ranges from each other: right, and slow."""
         if len(set(await self._versions())) > 1:
             return ()
-        me = self.settings.processor_name
+        me = self.processor_name
         return [
             doubt(
                 "processor",
@@ -206,17 +192,15 @@ class TargetChecks:
                 f" {stranger.opened_at:%Y-%m-%d %H:%M:%S %Z}; this one is {me}",
                 "two over one target hinder each other: give all hosts one PROJECTOR_PROCESSOR_NAME",
             )
-            for stranger in await strangers(self.connections, processor_name=me)
+            for stranger in await self.ask.strangers()
         ]
 
     async def _server(self) -> ServerFacts:
-        self._facts = self._facts or await server_facts(
-            self.connections, reader=self.settings.reader_role
-        )
+        self._facts = self._facts or await self.ask.server()
         return self._facts
 
-    async def _look(self) -> tuple[Look, str]:
-        self._seen = self._seen or await database.look(self.url)
+    async def _look(self) -> tuple[SchemaLook, str]:
+        self._seen = self._seen or await self.ask.look()
         return self._seen
 
     async def _versions(self) -> tuple[str | None, str]:
@@ -233,7 +217,7 @@ class TargetChecks:
                 f'ALTER SCHEMA "{one.schema}" RENAME TO ..., or name another database in'
                 " PROJECTOR_DATABASE_URL",
             )
-            for one in await taken_schemas(self.connections)
+            for one in await self.ask.taken_schemas()
         ] or [fine(TABLES, "none yet, and nothing stands in their place")]
 
 
@@ -286,3 +270,14 @@ def _missing_rights(facts: ServerFacts, *, migrated: bool) -> list[tuple[str, st
         ),
     )
     return [(detail, remedy) for is_missing, detail, remedy in told if is_missing]
+
+
+def asleep(triggers: Sequence[str]) -> str:
+    """What to say of triggers that somebody switched off; as schema.table.trigger."""
+    table, _, trigger = triggers[0].rpartition(".")
+    # Those of foreign keys bear numbers, and only a superuser may switch them.
+    name = "ALL" if trigger.startswith("RI_ConstraintTrigger") else trigger
+    return (
+        f"a trigger that the copy relies on is switched off ({', '.join(triggers)}): totals would be"
+        f" wrong; switch it on: ALTER TABLE {table} ENABLE TRIGGER {name}"
+    )

@@ -10,12 +10,11 @@ from projector.core.lease import Lease
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.core.states import FailureCategory, RangeFailure, RangeState
+from projector.operations.fleet import with_own
+from projector.operations.status import RangeStatus, facts, keys_without, picture
+from projector.ports.copy import CopyFacts, HousekeepingRun, RangePosition, StoredReport
 from projector.ports.feed import RangeReport
-from projector.postgres.housekeeping import HousekeepingRun
-from projector.postgres.positions import RangePosition, StoredReport
-from projector.settings import Settings
-from projector.wiring.status import RangeStatus, facts, keys_without, picture
-from projector.wiring.witnesses import Target, drift_of, with_own
+from projector.postgres.copy_facts import drift_of
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 LOWER, UPPER = FeedRange(min="", max="1F"), FeedRange(min="1F", max="FF")
@@ -86,9 +85,9 @@ def told(
     target: bool = True,
 ) -> list[RangeStatus]:
     reports = {} if report is None else {report.report.lease_token: report}
-    whole = Target(now=NOW, counted_at=NOW, quarantined=0, positions=positions, reports=reports)
+    whole = CopyFacts(now=NOW, counted_at=NOW, quarantined=0, positions=positions, reports=reports)
     known = whole if target else None
-    return list(picture(leases, known, now=NOW, settings=Settings(), numbering=Numbers()))
+    return list(picture(leases, known, now=NOW, limits=Limits(), numbering=Numbers().lsn_of))
 
 
 def health_of(ranges: list[RangeStatus]) -> Health:
@@ -192,7 +191,7 @@ def test_a_report_of_an_epoch_that_is_over_says_nothing_of_now() -> None:
 
 def test_own_reports_are_moved_to_the_clock_of_the_database() -> None:
     report = replace(stored().report, told_at=NOW - timedelta(hours=1), caught_up_at=NOW)
-    target = with_own(Target(now=NOW, counted_at=NOW, quarantined=0), [report])
+    target = with_own(CopyFacts(now=NOW, counted_at=NOW, quarantined=0), [report])
     moved = target.reports[LeaseToken("0")].report
     assert moved.caught_up_at == moved.last_poll_at == NOW + timedelta(hours=1)
 

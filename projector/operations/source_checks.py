@@ -1,4 +1,4 @@
-"""The list of what a host needs of Cosmos DB: names, keys, rights, containers, clock.
+"""What a host needs of Cosmos DB: names, keys, rights, containers, clock; and the very container.
 
 Nothing is left behind: one scratch document in the lease container is removed again.
 """
@@ -12,20 +12,16 @@ import msgspec
 
 from projector.core.errors import CredentialExpired, FeedRangeGone, PageTooLarge, SourceMissing
 from projector.core.names import LeaseToken
-from projector.core.start import check_not_ahead
-from projector.cosmos.change_source import CosmosChangeSource
-from projector.cosmos.client import CosmosGateway
-from projector.cosmos.diagnosis import ContainerFacts, CosmosDiagnosis
-from projector.cosmos.document_scan import CosmosDocumentScanner
-from projector.cosmos.point_reads import CosmosPointReader
-from projector.ports.feed import Clock, FeedTarget
+from projector.core.source import SourceIdentity
+from projector.core.start import StartFrom, check_not_ahead
+from projector.operations.checks import Check, Finding, doubt, fault, fine, skew
+from projector.ports.copy import CopiedSource
+from projector.ports.diagnosis import ContainerFacts, SourceQuestions
+from projector.ports.feed import ChangeSource, Clock, FeedTarget
 from projector.projection.document import is_marker
-from projector.projection.selection import KEY_PATH
-from projector.settings import Settings
-from projector.wiring.account import lease_path, source_path
-from projector.wiring.clocks import skew
-from projector.wiring.preconditions import Check, Finding, doubt, fault, fine
+from projector.projection.selection import EVERYTHING, KEY_PATH
 
+COPY = "copy"
 SAMPLE = 200
 SUSPICIOUS_SHARE = 0.5
 ATTEMPTS = 3
@@ -35,9 +31,9 @@ ATTEMPTS = 3
 class SourceChecks:
     """The checks; `thorough` reads each partition and a sample, else one document of one."""
 
-    settings: Settings
+    ask: SourceQuestions
+    start_from: StartFrom
     clock: Clock
-    gateway: CosmosGateway
     thorough: bool
 
     def listed(self) -> Sequence[Check]:
@@ -53,22 +49,20 @@ class SourceChecks:
 
     async def start(self) -> Sequence[Finding]:
         """Whether the start position has come yet. Raises ConfigurationError."""
-        check_not_ahead(self.settings.start_from, now=self.clock.now())
+        check_not_ahead(self.start_from, now=self.clock.now())
         return ()
 
     async def database(self) -> Sequence[Finding]:
         """Endpoint, key and the name of the database."""
-        path = source_path(self.settings)
-        await CosmosDiagnosis(self.gateway).database(path)
-        endpoint = self.gateway.account.endpoint
-        return [fine("account and database", f"{endpoint} has {path.database}")]
+        await self.ask.ask_database()
+        told = f"{self.ask.endpoint} has {self.ask.database}"
+        return [fine("account and database", told)]
 
     async def container(self) -> Sequence[Finding]:
         """What the container's definition says."""
-        path = source_path(self.settings)
-        facts = await CosmosDiagnosis(self.gateway).container(path)
+        facts = await self.ask.ask_container()
         return [
-            fine("container", f"{path.container} has _rid {facts.rid}"),
+            fine("container", f"{self.ask.container} has _rid {facts.rid}"),
             _partition_key(facts),
             _time_to_live(facts),
             skew(
@@ -81,12 +75,11 @@ class SourceChecks:
 
     async def feed(self) -> Sequence[Finding]:
         """Whether the change feed may be read; partitions that move meanwhile are listed again."""
-        source = CosmosChangeSource(self.gateway, source_path(self.settings))
         for _ in range(ATTEMPTS):
             targets = await self._targets()
             try:
                 for target in targets:
-                    await _read(source, target)
+                    await _read(self.ask.source, target)
             except FeedRangeGone:
                 continue
             return [fine("change feed", f"{len(targets)} physical partitions answer")]
@@ -94,14 +87,12 @@ class SourceChecks:
 
     async def reads(self) -> Sequence[Finding]:
         """Whether documents may be read by id and by query; are most of them marked as deleted?"""
-        check, path = "queries and point reads", source_path(self.settings)
-        reader = CosmosPointReader(self.gateway, path)
-        await reader.read('"projector.doctor"', "projector.doctor")
-        scanner = CosmosDocumentScanner(self.gateway, path)
+        check = "queries and point reads"
+        await self.ask.reader.read('"projector.doctor"', "projector.doctor")
         most, ttls = SAMPLE if self.thorough else 1, []
         try:
             for target in await self._targets():
-                ttls += _ttls((await scanner.scan(target, None, max_documents=most)).body)
+                ttls += _ttls((await self.ask.scanner.scan(target, None, max_documents=most)).body)
         except FeedRangeGone:
             return [_moving(check)]
         seen, marked = len(ttls), sum(ttl is not None and is_marker(ttl) for ttl in ttls)
@@ -118,13 +109,12 @@ class SourceChecks:
 
     async def leases(self) -> Sequence[Finding]:
         """The lease container: rights, and whether it lets leases expire."""
-        check, path = "lease container", lease_path(self.settings)
-        diagnosis = CosmosDiagnosis(self.gateway)
+        check = "lease container"
         try:
-            facts = await diagnosis.container(path)
+            facts = await self.ask.ask_lease_container()
         except SourceMissing:
-            told = f"{path.container} is not there yet; the first host creates it"
-            if self.gateway.account.key is not None:
+            told = f"{self.ask.lease_container} is not there yet; the first host creates it"
+            if self.ask.has_key:
                 return [fine(check, told)]
             return [
                 doubt(
@@ -133,20 +123,54 @@ class SourceChecks:
                     "with Entra a host may not: create it beforehand, partitioned on /id",
                 )
             ]
-        await diagnosis.write_scratch(path)
+        await self.ask.write_scratch()
         found = fine(check, "documents can be created, replaced and deleted")
         return [found, *_lease_expiry(facts)]
 
     async def _targets(self) -> Sequence[FeedTarget]:
-        source = CosmosChangeSource(self.gateway, source_path(self.settings))
         targets = [
             FeedTarget(lease_token=LeaseToken(one.id), feed_range=one.feed_range, range_id=one.id)
-            for one in await source.physical_ranges()
+            for one in await self.ask.source.physical_ranges()
         ]
         return targets if self.thorough else targets[:1]
 
 
-async def _read(source: CosmosChangeSource, target: FeedTarget) -> None:
+def refuse_others(found: CopiedSource | None, rid: str, identity: SourceIdentity) -> None:
+    """Raise unless this container, under this filter, is what the target copies, or nothing yet.
+
+    A typing error in a name is told from a container that was created again.
+
+    Raises:
+        OtherSource, SourceRecreated: It copies another one.
+        ProjectionChanged: Its rows were made under another filter.
+    """
+    if found is not None:
+        found.refuse_other(rid, identity)
+        found.refuse_other_projection(identity, unfiltered=EVERYTHING.text)
+
+
+def same_source(found: CopiedSource | None, rid: str, identity: SourceIdentity) -> list[Finding]:
+    """The same as a finding.
+
+    Raises: as `refuse_others`.
+    """
+    name = identity.name
+    if found is None:
+        return [fine(COPY, f"nothing is copied yet; it will be {name}")]
+    refuse_others(found, rid, identity)
+    if found.name is not None and found.name != name:
+        return [
+            doubt(
+                COPY,
+                f"{found.name} was copied so far; {name} has the same _rid {rid}",
+                "if it is the same container under another name, nothing; if it is a restored copy of"
+                " it, correct PROJECTOR_COSMOS_ENDPOINT",
+            )
+        ]
+    return [fine(COPY, f"of {name}, {identity.projection}")]
+
+
+async def _read(source: ChangeSource, target: FeedTarget) -> None:
     """Ask for one document; the gateway makes a new client where a token is refused, and gives up."""
     while True:
         try:

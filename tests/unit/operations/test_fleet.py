@@ -7,40 +7,41 @@ from typing import Any
 
 import pytest
 
-from projector.core.health import Health
+from projector.core.health import Health, Limits
+from projector.operations import fleet
+from projector.ports.copy import CopyFacts
 from projector.processor.estimator import Estimator
-from projector.settings import Settings
-from projector.wiring import fleet
-from projector.wiring.witnesses import Target
 from tests.fakes.clock import FakeClock
-from tests.unit.wiring.test_status import position
+from tests.unit.operations.test_status import position
 
 
 async def test_a_silent_source_is_not_told_as_a_silent_postgresql(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = FakeClock()
+    silent = False
 
-    async def told(_: object, *, counted: Target | None) -> Target:
-        return Target(
+    async def told(_: CopyFacts | None) -> CopyFacts:
+        if silent:
+            await hangs()
+        return CopyFacts(
             now=clock.now(), counted_at=clock.now(), quarantined=0, positions=(position(),)
         )
 
     async def hangs(*_: object, **__: object) -> Any:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(fleet, "ask_target", told)
     monkeypatch.setattr(Estimator, "behind", hangs)
-    watch = fleet.FleetWatch(settings=Settings(), clock=clock, own=tuple)
+    watch = fleet.FleetWatch(limits=Limits(), clock=clock, own=tuple)
     estimator = Estimator(source=None, leases=None, clock=clock)  # type: ignore[arg-type]  # unused
-    looking = asyncio.ensure_future(watch.run(None, estimator))  # type: ignore[arg-type]  # unused
+    looking = asyncio.ensure_future(watch.run(told, estimator))
     await clock.sleep(120)
     found = watch.figures()
     assert found.diagnosis.health is Health.NOT_ADVANCING
     assert "no host reads it" in found.diagnosis.reason
     assert found.look_age_seconds < fleet.OLD_SECONDS
 
-    monkeypatch.setattr(fleet, "ask_target", hangs)
+    silent = True
     await clock.sleep(fleet.OLD_SECONDS + 9)  # before the look that hangs is given up
     assert watch.diagnosis().health is Health.UNKNOWN
     assert watch.diagnosis().reason.startswith("PostgreSQL has not answered for")

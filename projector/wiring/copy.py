@@ -1,24 +1,25 @@
-"""Verify, repair and retry, joined with a real container and a real target."""
+"""The container and its copy, reached, and what can be done with both: verify, retry, explain."""
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from projector import __version__
-from projector.core.errors import ConfigurationError
+from projector.operations.explain import ExplainedCart, explain
+from projector.operations.quarantine import ENTRIES_AT_ONCE, Quarantine, in_steps
+from projector.operations.source_checks import refuse_others
+from projector.ports.copy import VERIFICATION
 from projector.ports.feed import Clock
+from projector.ports.quarantine import QuarantineEntry
+from projector.postgres import entries
 from projector.postgres.connections import Connections
-from projector.postgres.entries import (
-    EntryStatus,
-    QuarantineEntry,
-    due_entries,
-    list_entries,
-    note_asked,
-    show_entry,
-)
+from projector.postgres.explain import stored_cart
 from projector.postgres.housekeeping import record_run
 from projector.postgres.verification import Verification
 from projector.reconcile.repair import Repair
@@ -29,14 +30,8 @@ from projector.reconcile.verify_places import Waiting
 from projector.reconcile.verify_reads import Patience, PatientReader
 from projector.reconcile.verify_report import Progress, VerifyReport
 from projector.settings import Settings
-from projector.wiring.account import Account
-
-VERIFICATION = "verify"
-"""Name of the housekeeping job that compares container and copy."""
-
-LEAST_STALL_SECONDS = 5.0
-POLLS_OF_A_STALL = 3
-ENTRIES_AT_ONCE = 500
+from projector.wiring import database
+from projector.wiring.opening import Account, account, source_identity, target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +62,7 @@ class Copy:
             options=VerifyOptions(
                 page_size=self.settings.page_size,
                 parts_at_once=parts_at_once,
-                waiting=self.waiting or Waiting(stall_seconds=stall_seconds(self.settings)),
+                waiting=self.waiting or Waiting.suiting(self.settings.poll_max_seconds),
                 selection=self.settings.selection,
             ),
             on_progress=on_progress,
@@ -78,29 +73,35 @@ class Copy:
         """Keep the outcome where that of a scheduled verification is kept."""
         await record_run(self.connections, VERIFICATION, report.counts())
 
+    async def explain(self, key: str) -> ExplainedCart:
+        """What both sides have of one cart, and why."""
+        text = json.dumps(key, ensure_ascii=False)
+        # The tables first: what they lack then may have been read since, never the reverse.
+        stored = await stored_cart(
+            self.connections,
+            container_rid=self.opened.container_rid,
+            cart_id=key,
+            partition_key_json=text,
+        )
+        pages = await self.opened.carts.read(text)
+        told = explain(pages, stored, selection=self.settings.selection)
+        return ExplainedCart(stored=stored, documents=told)
+
     async def retry_entry(self, entry_id: int) -> Retried:
         """Ask for the document of one quarantine entry again.
 
         Raises:
-            ConfigurationError: There is no such entry.
+            ConfigurationError: There is no such entry, or it is closed.
         """
-        found = await show_entry(self.connections, entry_id)
-        if found is None:
-            raise ConfigurationError(
-                f"there is no quarantine entry {entry_id}; type: projector quarantine list"
-            )
-        if found.entry.status is EntryStatus.CLOSED:
-            raise ConfigurationError(
-                f"quarantine entry {entry_id} is closed already: its document is good or gone"
-            )
-        return (await self._retry([found.entry]))[0]
+        entry = await quarantine(self.connections).to_retry(entry_id)
+        return (await self._retry([entry]))[0]
 
     async def retry_all(self) -> Sequence[Retried]:
         """Ask for the documents of all open entries again, some at a time."""
-        each = self._retry_each(
-            lambda after: list_entries(self.connections, after=after, limit=ENTRIES_AT_ONCE)
+        each = in_steps(
+            lambda after: entries.list_entries(self.connections, after=after, limit=ENTRIES_AT_ONCE)
         )
-        return [one async for some in each for one in some]
+        return [one async for some in each for one in await self._retry(some)]
 
     async def retry_due(self) -> Counter[RetryOutcome]:
         """The same for those that may have changed without a word in the feed; counts outcomes alone.
@@ -108,41 +109,52 @@ class Copy:
         A host does it beside its work, and there may be a million of them.
         """
         counts: Counter[RetryOutcome] = Counter()
-        async for some in self._retry_each(
-            lambda after: due_entries(
+        async for some in in_steps(
+            lambda after: entries.due_entries(
                 self.connections, rules=self._rules, after=after, limit=ENTRIES_AT_ONCE
             )
         ):
-            counts.update(one.outcome for one in some)
+            counts.update(one.outcome for one in await self._retry(some))
         return counts
-
-    async def _retry_each(
-        self, next_entries: Callable[[int], Awaitable[Sequence[QuarantineEntry]]]
-    ) -> AsyncIterator[Sequence[Retried]]:
-        after = 0
-        while entries := await next_entries(after):
-            yield await self._retry(entries)
-            after = entries[-1].id
 
     @property
     def _rules(self) -> str:
         """What decides whether a document is good, as far as this program has a say."""
         return f"{__version__}: {self.settings.selection.text}"
 
-    async def _retry(self, entries: Sequence[QuarantineEntry]) -> Sequence[Retried]:
+    async def _retry(self, some: Sequence[QuarantineEntry]) -> Sequence[Retried]:
         selected = SelectedReader(reader=self.opened.points, selection=self.settings.selection)
         reader = PatientReader(selected, Patience(clock=self.clock, draw=random.random))
         store = self._store()
         retry = Retry(store=store, repair=Repair(store=store, reader=reader))
-        done = await retry.run([(one.id, one.partition_key, one.document_id) for one in entries])
+        done = await retry.run([(one.id, one.partition_key, one.document_id) for one in some])
         asked = [one.entry_id for one in done if one.outcome is not RetryOutcome.UNDECIDED]
-        await note_asked(self.connections, asked, rules=self._rules)
+        await entries.note_asked(self.connections, asked, rules=self._rules)
         return done
 
     def _store(self) -> Verification:
         return Verification(self.connections, container_rid=self.opened.container_rid)
 
 
-def stall_seconds(settings: Settings) -> float:
-    """After how long without a move a range has no host that reads it."""
-    return max(LEAST_STALL_SECONDS, POLLS_OF_A_STALL * settings.poll_max_seconds)
+def quarantine(connections: Connections) -> Quarantine:
+    """The quarantine of that target."""
+    return Quarantine(
+        show_entry=partial(entries.show_entry, connections),
+        discard_entry=partial(entries.discard_entry, connections),
+        reopen_entry=partial(entries.reopen_entry, connections),
+    )
+
+
+@asynccontextmanager
+async def both_sides(settings: Settings, *, clock: Clock) -> AsyncIterator[Copy]:
+    """Reaches container and copy for a command; nothing is waited for.
+
+    Raises:
+        SchemaMismatch: There is no schema yet, or another one.
+        SourceRecreated, OtherSource, ProjectionChanged: It is not what is copied.
+    """
+    async with target(settings) as reached, account(settings, clock=clock) as opened:
+        await database.require_schema(reached.url)
+        identity = source_identity(settings, opened.name)
+        refuse_others(await reached.copied(), opened.container_rid, identity)
+        yield Copy(settings=settings, clock=clock, opened=opened, connections=reached.connections)

@@ -1,0 +1,1 @@
+"""What commands decide: status, doctor, resets of leases, explanations; over ports, never over drivers."""

@@ -1,0 +1,231 @@
+"""Each command of a person, joined: its operation, and the sides that it needs, opened for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+from projector.core.errors import ProjectorError, SinkUnavailable
+from projector.core.lease import Lease
+from projector.cosmos.client import CosmosGateway
+from projector.operations import leases, status
+from projector.operations.checks import Check, Finding, examine, fine, refusal, skipped
+from projector.operations.explain import ExplainedCart
+from projector.operations.leases import Consent, Done, Reset, ResetSides
+from projector.operations.quarantine import ENTRIES_AT_ONCE, Quarantine, in_steps
+from projector.operations.source_checks import COPY, SourceChecks, same_source
+from projector.operations.status import Status
+from projector.operations.target_checks import SERVER, TABLES, TargetChecks
+from projector.ports.feed import Clock
+from projector.ports.quarantine import EntryStatus, QuarantineEntry
+from projector.postgres.copy_facts import copy_facts
+from projector.postgres.embedded import exists_in
+from projector.postgres.entries import list_entries
+from projector.postgres.identity import identity
+from projector.postgres.resets import accept_new_source, accept_projection, request_replay
+from projector.reconcile.retry import Retried
+from projector.reconcile.verify_report import Progress, VerifyReport
+from projector.settings import Settings
+from projector.wiring import copy, database
+from projector.wiring.copy import both_sides
+from projector.wiring.opening import (
+    Target,
+    account,
+    cosmos_account,
+    limits,
+    source_identity,
+    source_name,
+    source_questions,
+    target,
+    target_questions,
+)
+
+
+@asynccontextmanager
+async def looking(
+    settings: Settings, *, clock: Clock
+) -> AsyncIterator[Callable[[], Awaitable[Status]]]:
+    """Looks at all ranges, as often as it is asked; a schema that does not fit is an error.
+
+    A server that is down leaves its part of the picture unknown.
+    """
+    async with target(settings) as reached:
+        with suppress(SinkUnavailable):
+            await database.require_schema(reached.url)
+        yield partial(
+            status.look,
+            partial(account, settings, clock=clock),
+            partial(copy_facts, reached.connections),
+            limits=limits(settings),
+            clock=clock,
+        )
+
+
+async def look(settings: Settings, *, clock: Clock) -> Status:
+    """Looks once; see `looking`."""
+    async with looking(settings, clock=clock) as once:
+        return await once()
+
+
+async def doctor(settings: Settings, *, clock: Clock) -> list[Finding]:
+    """Makes every check of a host's start without starting one, in the order of a start.
+
+    A server that is not there, or an embedded one that nobody has made yet, is said to be so and is
+    not made.
+    """
+    try:
+        reached = cosmos_account(settings)
+    except ProjectorError as error:
+        return [refusal("endpoint", error), *await _target_findings(settings, clock, None)]
+    async with CosmosGateway(reached) as gateway:
+        checks = SourceChecks(
+            ask=source_questions(settings, gateway),
+            start_from=settings.start_from,
+            clock=clock,
+            thorough=True,
+        )
+        found = await examine(checks.listed())
+        return [*found, *await _target_findings(settings, clock, gateway)]
+
+
+async def _target_findings(
+    settings: Settings, clock: Clock, gateway: CosmosGateway | None
+) -> list[Finding]:
+    folder = database.embedded_folder(settings)
+    if folder is not None and not exists_in(folder):
+        return [
+            fine(SERVER, f"embedded, none in {folder} yet; projector run makes it"),
+            skipped("schema", "there is no server to ask"),
+        ]
+    try:
+        async with target(settings) as reached:
+            checks = target_checks(settings, clock, reached)
+            listed = [*checks.before_schema(), *checks.with_schema()]
+            if gateway is not None and await database.fits(reached.url):
+                listed.append(_copy_check(settings, gateway, reached))
+            return await examine(listed)
+    except ProjectorError as error:
+        return [refusal(SERVER, error)]
+
+
+def target_checks(settings: Settings, clock: Clock, reached: Target) -> TargetChecks:
+    """The checks of that target."""
+    return TargetChecks(
+        ask=target_questions(settings, reached),
+        clock=clock,
+        reader_role=settings.reader_role,
+        processor_name=settings.processor_name,
+    )
+
+
+def _copy_check(settings: Settings, gateway: CosmosGateway, reached: Target) -> Check:
+    asked = source_questions(settings, gateway)
+    meant = source_identity(settings, source_name(settings, gateway.account))
+
+    async def look() -> list[Finding]:
+        facts = await asked.ask_container()
+        return same_source(await reached.copied(), facts.rid, meant)
+
+    return Check(name=COPY, look=look, needs=(SERVER, TABLES))
+
+
+async def list_leases(settings: Settings, *, clock: Clock) -> Sequence[Lease]:
+    """The leases as they are stored."""
+    async with account(settings, clock=clock) as opened:
+        return await opened.leases.list_leases()
+
+
+async def release_leases(settings: Settings, token: str | None, *, clock: Clock) -> Sequence[Done]:
+    """Takes the owner out of all leases, or of that one."""
+    async with account(settings, clock=clock) as opened:
+        found = leases.chosen(await opened.leases.list_leases(), token)
+        return await leases.release(opened.leases, found, now=clock.now())
+
+
+@asynccontextmanager
+async def prepared_reset(
+    settings: Settings, *, clock: Clock, token: str | None, consent: Consent
+) -> AsyncIterator[Reset]:
+    """A reset that may still be called off; see `operations.leases.prepared`.
+
+    Raises:
+        SchemaMismatch: There is no schema yet, so there is nothing to reset.
+    """
+    async with target(settings) as reached, account(settings, clock=clock) as opened:
+        await database.require_schema(reached.url)
+        connections, rid = reached.connections, opened.container_rid
+        meant = source_identity(settings, opened.name)
+        sides = ResetSides(
+            leases=opened.leases,
+            source=opened.source,
+            clock=clock,
+            expiration_seconds=settings.lease_expiration_seconds,
+            found=await reached.copied(),
+            target=await identity(connections),
+            rid=rid,
+            identity=meant,
+            accept_new_source=partial(accept_new_source, connections, rid, meant),
+            accept_projection=partial(accept_projection, connections, rid, meant),
+            request_replay=partial(request_replay, connections, rid),
+        )
+        yield await leases.prepared(sides, token=token, consent=consent)
+
+
+async def verify(
+    settings: Settings, *, clock: Clock, repair: bool, on_progress: Callable[[Progress], object]
+) -> VerifyReport:
+    """Compares both sides, and keeps the outcome where that of a scheduled verification is kept."""
+    async with both_sides(settings, clock=clock) as both:
+        report = await both.verify(repair=repair, on_progress=on_progress)
+        with suppress(ProjectorError):  # a role that may only read cannot leave a note
+            await both.remember(report)
+        return report
+
+
+async def explain(settings: Settings, key: str, *, clock: Clock) -> ExplainedCart:
+    """What both sides have of one cart, and why."""
+    async with both_sides(settings, clock=clock) as both:
+        return await both.explain(key)
+
+
+@asynccontextmanager
+async def _fitting_target(settings: Settings) -> AsyncIterator[Target]:
+    async with target(settings) as reached:
+        await database.require_schema(reached.url)
+        yield reached
+
+
+@asynccontextmanager
+async def quarantine(settings: Settings) -> AsyncIterator[Quarantine]:
+    """The quarantine, for what can be done without the container."""
+    async with _fitting_target(settings) as reached:
+        yield copy.quarantine(reached.connections)
+
+
+async def quarantined(
+    settings: Settings,
+    *,
+    statuses: frozenset[EntryStatus],
+    reason: str | None,
+    key: str | None,
+) -> list[QuarantineEntry]:
+    """All entries of these statuses, of that reason and that cart where one is named."""
+    async with _fitting_target(settings) as reached:
+        each = in_steps(
+            lambda after: list_entries(
+                reached.connections,
+                statuses=statuses,
+                reason=reason,
+                cart_id=key,
+                after=after,
+                limit=ENTRIES_AT_ONCE,
+            )
+        )
+        return [one async for some in each for one in some]
+
+
+async def retry(settings: Settings, entry_id: int | None, *, clock: Clock) -> Sequence[Retried]:
+    """Asks for the documents of all open entries again, or for that of one."""
+    async with both_sides(settings, clock=clock) as both:
+        return await both.retry_all() if entry_id is None else [await both.retry_entry(entry_id)]
