@@ -13,7 +13,14 @@ from typing import Any, TypeVar
 
 from cosmos_emulator.documents import Document, decode_leniently, decode_object, encode_json
 from cosmos_emulator.errors import bad_request
-from cosmos_emulator.query import CompiledQuery, QueryError, compile_query
+from cosmos_emulator.keys import PartitionKeyDefinition
+from cosmos_emulator.query import (
+    CompiledQuery,
+    DistributedQuery,
+    QueryError,
+    compile_query,
+    distributed,
+)
 
 _Row = TypeVar("_Row")
 _EVERYTHING = re.compile(r"\s*select\s+\*\s+from\s+(\w+)(\s+(as\s+)?\w+)?\s*;?\s*", re.IGNORECASE)
@@ -84,6 +91,18 @@ def select_resources(
 ) -> list[Any]:
     """Returns what the query in a request selects of databases, containers or offers."""
     return list(_refusing(_compiled(parse_query(body), now).rows((resources,))))
+
+
+def plan_query(
+    query: Query, keys: PartitionKeyDefinition, now: Callable[[], float], *, one_key: bool
+) -> DistributedQuery:
+    """Returns how a client runs a query over many partitions."""
+    try:
+        return distributed(
+            query.text, query.parameters, keys.paths, one_key=one_key, now_seconds=now
+        )
+    except QueryError as error:
+        raise bad_request(str(error)) from error
 
 
 def _compiled(query: Query, now: Callable[[], float]) -> CompiledQuery:

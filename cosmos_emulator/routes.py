@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cosmos_emulator import routes_account, routes_containers, routes_feeds, routes_items
+from cosmos_emulator import (
+    routes_account,
+    routes_containers,
+    routes_feeds,
+    routes_items,
+    routes_plans,
+)
 from cosmos_emulator.account import Account
 from cosmos_emulator.errors import EmulatorError
 from cosmos_emulator.refused import check_offered
@@ -39,7 +45,7 @@ ROUTES: dict[str, Callable[[Account, Call], Answer]] = {
     "change_feed": routes_feeds.change_feed,
     "read_feed": routes_feeds.read_feed,
     "query_items": routes_feeds.query_items,
-    "query_plan": routes_feeds.query_plan,
+    "query_plan": routes_plans.query_plan,
 }
 
 

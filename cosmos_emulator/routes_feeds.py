@@ -123,11 +123,6 @@ def emptied(call: Call, given: Answer) -> Answer:
     return Answer(status=200, body=page_body(rid, []), headers=headers)
 
 
-def query_plan(_: Account, __: Call) -> Answer:
-    """Refused: every query is evaluated over all partitions here, so none needs a plan."""
-    raise bad_request("Query plans are not supported; send the query itself.")
-
-
 def _fed_range(call: Call, container: Container) -> tuple[str, str, str]:
     minimum, maximum = call.epk_bounds
     if call.partition_key is not None:

@@ -7,7 +7,15 @@ answered wrongly. Knows no HTTP, no storage and no clock of its own.
 
 from __future__ import annotations
 
+from cosmos_emulator.query.distributed import DistributedQuery, distributed
 from cosmos_emulator.query.errors import QueryError
 from cosmos_emulator.query.plan import CompiledQuery, compile_condition, compile_query
 
-__all__ = ["CompiledQuery", "QueryError", "compile_condition", "compile_query"]
+__all__ = [
+    "CompiledQuery",
+    "DistributedQuery",
+    "QueryError",
+    "compile_condition",
+    "compile_query",
+    "distributed",
+]

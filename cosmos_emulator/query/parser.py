@@ -25,6 +25,7 @@ from cosmos_emulator.query.syntax import (
     Source,
     Star,
     ValueOf,
+    own_name,
 )
 
 
@@ -97,7 +98,7 @@ class _SelectParser:
 
     def _column(self) -> Column:
         expression = self._expressions.expression()
-        return Column(expression=expression, name=self._alias() or _own_name(expression))
+        return Column(expression=expression, name=self._alias() or own_name(expression))
 
     def _alias(self) -> str:
         if self._cursor.accept_keyword("AS") or self._cursor.token.kind is Kind.NAME:
@@ -119,7 +120,7 @@ class _SelectParser:
             self._cursor.expect_keyword("IN")
             return Source(origin=self._origin(), alias=alias, iterates=True, position=position)
         origin = self._origin()
-        alias = self._alias() or _own_name(origin)
+        alias = self._alias() or own_name(origin)
         return Source(origin=origin, alias=alias, iterates=False, position=position)
 
     def _origin(self) -> Name | Path | Select:
@@ -169,17 +170,6 @@ class _SelectParser:
         if token.kind is Kind.NUMBER and isinstance(token.value, int):
             return Literal(value=self._cursor.take().value)
         raise self._cursor.refusal("expected a whole number or a parameter")
-
-
-def _own_name(expression: Node | Select) -> str:
-    """The name that a path brings along: its last property, else its alias."""
-    match expression:
-        case Name(name=name):
-            return name
-        case Path(steps=(*_, Literal(value=str(name)))):
-            return name
-        case _:
-            return ""
 
 
 def _refuse_clashes(select: Select, position: int) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from typing import Any, Final
 
 from cosmos_emulator.query.errors import QueryError
-from cosmos_emulator.query.expressions import Code, Run, built, projected
+from cosmos_emulator.query.expressions import Run, built, projected
 from cosmos_emulator.query.groups import grouping, is_grouped
 from cosmos_emulator.query.parser import parse_condition, parse_query
 from cosmos_emulator.query.scope import Env, Rows, Scope, parameter_values
@@ -26,6 +26,7 @@ from cosmos_emulator.query.syntax import (
     Source,
     Star,
     ValueOf,
+    named,
 )
 from cosmos_emulator.query.values import UNDEFINED, Value, identity, member, order_key
 
@@ -229,20 +230,12 @@ def _projection(projection: Star | ValueOf | Columns, scope: Scope) -> Run:
         case ValueOf(expression=expression):
             return built(expression, scope).run
         case Columns():
-            return projected(_columns(projection, scope))
-
-
-def _columns(columns: Columns, scope: Scope) -> list[tuple[str, Code]]:
-    """The columns with a name each; those without are $1, $2, ..."""
-    unnamed = (f"${number}" for number in count(1))
-    return [
-        (column.name or next(unnamed), built(column.expression, scope)) for column in columns.items
-    ]
+            return projected([(name, built(part, scope)) for name, part in named(projection)])
 
 
 def _grouped(select: Select, scope: Scope) -> Callable[[Iterable[Env]], Iterator[Value]]:
-    if select.order_by:
-        raise QueryError("ORDER BY is not supported beside aggregates")
+    for key in select.order_by:  # read, but one row needs no order, and the parser refuses more
+        built(key.expression, scope)
     plan = grouping(select, scope)
     project = _projection(plan.projection, scope.over_groups(plan.size))
     return lambda rows: map(project, plan.groups(rows))

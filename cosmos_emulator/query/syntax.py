@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from itertools import count
 from typing import Any
 
 from cosmos_emulator.query.values import Value
@@ -220,7 +221,7 @@ class Source:
     origin: Name | Path | Select
     alias: str
     iterates: bool
-    position: int
+    position: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +245,23 @@ class Select:
     order_by: tuple[SortKey, ...] = ()
     offset: Node | None = None
     limit: Node | None = None
+
+
+def own_name(expression: Node | Select) -> str:
+    """The name that a path brings along: its last property, else its alias."""
+    match expression:
+        case Name(name=name):
+            return name
+        case Path(steps=(*_, Literal(value=str(name)))):
+            return name
+        case _:
+            return ""
+
+
+def named(columns: Columns) -> list[tuple[str, Node]]:
+    """The columns with a name each; those without are $1, $2, ..."""
+    unnamed = (f"${number}" for number in count(1))
+    return [(column.name or next(unnamed), column.expression) for column in columns.items]
 
 
 def walked(root: Node) -> Iterator[Node]:

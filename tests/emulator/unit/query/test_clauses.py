@@ -180,6 +180,7 @@ def test_order_survives_nan_and_huge_integers() -> None:
         pytest.param("SELECT TOP 0 VALUE c.id FROM c", [], id="top 0"),
         pytest.param("SELECT TOP @n VALUE c.id FROM c", ["1", "2", "3"], id="top by parameter"),
         pytest.param("SELECT TOP 1 * FROM c ORDER BY c.quantity DESC", [CARTS[1]], id="top of order"),
+        pytest.param("SELECT VALUE COUNT(1) FROM c ORDER BY c.quantity", [4], id="one aggregate in any order"),
         pytest.param("SELECT DISTINCT VALUE c.cartId FROM c", ["a", "b"], id="distinct value"),
         pytest.param("SELECT DISTINCT c.cartId, c.item FROM c WHERE c.item = 'Pen'", [{"cartId": "a", "item": "Pen"}, {"cartId": "b", "item": "Pen"}], id="distinct rows"),
         pytest.param("SELECT DISTINCT TOP 2 VALUE c.cartId FROM c", ["a", "b"], id="distinct before top"),
