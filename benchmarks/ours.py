@@ -10,17 +10,19 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+import psycopg
+
 from benchmarks.documents import CONTAINER_RID
 from benchmarks.target import WrongResult
 from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.core.start import StoredPlace
 from projector.ports.feed import Beginning, Grant, RangeClaim
-from projector.postgres import migrate, prepared, statements
+from projector.postgres import prepared, statements
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.sink import PostgresSink
-from projector.postgres.tables import generation_tables
+from projector.postgres.tables import table_statements
 from projector.projection.carts import CARTS
 from projector.projection.writes import ProjectedPage
 
@@ -87,12 +89,9 @@ class Ours:
 
 def create_plain(url: str) -> None:
     """Make the generation without totals."""
-    engine = migrate.engine(url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"CREATE SCHEMA {PLAIN.schema}")
-        generation_tables(PLAIN).create_all(connection)
-        connection.exec_driver_sql(COUNT_NOTHING.replace("{rows}", PLAIN.schema))
-    engine.dispose()
+    with psycopg.connect(url) as connection:
+        for statement in (*table_statements(PLAIN), COUNT_NOTHING.replace("{rows}", PLAIN.schema)):
+            connection.execute(statement.encode())
 
 
 def _statement(shape: statements.BatchShape) -> str:

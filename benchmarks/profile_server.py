@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
+
 from benchmarks.applying import without_collector
 from benchmarks.documents import Document, Feed, Shop, chunks, page_body
 from benchmarks.target import BenchServer, check_totals
 from benchmarks.timing import median, thread_seconds
-from projector.postgres import migrate, statements, tables, triggers
+from projector.postgres import statements, tables, triggers
 from projector.postgres.columns import columns_of, version_columns
 from projector.postgres.connections import ConnectionOptions, Connections, Session
 from projector.postgres.copying import copy_rows
@@ -200,13 +202,10 @@ def _create(url: str, variant: Variant) -> None:
     function = triggers.COUNT_COPIED.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
     for part in variant.without:
         function = TRIGGER_PARTS[part].sub("", function)
-    engine = migrate.engine(url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"CREATE SCHEMA {variant.schema}")
-        tables.generation_tables(variant.generation).create_all(connection)
-        text = statements.with_seeds(function).replace("{rows}", variant.schema)
-        connection.exec_driver_sql(text)
-    engine.dispose()
+    text = statements.with_seeds(function).replace("{rows}", variant.schema)
+    with psycopg.connect(url) as connection:
+        for statement in (*tables.table_statements(variant.generation), text):
+            connection.execute(statement.encode())
 
 
 async def _ranges(session: Session) -> Mapping[str, int]:

@@ -135,7 +135,7 @@ def _whole(found: QuarantinedDocument) -> dict[str, Any]:
     entry = found.entry
     return {
         **_listed(entry),
-        "cart_id": entry.cart_id,
+        "cart_id": entry.key,
         "lsn": entry.lsn,
         "ts": entry.ts,
         "etag": entry.etag,

@@ -92,13 +92,11 @@ class SchemaLook:
         revision: the schema's version; None when it was never migrated.
         encryption: what protects the way to the server.
         asleep: triggers of ours that somebody switched off, as schema.table.trigger.
-        filled: nothing is left to do of what follows the migrations.
     """
 
     revision: str | None
     encryption: Encryption
     asleep: Sequence[str]
-    filled: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ class QuarantineEntry:
     id: int
     partition_key: str
     document_id: str
-    cart_id: str | None
+    key: str | None
     status: EntryStatus
     reason: str
     detail: str

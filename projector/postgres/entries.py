@@ -14,14 +14,14 @@ from psycopg.rows import class_row
 from projector.ports.quarantine import EntryStatus, QuarantinedDocument, QuarantineEntry
 from projector.postgres.connections import Connections
 
-COLUMNS = """id, partition_key, document_id, cart_id, status, reason, detail, sqlstate, lineage,
+COLUMNS = """id, partition_key, document_id, key, status, reason, detail, sqlstate, lineage,
   lsn, ts, etag, first_seen_at, last_seen_at, closed_at, count"""
 
 LIST = """
 SELECT {columns} FROM projector.quarantine
 WHERE status = ANY(%(statuses)s) AND id > %(after)s
   AND (%(reason)s::text IS NULL OR reason = %(reason)s)
-  AND (%(cart_id)s::text IS NULL OR cart_id = %(cart_id)s)
+  AND (%(key)s::text IS NULL OR key = %(key)s)
 ORDER BY id LIMIT %(limit)s""".replace("{columns}", COLUMNS)
 
 # A change of the document comes with the feed. What the feed does not tell: that it was deleted
@@ -53,15 +53,15 @@ async def list_entries(
     *,
     statuses: frozenset[EntryStatus] = frozenset({EntryStatus.OPEN}),
     reason: str | None = None,
-    cart_id: str | None = None,
+    key: str | None = None,
     after: int = 0,
     limit: int = 1000,
 ) -> list[QuarantineEntry]:
-    """Entries of these statuses by id, from behind `after`; None for all reasons, all carts."""
+    """Entries of these statuses by id, from behind `after`; None for all reasons, all keys."""
     parameters = {
         "statuses": [str(one) for one in statuses],
         "reason": reason,
-        "cart_id": cart_id,
+        "key": key,
         "after": after,
         "limit": limit,
     }

@@ -3,8 +3,8 @@
 At head nothing is locked and nothing is written. Otherwise the version's table is locked, so that one
 process migrates and the others find it done; all migrations of one call are one transaction. No lock is
 waited for long, since everybody who comes later would queue behind the one who waits: the caller is told
-who holds it, and tries again. What takes long in a large database follows the migrations, beside readers
-and hosts (`filling`). A schema newer than this program is refused, never downgraded. Steps are named
+who holds it, and tries again. A schema newer than this program is refused, never downgraded; so is one of
+before the first release, whose numbers are below the baseline's. Steps are named
 `NNNN_{expand|contract}_<what>`: the previous release must run on what an expand step leaves.
 """
 
@@ -27,8 +27,7 @@ from sqlalchemy.pool import NullPool
 from projector.core.errors import SchemaBusy, SchemaMismatch, SinkError, SinkUnavailable
 from projector.postgres import schema
 from projector.postgres.errors import translated_error
-from projector.postgres.filling import fill
-from projector.postgres.schema import migrations_folder
+from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.sessions import connect, connected
 
 VERSION_SCHEMA = "projector"
@@ -57,7 +56,7 @@ WHERE a.pid <> pg_catalog.pg_backend_pid() AND EXISTS (
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE l.pid = a.pid AND l.granted AND l.locktype = 'relation'
     AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-    AND (n.nspname = 'carts' OR n.nspname LIKE 'projector%'))
+    AND (n.nspname = %s OR n.nspname LIKE 'projector%%'))
 ORDER BY a.xact_start LIMIT 3"""
 
 
@@ -65,28 +64,19 @@ def upgrade(url: str) -> str:
     """Bring the database at `url` to head; returns the revision it is at.
 
     Raises:
-        SchemaMismatch: The schema is newer than this program, or the server older than 14.
+        SchemaMismatch: The schema is newer than this program, or of before the first release, or the
+            server older than 14.
         SinkUnavailable: The server is not there.
         SchemaBusy: Somebody holds a lock that is needed; nothing was changed.
     """
     scripts = _scripts()
     with _connection(url) as connection:
-        at_head = _checked_revision(connection, scripts) == _head(scripts)
-    if at_head and schema.look(url).filled:
-        return _head(scripts)
-    if not at_head:
-        with _alone(url) as connection:
-            if _revision(connection) != _head(scripts):
-                _run(command.upgrade, connection, "head")
-    with _not_queued(url):
-        fill(url)
-    return _head(scripts)
-
-
-def downgrade(url: str, revision: str) -> None:
-    """Take the database back to a revision, "base" for none; rows of dropped tables are lost."""
+        if _checked_revision(connection, scripts) == _head(scripts):
+            return _head(scripts)
     with _alone(url) as connection:
-        _run(command.downgrade, connection, revision)
+        if _revision(connection) != _head(scripts):
+            _run(command.upgrade, connection, "head")
+    return _head(scripts)
 
 
 def current(url: str) -> str | None:
@@ -128,7 +118,7 @@ def engine(url: str) -> Engine:
 def _config() -> Config:
     config = Config()
     # A percent sign would be read as the start of an interpolation.
-    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.set_main_option("script_location", str(schema.migrations_folder()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config
 
@@ -157,11 +147,24 @@ def _checked_revision(connection: Connection, scripts: ScriptDirectory) -> str |
     try:
         scripts.get_revision(found)
     except CommandError as error:
-        raise SchemaMismatch(
-            f"the schema is newer than this program: it is at {found},"
-            f" this program knows up to {_head(scripts)}; install the newer program"
-        ) from error
+        raise SchemaMismatch(_unknown(found, scripts)) from error
     return found
+
+
+def _unknown(found: str, scripts: ScriptDirectory) -> str:
+    first = scripts.get_base()
+    if found.isdecimal() and first is not None and int(found) < int(first):
+        schemas = (
+            f"{FIRST_GENERATION.definition.schema}, {VERSION_SCHEMA}, {FIRST_GENERATION.schema}"
+        )
+        return (
+            f"the schema is at {found}, of a program that was never released, and nothing leads on from"
+            f" it; type: DROP SCHEMA {schemas} CASCADE, and start again: the container fills it anew"
+        )
+    return (
+        f"the schema is newer than this program: it is at {found},"
+        f" this program knows up to {_head(scripts)}; install the newer program"
+    )
 
 
 def _run(change: Callable[[Config, str], None], connection: Connection, revision: str) -> None:
@@ -195,7 +198,7 @@ def _not_queued(url: str) -> Iterator[None]:
 
 def _holders(url: str) -> str:
     with connected(url, application_name="projector migrate") as session:
-        found = session.execute(HOLDERS).fetchall()
+        found = session.execute(HOLDERS, [FIRST_GENERATION.definition.schema]).fetchall()
     return ", ".join(_described(*one) for one in found) or "a lock that is free again by now"
 
 

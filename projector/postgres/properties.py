@@ -47,8 +47,6 @@ SESSION: Mapping[str, str] = {
     "row_security": "off",
     "default_table_access_method": "heap",
     "idle_session_timeout": "0",
-    # The last change of a cart is kept by our statements (`triggers.KEEP_LAST`).
-    "projector.keeps": "last_changed_at",
 }
 
 # The plans of batches are made once, maybe on empty tables: they must stay index probes. Whoever

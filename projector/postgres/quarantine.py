@@ -32,7 +32,7 @@ SELECT r.*, CASE WHEN r.cart_id IS NULL THEN r.partition_key ELSE to_json(r.cart
 # one, to good or gone; but what was gone before a read began, and is found by it, came back.
 STORE = with_seeds("""
 WITH entries AS ({entries})
-INSERT INTO projector.quarantine AS q (key_1, key_2, partition_key, document_id, cart_id, epk,
+INSERT INTO projector.quarantine AS q (key_1, key_2, partition_key, document_id, key, epk,
   lineage, lsn, ts, etag, status, reason, detail, sqlstate, raw, last_good,
   first_seen_at, last_seen_at, seen_group)
 SELECT hashtextextended(e.pk || chr(1) || e.id, {seed_1}),
@@ -53,7 +53,7 @@ ORDER BY 1, 2
 ON CONFLICT (key_1, key_2) DO UPDATE SET
   lineage = excluded.lineage, lsn = excluded.lsn, ts = excluded.ts, etag = excluded.etag,
   reason = excluded.reason, detail = excluded.detail, sqlstate = excluded.sqlstate,
-  raw = excluded.raw, cart_id = excluded.cart_id, epk = excluded.epk,
+  raw = excluded.raw, key = excluded.key, epk = excluded.epk,
   status = CASE WHEN q.status <> 'open' AND (excluded.lineage, excluded.lsn) = (q.lineage, q.lsn)
       AND (q.closed_at <= %(mark_at)s) IS NOT TRUE
     OR q.status = 'discarded' AND q.etag = excluded.etag AND q.etag <> ''

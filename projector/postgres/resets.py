@@ -26,7 +26,8 @@ WHERE id = %s""")
 
 FOLLOW_SOURCE = """
 INSERT INTO projector.source AS s (container_rid, accepted_at) VALUES (%s, now())
-ON CONFLICT (one_row) DO UPDATE SET container_rid = excluded.container_rid, accepted_at = now()
+ON CONFLICT (one_row) DO UPDATE SET container_rid = excluded.container_rid, accepted_at = now(),
+  account = NULL, database_name = NULL, container_name = NULL, key_path = NULL, projection = NULL
 WHERE s.container_rid <> excluded.container_rid"""
 
 RETIRE_OTHERS = with_epochs("""

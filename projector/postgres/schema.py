@@ -14,7 +14,6 @@ import projector
 from projector.core.errors import SchemaMismatch
 from projector.ports.diagnosis import SchemaLook
 from projector.postgres.encryption import encryption
-from projector.postgres.filling import is_filled
 from projector.postgres.sessions import connected
 
 CURRENT = "SELECT version_num FROM projector.alembic_version"
@@ -56,11 +55,10 @@ def look(url: str) -> SchemaLook:
         try:
             row = connection.execute(CURRENT).fetchone()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-            return SchemaLook(revision=None, encryption=protection, asleep=(), filled=False)
+            return SchemaLook(revision=None, encryption=protection, asleep=())
         asleep = [str(name) for (name,) in connection.execute(ASLEEP)]
-        filled = is_filled(connection)
     revision = None if row is None else str(row[0])
-    return SchemaLook(revision=revision, encryption=protection, asleep=asleep, filled=filled)
+    return SchemaLook(revision=revision, encryption=protection, asleep=asleep)
 
 
 def current(url: str) -> str | None:

@@ -1,8 +1,7 @@
 """Which container the rows are a copy of: its `_rid`, and the names beside it.
 
 The `_rid` decides whether a range may be opened. The names tell a container that was created again
-from one that a setting names by mistake; they count only while they are of the `_rid` that is
-followed, since an older program follows another container without naming it.
+from one that a setting names by mistake; they go when another container is followed, until it is named.
 """
 
 from __future__ import annotations
@@ -20,15 +19,13 @@ ON CONFLICT (one_row) DO NOTHING"""
 
 DESCRIBE = """
 UPDATE projector.source SET account = %(account)s, database_name = %(database)s,
-  container_name = %(container)s, key_path = %(key_path)s, projection = %(projection)s,
-  described_rid = container_rid
-WHERE container_rid = %(rid)s AND (described_rid IS DISTINCT FROM container_rid OR
+  container_name = %(container)s, key_path = %(key_path)s, projection = %(projection)s
+WHERE container_rid = %(rid)s AND
   (account, database_name, container_name, key_path, projection) IS DISTINCT FROM
-  (%(account)s, %(database)s, %(container)s, %(key_path)s, %(projection)s))"""
+  (%(account)s, %(database)s, %(container)s, %(key_path)s, %(projection)s)"""
 
 LOOK = """
-SELECT container_rid, described_rid = container_rid AS described,
-  account, database_name, container_name, projection
+SELECT container_rid, account, database_name, container_name, projection
 FROM projector.source"""
 
 
@@ -38,7 +35,7 @@ async def copied_source(session: Session) -> CopiedSource | None:
     row = await (await cursor.execute(LOOK)).fetchone()
     if row is None:
         return None
-    if not row["described"]:
+    if row["account"] is None:
         return CopiedSource(rid=row["container_rid"])
     name = SourceName(
         account=row["account"], database=row["database_name"], container=row["container_name"]

@@ -1,7 +1,7 @@
-"""What the server does by itself: count rows that are copied in, and keep live ranges apart.
+"""What the server does by itself: count rows that are copied in.
 
 Each function has a search path of its own, so that its names are looked up in the server's own schema,
-whatever the session says. The migrations hold their own copy, and a test keeps both equal.
+whatever the session says. The baseline holds what comes out for carts, frozen, and a test keeps both equal.
 """
 
 from __future__ import annotations
@@ -10,27 +10,6 @@ from collections.abc import Sequence
 
 from projector.postgres.generation import Generation
 from projector.postgres.statements import with_seeds
-
-# Live ranges of a container never overlap, whichever release opens them: what a host decided before it
-# had the lock is looked at again, and is tried again if another host was faster.
-ONE_RANGE_PER_KEY = (
-    """
-CREATE FUNCTION projector.one_range_per_key() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  LOCK TABLE projector.source IN SHARE ROW EXCLUSIVE MODE;
-  IF EXISTS (
-    SELECT FROM projector.ranges r
-    WHERE r.id <> NEW.id AND r.retired_at IS NULL AND r.container_rid = NEW.container_rid
-      AND r.min_epk < NEW.max_epk AND r.max_epk > NEW.min_epk) THEN
-    RAISE serialization_failure USING MESSAGE = 'another host opened the same keys just now';
-  END IF;
-  RETURN NULL;
-END $$""",
-    """
-CREATE TRIGGER ranges_one_per_key AFTER INSERT OR UPDATE OF retired_at ON projector.ranges
-FOR EACH ROW WHEN (NEW.retired_at IS NULL) EXECUTE FUNCTION projector.one_range_per_key()""",
-)
 
 # The newest change of a bucket's live lines. Volatile, so it sees what the statement that calls it has
 # written, and what others have committed meanwhile: it is called for a row that is locked already.
@@ -84,32 +63,8 @@ CREATE TRIGGER cart_items_copied AFTER INSERT ON {rows}.cart_items
 REFERENCING NEW TABLE AS copied FOR EACH STATEMENT
 WHEN (current_setting('projector.copied', true) <> '') EXECUTE FUNCTION {rows}.count_copied()"""
 
-# The release before writes rows and knows nothing of the last change of a cart. While one of its hosts
-# may still run, the server keeps it for them: it sleeps in sessions that say that they do it themselves,
-# and in a copy, which is counted anyway. To be dropped with the next release.
-KEEP_LAST = """
-CREATE FUNCTION {rows}.keep_last() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  UPDATE {rows}.cart_totals AS c SET last_changed_at = {rows}.newest_line(c.cart_id, c.bucket)
-  FROM (SELECT DISTINCT cart_id FROM fresh) AS f
-  WHERE c.cart_id = f.cart_id
-    AND c.last_changed_at IS DISTINCT FROM {rows}.newest_line(c.cart_id, c.bucket);
-  RETURN NULL;
-END $$"""
-ON_OLDER_RELEASES = """
-CREATE TRIGGER cart_items_keep_{when} AFTER {event} ON {rows}.cart_items
-REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT
-WHEN (current_setting('projector.keeps', true) IS DISTINCT FROM 'last_changed_at'
-  AND COALESCE(current_setting('projector.copied', true), '') = '')
-EXECUTE FUNCTION {rows}.keep_last()"""
-
 
 def counting(generation: Generation) -> Sequence[str]:
     """SQL that makes them for one generation, once its tables are there."""
-    older = [
-        ON_OLDER_RELEASES.replace("{when}", event.lower()).replace("{event}", event)
-        for event in ("INSERT", "UPDATE")
-    ]
-    statements = (NEWEST_LINE, COUNT_COPIED, ON_COPY, KEEP_LAST, *older)
+    statements = (NEWEST_LINE, COUNT_COPIED, ON_COPY)
     return [with_seeds(text).replace("{rows}", generation.schema) for text in statements]

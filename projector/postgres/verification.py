@@ -19,7 +19,6 @@ from projector.ports.rows import ReadMark, Settled, Verdict
 from projector.ports.verification import RangePlace, Recount
 from projector.postgres.comparison import SessionComparison, comparison
 from projector.postgres.connections import Connections
-from projector.postgres.filling import FILLED
 from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.sweep import SCAN_SECONDS, VerdictStore, allow_scan
 
@@ -34,7 +33,6 @@ SELECT r.id, r.min_epk, r.max_epk, r.lineage, r.placed, r.continuation, r.lsn, r
     WHERE p.range_id = r.id AND p.phase IN ('requested', 'running'))
 FROM projector.ranges r WHERE r.retired_at IS NULL AND r.container_rid = %s ORDER BY r.min_epk"""
 
-# A cart whose last change was not filled in yet after an upgrade is not wrong: no view shows it.
 WRONG_CARTS = """
 lines AS (
   SELECT cart_id, CASE WHEN unit_price IS NULL THEN '' ELSE COALESCE(currency, '-') END AS bucket,
@@ -50,8 +48,7 @@ wrong AS (
   WHERE COALESCE(l.n, 0) <> COALESCE(c.line_count, 0)
     OR COALESCE(l.quantity, 0) <> COALESCE(c.total_quantity, 0)
     OR COALESCE(l.amount, 0) <> COALESCE(c.total_amount, 0)
-    OR (l.last IS DISTINCT FROM c.last_changed_at
-      AND (c.last_changed_at IS NOT NULL OR ({filled}))))""".replace("{filled}", FILLED)
+    OR l.last IS DISTINCT FROM c.last_changed_at)"""
 
 WRONG_ITEMS = """
 lines AS (

@@ -1,12 +1,11 @@
-"""The views of schema `carts`: what BI reads, over the tables of one generation.
+"""The views of a definition's schema: what BI reads, over the tables of one generation.
 
-The columns are the contract; storage may change behind them. `view_statements` is what a rebuild
-runs to move all views to another generation in one transaction; the migrations hold their own
-copy, and a test keeps both equal.
+The columns are the contract; storage may change behind them. `view_statements` is what a rebuild runs to
+move all views to another generation in one transaction.
 
 Storage compares text by its bytes. People search in it, so what they read bears the collation of
 the database: `lower`, ILIKE and patterns know its letters, and it can be joined with a column that
-has a collation of its own. The keys of lines and carts stay as they are stored, because the server
+has a collation of its own. The keys of rows stay as they are stored, because the server
 uses an index only for a comparison in the index's own collation.
 
 A total is kept by differences, so its text bears the zeros of every document that ever was in it;
@@ -18,14 +17,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from projector.postgres.expressions import (
+    group_of,
+    group_type,
+    shown_group,
+    sql_type,
+    value_of,
+)
 from projector.postgres.generation import Generation
+from projector.projection.definition import Bucket, Definition, Field, Group, Total
 
 COLLATED = ' COLLATE pg_catalog."default"'
 """Gives a column the collation of the database."""
 
 
 class View(NamedTuple):
-    """One view: its query with `{rows}` for the generation's schema, and what it says."""
+    """One view: its query, and what it says of itself and of its columns, in their order."""
 
     name: str
     comment: str
@@ -33,105 +40,52 @@ class View(NamedTuple):
     query: str
 
 
-CART_ITEMS = View(
-    "cart_items",
-    "One row per live cart line: the newest version of a document that is good and not deleted.",
-    {
-        "cart_id": "The cart (cartId of the document).",
-        "id": "The document's id, unique within the cart.",
-        "item": "Name of the article.",
-        "quantity": "How many; exact.",
-        "unit_price": "Price of one, exact; NULL when the document bears none.",
-        "currency": "Currency of the price, three capital letters; NULL when not told.",
-        "amount": "quantity x unit_price, unrounded; NULL without a price.",
-        "changed_at": "When the document was last changed at the source (_ts).",
-        "extra": "All other fields of the document; {} when there are none.",
-    },
-    """
-SELECT cart_id, id, item COLLATE pg_catalog."default" AS item, quantity, unit_price,
-       currency COLLATE pg_catalog."default" AS currency,
-       quantity * unit_price AS amount,
+ROWS = """
+SELECT {columns},
        to_timestamp(ts::double precision) AS changed_at,
        COALESCE(extra, '{{}}'::jsonb) AS extra
-FROM {rows}.cart_items
-WHERE NOT deleted""",
-)
+FROM {rows}
+WHERE NOT deleted"""
 
-# A cart is the one of its buckets that changed last, so that ORDER BY last_changed_at is the order of
-# an index; what its other buckets hold is added by one look-up. The first change is asked of the lines,
+TOTAL = """
+SELECT {columns}
+FROM {total}{first}
+WHERE {row_count} > 0"""
+
+FIRST_CHANGE = """
+LEFT JOIN LATERAL (SELECT min(i.ts) AS first_ts
+                   FROM {rows} AS i
+                   WHERE {of_group} AND NOT i.deleted) AS f ON true"""
+
+# A group is the one of its buckets that changed last, so that ORDER BY last_changed_at is the order of
+# an index; what its other buckets hold is added by one look-up. The first change is asked of the rows,
 # and only by who asks for it.
-CART_TOTALS = View(
-    "cart_totals",
-    "One row per cart with at least one live line.",
-    {
-        "cart_id": "The cart.",
-        "line_count": "Number of live lines.",
-        "total_quantity": "Sum of the quantities of the live lines.",
-        "total_amount": "Sum of the amounts of the lines with a price; NULL when no line has a"
-        " price or currencies are mixed (see cart_amounts).",
-        "currency": "The one currency of total_amount; NULL when none, not told or mixed.",
-        "first_changed_at": "Oldest changed_at of the live lines.",
-        "last_changed_at": "Newest changed_at of the live lines.",
-    },
-    """
-SELECT n.cart_id, n.line_count + o.line_count AS line_count,
-       trim_scale(n.total_quantity + o.total_quantity) AS total_quantity,
-       CASE WHEN p.buckets = 1
-            THEN trim_scale(CASE WHEN n.bucket <> '' THEN n.total_amount ELSE o.total_amount END)
-            END AS total_amount,
-       CASE WHEN p.buckets = 1
-            THEN NULLIF(CASE WHEN n.bucket <> '' THEN n.bucket ELSE o.bucket END, '-')
-            END COLLATE pg_catalog."default" AS currency,
-       to_timestamp(f.first_ts::double precision) AS first_changed_at,
-       n.last_changed_at
-FROM {rows}.cart_totals AS n
-CROSS JOIN LATERAL (SELECT COALESCE(sum(b.line_count), 0)::bigint AS line_count,
-                           COALESCE(sum(b.total_quantity), 0) AS total_quantity,
-                           count(*) FILTER (WHERE b.bucket <> '') AS buckets,
-                           sum(b.total_amount) FILTER (WHERE b.bucket <> '') AS total_amount,
+NEWEST_BUCKET = """
+SELECT {columns}
+FROM {total} AS n
+CROSS JOIN LATERAL (SELECT {others},
                            max(b.bucket) AS bucket,
                            bool_or((b.last_changed_at, b.bucket) > (n.last_changed_at, n.bucket))
                            AS newer
-                    FROM {rows}.cart_totals AS b
-                    WHERE b.cart_id = n.cart_id AND b.bucket <> n.bucket
-                      AND b.line_count > 0) AS o
-CROSS JOIN LATERAL (SELECT o.buckets + (n.bucket <> '')::int AS buckets) AS p
-LEFT JOIN LATERAL (SELECT min(i.ts) AS first_ts
-                   FROM {rows}.cart_items AS i
-                   WHERE i.cart_id = n.cart_id AND NOT i.deleted) AS f ON true
-WHERE n.last_changed_at IS NOT NULL AND o.newer IS NOT TRUE""",
-)
+                    FROM {total} AS b
+                    WHERE {same_group} AND b.bucket <> n.bucket
+                      AND b.{row_count} > 0) AS o
+CROSS JOIN LATERAL (SELECT o.buckets + (n.bucket <> '')::int AS buckets) AS p{first}
+WHERE n.last_changed_at IS NOT NULL AND o.newer IS NOT TRUE"""
 
-CART_AMOUNTS = View(
-    "cart_amounts",
-    "One row per cart and currency with at least one live line that has a price.",
-    {
-        "cart_id": "The cart.",
-        "currency": "The currency; NULL for prices without one.",
-        "priced_line_count": "Number of live lines with a price in this currency.",
-        "total_amount": "Sum of their amounts.",
-    },
-    """
-SELECT cart_id, NULLIF(bucket, '-') COLLATE pg_catalog."default" AS currency,
-       line_count AS priced_line_count, trim_scale(total_amount) AS total_amount
-FROM {rows}.cart_totals
-WHERE line_count > 0 AND bucket <> ''""",
-)
+ALL_BUCKETS = """
+SELECT {columns}
+FROM (SELECT {groups},
+             {sums},
+             count(*) FILTER (WHERE bucket <> '') AS buckets, max(bucket) AS bucket
+      FROM {total}
+      WHERE {row_count} > 0
+      GROUP BY {groups}) AS n"""
 
-ITEM_TOTALS = View(
-    "item_totals",
-    "One row per article with at least one live line.",
-    {
-        "item": "Name of the article.",
-        "line_count": "Number of live lines.",
-        "total_quantity": "Sum of their quantities.",
-    },
-    """
-SELECT item COLLATE pg_catalog."default" AS item, line_count,
-       trim_scale(total_quantity) AS total_quantity
-FROM {rows}.item_totals
-WHERE line_count > 0""",
-)
+BUCKETS = """
+SELECT {columns}
+FROM {total}
+WHERE {row_count} > 0 AND bucket <> ''"""
 
 FRESHNESS = View(
     "freshness",
@@ -179,29 +133,245 @@ SELECT 'all',
 FROM parts""",
 )
 
-VIEWS: Sequence[View] = (CART_ITEMS, CART_TOTALS, CART_AMOUNTS, ITEM_TOTALS, FRESHNESS)
+# The reader's role belongs to the whole server: another database may have been quicker, and who may not
+# create it here does without.
+READER = """
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {name}) THEN
+        BEGIN
+            CREATE ROLE {role} NOLOGIN;
+        EXCEPTION
+            WHEN duplicate_object OR unique_violation THEN
+                NULL;
+            WHEN insufficient_privilege THEN
+                RAISE NOTICE 'role {role} is missing and may not be created here';
+        END;
+    END IF;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = {name}) THEN
+        GRANT USAGE ON SCHEMA {schema} TO {role};
+        GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role};
+    END IF;
+END
+$$"""
 
 
-def view_statement(view: View, generation: Generation) -> str:
-    """SQL that points one view at one generation."""
-    query = view.query.format(rows=generation.schema).strip()
-    return f"CREATE OR REPLACE VIEW carts.{view.name} AS\n{query}"
+def views_of(generation: Generation) -> Sequence[View]:
+    """The views of its definition, reading that generation."""
+    views = [_rows(generation)]
+    for total in generation.definition.totals:
+        if total.bucket is None:
+            views.append(_total(generation, total))
+        else:
+            views.append(_whole_groups(generation, total, total.bucket))
+            views.append(_buckets(generation, total, total.bucket))
+    return [*views, FRESHNESS]
 
 
 def view_statements(generation: Generation) -> Sequence[str]:
     """SQL that points every view at one generation; existing views keep their grants."""
+    schema = generation.definition.schema
     statements = []
-    for view in VIEWS:
-        name = f"carts.{view.name}"
-        statements.append(view_statement(view, generation))
+    for view in views_of(generation):
+        name = f"{schema}.{view.name}"
+        statements.append(f"CREATE OR REPLACE VIEW {name} AS\n{view.query.strip()}")
         statements.append(f"COMMENT ON VIEW {name} IS {quoted(view.comment)}")
         statements.extend(
             f"COMMENT ON COLUMN {name}.{column} IS {quoted(comment)}"
             for column, comment in view.columns.items()
         )
-    return statements
+    return [*statements, _reader(generation.definition)]
+
+
+def schema_statements(definition: Definition) -> Sequence[str]:
+    """SQL that makes the schema of the views, empty."""
+    comment = quoted(f"The {definition.container} container as tables: views only, for BI")
+    return [
+        f"CREATE SCHEMA {definition.schema}",
+        f"COMMENT ON SCHEMA {definition.schema} IS {comment}",
+    ]
+
+
+def is_collated(definition: Definition, group: Group) -> bool:
+    """Whether people search in it: a text that is no key."""
+    return group.of != definition.key.column and group_type(definition, group) == "text"
 
 
 def quoted(text: str) -> str:
     """The text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _reader(definition: Definition) -> str:
+    role = definition.reader_role
+    return READER.format(name=quoted(role), role=role, schema=definition.schema)
+
+
+def _rows(generation: Generation) -> View:
+    definition = generation.definition
+    products = [
+        f"{value_of(definition, product.column)} AS {product.column}"
+        for product in definition.products
+    ]
+    shown = [definition.key.column, "id", *map(_field, definition.fields), *products]
+    comments = {
+        definition.key.column: definition.key.comment,
+        "id": definition.id_comment,
+        **{field.column: field.comment for field in definition.fields},
+        **{product.column: product.comment for product in definition.products},
+        "changed_at": "When the document was last changed at the source (_ts).",
+        "extra": "All other fields of the document; {} when there are none.",
+    }
+    query = ROWS.format(columns=_listed(shown), rows=generation.rows)
+    return View(definition.rows, definition.rows_comment, comments, query)
+
+
+def _field(field: Field) -> str:
+    name = field.column
+    return f"{name}{COLLATED} AS {name}" if sql_type(field) == "text" else name
+
+
+def _total(generation: Generation, total: Total) -> View:
+    definition = generation.definition
+    of = "n." if total.keeps_last_change else ""
+    columns = [
+        *_groups(definition, total, of),
+        f"{of}{total.row_count}",
+        *(f"trim_scale({of}{each.column}) AS {each.column}" for each in total.sums),
+        *_changes(total),
+    ]
+    query = TOTAL.format(
+        columns=_listed(columns),
+        total=generation.table(total.name) + (" AS n" if of else ""),
+        first=_first_change(generation, total),
+        row_count=f"{of}{total.row_count}",
+    )
+    return View(total.name, total.comment, _comments(definition, total), query)
+
+
+def _whole_groups(generation: Generation, total: Total, bucket: Bucket) -> View:
+    """One row per group over its buckets; their sums only where there is one bucket."""
+    definition = generation.definition
+    of = _by_newest_bucket if total.keeps_last_change else _by_all_buckets
+    return View(
+        total.name, total.comment, _comments(definition, total), of(generation, total, bucket)
+    )
+
+
+def _by_newest_bucket(generation: Generation, total: Total, bucket: Bucket) -> str:
+    definition, count = generation.definition, total.row_count
+    either = "CASE WHEN n.bucket <> '' THEN n.{0} ELSE o.{0} END"
+    columns = [*_groups(definition, total, "n."), f"n.{count} + o.{count} AS {count}"]
+    others = [f"COALESCE(sum(b.{count}), 0)::bigint AS {count}"]
+    for each in total.sums:
+        name = each.column
+        if each.per_bucket:
+            columns.append(f"{_one_bucket('p', f'trim_scale({either.format(name)})')} AS {name}")
+        else:
+            columns.append(f"trim_scale(n.{name} + o.{name}) AS {name}")
+            others.append(f"COALESCE(sum(b.{name}), 0) AS {name}")
+    named = _one_bucket("p", f"NULLIF({either.format('bucket')}, '-')")
+    columns += [f"{named}{COLLATED} AS {bucket.column}", *_changes(total)]
+    others.append("count(*) FILTER (WHERE b.bucket <> '') AS buckets")
+    others += [
+        f"sum(b.{each.column}) FILTER (WHERE b.bucket <> '') AS {each.column}"
+        for each in total.sums
+        if each.per_bucket
+    ]
+    return NEWEST_BUCKET.format(
+        columns=_listed(columns),
+        others=_listed(others, indent=27),
+        total=generation.table(total.name),
+        same_group=" AND ".join(f"b.{one.column} = n.{one.column}" for one in total.by),
+        row_count=count,
+        first=_first_change(generation, total),
+    )
+
+
+def _by_all_buckets(generation: Generation, total: Total, bucket: Bucket) -> str:
+    definition, count = generation.definition, total.row_count
+    columns = [*_groups(definition, total, "n."), f"n.{count}"]
+    sums = [f"sum({count})::bigint AS {count}"]
+    for each in total.sums:
+        name, shown = each.column, f"trim_scale(n.{each.column})"
+        columns.append(f"{_one_bucket('n', shown) if each.per_bucket else shown} AS {name}")
+        sums.append(f"sum({name}) AS {name}")
+    named = _one_bucket("n", "NULLIF(n.bucket, '-')")
+    return ALL_BUCKETS.format(
+        columns=_listed([*columns, f"{named}{COLLATED} AS {bucket.column}"]),
+        groups=", ".join(group.column for group in total.by),
+        sums=_listed(sums, indent=13),
+        total=generation.table(total.name),
+        row_count=count,
+    )
+
+
+def _one_bucket(of: str, value: str) -> str:
+    return f"CASE WHEN {of}.buckets = 1 THEN {value} END"
+
+
+def _buckets(generation: Generation, total: Total, bucket: Bucket) -> View:
+    sums = [each for each in total.sums if each.per_bucket]
+    columns = [
+        *_groups(generation.definition, total),
+        f"NULLIF(bucket, '-'){COLLATED} AS {bucket.column}",
+        f"{total.row_count} AS {bucket.row_count}",
+        *(f"trim_scale({each.column}) AS {each.column}" for each in sums),
+    ]
+    comments = {
+        **{group.column: group.comment for group in total.by},
+        bucket.column: bucket.column_comment,
+        bucket.row_count: bucket.row_count_comment,
+        **{each.column: each.bucket_comment for each in sums},
+    }
+    query = BUCKETS.format(
+        columns=_listed(columns),
+        total=generation.table(total.name),
+        row_count=total.row_count,
+    )
+    return View(bucket.view, bucket.view_comment, comments, query)
+
+
+def _groups(definition: Definition, total: Total, prefix: str = "") -> Sequence[str]:
+    return [_group(definition, group, prefix) for group in total.by]
+
+
+def _group(definition: Definition, group: Group, prefix: str) -> str:
+    stored, shown = f"{prefix}{group.column}", shown_group(definition, group, prefix)
+    if is_collated(definition, group):
+        shown += COLLATED
+    return shown if shown == stored else f"{shown} AS {group.column}"
+
+
+def _changes(total: Total) -> Sequence[str]:
+    if not total.keeps_last_change:
+        return ()
+    first = "to_timestamp(f.first_ts::double precision) AS first_changed_at"
+    return (first, "n.last_changed_at")
+
+
+def _first_change(generation: Generation, total: Total) -> str:
+    if not total.keeps_last_change:
+        return ""
+    definition = generation.definition
+    of_group = " AND ".join(
+        f"{group_of(definition, group, 'i.')} = n.{group.column}" for group in total.by
+    )
+    return FIRST_CHANGE.format(rows=generation.rows, of_group=of_group)
+
+
+def _comments(definition: Definition, total: Total) -> Mapping[str, str]:
+    comments = {group.column: group.comment for group in total.by}
+    comments[total.row_count] = total.row_count_comment
+    comments.update({each.column: each.comment for each in total.sums})
+    if total.bucket is not None:
+        comments[total.bucket.column] = total.bucket.comment
+    if total.keeps_last_change:
+        rows = f"live {definition.row_noun}s"
+        comments["first_changed_at"] = f"Oldest changed_at of the {rows}."
+        comments["last_changed_at"] = f"Newest changed_at of the {rows}."
+    return comments
+
+
+def _listed(parts: Sequence[str], indent: int = 7) -> str:
+    return f",\n{' ' * indent}".join(parts)

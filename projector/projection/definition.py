@@ -25,7 +25,7 @@ RESERVED_COLUMNS = frozenset({
 })  # fmt: skip
 """Names that every storage table uses for itself; so are those that begin with `p_`, `o_` or `n_`."""
 
-_SQL_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+_SQL_NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 

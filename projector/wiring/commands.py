@@ -217,7 +217,7 @@ async def quarantined(
                 reached.connections,
                 statuses=statuses,
                 reason=reason,
-                cart_id=key,
+                key=key,
                 after=after,
                 limit=ENTRIES_AT_ONCE,
             )

@@ -139,7 +139,7 @@ async def require_schema(url: str) -> None:
 def _upgrade(url: str, reader_role: str = DEFAULT_READER) -> str:
     found = _look(url)
     at_head = found.revision == schema.head()
-    if not (at_head and found.filled):
+    if not at_head:
         from projector.postgres import migrate  # noqa: PLC0415 - only who has to migrate pays for it
 
         migrate.upgrade(url)

@@ -30,28 +30,27 @@ def test_upgrade_at_head_takes_no_lock(database_url: str) -> None:
 
 
 def test_an_upgrade_behind_an_open_transaction_names_it_and_lets_everybody_pass(
-    empty_database_url: str,
+    database_url: str, next_release: str
 ) -> None:
-    migrate.upgrade(empty_database_url)
-    migrate.downgrade(empty_database_url, "0009")
-    with psycopg.connect(empty_database_url) as analyst:
+    before = migrate.current(database_url)
+    with psycopg.connect(database_url) as analyst:
         analyst.execute("SELECT * FROM carts.cart_totals")
         analyst.execute("SELECT * FROM projector.housekeeping_runs")
         with pytest.raises(
             SchemaBusy, match=rf"pid {analyst.info.backend_pid} \(user \w+, \d+ s\)"
         ):
-            migrate.upgrade(empty_database_url)
-        with psycopg.connect(empty_database_url) as reader:
+            migrate.upgrade(database_url)
+        with psycopg.connect(database_url) as reader:
             reader.execute("SET lock_timeout = '1ms'")
             reader.execute("SELECT * FROM carts.cart_totals")
-        assert migrate.current(empty_database_url) == "0009"
-    assert migrate.upgrade(empty_database_url) == migrate.head()
+        assert migrate.current(database_url) == before
+    assert migrate.upgrade(database_url) == next_release
 
 
-async def test_an_upgrade_waits_and_says_so_until_it_is_done(empty_database_url: str) -> None:
-    migrate.upgrade(empty_database_url)
-    migrate.downgrade(empty_database_url, "0009")
-    with psycopg.connect(empty_database_url) as analyst:
+async def test_an_upgrade_waits_and_says_so_until_it_is_done(
+    database_url: str, next_release: str
+) -> None:
+    with psycopg.connect(database_url) as analyst:
         analyst.execute("SELECT * FROM projector.housekeeping_runs")
 
         class EndsAfterTwoWaits(SystemClock):
@@ -64,10 +63,8 @@ async def test_an_upgrade_waits_and_says_so_until_it_is_done(empty_database_url:
                     analyst.rollback()
 
         with capture_logs() as told:
-            revision = await database.upgrade(
-                empty_database_url, Patience(clock=EndsAfterTwoWaits())
-            )
-    assert revision == migrate.head()
+            revision = await database.upgrade(database_url, Patience(clock=EndsAfterTwoWaits()))
+    assert revision == next_release
     events = [entry["event"] for entry in told]
     assert events[:2] == ["schema_busy", "schema_busy"]
     assert events[-1] == "schema_ready"

@@ -1,4 +1,4 @@
-"""The schema: built by migrations, described by `tables` and `views`, read by BI."""
+"""The schema: built by the baseline, made from the definition, read by BI."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic import command
 from sqlalchemy import make_url
 
 from projector.core.errors import ConfigurationError, SchemaMismatch, SinkUnavailable
 from projector.postgres import migrate, schema, tables
 from projector.postgres.generation import FIRST_GENERATION
-from projector.postgres.views import VIEWS, view_statements
+from projector.postgres.tables import table_statements
+from projector.postgres.views import schema_statements, view_statements, views_of
 from projector.processor.clock import SystemClock
 from projector.wiring import database
 from projector.wiring.waiting import Patience
@@ -64,32 +66,44 @@ def catalogue(url: str) -> Mapping[str, list[tuple[object, ...]]]:
     return found
 
 
+VIEWS = views_of(FIRST_GENERATION)
+
+
+def downgrade(url: str) -> None:
+    with migrate._alone(url) as connection:
+        migrate._run(command.downgrade, connection, "base")
+
+
 @contextmanager
 def connected(url: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(url, autocommit=True) as connection:
         yield connection
 
 
-def build_from_metadata(url: str) -> None:
-    engine = migrate.engine(url)
-    with engine.begin() as connection:
-        for schema in ("projector", "projector_g1", "carts"):
-            connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
-        tables.control.create_all(connection)
-        tables.generation_tables().create_all(connection)
-        for statement in view_statements(FIRST_GENERATION):
-            connection.exec_driver_sql(statement.replace("%", "%%"))
-    engine.dispose()
-
-
-def test_migrations_build_what_the_tables_and_views_say(
-    database_url: str, empty_database_url: str
-) -> None:
-    build_from_metadata(empty_database_url)
-    expected, found = catalogue(empty_database_url), catalogue(database_url)
+def test_the_baseline_is_what_the_definition_says(database_url: str) -> None:
+    found = catalogue(database_url)
+    with connected(database_url) as connection:
+        connection.execute("DROP SCHEMA carts, projector_g1 CASCADE")
+        tables.create(connection, FIRST_GENERATION)
+    expected = catalogue(database_url)
     for name in CATALOGUE:
         assert found[name] == expected[name], name
     assert len(found["columns"]) > 80
+
+
+def test_no_text_of_the_baseline_is_another_one(database_url: str) -> None:
+    """The frozen files are what the definition makes, up to white space."""
+    folder = schema.migrations_folder() / "baseline"
+    made = {
+        "generation": table_statements(FIRST_GENERATION),
+        "views": [
+            *schema_statements(FIRST_GENERATION.definition),
+            *view_statements(FIRST_GENERATION),
+        ],
+    }
+    for name, statements in made.items():
+        frozen = re.sub(r"^--.*\n", "", (folder / f"{name}.sql").read_text(), flags=re.MULTILINE)
+        assert frozen.split() == ";\n".join([*statements, ""]).split(), name
 
 
 def test_downgrade_leaves_nothing_but_the_role_and_upgrade_builds_the_same(
@@ -98,26 +112,18 @@ def test_downgrade_leaves_nothing_but_the_role_and_upgrade_builds_the_same(
     assert migrate.current(empty_database_url) is None
     assert migrate.upgrade(empty_database_url) == migrate.head()
     before = catalogue(empty_database_url)
-    migrate.downgrade(empty_database_url, "base")
+    downgrade(empty_database_url)
     assert migrate.current(empty_database_url) is None
     with connected(empty_database_url) as connection:
         left = connection.execute(
-            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname ~ '^(projector|carts)'"
+            "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname ~ '^(projector|carts)' AND c.relkind <> 'i'"
         ).fetchall()
         role = connection.execute("SELECT FROM pg_roles WHERE rolname = 'carts_reader'").fetchall()
     assert left == [("projector", "alembic_version")]
     assert len(role) == 1
     migrate.upgrade(empty_database_url)
     assert catalogue(empty_database_url) == before
-
-
-def test_each_step_goes_down_and_up_again(empty_database_url: str) -> None:
-    revisions = sorted(path.name[:4] for path in versions())
-    migrate.upgrade(empty_database_url)
-    for revision in reversed(["base", *revisions[:-1]]):
-        migrate.downgrade(empty_database_url, revision)
-        assert migrate.current(empty_database_url) == (None if revision == "base" else revision)
-        assert migrate.upgrade(empty_database_url) == revisions[-1]
 
 
 def test_epochs_of_a_new_database_are_above_those_of_an_older_one(empty_database_url: str) -> None:
@@ -129,36 +135,8 @@ def test_epochs_of_a_new_database_are_above_those_of_an_older_one(empty_database
             row = connection.execute("SELECT nextval('projector.epochs')").fetchone()
         assert row is not None
         epochs.append(row[0])
-        migrate.downgrade(empty_database_url, "base")
+        downgrade(empty_database_url)
     assert epochs[0] < epochs[1]
-
-
-ENTRY = """
-INSERT INTO projector.quarantine (key_1, key_2, partition_key, document_id, cart_id, epk, lineage,
-  lsn, ts, etag, status, reason, detail, raw, first_seen_at, last_seen_at)
-SELECT hashtextextended(pk || chr(1) || id, 0), hashtextextended(pk || chr(1) || id, 24301), pk, id,
-  cart, 1, 0, 1, 1, '', 'open', '', '', '', now(), now()
-FROM (SELECT %s::text AS pk, %s::text AS id, %s::text AS cart) x"""
-
-
-def test_entries_that_nobody_can_ask_for_get_keys_that_no_document_has(
-    empty_database_url: str,
-) -> None:
-    kept = [('"c"', "\\5", "c"), ('"c"', "good", None), ("\\x", "\\5", None)]
-    migrate.upgrade(empty_database_url)
-    migrate.downgrade(empty_database_url, "0010")
-    with connected(empty_database_url) as connection:
-        for entry in [*kept, ('"d"', "\\5", None)]:
-            connection.execute(ENTRY, entry)
-    migrate.upgrade(empty_database_url)
-    with connected(empty_database_url) as connection:
-        found = connection.execute(
-            "SELECT partition_key, document_id, cart_id,"
-            " key_1 = hashtextextended(partition_key || chr(1) || document_id, 0) AND"
-            " key_2 = hashtextextended(partition_key || chr(1) || document_id, 24301)"
-            " FROM projector.quarantine ORDER BY id"
-        ).fetchall()
-    assert found == [(*entry, True) for entry in [*kept, ('\\"d"', "\\5", None)]]
 
 
 def test_newer_schema_is_refused(database_url: str) -> None:
@@ -167,6 +145,22 @@ def test_newer_schema_is_refused(database_url: str) -> None:
     for attempt in (migrate.upgrade, migrate.check):
         with pytest.raises(SchemaMismatch, match="newer than this program"):
             attempt(database_url)
+
+
+@pytest.mark.parametrize("revision", ["0001", "0012"])
+def test_a_schema_of_before_the_first_release_is_refused_with_what_to_do(
+    database_url: str, revision: str
+) -> None:
+    with connected(database_url) as connection:
+        connection.execute("UPDATE projector.alembic_version SET version_num = %s", [revision])
+    for attempt in (migrate.upgrade, migrate.check):
+        with pytest.raises(
+            SchemaMismatch, match="DROP SCHEMA carts, projector, projector_g1 CASCADE"
+        ):
+            attempt(database_url)
+    with connected(database_url) as connection:
+        connection.execute("DROP SCHEMA carts, projector, projector_g1 CASCADE")
+    assert migrate.upgrade(database_url) == migrate.head()
 
 
 def test_older_schema_is_named_with_its_remedy(database_url: str, empty_database_url: str) -> None:
@@ -299,17 +293,18 @@ def versions() -> list[Path]:
 def test_steps_are_numbered_and_say_whether_they_expand_or_contract() -> None:
     names = sorted(path.stem for path in versions())
     assert all(re.fullmatch(r"\d{4}_(expand|contract)_[a-z0-9_]+", name) for name in names)
-    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    first = 100  # lower numbers were of programs that were never released
+    assert [int(name[:4]) for name in names] == list(range(first, first + len(names)))
 
 
 def test_the_short_look_tells_what_alembic_tells(
-    database_url: str, empty_database_url: str
+    database_url: str, empty_database_url: str, next_release: str
 ) -> None:
-    assert schema.head() == migrate.head()
-    assert schema.current(database_url) == migrate.current(database_url) == schema.head()
+    before = schema.current(database_url)
+    assert migrate.current(database_url) == before
     assert schema.current(empty_database_url) is None
-    migrate.downgrade(database_url, "0001")
-    assert schema.current(database_url) == migrate.current(database_url) == "0001"
+    assert schema.head() == migrate.head() == next_release == migrate.upgrade(database_url)
+    assert schema.current(database_url) == migrate.current(database_url) == next_release
 
 
 async def test_what_is_at_head_is_left_alone_and_all_else_is_migrated(

@@ -91,7 +91,7 @@ async def test_entries_can_be_narrowed_down(connections: Connections, sink: Post
     await apply(sink, grant, rejected(3))
     assert len(await list_entries(connections, reason="bad_quantity")) == 1
     assert await list_entries(connections, reason="bad_item") == []
-    assert await list_entries(connections, cart_id="another") == []
+    assert await list_entries(connections, key="another") == []
 
 
 async def test_newer_good_version_heals(connections: Connections, sink: PostgresSink) -> None:

@@ -86,7 +86,7 @@ PLANTED = {
         "its row lives",
     ),
     "quarantine entry of a good document": (
-        """INSERT INTO projector.quarantine (key_1, key_2, partition_key, document_id, cart_id, epk, lineage, lsn, ts, etag, status, reason, detail, raw, first_seen_at, last_seen_at) SELECT hashtextextended('"cart-0"' || chr(1) || id, 0), hashtextextended('"cart-0"' || chr(1) || id, 24301), '"cart-0"', id, cart_id, epk, 0, 0, 1, 'old', 'open', 'bad_item', '', '', now(), now() FROM projector_g1.cart_items WHERE id = 'line-3'""",
+        """INSERT INTO projector.quarantine (key_1, key_2, partition_key, document_id, key, epk, lineage, lsn, ts, etag, status, reason, detail, raw, first_seen_at, last_seen_at) SELECT hashtextextended('"cart-0"' || chr(1) || id, 0), hashtextextended('"cart-0"' || chr(1) || id, 24301), '"cart-0"', id, cart_id, epk, 0, 0, 1, 'old', 'open', 'bad_item', '', '', now(), now() FROM projector_g1.cart_items WHERE id = 'line-3'""",
         (0, 1, 0),
         "it is in quarantine",
     ),
