@@ -223,7 +223,6 @@ STILL_NAME_CARTS = frozenset(
         "projector/cli/groups.py",
         "projector/cli/quarantine.py",
         "projector/ports/explanation.py",
-        "projector/ports/quarantine.py",
         "projector/postgres/columns.py",
         "projector/postgres/comparison.py",
         "projector/postgres/copying.py",
@@ -250,7 +249,6 @@ STILL_NAME_CARTS = frozenset(
         "projector/projection/writes.py",
         "projector/reconcile/verdicts.py",
         "projector/settings/model.py",
-        "projector/wiring/commands.py",
         "projector/wiring/copy.py",
     }
 )
