@@ -1,4 +1,4 @@
-"""Checks the `authorization` header: the master key's signature, or any Entra token where allowed.
+"""Checks the `authorization` header: the key's signature, or a token of the account's own dummy Entra.
 
 Source: Cosmos DB REST API, access control.
 """
@@ -9,8 +9,11 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
+from cosmos_emulator.entra import Entra
 from cosmos_emulator.errors import EmulatorError, bad_request
 from cosmos_emulator.texts import moment
 from cosmos_emulator.wire import Call
@@ -29,22 +32,35 @@ def decoded_key(key: str) -> bytes:
         raise ValueError("the account key is not valid base64") from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locks:
+    """What opens the account; `now` is the clock by which signatures are dated."""
+
+    key: bytes
+    entra: Entra
+    now: Callable[[], float]
+
+
 def check_authorization(
-    call: Call, *, key: bytes, accept_aad: bool, now: float, by_rid: bool = False
+    call: Call, locks: Locks, *, operation: str | None, by_rid: bool = False
 ) -> None:
-    """Refuses with 401 a request that is not signed with the key; `by_rid`: see `Account`."""
+    """Refuses with 401 a request that is not signed, and with 403 what its signer may not do.
+
+    `by_rid`: see `Account`.
+    """
     header = unquote(call.headers.get("authorization", ""))
     kind, signature = _token_parts(header)
-    if kind == "aad" and accept_aad and signature:
+    if kind == "aad":
+        locks.entra.admit(signature, operation, call)
         return
-    if kind != "master" or not _is_signed(call, signature, key, by_rid=by_rid):
+    if kind != "master" or not _is_signed(call, signature, locks.key, by_rid=by_rid):
         raise EmulatorError(
             401,
             0,
             "The input authorization token can't serve the request. The wrong key is being used or "
             "the expected payload is not built as per the protocol.",
         )
-    _check_date(call, now)
+    _check_date(call, locks.now())
 
 
 def _token_parts(header: str) -> tuple[str, str]:

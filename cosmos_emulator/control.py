@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from cosmos_emulator.account import Account
 from cosmos_emulator.documents import decode_json, decode_object, encode_json
+from cosmos_emulator.entra import ANY_ACCOUNT, LIFETIME_SECONDS, Entra, Role
 from cosmos_emulator.errors import EmulatorError, bad_request
 from cosmos_emulator.faults import Faults, parse_fault
 from cosmos_emulator.odd_ids import OddIdAnswer
@@ -23,6 +24,7 @@ from cosmos_emulator.stats import Meter, stats
 from cosmos_emulator.wire import PARTITION_KEY, Answer, Call, error_answer, json_answer
 
 PREFIX = "/_emulator/"
+_LARGEST_NUMBER = 1_000_000_000  # 30 years of seconds: a date stays a date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,7 @@ class Controls:
     """What control requests act on."""
 
     account: Account
+    entra: Entra
     faults: Faults
     meter: Meter
 
@@ -193,6 +196,18 @@ def _clear_faults(controls: Controls, _: Call) -> Answer:
     return json_answer(200, {"removed": controls.faults.clear()})
 
 
+def _token(controls: Controls, call: Call) -> Answer:
+    body = decode_object(call.body) if call.body else {}
+    audience = _text({"audience": ANY_ACCOUNT, **body}, "audience")
+    lifetime = _number(body, "lifetime_seconds", LIFETIME_SECONDS)
+    name = _text({"role": Role.CONTRIBUTOR, **body}, "role")
+    if name not in set(Role):
+        raise bad_request(f"The role must be one of {', '.join(Role)}.")
+    signed = controls.entra.token(audience, role=Role(name), lifetime_seconds=lifetime)
+    told = {"access_token": signed.token, "expires_on": signed.expires_on}
+    return json_answer(200, {**told, "token_type": "Bearer"})
+
+
 def _reset(controls: Controls, _: Call) -> Answer:
     account = controls.account
     for database in account.engine.databases():
@@ -213,7 +228,11 @@ def _text(body: Mapping[str, Any], name: str) -> str:
 
 def _number(body: Mapping[str, Any], name: str, default: float | None) -> float:
     value = body.get(name, default)
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or abs(value) > _LARGEST_NUMBER
+    ):
         raise bad_request(f"The request needs {name!r}, a number.")
     return float(value)
 
@@ -225,6 +244,7 @@ PLAIN = {
     ("POST", "clock"): _set_clock,
     ("GET", "clock"): _clock,
     ("POST", "odd_ids"): _odd_ids,
+    ("POST", "token"): _token,
     ("GET", "stats"): _stats,
     ("DELETE", "stats"): _reset_stats,
     ("POST", "faults"): _add_fault,

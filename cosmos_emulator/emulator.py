@@ -15,6 +15,8 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from cosmos_emulator.control import perform
+from cosmos_emulator.credentials import AsyncCredential, Credential
+from cosmos_emulator.entra import ANY_ACCOUNT, Token
 from cosmos_emulator.server import EmulatorServer
 
 T = TypeVar("T")
@@ -108,6 +110,18 @@ class Emulator:
     def clear_faults(self) -> None:
         """Ends all faults."""
         self.control("DELETE", "faults")
+
+    def token(self, audience: str = ANY_ACCOUNT, **options: Any) -> Token:
+        """Signs a token of the dummy Entra; options: `role`, `lifetime_seconds`, `principal`."""
+        return self._call(lambda server: server.entra.token(audience, **options))
+
+    def credential(self, **options: Any) -> Credential:
+        """Signs in a client that blocks; needs https. Options as for `token`."""
+        return Credential(lambda audience: self.token(audience, **options))
+
+    def async_credential(self, **options: Any) -> AsyncCredential:
+        """Signs in a client of asyncio; needs https. Options as for `token`."""
+        return AsyncCredential(lambda audience: self.token(audience, **options))
 
     def stats(self) -> dict[str, Any]:
         """What was asked so far, by operation, and what the ranges hold."""

@@ -20,10 +20,11 @@ from typing_extensions import override
 
 from cosmos_emulator.account import Account
 from cosmos_emulator.addresses import addresses_of, url
-from cosmos_emulator.auth import WELL_KNOWN_KEY, check_authorization, decoded_key
+from cosmos_emulator.auth import WELL_KNOWN_KEY, Locks, check_authorization, decoded_key
 from cosmos_emulator.bulk import load_lines
 from cosmos_emulator.control import PREFIX, Controls, control
 from cosmos_emulator.engine import DEFAULT_PARTITIONS, Engine
+from cosmos_emulator.entra import Entra
 from cosmos_emulator.errors import EmulatorError
 from cosmos_emulator.faults import Fault, Faults
 from cosmos_emulator.operations import operation_of
@@ -57,7 +58,6 @@ class EmulatorServer:
         key: str = WELL_KNOWN_KEY,
         partitions: int = DEFAULT_PARTITIONS,
         https: bool = False,
-        accept_aad: bool = False,
         engine: Engine | None = None,
         now: Callable[[], float] = time.time,  # noqa: TID251 - the edge, where wall time enters
     ) -> None:
@@ -67,10 +67,12 @@ class EmulatorServer:
         self.meter = Meter()
         self.host, self._port, self._https = host, port, https
         self._now = now
-        self._signing_key = decoded_key(key)
-        self._accept_aad = accept_aad
+        self.entra = Entra(self.engine.now)
+        self._locks = Locks(key=decoded_key(key), entra=self.entra, now=now)
         self._account = Account(engine=self.engine)
-        self.controls = Controls(account=self._account, faults=self.faults, meter=self.meter)
+        self.controls = Controls(
+            account=self._account, entra=self.entra, faults=self.faults, meter=self.meter
+        )
         self._closing = asyncio.Event()
         self._runner: web.ServerRunner | None = None
         self._connections: _Connections | None = None
@@ -173,9 +175,8 @@ class EmulatorServer:
             if not call.altered:
                 check_authorization(
                     call,
-                    key=self._signing_key,
-                    accept_aad=self._accept_aad,
-                    now=self._now(),
+                    self._locks,
+                    operation=operation,
                     by_rid=self._account.is_by_rid(call),
                 )
             given = answer(self._account, operation, call)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 from azure.core.credentials import AccessToken
 
 from cosmos_emulator import EmulatorServer
+from cosmos_emulator.entra import Entra
 from projector.core.states import CloseReason, RangeState
 from projector.cosmos.client import CosmosAccount
 from projector.operations.leases import Consent
@@ -156,11 +158,12 @@ class Tokens:
 
     made = 0
 
-    def __init__(self) -> None:
+    def __init__(self, entra: Entra) -> None:
         type(self).made += 1
+        self._entra = entra
 
     async def get_token(self, *scopes: str, **options: object) -> AccessToken:
-        return AccessToken(f"token-{type(self).made}", 4_000_000_000)
+        return AccessToken(*self._entra.token())
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -174,21 +177,21 @@ class Tokens:
 
 async def test_t6_an_aged_entra_token_is_renewed_without_losing_a_lease(database_url: str) -> None:
     Tokens.made = 0
-    async with (
-        running_emulator(https=True, accept_aad=True) as server,
-        scene(server, database_url) as stage,
-        hosting(
-            stage, CosmosAccount(endpoint=server.endpoint, credential=Tokens, verify_tls=False)
-        ),
-    ):
-        await stage.copied()
-        before = stage.epochs()
-        stage.fault(operation="change_feed", status=403, substatus=5300, times=PARTITIONS)
-        stage.shop()
-        await stage.copied()
-        assert stage.epochs() == before
-        assert Tokens.made >= 2
-        assert "CredentialExpired" in stage.witness.errors
+    async with running_emulator(https=True) as server, scene(server, database_url) as stage:
+        # A token makes no container, here as on the service.
+        leases = {"id": "lease", "partitionKey": {"paths": ["/id"]}}
+        server.engine.create_container(DATABASE, leases)
+        identity = partial(Tokens, server.entra)
+        account = CosmosAccount(endpoint=server.endpoint, credential=identity, verify_tls=False)
+        async with hosting(stage, account):
+            await stage.copied()
+            before = stage.epochs()
+            stage.fault(operation="change_feed", status=403, substatus=5300, times=PARTITIONS)
+            stage.shop()
+            await stage.copied()
+            assert stage.epochs() == before
+            assert Tokens.made >= 2
+            assert "CredentialExpired" in stage.witness.errors
 
 
 async def test_t7_a_recreated_container_is_followed_when_told_and_what_is_gone_goes(

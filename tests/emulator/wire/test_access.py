@@ -5,33 +5,14 @@ from __future__ import annotations
 import time
 
 import pytest
-from azure.core.credentials import AccessToken
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import CosmosClient
-from azure.cosmos.exceptions import CosmosHttpResponseError
 
 from cosmos_emulator import EmulatorServer
 from tests.fixtures.emulator import running_emulator
 from tests.fixtures.emulator_wire import wire
 
 _OTHER_KEY = "b3RoZXJrZXk="
-
-
-class FakeCredential:
-    """Hands out tokens as an Entra credential does."""
-
-    async def get_token(self, *scopes: str, **_: object) -> AccessToken:
-        assert scopes
-        return AccessToken("e30.e30.signature", int(time.time()) + 3600)
-
-    async def close(self) -> None:
-        """Nothing is held open."""
-
-    async def __aenter__(self) -> FakeCredential:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Nothing is held open."""
 
 
 async def test_the_wrong_key_is_401(emulator: EmulatorServer) -> None:
@@ -80,27 +61,6 @@ async def test_https_with_a_key() -> None:
             container = await database.create_container("cart", PartitionKey(path="/cartId"))
             await container.create_item({"id": "1", "cartId": "a"})
             assert (await container.read_item("1", "a"))["id"] == "1"
-
-
-async def test_https_with_an_entra_token() -> None:
-    async with (
-        running_emulator(https=True, accept_aad=True) as server,
-        CosmosClient(server.endpoint, FakeCredential()) as client,
-    ):
-        await client.create_database("shop")
-        assert [each["id"] async for each in client.list_databases()] == ["shop"]
-
-
-@pytest.mark.slow
-async def test_entra_tokens_are_refused_unless_allowed() -> None:
-    async with running_emulator(https=True) as server:
-        client = CosmosClient(server.endpoint, FakeCredential())
-        try:
-            with pytest.raises(CosmosHttpResponseError) as caught:
-                await client.create_database("shop")
-        finally:
-            await client.close()
-    assert caught.value.status_code == 401
 
 
 @pytest.mark.parametrize(

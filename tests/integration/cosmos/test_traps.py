@@ -6,11 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from azure.core.credentials import AccessToken
 
 from cosmos_emulator import EmulatorServer
+from cosmos_emulator.entra import Entra
 from projector.core.errors import (
     ConfigurationError,
     CredentialExpired,
@@ -182,16 +184,17 @@ async def test_t5_bare_number_in_a_lease_still_reads_its_own_range_only(
 
 
 class CountedCredential:
-    """Hands out numbered tokens, as a credential does; counts its makers and closers."""
+    """Hands out tokens, as a credential does; counts its makers and closers."""
 
     made = 0
     closed = 0
 
-    def __init__(self) -> None:
+    def __init__(self, entra: Entra) -> None:
         type(self).made += 1
+        self._entra = entra
 
     async def get_token(self, *scopes: str, **options: object) -> AccessToken:
-        return AccessToken(f"token-{type(self).made}", 4_000_000_000)
+        return AccessToken(*self._entra.token())
 
     async def close(self) -> None:
         type(self).closed += 1
@@ -206,8 +209,10 @@ class CountedCredential:
 async def test_t6_refused_entra_token_is_cured_by_a_new_client_made_once_for_all() -> None:
     CountedCredential.made = CountedCredential.closed = 0
     async with (
-        running_emulator(https=True, accept_aad=True) as server,
-        emulated_world(server, key=None, credential=CountedCredential, verify_tls=False) as world,
+        running_emulator(https=True) as server,
+        emulated_world(
+            server, key=None, credential=partial(CountedCredential, server.entra), verify_tls=False
+        ) as world,
     ):
         await fill(world)
         targets = await world.targets()
@@ -229,8 +234,10 @@ async def test_t6_refused_entra_token_is_cured_by_a_new_client_made_once_for_all
 
 async def test_t6_identity_that_new_tokens_do_not_help_is_a_mistake() -> None:
     async with (
-        running_emulator(https=True, accept_aad=True) as server,
-        emulated_world(server, key=None, credential=CountedCredential, verify_tls=False) as world,
+        running_emulator(https=True) as server,
+        emulated_world(
+            server, key=None, credential=partial(CountedCredential, server.entra), verify_tls=False
+        ) as world,
     ):
         (target, *_) = await world.targets()
         await world.fault(operation="change_feed", status=403, substatus=5300)
