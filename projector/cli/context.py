@@ -5,7 +5,7 @@ from __future__ import annotations
 from projector.processor.clock import SystemClock
 from projector.settings import Settings, load_settings
 from projector.telemetry.logs import configure_logging
-from projector.wiring.waiting import Patience
+from projector.wiring.waiting import Waiting
 
 
 def prepared() -> Settings:
@@ -23,6 +23,6 @@ def prepared_to_look() -> Settings:
     return settings
 
 
-def patience() -> Patience:
+def patience() -> Waiting:
     """Waits out an outage in real time."""
-    return Patience(clock=SystemClock())
+    return Waiting(clock=SystemClock())

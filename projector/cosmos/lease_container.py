@@ -127,7 +127,7 @@ class LeaseContainer:
             return Listing(documents=documents, service_time=min(told, default=None))
 
         try:
-            return await self._tried(work)
+            return await self._ask(work)
         except SourceMissing:  # looking creates nothing: commands that only look come by here
             return Listing()
 
@@ -139,7 +139,7 @@ class LeaseContainer:
             known.remember(document)
             return document
 
-        return await self._existing(work)
+        return await self._ask(work, existing=True)
 
     async def create(self, document: Mapping[str, Any]) -> str | None:
         """Write a new document and return its etag; None when the id exists."""
@@ -171,7 +171,7 @@ class LeaseContainer:
                 raise LeaseMissing(f"lease document {name} is gone") from None
             return _etag(written)
 
-        return await self._existing(work)
+        return await self._ask(work, existing=True)
 
     async def delete(
         self, document_id: str, *, partition_key: str | None = None, etag: str | None = None
@@ -190,56 +190,57 @@ class LeaseContainer:
             return True
 
         try:
-            return await self._existing(work)
+            return await self._ask(work, existing=True)
         except LeaseMissing:
             return False
 
-    async def _existing(self, work: Work[T]) -> T:
-        """Run `work`; without a container every document is missing."""
-        try:
-            return await self._tried(work)
-        except SourceMissing as missing:
-            raise LeaseMissing(f"the lease container is gone: {missing}") from missing
-
     async def _ensured(self, work: Work[T]) -> T:
-        """Run `work`; an absent container is created first."""
+        """Ask; an absent container is created first."""
         try:
-            return await self._tried(work)
+            return await self._ask(work)
         except SourceMissing:
             await self._create_container()
         try:
-            return await self._tried(work)
+            return await self._ask(work)
         except SourceMissing as missing:
             raise LeaseStoreUnavailable(f"just created, not visible yet: {missing}") from missing
 
-    async def _tried(self, work: Work[T]) -> T:
-        """Run `work`, once more where what was believed of client or container proves outdated."""
-        try:
-            try:
-                return await self._once(work)
-            except (CredentialExpired, SessionAhead):
-                await self._gateway.rebuild()
-            except OtherContainer:
-                pass
-            return await self._once(work)
-        except SourceMissing:
-            raise
-        except CredentialExpired as error:  # a new client with a new token: not its age, then
-            raise without_role(self._gateway.place(self._path)) from error
-        except FeedError as error:
-            raise _unavailable(error) from error
-        except OtherContainer:
-            raise LeaseStoreUnavailable("lease container: it is being made anew") from None
+    async def _ask(self, work: Work[T], *, existing: bool = False) -> T:
+        """Run `work`, once more where what was believed of client or container proves outdated.
 
-    async def _once(self, work: Work[T]) -> T:
-        try:
-            async with self._gateway.container(self._path) as container:
-                if self._known is None:
-                    self._known = _known(await container.read(), self._path)
-                return await work(container, self._known)
-        except (SourceMissing, OtherContainer):
-            self._known = None
-            raise
+        Raises: SourceMissing without a container; LeaseMissing with `existing`, for every document
+            of it is missing then.
+        """
+        tried = False
+        while True:
+            try:
+                async with self._gateway.container(self._path) as container:
+                    if self._known is None:
+                        self._known = _known(await container.read(), self._path)
+                    return await work(container, self._known)
+            except SourceMissing as missing:
+                self._known = None
+                if existing:
+                    raise LeaseMissing(f"the lease container is gone: {missing}") from missing
+                raise
+            except OtherContainer:
+                self._known = None
+                if tried:
+                    raise LeaseStoreUnavailable("lease container: it is being made anew") from None
+            except FeedError as error:
+                await self._renewed(error, tried=tried)
+            tried = True
+
+    async def _renewed(self, error: FeedError, *, tried: bool) -> None:
+        """Take a new client where an aged one may be the cause; else raise what the error means."""
+        if not isinstance(error, CredentialExpired | SessionAhead):
+            raise _unavailable(error) from error
+        if not tried:
+            await self._gateway.rebuild()
+        elif isinstance(error, CredentialExpired):  # with a new token, too: not its age, then
+            raise without_role(self._gateway.place(self._path)) from error
+        else:
+            raise _unavailable(error) from error
 
     async def _create_container(self) -> None:
         try:

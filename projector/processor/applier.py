@@ -10,14 +10,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Generic, TypeVar
 
-from projector.core.errors import ProjectorError, SourceRecreated
+from projector.core.errors import SourceRecreated
 from projector.core.states import RangeState
 from projector.ports.feed import Applied, Grant
 from projector.processor.checkpointer import Checkpointer
 from projector.processor.neighbours import Neighbours
 from projector.processor.pages import Batch, WaitingPages
 from projector.processor.status import RangeStatus, Role
-from projector.processor.waiting import Patience, Stopped
+from projector.processor.waiting import Failed, Patience, Stopped
 
 P = TypeVar("P")
 
@@ -42,7 +42,7 @@ class Applier(Generic[P]):
         self._checkpointer = checkpointer
         self._status = status
         self._patience = Patience(
-            clock=neighbours.clock, draw=neighbours.draw, stopping=pages.closed
+            clock=neighbours.clock, draw=neighbours.draw.random, stopping=pages.closed
         )
 
     async def run(self) -> SourceRecreated | None:
@@ -71,6 +71,6 @@ class Applier(Generic[P]):
         self._checkpointer.offer(batch.place, delivered=applied.delivered > 0)
         self._observer.applied(self._grant.claim.lease_token, applied, seconds=seconds)
 
-    async def _waits(self, error: ProjectorError) -> None:
-        if self._status.wait(Role.APPLIER, RangeState.WAITING_FOR_TARGET, error):
-            await self._observer.failed(self._grant.claim.lease_token, error)
+    async def _waits(self, failed: Failed) -> None:
+        if self._status.wait(Role.APPLIER, RangeState.WAITING_FOR_TARGET, failed.error):
+            await self._observer.failed(self._grant.claim.lease_token, failed.error)

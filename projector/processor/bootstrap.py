@@ -20,7 +20,6 @@ import structlog
 from projector.core.coverage import MissingLease, missing_leases
 from projector.core.errors import (
     ConfigurationError,
-    Disposition,
     FeedRangeGone,
     FencedOut,
     ProjectorError,
@@ -28,12 +27,11 @@ from projector.core.errors import (
 )
 from projector.core.lease import START_FROM_PROPERTY, Lease
 from projector.core.mode import check_mode
-from projector.core.pacing import retry_seconds
 from projector.core.start import StartKind, StoredPlace
 from projector.ports.feed import Anchor, Beginning, BootstrapMarkers, FeedTarget, RangeClaim
 from projector.processor.events import Event
 from projector.processor.neighbours import Neighbours
-from projector.processor.waiting import pause
+from projector.processor.waiting import Failed, Patience, Stopped, is_passing, pause
 
 CREATED_AT_ONCE = 25
 UNLOCK_SECONDS = 2.0
@@ -64,23 +62,20 @@ class Bootstrapper(Generic[P]):
 
         Raises: any error that does not say "retry", such as a missing container.
         """
-        failures = 0
-        while not stopping.is_set():
-            seconds = self._options.lock_wait_seconds
-            try:
-                if await self._done() or await self.repair() is not None:
+        patience = Patience(
+            clock=self._neighbours.clock,
+            draw=self._neighbours.draw.random,
+            stopping=stopping,
+            helps=passes,
+        )
+        with suppress(Stopped):
+            while not stopping.is_set():
+                if await patience.until_done(self._ready, waits=_waits):
                     return
-            except ProjectorError as error:
-                if not passes(error):
-                    raise
-                failures += 1
-                seconds = retry_seconds(error, failures, draw=self._neighbours.draw.random())
-                log.warning(
-                    Event.BOOTSTRAP_WAITING,
-                    error=f"{type(error).__name__}: {error}",
-                    seconds=round(seconds, 3),
-                )
-            await pause(self._neighbours.clock, seconds, until=stopping)
+                await pause(self._neighbours.clock, self._options.lock_wait_seconds, until=stopping)
+
+    async def _ready(self) -> bool:
+        return await self._done() or await self.repair() is not None
 
     async def repair(self) -> int | None:
         """Create what is missing, under the lock, and say how many; None: another host holds it."""
@@ -174,9 +169,18 @@ class Bootstrapper(Generic[P]):
         return True
 
 
+async def _waits(failed: Failed) -> None:
+    error = failed.error
+    log.warning(
+        Event.BOOTSTRAP_WAITING,
+        error=f"{type(error).__name__}: {error}",
+        seconds=round(failed.seconds, 3),
+    )
+
+
 def passes(error: ProjectorError) -> bool:
     """Whether waiting helps; a partition that splits this moment is another one the next."""
-    return error.disposition is Disposition.RETRY or isinstance(error, FeedRangeGone)
+    return is_passing(error) or isinstance(error, FeedRangeGone)
 
 
 def _check_readable(leases: Sequence[Lease]) -> None:

@@ -10,20 +10,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 
 import structlog
 
-from projector.core.errors import Disposition, ProjectorError
+from projector.core.errors import ProjectorError
 from projector.core.lease import DELIVERED_PROPERTY
 from projector.core.names import Continuation
-from projector.core.pacing import retry_seconds
 from projector.core.start import StoredPlace
 from projector.ports.feed import Clock
 from projector.processor.events import Event
 from projector.processor.lease_keeper import LeaseKeeper
 from projector.processor.options import Checkpointing, ProcessorOptions
 from projector.processor.status import RangeStatus
-from projector.processor.waiting import pause
+from projector.processor.waiting import Failed, Patience, Stopped, is_passing, pause
 
 LAST_TRIES = 3
 """Attempts at the last bookmark of a range that ends."""
@@ -50,7 +50,7 @@ class Checkpointer:
         self._keeper = keeper
         self._options = options
         self._clock = clock
-        self._draw = draw
+        self._draw = draw.random
         self._status = status
         self._properties = dict(properties)
         self._pending: Continuation | None = None
@@ -59,6 +59,7 @@ class Checkpointer:
         self._written_at: float | None = None
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
+        self._patience = Patience(clock=clock, draw=self._draw, stopping=self._closing)
 
     def offer(self, place: StoredPlace, *, delivered: bool) -> None:
         """Take a committed place; in manual mode only polls without changes count."""
@@ -103,33 +104,38 @@ class Checkpointer:
         await pause(self._clock, due - self._clock.monotonic(), until=self._closing)
 
     async def _write(self) -> None:
-        failures = 0
-        while (continuation := self._pending) is not None:
-            try:
-                await self._keeper.checkpoint(continuation, dict(self._properties))
-            except ProjectorError as error:
-                if error.disposition is not Disposition.RETRY:
-                    raise
-                failures += 1
-                self._failed(error)
-                seconds = retry_seconds(error, failures, draw=self._draw.random())
-                if self._closing.is_set():
-                    if failures >= LAST_TRIES or seconds > LAST_WAIT_SECONDS:
-                        self._pending = None
-                        return
-                    await self._clock.sleep(seconds)
-                else:
-                    await pause(self._clock, seconds, until=self._closing)
-            else:
-                self._written_at = self._clock.monotonic()
-                if self._pending == continuation:
-                    self._pending = None
+        """Write the newest place that is pending, however long that takes; at the end, briefly."""
+        if not self._closing.is_set():
+            with suppress(Stopped):
+                await self._patience.until_done(self._write_pending, waits=self._failed)
                 return
+        last = Patience(clock=self._clock, draw=self._draw)
+        try:
+            await last.until_done(self._write_pending, waits=self._failed_at_last)
+        except ProjectorError as error:
+            if not is_passing(error):
+                raise
+            self._pending = None
 
-    def _failed(self, error: ProjectorError) -> None:
+    async def _write_pending(self) -> None:
+        continuation = self._pending
+        if continuation is None:
+            return
+        await self._keeper.checkpoint(continuation, dict(self._properties))
+        self._written_at = self._clock.monotonic()
+        if self._pending == continuation:
+            self._pending = None
+
+    async def _failed(self, failed: Failed) -> None:
+        error = failed.error
         self._status.note(error)
         log.warning(
             Event.CHECKPOINT_FAILED,
             lease=self._keeper.token,
             error=f"{type(error).__name__}: {error}",
         )
+
+    async def _failed_at_last(self, failed: Failed) -> None:
+        await self._failed(failed)
+        if failed.failures >= LAST_TRIES or failed.seconds > LAST_WAIT_SECONDS:
+            raise failed.error

@@ -17,7 +17,6 @@ import structlog
 
 from projector.core.coverage import range_of
 from projector.core.errors import (
-    Disposition,
     FencedOut,
     LeaseLost,
     LeaseMissing,
@@ -25,7 +24,6 @@ from projector.core.errors import (
 )
 from projector.core.lease import Lease
 from projector.core.names import Continuation, Epoch, LeaseToken
-from projector.core.pacing import retry_seconds
 from projector.core.states import CloseReason, RangeState
 from projector.ports.feed import RangeReport
 from projector.processor.endings import Ending
@@ -34,7 +32,7 @@ from projector.processor.holdoffs import HoldOffs
 from projector.processor.lease_keeper import LeaseKeeper
 from projector.processor.neighbours import Neighbours
 from projector.processor.supervisor import RangeSupervisor
-from projector.processor.waiting import Deadline, pause
+from projector.processor.waiting import Deadline, Failed, Patience, pause
 
 RELEASE_TRIES = 3
 RELEASE_WAIT_SECONDS = 5.0
@@ -210,26 +208,21 @@ class Controller(Generic[P]):
         """Give the lease back; one that is gone or somebody else's is left alone."""
         if ending.reason is CloseReason.RANGE_GONE:
             return
-        for attempt in range(1, RELEASE_TRIES + 1):
-            try:
-                await keeper.release()
-            except (LeaseMissing, LeaseLost):
-                return
-            except ProjectorError as error:
-                log.warning(Event.RELEASE_FAILED, lease=keeper.token, error=str(error))
-                seconds = retry_seconds(error, attempt, draw=self._neighbours.draw.random())
-                if (
-                    error.disposition is not Disposition.RETRY
-                    or attempt == RELEASE_TRIES
-                    or seconds > RELEASE_WAIT_SECONDS
-                ):
-                    return
-                await self._clock.sleep(seconds)
-            except Exception as error:  # noqa: BLE001 - the lease expires; the host lives on
-                log.warning(Event.RELEASE_FAILED, lease=keeper.token, error=repr(error))
-                return
-            else:
-                return
+
+        async def waits(failed: Failed) -> None:
+            if failed.failures >= RELEASE_TRIES or failed.seconds > RELEASE_WAIT_SECONDS:
+                raise failed.error
+            log.warning(Event.RELEASE_FAILED, lease=keeper.token, error=str(failed.error))
+
+        patience = Patience(clock=self._clock, draw=self._neighbours.draw.random)
+        try:
+            await patience.until_done(keeper.release, waits=waits)
+        except (LeaseMissing, LeaseLost):
+            return
+        except ProjectorError as error:
+            log.warning(Event.RELEASE_FAILED, lease=keeper.token, error=str(error))
+        except Exception as error:  # noqa: BLE001 - the lease expires; the host lives on
+            log.warning(Event.RELEASE_FAILED, lease=keeper.token, error=repr(error))
 
     def _leave(self, supervisor: RangeSupervisor[P], ending: Ending, *, ran_seconds: float) -> None:
         token = supervisor.token

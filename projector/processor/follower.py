@@ -28,7 +28,7 @@ async def until_followed(neighbours: Neighbours[P]) -> SourceRecreated:
         error = await source.in_doubt()
         await neighbours.clock.sleep(neighbours.options.recheck_seconds)
         try:
-            rid = await source.container_rid()
+            rid = await source.feed.container_rid()
             if rid == neighbours.container_rid:
                 source.reassure()
             else:

@@ -40,7 +40,7 @@ from projector.processor.notifications import Notifications, SilentObserver
 from projector.processor.options import ProcessorOptions
 from projector.processor.reporter import Reporter
 from projector.processor.shared_source import SharedSource
-from projector.processor.waiting import Deadline, Patience, Stopped
+from projector.processor.waiting import Deadline, Failed, Patience, Stopped
 
 LAST_WORDS_SECONDS = 2.0
 """What the last report of a stop gets, after the ranges have ended."""
@@ -164,7 +164,7 @@ class Host(Generic[P]):
             await self._serve(neighbours, bootstrapper)
 
     async def _meet(self) -> Neighbours[P]:
-        patience = Patience(clock=self._clock, draw=self._draw, stopping=self._stopping)
+        patience = Patience(clock=self._clock, draw=self._draw.random, stopping=self._stopping)
         return Neighbours(
             source=self._source,
             leases=self._leases,
@@ -176,11 +176,12 @@ class Host(Generic[P]):
             options=self._options,
             me=self._me,
             container_rid=await patience.until_done(
-                self._source.container_rid, waits=self._waits_to_start
+                self._source.feed.container_rid, waits=self._waits_to_start
             ),
         )
 
-    async def _waits_to_start(self, error: ProjectorError) -> None:
+    async def _waits_to_start(self, failed: Failed) -> None:
+        error = failed.error
         log.warning(Event.BOOTSTRAP_WAITING, error=f"{type(error).__name__}: {error}")
 
     async def _serve(self, neighbours: Neighbours[P], bootstrapper: Bootstrapper[P]) -> None:

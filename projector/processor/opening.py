@@ -34,7 +34,7 @@ from projector.processor.events import Event
 from projector.processor.lease_keeper import LeaseKeeper
 from projector.processor.neighbours import Neighbours
 from projector.processor.status import RangeStatus, Role
-from projector.processor.waiting import Patience
+from projector.processor.waiting import Failed, Patience
 
 P = TypeVar("P")
 
@@ -92,11 +92,11 @@ class Opening(Generic[P]):
         """
         self._status.wait(Role.OPENER, RangeState.STARTING)
         self._status.reopening()
-        grant = await self._patience.until_done(self._fence, waits=self._waits)
+        grant = await self._patience.until_done(self._fence, waits=self.waits)
         self._status.granted(grant)
-        lease = await self._patience.until_done(self._keeper.refresh, waits=self._waits)
+        lease = await self._patience.until_done(self._keeper.refresh, waits=self.waits)
         decision = self._decide(grant, lease)
-        range_id = await self._patience.until_done(self._home, waits=self._waits)
+        range_id = await self._patience.until_done(self._home, waits=self.waits)
         if grant.retired or range_id is None:
             return Outgrown(
                 lease=lease,
@@ -135,7 +135,7 @@ class Opening(Generic[P]):
         if lease.continuation:
             bookmark = Bookmark(
                 continuation=lease.continuation,
-                lsn=self._source.lsn_of(lease.continuation),
+                lsn=self._source.feed.lsn_of(lease.continuation),
                 anchored_from=lease.anchored_from,
             )
         return decide_start(
@@ -168,7 +168,7 @@ class Opening(Generic[P]):
             # What was written between the last read and now must not be passed over.
             start = StartFrom(kind=StartKind.TIME, time=grant.read_since)
         beginning = await self._patience.until_done(
-            lambda: self._beginning(grant, target, start), waits=self._waits
+            lambda: self._beginning(grant, target, start), waits=self.waits
         )
         beginning = replace(
             beginning, raise_lineage=went_back or merged_away(lease, target.range_id)
@@ -224,7 +224,7 @@ class Opening(Generic[P]):
         if not grant.keeps_positions:
             return grant
         return await self._patience.until_done(
-            lambda: self._sink.begin(grant, beginning), waits=self._waits
+            lambda: self._sink.begin(grant, beginning), waits=self.waits
         )
 
     async def _write_anchor(self, started: Started) -> None:
@@ -233,13 +233,13 @@ class Opening(Generic[P]):
         if continuation is not None:
             await self._patience.until_done(
                 lambda: self._keeper.checkpoint(continuation, started.properties),
-                waits=self._waits,
+                waits=self.waits,
             )
 
-    async def _waits(self, error: ProjectorError) -> None:
-        state = waiting_state(error)
-        if self._status.wait(Role.OPENER, state, error):
-            await self._neighbours.observer.failed(self._keeper.token, error)
+    async def waits(self, failed: Failed) -> None:
+        """Show that the range waits, and why."""
+        if self._status.wait(Role.OPENER, waiting_state(failed.error), failed.error):
+            await self._neighbours.observer.failed(self._keeper.token, failed.error)
 
 
 def waiting_state(error: ProjectorError) -> RangeState:

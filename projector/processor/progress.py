@@ -16,14 +16,14 @@ from enum import StrEnum
 import structlog
 
 from projector.core.coverage import overlapping, spare_leases
-from projector.core.errors import ConfigurationError, ProjectorError
+from projector.core.errors import ConfigurationError
 from projector.core.names import LeaseToken
-from projector.core.pacing import retry_seconds
 from projector.core.ranges import FeedRange, uncovered
 from projector.core.start import BEGINNING, NOW, StartFrom
 from projector.ports.feed import ChangeSource, Clock, FeedTarget, LeaseStore
 from projector.processor.bootstrap import passes
 from projector.processor.events import Event
+from projector.processor.waiting import Patience
 
 POLL_SECONDS = 0.25
 TELL_SECONDS = 15.0
@@ -106,25 +106,13 @@ async def wait_until_caught_up(
     """
     verdict = _Verdict(source=source, leases=leases, start_from=start_from, committed=committed)
     tell_at = clock.monotonic() + TELL_SECONDS
-    failures = 0
-    while True:
-        seconds = poll_seconds
-        try:
-            found = await verdict.look()
-            if found is None:
-                log.info(Event.CAUGHT_UP, ranges=len(verdict.marks or ()))
-                return
-        except ProjectorError as error:
-            if not passes(error):
-                raise
-            failures += 1
-            seconds = max(seconds, retry_seconds(error, failures, draw=0.0))
-        else:
-            failures = 0
-            if clock.monotonic() >= tell_at:
-                tell_at = clock.monotonic() + TELL_SECONDS
-                _tell(found)
-        await clock.sleep(seconds)
+    patience = Patience(clock=clock, draw=lambda: 0.0, helps=passes)
+    while (found := await patience.until_done(verdict.look)) is not None:
+        if clock.monotonic() >= tell_at:
+            tell_at = clock.monotonic() + TELL_SECONDS
+            _tell(found)
+        await clock.sleep(poll_seconds)
+    log.info(Event.CAUGHT_UP, ranges=len(verdict.marks or ()))
 
 
 def _tell(found: Obstructed) -> None:

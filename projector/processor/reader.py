@@ -14,7 +14,6 @@ from typing import Generic, TypeVar
 
 from projector.core.errors import (
     CredentialExpired,
-    Disposition,
     FeedError,
     FeedRangeGone,
     PageTooLarge,
@@ -23,7 +22,7 @@ from projector.core.errors import (
     SourceRecreated,
     Throttled,
 )
-from projector.core.pacing import next_poll_seconds, page_size, retry_seconds
+from projector.core.pacing import next_poll_seconds, page_size
 from projector.core.start import StoredPlace
 from projector.core.states import RangeState
 from projector.ports.feed import FeedTarget, Grant, Page
@@ -31,6 +30,7 @@ from projector.processor.endings import SourceWentBack
 from projector.processor.neighbours import Neighbours
 from projector.processor.pages import WaitingPages
 from projector.processor.status import RangeStatus, Role
+from projector.processor.waiting import Failed, Patience, is_passing
 
 RESTORE_ANSWERS = 3
 """Answers in a row below a range's place that count as a restored container."""
@@ -53,7 +53,6 @@ class Reader(Generic[P]):
         self._source = neighbours.source
         self._sink = neighbours.sink
         self._clock = neighbours.clock
-        self._draw = neighbours.draw
         self._observer = neighbours.observer
         self._options = neighbours.options
         self._grant = grant
@@ -62,7 +61,8 @@ class Reader(Generic[P]):
         self._status = status
         self._place = pages.tail
         self._size = page_size(neighbours.options.page_size)
-        self._failures = 0
+        self._generation = 0
+        self._patience = Patience(clock=neighbours.clock, draw=neighbours.draw.random, helps=_helps)
         self._idle_seconds: float | None = None
         self._place_moved_at: float | None = None
         self._below_since: float | None = None
@@ -73,10 +73,11 @@ class Reader(Generic[P]):
         while True:
             await self._pages.room(self._size.current)
             began = self._clock.now()
-            answer = await self._read()
-            if isinstance(answer, FeedError):
-                return answer
-            page, ready = answer
+            try:
+                page, ready = await self._patience.until_done(self._read, waits=self._waits)
+            except (FeedRangeGone, SourceRecreated) as error:
+                return error
+            self._status.go_on(Role.READER)
             self._status.polled(page)
             self._observer.polled(self._target.lease_token, page)
             if self._below(page):
@@ -90,41 +91,31 @@ class Reader(Generic[P]):
             self._pages.hurry()
             await self._rest()
 
-    async def _read(self) -> tuple[Page, P | None] | FeedError:
+    async def _read(self) -> tuple[Page, P | None]:
         """The next page made ready, None on 304; one that is cut off counts as not answered."""
-        while True:
-            generation = self._source.generation
-            try:
-                with self._status.attempt(Role.READER):
-                    page = await self._source.read_page(
-                        self._target, self._place.continuation, max_documents=self._size.current
-                    )
-                    ready = None if page.body is None else self._sink.prepare(self._grant, page)
-            except (FeedRangeGone, SourceRecreated) as error:
-                return error
-            except ProjectorError as error:
-                await self._recover(error, generation)
-            else:
-                self._failures = 0
-                self._status.go_on(Role.READER)
-                return page, ready
-
-    async def _recover(self, error: ProjectorError, generation: int) -> None:
-        """Do what the error asks for, then wait; raise it when waiting does not help."""
-        if error.disposition is not Disposition.RETRY and not isinstance(error, SourceMissing):
-            raise error
-        if isinstance(error, PageTooLarge) and self._size.current > 1:
+        self._generation = self._source.generation
+        try:
+            with self._status.attempt(Role.READER):
+                page = await self._source.feed.read_page(
+                    self._target, self._place.continuation, max_documents=self._size.current
+                )
+                return page, None if page.body is None else self._sink.prepare(self._grant, page)
+        except PageTooLarge:
+            if self._size.current == 1:
+                raise
             self._size = self._size.halved()
-            return
+        return await self._read()
+
+    async def _waits(self, failed: Failed) -> None:
+        """Show the wait, and do what the error asks for beside it."""
+        error = failed.error
         self._pages.hurry()
-        self._failures += 1
         throttled = isinstance(error, Throttled)
         state = RangeState.THROTTLED if throttled else RangeState.WAITING_FOR_SOURCE
         if self._status.wait(Role.READER, state, error):
             await self._observer.failed(self._target.lease_token, error)
         if isinstance(error, CredentialExpired):
-            await self._source.rebuild(generation)
-        await self._clock.sleep(retry_seconds(error, self._failures, draw=self._draw.random()))
+            await self._source.rebuild(self._generation)
 
     def _take(self, page: Page, ready: P) -> None:
         full = page.document_count is not None and page.document_count >= self._size.current
@@ -192,3 +183,8 @@ class Reader(Generic[P]):
             f"the service's LSN {page.session_lsn} is below the place {self._place.lsn}"
             f" of lease {self._target.lease_token}"
         )
+
+
+def _helps(error: ProjectorError) -> bool:
+    """A container that is missing may be on its way: a restore makes it anew."""
+    return is_passing(error) or isinstance(error, SourceMissing)

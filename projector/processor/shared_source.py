@@ -14,9 +14,8 @@ from contextlib import contextmanager
 import structlog
 
 from projector.core.errors import SourceRecreated
-from projector.core.names import Continuation
 from projector.core.start import StartFrom
-from projector.ports.feed import Anchor, ChangeSource, Clock, FeedTarget, Page, PhysicalRange
+from projector.ports.feed import Anchor, ChangeSource, Clock, FeedTarget, PhysicalRange
 from projector.processor.events import Event
 
 MAP_SECONDS = 2.0
@@ -26,10 +25,11 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class SharedSource:
-    """A `ChangeSource` that many readers use together."""
+    """What the readers of one `ChangeSource` share: its map, its client, and doubts about it."""
 
     def __init__(self, source: ChangeSource, clock: Clock) -> None:
-        self._source = source
+        self.feed = source
+        """For what each range asks alone: pages, and what a place means."""
         self._clock = clock
         self._rebuilding = asyncio.Lock()
         self._mapping = asyncio.Lock()
@@ -40,25 +40,10 @@ class SharedSource:
         self.generation = 0
         """Number of rebuilds so far; a reader remembers it before each read."""
 
-    async def container_rid(self) -> str:
-        """The container's `_rid` as the service has it now."""
-        return await self._source.container_rid()
-
-    async def read_page(
-        self, target: FeedTarget, continuation: Continuation | None, *, max_documents: int
-    ) -> Page:
-        """Read one page; errors as the port has them."""
-        with self._doubting():
-            return await self._source.read_page(target, continuation, max_documents=max_documents)
-
     async def resolve(self, target: FeedTarget, start: StartFrom) -> Anchor:
         """Turn `now` or a time into a place."""
         with self._doubting():
-            return await self._source.resolve(target, start)
-
-    def lsn_of(self, continuation: Continuation) -> int | None:
-        """The continuation as a number."""
-        return self._source.lsn_of(continuation)
+            return await self.feed.resolve(target, start)
 
     async def physical_ranges(self) -> Sequence[PhysicalRange]:
         """The live partitions, lowest first, read afresh."""
@@ -67,7 +52,7 @@ class SharedSource:
             if self._map_at is None or self._map_at <= asked_at:
                 began_at = self._clock.monotonic()
                 with self._doubting():
-                    self._map = await self._source.physical_ranges()
+                    self._map = await self.feed.physical_ranges()
                 self._map_at = began_at
             return self._map
 
@@ -104,6 +89,6 @@ class SharedSource:
         async with self._rebuilding:
             if self.generation != seen_generation:
                 return
-            await self._source.rebuild()
+            await self.feed.rebuild()
             self.generation += 1
             log.info(Event.SOURCE_REBUILT, generation=self.generation)

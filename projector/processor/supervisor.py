@@ -34,7 +34,7 @@ from projector.processor.events import Event
 from projector.processor.handover import hand_over
 from projector.processor.lease_keeper import LeaseKeeper
 from projector.processor.neighbours import Neighbours
-from projector.processor.opening import Opening, Outgrown, waiting_state
+from projector.processor.opening import Opening, Outgrown
 from projector.processor.pipeline import Pipeline
 from projector.processor.renewer import Renewer
 from projector.processor.status import RangeStatus, Role
@@ -61,7 +61,7 @@ class RangeSupervisor(Generic[P]):
         self._early: Ending | None = None
         self._early_event = asyncio.Event()
         self._patience = Patience(
-            clock=neighbours.clock, draw=neighbours.draw, stopping=self._stopping
+            clock=neighbours.clock, draw=neighbours.draw.random, stopping=self._stopping
         )
         self._opening = Opening(
             neighbours=neighbours, keeper=keeper, status=self._status, patience=self._patience
@@ -199,7 +199,7 @@ class RangeSupervisor(Generic[P]):
                     source=self._neighbours.source,
                     leases=self._neighbours.leases,
                 ),
-                waits=self._waits,
+                waits=self._opening.waits,
             )
         except Stopped:
             return
@@ -209,10 +209,6 @@ class RangeSupervisor(Generic[P]):
         self._kept += 1
         seconds = backoff_seconds(self._kept, draw=self._neighbours.draw.random())
         await pause(self._clock, seconds, until=self._stopping)
-
-    async def _waits(self, error: ProjectorError) -> None:
-        if self._status.wait(Role.OPENER, waiting_state(error), error):
-            await self._neighbours.observer.failed(self.token, error)
 
     async def _park(self, error: SourceRecreated) -> None:
         """Keep lease and rows, show the state, and look again after a while."""

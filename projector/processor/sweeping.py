@@ -6,18 +6,17 @@ range after a crash or a stop sweeps it again: the record is the target's.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Generic, TypeVar
 
 import structlog
 
-from projector.core.errors import ProjectorError, SourceRecreated
+from projector.core.errors import SourceRecreated
 from projector.core.states import RangeState
 from projector.ports.feed import Grant
 from projector.processor.events import Event
 from projector.processor.neighbours import Neighbours
 from projector.processor.status import RangeStatus, Role
-from projector.processor.waiting import Patience
+from projector.processor.waiting import Failed, Patience
 
 P = TypeVar("P")
 
@@ -31,9 +30,7 @@ class Sweeping(Generic[P]):
         self._sweeper = neighbours.sweeper
         self._grant = grant
         self._status = status
-        self._patience = Patience(
-            clock=neighbours.clock, draw=neighbours.draw, stopping=asyncio.Event()
-        )
+        self._patience = Patience(clock=neighbours.clock, draw=neighbours.draw.random)
 
     async def run(self) -> SourceRecreated | None:
         """End an open replay once; end at once when there is none.
@@ -63,5 +60,5 @@ class Sweeping(Generic[P]):
             return self._status.caught_up and place.continuation is not None
         return place.lsn >= mark
 
-    async def _waits(self, error: ProjectorError) -> None:
-        self._status.note(error)
+    async def _waits(self, failed: Failed) -> None:
+        self._status.note(failed.error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from projector.core.errors import Disposition, ProjectorError
@@ -42,25 +43,50 @@ class Deadline:
         return max(0.0, self._end - self._clock.monotonic())
 
 
-class Patience:
-    """Repeats an attempt while its error says "retry", with growing waits, until stopped."""
+class Stopped(Exception):
+    """A stop was asked for while waiting; nothing was in hand."""
 
-    def __init__(self, *, clock: Clock, draw: random.Random, stopping: asyncio.Event) -> None:
-        self._clock = clock
-        self._draw = draw
-        self._stopping = stopping
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """An attempt that failed for the so manieth time in a row, and the wait before the next one."""
+
+    error: ProjectorError
+    failures: int
+    seconds: float
+
+
+def is_passing(error: ProjectorError) -> bool:
+    """Whether waiting helps, by the error's own word."""
+    return error.disposition is Disposition.RETRY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """Repeats an attempt while waiting helps, with growing waits: the one way to do so.
+
+    Attributes:
+        draw: gives random numbers in [0, 1) for the jitter.
+        stopping: ends a wait; None where cancelling does.
+        helps: whether waiting helps after an error.
+    """
+
+    clock: Clock
+    draw: Callable[[], float] = random.random
+    stopping: asyncio.Event | None = None
+    helps: Callable[[ProjectorError], bool] = is_passing
 
     async def until_done(
         self,
         attempt: Callable[[], Awaitable[T]],
         *,
-        waits: Callable[[ProjectorError], Awaitable[None]],
+        waits: Callable[[Failed], Awaitable[None]] | None = None,
     ) -> T:
         """Return the attempt's first result.
 
         Args:
-            attempt: called again after each error whose disposition is RETRY.
-            waits: told of each such error before the wait.
+            attempt: called again after each error that passes.
+            waits: told of each before the wait; gives up by raising the error.
 
         Raises: Stopped when a stop was asked for while waiting; any other error as it is.
         """
@@ -69,14 +95,13 @@ class Patience:
             try:
                 return await attempt()
             except ProjectorError as error:
-                if error.disposition is not Disposition.RETRY:
+                if not self.helps(error):
                     raise
                 failures += 1
-                await waits(error)
-                seconds = retry_seconds(error, failures, draw=self._draw.random())
-            if await pause(self._clock, seconds, until=self._stopping):
+                seconds = retry_seconds(error, failures, draw=self.draw())
+                if waits is not None:
+                    await waits(Failed(error=error, failures=failures, seconds=seconds))
+            if self.stopping is None:
+                await self.clock.sleep(seconds)
+            elif await pause(self.clock, seconds, until=self.stopping):
                 raise Stopped
-
-
-class Stopped(Exception):
-    """A stop was asked for while waiting; nothing was in hand."""

@@ -29,7 +29,7 @@ from projector.reconcile.together import side_by_side, together
 from projector.reconcile.verify_backlog import Backlog
 from projector.reconcile.verify_confirm import Confirmer, Suspects
 from projector.reconcile.verify_places import PlaceWatch, Waiting, parts_of
-from projector.reconcile.verify_reads import Patience, PatientReader, PatientScanner
+from projector.reconcile.verify_reads import PatientReader, PatientScanner, Reads
 from projector.reconcile.verify_report import EXAMPLES, Progress, Tally, VerifyReport
 
 BEGINNINGS = 20
@@ -69,13 +69,11 @@ class Verifier:
     ) -> None:
         """Take both sides; `draw` gives random numbers in [0, 1) for the jitter of retries."""
         self._options = options or VerifyOptions()
-        self._patience = Patience(clock=clock, draw=draw)
+        self._reads = Reads(clock=clock, draw=draw)
         self._source = source
-        self._scanner = PatientScanner(
-            scanner, self._patience, max_documents=self._options.page_size
-        )
+        self._scanner = PatientScanner(scanner, self._reads, max_documents=self._options.page_size)
         selected = SelectedReader(reader=reader, selection=self._options.selection)
-        self._mending = Repair(store=store, reader=PatientReader(selected, self._patience))
+        self._mending = Repair(store=store, reader=PatientReader(selected, self._reads))
         self._store = store
         self._clock = clock
         self._draw = draw
@@ -131,7 +129,7 @@ class Verifier:
         return total
 
     async def _parts(self, keys: FeedRange) -> list[FeedTarget]:
-        physical = await self._patience.until_done(self._source.physical_ranges)
+        physical = await self._reads.until_done(self._source.physical_ranges)
         return list(parts_of(keys, physical, await self._store.places()))
 
     async def _compare_keys(self, keys: FeedRange, *, repair: bool) -> Tally:
@@ -205,7 +203,7 @@ class Verifier:
             source=self._source,
             comparison=comparison,
             target=part,
-            patience=self._patience,
+            reads=self._reads,
             page_size=self._options.page_size,
             selection=self._options.selection,
         )

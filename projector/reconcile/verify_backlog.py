@@ -15,7 +15,7 @@ from projector.ports.rows import DocumentKey
 from projector.ports.verification import Comparison, RangePlace
 from projector.projection.project import project_page
 from projector.projection.selection import Selection
-from projector.reconcile.verify_reads import Patience
+from projector.reconcile.verify_reads import Reads
 
 
 class Backlog:
@@ -27,7 +27,7 @@ class Backlog:
         source: ChangeSource,
         comparison: Comparison,
         target: FeedTarget,
-        patience: Patience,
+        reads: Reads,
         page_size: int,
         selection: Selection,
     ) -> None:
@@ -35,7 +35,7 @@ class Backlog:
         self._source = source
         self._comparison = comparison
         self._target = target
-        self._patience = patience
+        self._reads = reads
         self._page_size = page_size
         self._selection = selection
         self._reached: Continuation | None = None
@@ -52,7 +52,7 @@ class Backlog:
     async def _read_on(self, start: Continuation) -> None:
         continuation = start
         while True:
-            page = await self._patience.until_done(
+            page = await self._reads.until_done(
                 lambda after=continuation: self._source.read_page(  # type: ignore[misc]  # bound per turn
                     self._target, after, max_documents=self._page_size
                 )

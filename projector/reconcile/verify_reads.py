@@ -10,58 +10,57 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from projector.core.errors import (
-    CredentialExpired,
     FeedError,
     PageTooLarge,
-    SourceUnavailable,
+    ProjectorError,
     Throttled,
 )
-from projector.core.pacing import PageSize, page_size, retry_seconds
+from projector.core.pacing import PageSize, page_size
 from projector.ports.feed import Clock, FeedTarget
 from projector.ports.points import DocumentScanner, PointRead, PointReader, ScannedPage
+from projector.processor.waiting import Failed, Patience, is_passing
 
 T = TypeVar("T")
 ATTEMPTS = 15
 
 
-class Patience:
+class Reads:
     """Tries one read until it succeeds or has failed too often."""
 
     def __init__(self, *, clock: Clock, draw: Callable[[], float]) -> None:
         """Wait by this clock, with jitter drawn from [0, 1)."""
-        self._clock = clock
-        self._draw = draw
+        self._patience = Patience(clock=clock, draw=draw, helps=_helps)
 
     async def until_done(self, read: Callable[[], Awaitable[T]]) -> T:
-        """The answer. Raises SourceUnavailable when an outage lasts."""
-        failures = throttles = 0
-        while True:
-            try:
-                return await read()
-            except Throttled as error:
-                throttles += 1
-                seconds = retry_seconds(error, throttles, draw=self._draw())
-            except (SourceUnavailable, CredentialExpired) as error:
-                failures += 1
-                if failures >= ATTEMPTS:
-                    raise
-                seconds = retry_seconds(error, failures, draw=self._draw())
-            await self._clock.sleep(seconds)
+        """The answer. Raises the error when an outage lasts."""
+        outages = 0
+
+        async def count(failed: Failed) -> None:
+            nonlocal outages
+            outages += not isinstance(failed.error, Throttled)
+            if outages >= ATTEMPTS:
+                raise failed.error
+
+        return await self._patience.until_done(read, waits=count)
+
+
+def _helps(error: ProjectorError) -> bool:
+    return is_passing(error) and not isinstance(error, PageTooLarge)
 
 
 class PatientReader:
     """`PointReader` that waits out outages."""
 
-    def __init__(self, reader: PointReader, patience: Patience) -> None:
+    def __init__(self, reader: PointReader, reads: Reads) -> None:
         """Read through this reader."""
         self._reader = reader
-        self._patience = patience
+        self._reads = reads
 
     async def read(
         self, partition_key_json: str, document_id: str, *, session_token: str | None = None
     ) -> PointRead:
         """Read one document; see `PointReader`."""
-        return await self._patience.until_done(
+        return await self._reads.until_done(
             lambda: self._reader.read(partition_key_json, document_id, session_token=session_token)
         )
 
@@ -69,10 +68,10 @@ class PatientReader:
 class PatientScanner:
     """`DocumentScanner` that waits out outages and asks for less when a page is too large."""
 
-    def __init__(self, scanner: DocumentScanner, patience: Patience, *, max_documents: int) -> None:
+    def __init__(self, scanner: DocumentScanner, reads: Reads, *, max_documents: int) -> None:
         """Scan through this scanner, at most so many documents a page."""
         self._scanner = scanner
-        self._patience = patience
+        self._reads = reads
         self._size: PageSize = page_size(max_documents)
 
     async def count(self) -> int | None:
@@ -87,7 +86,7 @@ class PatientScanner:
         while True:
             asked = self._size.current
             try:
-                page = await self._patience.until_done(
+                page = await self._reads.until_done(
                     lambda asked=asked: self._scanner.scan(  # type: ignore[misc]  # bound per turn
                         target, next_page, max_documents=asked
                     )

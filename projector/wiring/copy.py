@@ -27,7 +27,7 @@ from projector.reconcile.retry import Retried, Retry, RetryOutcome
 from projector.reconcile.selected import SelectedReader
 from projector.reconcile.verify import Verifier, VerifyOptions
 from projector.reconcile.verify_places import Waiting
-from projector.reconcile.verify_reads import Patience, PatientReader
+from projector.reconcile.verify_reads import PatientReader, Reads
 from projector.reconcile.verify_report import Progress, VerifyReport
 from projector.settings import Settings
 from projector.wiring import database
@@ -124,7 +124,7 @@ class Copy:
 
     async def _retry(self, some: Sequence[QuarantineEntry]) -> Sequence[Retried]:
         selected = SelectedReader(reader=self.opened.points, selection=self.settings.selection)
-        reader = PatientReader(selected, Patience(clock=self.clock, draw=random.random))
+        reader = PatientReader(selected, Reads(clock=self.clock, draw=random.random))
         store = self._store()
         retry = Retry(store=store, repair=Repair(store=store, reader=reader))
         done = await retry.run([(one.id, one.partition_key, one.document_id) for one in some])

@@ -23,7 +23,7 @@ from projector.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError,
 from projector.postgres.readers import DEFAULT_READER, let_in
 from projector.settings import Settings
 from projector.telemetry.logs import Event
-from projector.wiring.waiting import Patience
+from projector.wiring.waiting import Waiting
 
 EMBEDDED_FOLDER = "postgres"
 LOOK_SECONDS = 1.0
@@ -80,7 +80,7 @@ async def _keep_running(server: EmbeddedPostgres) -> None:
             log.warning(Event.TARGET_UNAVAILABLE, error=str(error))
 
 
-async def upgrade(url: str, patience: Patience, *, reader_role: str = DEFAULT_READER) -> str:
+async def upgrade(url: str, patience: Waiting, *, reader_role: str = DEFAULT_READER) -> str:
     """Brings the schema to the newest version and returns it; waits for a server that is down.
 
     The role that reads the views is let in, and it is said which other databases let it in, too.
@@ -92,7 +92,7 @@ async def upgrade(url: str, patience: Patience, *, reader_role: str = DEFAULT_RE
     return revision
 
 
-async def check(url: str, patience: Patience) -> None:
+async def check(url: str, patience: Waiting) -> None:
     """Makes sure that the schema is the one this program needs; waits for a server that is down.
 
     Raises:

@@ -34,7 +34,7 @@ from projector.projection.selection import KEY_PATH
 from projector.settings import Settings, required_endpoint
 from projector.telemetry.logs import Event
 from projector.wiring import database
-from projector.wiring.waiting import Patience
+from projector.wiring.waiting import Waiting
 
 POLLS_OF_STILL = 3
 THROTTLED_SECONDS = 20.0
@@ -60,7 +60,7 @@ class Account:
 
 @asynccontextmanager
 async def account(
-    settings: Settings, *, clock: Clock, patience: Patience | None = None
+    settings: Settings, *, clock: Clock, patience: Waiting | None = None
 ) -> AsyncIterator[Account]:
     """Opens the account; with `patience` an outage is waited out, without it is an error.
 
@@ -126,7 +126,7 @@ def lease_path(settings: Settings) -> ContainerPath:
     )
 
 
-async def _container_rid(source: CosmosChangeSource, patience: Patience | None) -> str:
+async def _container_rid(source: CosmosChangeSource, patience: Waiting | None) -> str:
     if patience is None:
         return await source.container_rid()
     return await patience.waiting_for_source(source.container_rid)

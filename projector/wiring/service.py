@@ -38,8 +38,7 @@ from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
 from projector.reconcile.selected import SelectedReader
 from projector.reconcile.sweep import Sweeper
-from projector.reconcile.verify_reads import Patience as Reads
-from projector.reconcile.verify_reads import PatientReader
+from projector.reconcile.verify_reads import PatientReader, Reads
 from projector.settings import Settings
 from projector.telemetry.logs import Event
 from projector.telemetry.metrics import Metrics
@@ -49,7 +48,7 @@ from projector.wiring.copy import Copy
 from projector.wiring.housekeeping import housekeeping
 from projector.wiring.opening import Account, Target, account, limits, target
 from projector.wiring.start import Start
-from projector.wiring.waiting import Patience
+from projector.wiring.waiting import Waiting
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -85,7 +84,7 @@ class Service:
         """
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._patience = Patience(clock=self._clock)
+        self._patience = Waiting(clock=self._clock)
         self._more = [] if observer is None else [observer]
         self._host: Host[ProjectedPage] | None = None
         self._connections: Connections | None = None

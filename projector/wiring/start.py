@@ -22,7 +22,7 @@ from projector.settings import Settings
 from projector.wiring import database
 from projector.wiring.commands import target_checks
 from projector.wiring.opening import Account, Target, source_identity, source_questions
-from projector.wiring.waiting import Patience
+from projector.wiring.waiting import Waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Start:
 
     settings: Settings
     clock: Clock
-    patience: Patience
+    patience: Waiting
 
     async def target(self, reached: Target, *, migrate: bool) -> None:
         """The database, its schema included; brings that up to date with `migrate`.

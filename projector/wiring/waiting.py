@@ -9,26 +9,18 @@ from typing import TypeVar
 
 import structlog
 
-from projector.core.errors import (
-    CredentialExpired,
-    LeaseStoreUnavailable,
-    SchemaBusy,
-    SinkUnavailable,
-    SourceUnavailable,
-    Throttled,
-)
-from projector.core.pacing import retry_seconds
+from projector.core.errors import SchemaBusy
 from projector.ports.feed import Clock
+from projector.processor.waiting import Failed, Patience
 from projector.telemetry.logs import Event
 
 T = TypeVar("T")
-OUTAGES = (SinkUnavailable, SourceUnavailable, LeaseStoreUnavailable, Throttled, CredentialExpired)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Waiting:
     """How a command waits for its servers."""
 
     clock: Clock
@@ -42,27 +34,24 @@ class Patience:
         Raises:
             ProjectorError: What no waiting mends: a wrong key, a missing container, ...
         """
-        failures = 0
-        away = False
-        while True:
-            try:
-                result = await action()
-            except OUTAGES as error:
-                failures += 1
-                seconds = retry_seconds(error, failures, draw=self.draw())
-                busy = isinstance(error, SchemaBusy)
-                away = away or not busy
-                log.warning(
-                    Event.SCHEMA_BUSY if busy else failing,
-                    error=str(error),
-                    attempt=failures,
-                    retry_in_seconds=round(seconds, 2),
-                )
-                await self.clock.sleep(seconds)
-            else:
-                if away:
-                    log.info(back, attempts=failures + 1)
-                return result
+        attempts, away = 1, False
+
+        async def tell(failed: Failed) -> None:
+            nonlocal attempts, away
+            busy = isinstance(failed.error, SchemaBusy)
+            attempts, away = failed.failures + 1, away or not busy
+            log.warning(
+                Event.SCHEMA_BUSY if busy else failing,
+                error=str(failed.error),
+                attempt=failed.failures,
+                retry_in_seconds=round(failed.seconds, 2),
+            )
+
+        patience = Patience(clock=self.clock, draw=self.draw)
+        result = await patience.until_done(action, waits=tell)
+        if away:
+            log.info(back, attempts=attempts)
+        return result
 
     async def waiting_for_target(self, action: Callable[[], Awaitable[T]]) -> T:
         """The same for what PostgreSQL has to do."""

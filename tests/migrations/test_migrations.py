@@ -21,7 +21,7 @@ from projector.postgres.tables import table_statements
 from projector.postgres.views import schema_statements, view_statements, views_of
 from projector.processor.clock import SystemClock
 from projector.wiring import database
-from projector.wiring.waiting import Patience
+from projector.wiring.waiting import Waiting
 
 # Everything that makes a schema, as text: what two databases must have in common.
 CATALOGUE = {
@@ -310,7 +310,7 @@ def test_the_short_look_tells_what_alembic_tells(
 async def test_what_is_at_head_is_left_alone_and_all_else_is_migrated(
     empty_database_url: str,
 ) -> None:
-    patience = Patience(clock=SystemClock())
+    patience = Waiting(clock=SystemClock())
     with pytest.raises(SchemaMismatch, match="projector db upgrade"):
         await database.check(empty_database_url, patience)
     assert await database.upgrade(empty_database_url, patience) == schema.head()

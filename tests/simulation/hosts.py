@@ -22,7 +22,7 @@ from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
 from projector.reconcile.sweep import Sweeper
-from projector.reconcile.verify_reads import Patience, PatientReader
+from projector.reconcile.verify_reads import PatientReader, Reads
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ports import (
     CART,
@@ -149,7 +149,7 @@ class SimulatedHost:
         sweeper = Sweeper(
             store=GatedSweepStore(verdicts, self.passage),
             reader=PatientReader(
-                SimulatedPoints(engine, self.passage), Patience(clock=clock, draw=random.random)
+                SimulatedPoints(engine, self.passage), Reads(clock=clock, draw=random.random)
             ),
         )
         sink = GatedSink(PostgresSink(connections, returning_old=tells_old, bulk=2), self.passage)

@@ -14,7 +14,7 @@ from projector.ports.points import ScannedPage
 from projector.ports.verification import RangePlace
 from projector.reconcile import verify, verify_reads
 from projector.reconcile.verify_places import parts_of, place_of
-from projector.reconcile.verify_reads import Patience, PatientScanner
+from projector.reconcile.verify_reads import PatientScanner, Reads
 from tests.integration.cosmos.support import ShiftedClock
 from tests.integration.verify.support import Pair
 
@@ -164,7 +164,7 @@ async def test_waits_of_the_service_are_kept_and_never_counted() -> None:
             raise answers.pop()
         return "done"
 
-    assert await Patience(clock=clock, draw=lambda: 0.5).until_done(read) == "done"
+    assert await Reads(clock=clock, draw=lambda: 0.5).until_done(read) == "done"
     assert clock.monotonic() - began >= 150
 
 
@@ -178,7 +178,7 @@ async def test_throttling_without_a_useful_wait_is_asked_again_ever_more_slowly(
             raise answers.pop()
         return "done"
 
-    assert await Patience(clock=clock, draw=lambda: 0.0).until_done(read) == "done"
+    assert await Reads(clock=clock, draw=lambda: 0.0).until_done(read) == "done"
     assert clock.monotonic() - began >= 30
 
 
@@ -199,9 +199,7 @@ async def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones() -> None:
             return ScannedPage(body=b"", next_page=None, session_lsn=1)
 
     small = Small()
-    scanner = PatientScanner(
-        small, Patience(clock=ShiftedClock(), draw=lambda: 0.5), max_documents=10
-    )
+    scanner = PatientScanner(small, Reads(clock=ShiftedClock(), draw=lambda: 0.5), max_documents=10)
     target = parts_of(FeedRange(min="", max="FF"), [physical("0", "", "FF")], [])[0]
     await scanner.scan(target, None)
     await scanner.scan(target, None)

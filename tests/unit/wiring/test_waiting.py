@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from projector.core.errors import ConfigurationError, ProjectorError, SinkUnavailable, Throttled
 from projector.telemetry.logs import Event
-from projector.wiring.waiting import Patience
+from projector.wiring.waiting import Waiting
 from tests.fakes.clock import FakeClock
 
 
@@ -25,7 +25,7 @@ class Server:
 
 
 async def asked(server: Server) -> str:
-    patience = Patience(clock=FakeClock(), draw=lambda: 0.0)
+    patience = Waiting(clock=FakeClock(), draw=lambda: 0.0)
     return await patience.until_done(
         server.ask, failing=Event.TARGET_UNAVAILABLE, back=Event.TARGET_BACK
     )
