@@ -17,8 +17,11 @@ from benchmarks.baselines import ByHand, ListUpsert, PlainCopy
 from benchmarks.documents import Document, chunks, page_body
 from benchmarks.ours import Ours
 from benchmarks.timing import Cost, Stopwatch
-from projector.projection.project import project_page
+from projector.projection.carts import CARTS
+from projector.projection.project import Projection
 from projector.projection.writes import ProjectedPage, RowWrite
+
+project_page = Projection(CARTS).page
 
 PAGE_DOCUMENTS = 1000
 

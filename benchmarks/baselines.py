@@ -12,6 +12,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
 import psycopg
 from psycopg.types.json import Jsonb
 from sqlalchemy import (
@@ -31,7 +32,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from benchmarks.documents import Document
 from benchmarks.target import WrongResult
 from projector.core.epk import routing_key_of_text
-from projector.projection.writes import RowWrite
+from projector.projection.writes import RowWrite, Value
 
 COLUMNS = (
     "epk, lsn, ts, lineage, deleted, rejected, cart_id, id, item, quantity, unit_price,"
@@ -116,13 +117,17 @@ class PlainCopy(Session):
         self.connection.commit()
 
 
+def _text(value: Value) -> str:
+    return bytes(value).decode() if isinstance(value, msgspec.Raw) else str(value or "")
+
+
 def _lines(writes: Sequence[RowWrite]) -> str:
     """The rows in COPY's text format, which needs no escapes for the documents of the benchmark."""
     text = "".join(
         [
-            f"{w.epk}\t{w.lsn}\t{w.ts}\t0\tf\tf\t{w.cart_id}\t{w.id}\t{w.item}\t"
-            f"{bytes(w.quantity or b'').decode()}\t{bytes(w.unit_price or b'').decode()}\t"
-            f"{w.currency}\t{w.etag}\t{bytes(w.extra or b'').decode()}\t\\N\n"
+            f"{w.epk}\t{w.lsn}\t{w.ts}\t0\tf\tf\t{w.key}\t{w.id}\t{_text(w.values[0])}\t"
+            f"{_text(w.values[1])}\t{_text(w.values[2])}\t"
+            f"{_text(w.values[3])}\t{w.etag}\t{bytes(w.extra or b'').decode()}\t\\N\n"
             for w in writes
         ]
     )

@@ -19,12 +19,15 @@ from projector.ports.feed import FeedTarget
 from projector.postgres.columns import columns_of, version_columns
 from projector.postgres.copying import copy_text
 from projector.processor.clock import SystemClock
+from projector.projection.carts import CARTS
 from projector.projection.fold import fold
-from projector.projection.project import project_page
+from projector.projection.project import Projection
 from projector.projection.shapes import PageShapes
 from projector.projection.writes import ProjectedPage
 from projector.settings import Settings
 from projector.wiring.opening import Account, account
+
+project_page = Projection(CARTS).page
 
 PAGE = 1000
 CONTAINER = "profiled"
@@ -97,7 +100,7 @@ async def _bookmarking(opened: Account) -> float:
 
 def _computing(lines: Sequence[Document], batch: int) -> list[Step]:
     bodies = [page_body(page) for page in chunks(Feed().stamp(lines), PAGE)]
-    shapes = PageShapes()
+    shapes = PageShapes(CARTS)
     shapes.learn(bodies[0])
     pages = [project_page(body) for body in bodies]
     batches = [_batch(pages, start, batch) for start in range(0, len(pages), batch // PAGE)]
@@ -118,7 +121,7 @@ def _computing(lines: Sequence[Document], batch: int) -> list[Step]:
         ),
         (
             "encode: columns (changed)",
-            _cpu_micros(lambda: [columns_of(one) for one in folded], count),
+            _cpu_micros(lambda: [columns_of(one, CARTS) for one in folded], count),
         ),
         (
             "encode: keys and versions (unchanged)",

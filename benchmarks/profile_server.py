@@ -25,8 +25,10 @@ from projector.postgres.generation import Generation
 from projector.postgres.prepared import one_row
 from projector.projection.carts import CARTS
 from projector.projection.fold import fold
-from projector.projection.project import project_page
+from projector.projection.project import Projection
 from projector.projection.writes import RowWrite
+
+project_page = Projection(CARTS).page
 
 Row = tuple[str, float | None, float | None, float | None]
 Parameters = Mapping[str, Any]
@@ -164,7 +166,7 @@ class _Bench:
 
     async def upsert(self, variant: Variant, writes: Sequence[RowWrite]) -> None:
         """Newer versions by the batch statement."""
-        parameters = {**self._parameters(variant), **columns_of(writes)}
+        parameters = {**self._parameters(variant), **columns_of(writes, CARTS)}
         await one_row(self._session, _statement(variant), parameters)
 
     async def look(self, variant: Variant, writes: Sequence[RowWrite]) -> None:

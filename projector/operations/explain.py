@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from projector.ports.explanation import StoredCart, StoredEntry, StoredLine, StoredPosition
-from projector.projection.project import project_page
-from projector.projection.selection import EVERYTHING, Selection
+from projector.projection.project import Projection
 from projector.projection.writes import ProjectedPage, Rejection, RowWrite
 
 
@@ -76,15 +75,16 @@ class _Case:
 
 
 def explain(
-    pages: Sequence[bytes], stored: StoredCart, *, selection: Selection = EVERYTHING
+    pages: Sequence[bytes], stored: StoredCart, projection: Projection
 ) -> Sequence[Explanation]:
     """One explanation per document id, by id."""
     writes: dict[str, RowWrite] = {}
     rejections: dict[str, Rejection] = {}
     passed_over: set[str] = set()
+    everything = Projection(projection.definition)
     for body in pages:
-        page = project_page(body, lsn=0, selection=selection)
-        passed_over |= _passed_over(body, page)
+        page = projection.page(body, lsn=0)
+        passed_over |= _passed_over(everything.page(body, lsn=0), page)
         writes.update({one.id: one for one in page.writes})
         rejections.update({one.id: one for one in page.rejections})
     lines = {one.id: one for one in stored.lines}
@@ -116,9 +116,8 @@ def _explanation(id_: str, case: _Case) -> Explanation:
     )
 
 
-def _passed_over(body: bytes, page: ProjectedPage) -> set[str]:
+def _passed_over(whole: ProjectedPage, page: ProjectedPage) -> set[str]:
     """Ids that would be rows or rejected, were all documents meant."""
-    whole = project_page(body, lsn=0)
     told = {one.id for one in whole.writes if not one.deleted}
     told |= {one.id for one in whole.rejections}
     kept = {one.id for one in page.writes if not one.deleted}

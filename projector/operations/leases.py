@@ -29,7 +29,6 @@ from projector.core.source import SourceIdentity
 from projector.operations.strangers import refuse_strangers
 from projector.ports.copy import CopiedSource, TargetIdentity
 from projector.ports.feed import ChangeSource, Clock, LeaseStore
-from projector.projection.selection import EVERYTHING
 
 ATTEMPTS = 6
 
@@ -212,7 +211,7 @@ def _projects(sides: ResetSides, token: str | None, consent: Consent) -> str | N
     if sides.found is None:
         return None
     try:
-        sides.found.refuse_other_projection(sides.identity, unfiltered=EVERYTHING.text)
+        sides.found.refuse_other_projection(sides.identity)
     except ProjectionChanged:
         if not consent.new_projection:
             raise

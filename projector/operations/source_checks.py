@@ -18,8 +18,8 @@ from projector.operations.checks import Check, Finding, doubt, fault, fine, skew
 from projector.ports.copy import CopiedSource
 from projector.ports.diagnosis import ContainerFacts, SourceQuestions
 from projector.ports.feed import ChangeSource, Clock, FeedTarget
+from projector.projection.definition import Definition
 from projector.projection.document import is_marker
-from projector.projection.selection import EVERYTHING, KEY_PATH
 
 COPY = "copy"
 SAMPLE = 200
@@ -32,6 +32,7 @@ class SourceChecks:
     """The checks; `thorough` reads each partition and a sample, else one document of one."""
 
     ask: SourceQuestions
+    definition: Definition
     start_from: StartFrom
     clock: Clock
     thorough: bool
@@ -63,7 +64,7 @@ class SourceChecks:
         facts = await self.ask.ask_container()
         return [
             fine("container", f"{self.ask.container} has _rid {facts.rid}"),
-            _partition_key(facts),
+            _partition_key(facts, self.definition),
             _time_to_live(facts),
             skew(
                 "clock of Cosmos DB",
@@ -146,7 +147,7 @@ def refuse_others(found: CopiedSource | None, rid: str, identity: SourceIdentity
     """
     if found is not None:
         found.refuse_other(rid, identity)
-        found.refuse_other_projection(identity, unfiltered=EVERYTHING.text)
+        found.refuse_other_projection(identity)
 
 
 def same_source(found: CopiedSource | None, rid: str, identity: SourceIdentity) -> list[Finding]:
@@ -192,14 +193,14 @@ def _moving(check: str) -> Finding:
     )
 
 
-def _partition_key(facts: ContainerFacts) -> Finding:
+def _partition_key(facts: ContainerFacts, definition: Definition) -> Finding:
     paths = ", ".join(facts.partition_key_paths)
-    if facts.partition_key_paths == (KEY_PATH,):
+    if facts.partition_key_paths == (definition.key_path,):
         return fine("partition key", paths)
     return fault(
         "partition key",
-        f"the container is partitioned on {paths}, not on {KEY_PATH}",
-        "name the cart container in PROJECTOR_COSMOS_CONTAINER",
+        f"the container is partitioned on {paths}, not on {definition.key_path}",
+        f"name the {definition.noun} container in PROJECTOR_COSMOS_CONTAINER",
     )
 
 

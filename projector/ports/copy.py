@@ -58,11 +58,10 @@ class CopiedSource:
             raise OtherSource(copied=self.name, configured=identity.name)
         raise SourceRecreated(expected_rid=self.rid, found_rid=rid, copied=self.name)
 
-    def refuse_other_projection(self, identity: SourceIdentity, *, unfiltered: str) -> None:
-        """Raise ProjectionChanged unless the rows were made like that; before it was told, `unfiltered`."""
-        stored = self.projection or unfiltered
-        if stored != identity.projection:
-            raise ProjectionChanged(stored=stored, configured=identity.projection)
+    def refuse_other_projection(self, identity: SourceIdentity) -> None:
+        """Raise ProjectionChanged if it is known that the rows were made otherwise."""
+        if self.projection is not None and self.projection != identity.projection:
+            raise ProjectionChanged(stored=self.projection, configured=identity.projection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,16 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from typing_extensions import override
 
+from projector.projection.definition import Definition, Kind
 from projector.projection.writes import RowWrite
 
-PLAIN = ("epk", "lsn", "ts", "deleted", "quantity", "unit_price")
-TEXTS = ("cart_id", "id", "etag", "item", "currency")
+_PLAIN = ("epk", "lsn", "ts", "deleted")
+_TEXTS = ("key", "id", "etag")
+_AS_JSON = frozenset({Kind.NUMBER, Kind.BOOLEAN})
 
 _encoder = msgspec.json.Encoder()
-_readers = {name: attrgetter(name) for name in (*PLAIN, *TEXTS, "extra")}
+_readers = {name: attrgetter(name) for name in (*_PLAIN, *_TEXTS)}
+_values_of = attrgetter("values")
 
 
 class ArrayText(bytes):
@@ -38,18 +41,29 @@ class ArrayTextDumper(Dumper):
         return obj
 
 
-def columns_of(writes: Sequence[RowWrite]) -> Mapping[str, ArrayText]:
-    """The batch statement's parameters for these writes, by column name."""
-    columns = {name: _plain(map(_readers[name], writes)) for name in PLAIN}
-    for name in TEXTS:
+def columns_of(writes: Sequence[RowWrite], definition: Definition) -> Mapping[str, ArrayText]:
+    """The batch statement's parameters for these writes, by column name; the key's is `key`."""
+    columns = {name: _plain(map(_readers[name], writes)) for name in _PLAIN}
+    for name in _TEXTS:
         columns[name] = text_array(list(map(_readers[name], writes)))
+    for field, values in zip(definition.fields, values_by_column(writes, definition), strict=True):
+        array = _plain if field.kind in _AS_JSON else text_array
+        columns[field.column] = array(values)
     columns["extra"] = _json_array([write.extra for write in writes])
     return columns
 
 
+def values_by_column(writes: Sequence[RowWrite], definition: Definition) -> Sequence[Sequence[Any]]:
+    """The values of each column of the definition, NULL in tombstones."""
+    blank = (None,) * len(definition.fields)
+    if not writes:
+        return [()] * len(definition.fields)
+    return list(zip(*[values or blank for values in map(_values_of, writes)], strict=True))
+
+
 def key_columns(writes: Sequence[RowWrite]) -> Mapping[str, ArrayText]:
     """Keys and versions alone."""
-    columns = {name: text_array(list(map(_readers[name], writes))) for name in ("cart_id", "id")}
+    columns = {name: text_array(list(map(_readers[name], writes))) for name in ("key", "id")}
     return {**columns, "lsn": _plain(map(_readers["lsn"], writes))}
 
 

@@ -43,7 +43,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS verify_unseen (
 
 ROWS = with_seeds("""
 WITH input AS MATERIALIZED (
-  SELECT unnest(%(cart_id)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
+  SELECT unnest(%(key)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
     unnest(%(epk)s::bigint[]) AS epk, unnest(%(ts)s::bigint[]) AS ts,
     unnest(%(etag)s::text[]) AS etag, unnest(%(deleted)s::bool[]) AS gone,
     unnest(%(item)s::text[]) AS item, unnest(%(quantity)s::numeric[]) AS quantity,
@@ -217,7 +217,9 @@ class SessionComparison:
         if not writes:
             return []
         statement = ROWS.replace("{rows}", self._generation.schema)
-        return await self._differences(statement, {**columns_of(writes), "kind": kind})
+        return await self._differences(
+            statement, {**columns_of(writes, self._generation.definition), "kind": kind}
+        )
 
     async def _rejected(
         self, rejections: Sequence[Rejection], *, kind: int | None
@@ -273,7 +275,7 @@ async def comparison(
 
 
 def _pk(write: RowWrite) -> str:
-    return json.dumps(write.cart_id, ensure_ascii=False)
+    return json.dumps(write.key, ensure_ascii=False)
 
 
 def _encoded_keys(keys: Sequence[DocumentKey]) -> JsonText:

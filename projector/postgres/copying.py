@@ -23,7 +23,7 @@ from projector.postgres.connections import Session
 from projector.postgres.generation import Generation
 from projector.postgres.prepared import one_row
 from projector.postgres.statements import FENCE
-from projector.projection.writes import RowWrite
+from projector.projection.writes import RowWrite, Value
 
 # The trigger works only in transactions that say so, and is told here which replay is open.
 COUNTED_FENCE = (
@@ -49,6 +49,7 @@ PIECE_BYTES = 100_000
 
 _NULL = b"\x01"
 _TABS_PER_ROW = 13
+_encoder = msgspec.json.Encoder()
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
@@ -111,36 +112,41 @@ def _unescaped(writes: Sequence[RowWrite], lineage: int, tick: int) -> bytes:
     tail = b"\t".join([_NULL] * 5) + b"\t%d\n" % tick
     return b"".join(
         [
-            b"%d\t%d\t%d\t%b\t%b\t%b\t%b\t%b\t%b\t%b\t%b\t%b\t\x01\n"
+            b"%d\t%d\t%d\t%b\t%b\t%b\t%b\t%b\t%b\t\x01\n"
             % (
                 w.epk,
                 w.lsn,
                 w.ts,
                 live,
-                w.cart_id.encode(),
+                w.key.encode(),
                 w.id.encode(),
                 w.etag.encode(),
-                w.item.encode(),
-                w.quantity or _NULL,
-                w.unit_price or _NULL,
-                w.currency.encode() if w.currency else _NULL,
+                b"\t".join([_text(value) for value in w.values]),
                 w.extra or _NULL,
             )
-            if w.item is not None
+            if w.values
             else b"%d\t%d\t%d\t%b\t%b\t%b\t%b\t%b"
-            % (w.epk, w.lsn, w.ts, gone, w.cart_id.encode(), w.id.encode(), w.etag.encode(), tail)
+            % (w.epk, w.lsn, w.ts, gone, w.key.encode(), w.id.encode(), w.etag.encode(), tail)
             for w in writes
         ]
     )
+
+
+def _text(value: Value) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    return _NULL if value is None else _encoder.encode(value)
 
 
 def _escaped(write: RowWrite) -> RowWrite:
     extra = write.extra and msgspec.Raw(bytes(write.extra).decode().translate(_ESCAPES).encode())
     return msgspec.structs.replace(
         write,
-        cart_id=write.cart_id.translate(_ESCAPES),
+        key=write.key.translate(_ESCAPES),
         id=write.id.translate(_ESCAPES),
         etag=write.etag.translate(_ESCAPES),
-        item=write.item and write.item.translate(_ESCAPES),
+        values=tuple(
+            value.translate(_ESCAPES) if isinstance(value, str) else value for value in write.values
+        ),
         extra=extra,
     )

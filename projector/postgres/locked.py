@@ -22,7 +22,8 @@ from projector.postgres.errors import first_line, is_of_document
 from projector.postgres.portions import Outcome
 from projector.postgres.prepared import execute
 from projector.postgres.statements import RETURNING_OLD_SERVER, BatchShape
-from projector.projection.fold import encode_writes
+from projector.projection.carts import CARTS
+from projector.projection.project import document_of
 from projector.projection.writes import Batch, Rejection, RejectionReason, RowWrite
 
 
@@ -116,21 +117,13 @@ def tells_old(session: Session, *, forced: bool | None) -> bool:
 
 def tombstone_of(write: RowWrite) -> RowWrite:
     """What is left of a document that cannot be stored: its older row goes."""
-    return RowWrite(
-        cart_id=write.cart_id,
-        id=write.id,
-        epk=write.epk,
-        lsn=write.lsn,
-        ts=write.ts,
-        etag=write.etag,
-        deleted=True,
-    )
+    return RowWrite(write.key, write.id, write.epk, write.lsn, write.ts, write.etag, deleted=True)
 
 
 def refusal(write: RowWrite, detail: str, *, sqlstate: str | None) -> Rejection:
     """A good document that the server cannot store; the bytes are those it was asked to store."""
     return Rejection(
-        partition_key=json.dumps(write.cart_id, ensure_ascii=False),
+        partition_key=json.dumps(write.key, ensure_ascii=False),
         id=write.id,
         epk=write.epk,
         lsn=write.lsn,
@@ -138,7 +131,7 @@ def refusal(write: RowWrite, detail: str, *, sqlstate: str | None) -> Rejection:
         etag=write.etag,
         reason=RejectionReason.REFUSED_BY_TARGET,
         detail=detail,
-        raw=encode_writes([write]),
+        raw=document_of(write, CARTS),
         sqlstate=sqlstate,
-        cart_id=write.cart_id,
+        key=write.key,
     )

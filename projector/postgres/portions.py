@@ -108,7 +108,7 @@ class Portions:
         if portion.size != 1 or not portion.writes or portion.writes[0].deleted:
             return False
         write, known = portion.writes[0], self._of(range_id)
-        version = write.cart_id, write.id, write.lsn
+        version = write.key, write.id, write.lsn
         known.failures_alone = 1 + known.failures_alone * (known.failed_alone == version)
         known.failed_alone = version
         return known.failures_alone >= ATTEMPTS_ALONE

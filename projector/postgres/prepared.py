@@ -30,7 +30,7 @@ async def execute(
     writes: Sequence[RowWrite],
 ) -> Outcome | None:
     """Run the batch statement; None when the fence, or a flag it asks about, says no."""
-    arguments = {**parameters, **columns_of(writes)}
+    arguments = {**parameters, **columns_of(writes, shape.generation.definition)}
     row = await one_row(session, batch_statement(shape), arguments)
     if row is None or not row[0]:
         return None

@@ -23,9 +23,9 @@ from projector.postgres.statements import with_seeds
 from projector.projection.writes import PassedOver, Rejection
 
 ENTRIES = """
-SELECT r.*, CASE WHEN r.cart_id IS NULL THEN r.partition_key ELSE to_json(r.cart_id)::text END
+SELECT r.*, CASE WHEN r.key IS NULL THEN r.partition_key ELSE to_json(r.key)::text END
   AS pk FROM json_to_recordset(%(rejections)s::json) AS r(
-  partition_key text, id text, cart_id text, epk bigint, lsn bigint, ts bigint, etag text,
+  partition_key text, id text, key text, epk bigint, lsn bigint, ts bigint, etag text,
   reason text, detail text, sqlstate text, raw text)"""
 
 # An entry counts unless the row says that the document went on: to a newer version, or, at this
@@ -37,7 +37,7 @@ INSERT INTO projector.quarantine AS q (key_1, key_2, partition_key, document_id,
   first_seen_at, last_seen_at, seen_group)
 SELECT hashtextextended(e.pk || chr(1) || e.id, {seed_1}),
   hashtextextended(e.pk || chr(1) || e.id, {seed_2}),
-  e.pk, e.id, e.cart_id, COALESCE(e.epk, %(low)s), %(lineage)s, e.lsn, e.ts, e.etag, 'open',
+  e.pk, e.id, e.key, COALESCE(e.epk, %(low)s), %(lineage)s, e.lsn, e.ts, e.etag, 'open',
   e.reason, e.detail, e.sqlstate, decode(e.raw, 'base64'),
   CASE WHEN NOT t.deleted THEN jsonb_build_object('cart_id', t.cart_id, 'id', t.id,
     'item', t.item, 'quantity', t.quantity, 'unit_price', t.unit_price, 'currency', t.currency,
@@ -45,7 +45,7 @@ SELECT hashtextextended(e.pk || chr(1) || e.id, {seed_1}),
   now(), now(), r.seen_group
 FROM entries e
 JOIN projector.ranges r ON r.id = %(range_id)s
-LEFT JOIN {rows}.cart_items t ON t.cart_id = e.cart_id AND t.id = e.id
+LEFT JOIN {rows}.cart_items t ON t.cart_id = e.key AND t.id = e.id
 WHERE t.cart_id IS NULL OR (%(lineage)s, e.lsn) > (t.lineage, t.lsn)
   OR ((%(lineage)s, e.lsn) = (t.lineage, t.lsn)
     AND (t.rejected OR t.etag = '' AND t.tombstone_tick <= %(mark_tick)s::bigint))
@@ -79,8 +79,8 @@ WHERE q.key_1 = hashtextextended(e.pk || chr(1) || e.id, {seed_1})
 
 MARK_ROWS = """
 UPDATE {rows}.cart_items t SET rejected = true
-FROM json_to_recordset(%(rejections)s::json) AS r(cart_id text, id text, lsn bigint)
-WHERE t.cart_id = r.cart_id AND t.id = r.id AND t.deleted AND NOT t.rejected
+FROM json_to_recordset(%(rejections)s::json) AS r(key text, id text, lsn bigint)
+WHERE t.cart_id = r.key AND t.id = r.id AND t.deleted AND NOT t.rejected
   AND (t.lineage, t.lsn) = (%(lineage)s, r.lsn)"""
 
 # Documents that became something else before they had the key of a row.

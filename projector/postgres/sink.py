@@ -41,7 +41,7 @@ from projector.postgres.sequences import raise_sequences
 from projector.postgres.statements import FENCE, PORTION_FENCE, BatchShape, look_statement
 from projector.postgres.sweep import VerdictStore
 from projector.projection.fold import fold
-from projector.projection.project import project_page
+from projector.projection.project import Projection
 from projector.projection.selection import EVERYTHING, Selection
 from projector.projection.writes import Batch, ProjectedPage, RowWrite
 
@@ -75,7 +75,7 @@ class PostgresSink:
             admission: Entered with the pages of each batch while it is written; may refuse them.
         """
         self._connections = connections
-        self._selection = selection
+        self._projection = Projection(generation.definition, selection=selection)
         self._admission = admission
         self._generation = generation
         self._returning_old = returning_old
@@ -93,7 +93,7 @@ class PostgresSink:
         Raises:
             SinkUnavailable, SourceRecreated, ProjectionChanged.
         """
-        return await open_range(self._connections, claim, projection=self._selection.text)
+        return await open_range(self._connections, claim, projection=self._projection.text)
 
     async def begin(self, grant: Grant, beginning: Beginning) -> Grant:
         """Commit where the range starts, with the record of its replay, before any is read.
@@ -109,7 +109,7 @@ class PostgresSink:
         """Decode a page; an empty one for a 304."""
         if page.body is None:
             return ProjectedPage()
-        return project_page(page.body, selection=self._selection)
+        return self._projection.page(page.body)
 
     async def apply(
         self, grant: Grant, pages: Sequence[ProjectedPage], place: StoredPlace

@@ -90,7 +90,7 @@ SELECT tick, seen_group, quarantined FROM projector.ranges WHERE id = %(range_id
 
 # Arrays in the select list advance together; in FROM each would be stored first.
 INPUT = """
-SELECT unnest(%(cart_id)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
+SELECT unnest(%(key)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
   unnest(%(epk)s::bigint[]) AS epk, unnest(%(lsn)s::bigint[]) AS lsn,
   unnest(%(ts)s::bigint[]) AS ts, unnest(%(etag)s::text[]) AS etag,
   unnest(%(deleted)s::bool[]) AS deleted, unnest(%(item)s::text[]) AS item,
@@ -103,7 +103,7 @@ INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
 SELECT (SELECT seen_group FROM fence),
   array_agg(hashtextextended(x.cart_id || chr(1) || x.id, {seed_1})),
   array_agg(hashtextextended(x.cart_id || chr(1) || x.id, {seed_2}))
-FROM unnest(%(cart_id)s::text[], %(id)s::text[]) AS x(cart_id, id)
+FROM unnest(%(key)s::text[], %(id)s::text[]) AS x(cart_id, id)
 WHERE (SELECT seen_group FROM fence) IS NOT NULL HAVING count(*) > 0"""
 
 # (2) Rows.
@@ -214,7 +214,7 @@ ON CONFLICT (item) DO UPDATE SET
 HEAL = """
 UPDATE projector.quarantine q SET status = 'closed', closed_at = now(),
   lineage = %(lineage)s::int, lsn = x.lsn
-FROM unnest(%(cart_id)s::text[], %(id)s::text[], %(lsn)s::bigint[], %(deleted)s::bool[])
+FROM unnest(%(key)s::text[], %(id)s::text[], %(lsn)s::bigint[], %(deleted)s::bool[])
   AS x(cart_id, id, lsn, deleted)
 WHERE EXISTS (SELECT FROM fence) AND q.key_1 = hashtextextended(to_json(x.cart_id)::text || chr(1) || x.id, {seed_1})
   AND q.key_2 = hashtextextended(to_json(x.cart_id)::text || chr(1) || x.id, {seed_2})
@@ -228,9 +228,9 @@ RETURNING 1"""
 # dirtied; what is stale now stays so, since versions only rise while the range is locked.
 LOOK = """
 SELECT (SELECT quarantined FROM fence) AS quarantined, ARRAY(SELECT x.place FROM (
-  SELECT unnest(%(cart_id)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
+  SELECT unnest(%(key)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
     unnest(%(lsn)s::bigint[]) AS lsn, unnest(%(deleted)s::bool[]) AS deleted,
-    generate_subscripts(%(cart_id)s::text[], 1) AS place
+    generate_subscripts(%(key)s::text[], 1) AS place
   WHERE EXISTS (SELECT FROM fence)) x
 WHERE NOT COALESCE((
   SELECT (t.lineage, t.lsn) > (%(lineage)s::int, x.lsn)

@@ -241,7 +241,7 @@ class VerdictStore:
         writes = [verdict.write for verdict in verdicts if verdict.write is not None]
         rejections = [one.rejection for one in verdicts if one.rejection is not None]
         batch = Batch(
-            writes=tuple(sorted(writes, key=lambda write: (write.cart_id, write.id))),
+            writes=tuple(sorted(writes, key=lambda write: (write.key, write.id))),
             rejections=tuple(rejections),
         )
         done = await LockedRange(session=session, shape=shape, grant=grant, mark=mark).apply(batch)

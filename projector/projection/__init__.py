@@ -1,1 +1,1 @@
-"""Pure: a page of cart documents becomes rows, tombstones and rejections."""
+"""Pure: the definition of a projection, and how a page of documents by it becomes rows, tombstones and rejections."""

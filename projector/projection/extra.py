@@ -1,4 +1,4 @@
-"""The fields of a document that the carts' contract does not name, kept as one JSON object.
+"""The fields of a document that the definition does not name, kept as one JSON object.
 
 They are kept exactly as they came: no number goes through float, null stays null, `ttl` is one of
 them unless it is the soft-delete marker. The service's own properties are not kept. What `jsonb`
@@ -15,7 +15,7 @@ already takes one pass).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import msgspec
 
@@ -23,10 +23,6 @@ from projector.projection.fields import MAX_DEPTH, Problem, too_deep
 from projector.projection.numbers import MAX_JSONB_DIGITS, written_digits
 from projector.projection.writes import RejectionReason
 
-LINE_FIELDS = ("id", "cartId", "item", "quantity", "price", "currency")
-SYSTEM_FIELDS = ("_rid", "_self", "_etag", "_attachments", "_ts", "_lsn")
-
-_NOT_EXTRA = frozenset((*LINE_FIELDS, *SYSTEM_FIELDS))
 MAX_EXTRA_BYTES = 16 * 1024 * 1024
 """Of the whole, numbers written out: eight times what the service takes for a document."""
 
@@ -54,9 +50,9 @@ def harmless(value: bytes) -> bool:
     return len(value) < _SHORT and not _SUSPICIOUS.search(value)
 
 
-def extra_of(values: Mapping[str, bytes]) -> msgspec.Raw | Problem | None:
-    """The object of all other fields, None when there are none; a problem when it is not good."""
-    extra = {name: value for name, value in values.items() if name not in _NOT_EXTRA}
+def extra_of(values: Mapping[str, bytes], known: Set[str]) -> msgspec.Raw | Problem | None:
+    """The object of the fields not `known`, None when there are none; a problem when it is not good."""
+    extra = {name: value for name, value in values.items() if name not in known}
     size = 0
     for name, value in extra.items():
         found = _written_bytes(name, value)

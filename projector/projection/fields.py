@@ -41,7 +41,7 @@ _KINDS: Mapping[bytes, str] = {
 class Problem(NamedTuple):
     """Why a document is not good: for the program and for the operator."""
 
-    reason: RejectionReason
+    reason: str
     detail: str
 
 

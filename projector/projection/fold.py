@@ -10,11 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-import msgspec
-
 from projector.projection.writes import Batch, ProjectedPage, Rejection, RowWrite
-
-_encoder = msgspec.json.Encoder()
 
 
 def fold(pages: Sequence[ProjectedPage]) -> Batch:
@@ -35,20 +31,15 @@ def fold(pages: Sequence[ProjectedPage]) -> Batch:
     )
 
 
-def encode_writes(writes: Iterable[RowWrite]) -> bytes:
-    """The writes as the JSON array that the batch statement takes."""
-    return _encoder.encode(list(writes))
-
-
 def _newest_writes(pages: Sequence[ProjectedPage]) -> dict[str, RowWrite]:
     # NUL is in no good text and sorts lowest, so that the joined key sorts as the pair does; and
     # the order of code points, Python's, is that of UTF-8 bytes, PostgreSQL's under COLLATE "C".
-    found = {w.cart_id + "\0" + w.id: w for page in pages for w in page.writes}
+    found = {w.key + "\0" + w.id: w for page in pages for w in page.writes}
     if len(found) == sum(len(page.writes) for page in pages):
         return found
     found.clear()
     for write in chain.from_iterable(page.writes for page in pages):
-        key = write.cart_id + "\0" + write.id
+        key = write.key + "\0" + write.id
         known = found.get(key)
         if known is None or write.lsn >= known.lsn:
             found[key] = write
@@ -67,9 +58,9 @@ def _newest_rejections(rejections: Iterable[Rejection]) -> dict[tuple[str, str],
 
 def _stands(rejection: Rejection, writes: dict[str, RowWrite]) -> bool:
     """Whether no newer version of the document is known."""
-    if rejection.cart_id is None:
+    if rejection.key is None:
         return True
-    newest = writes.get(rejection.cart_id + "\0" + rejection.id)
+    newest = writes.get(rejection.key + "\0" + rejection.id)
     if newest is None or newest.lsn < rejection.lsn:
         return True
     return newest.lsn == rejection.lsn and newest.deleted

@@ -1,8 +1,8 @@
-"""Whose version a document is: its cart, its id, its place in the hash space, its version.
+"""Whose version a document is: its partition key, its id, its place in the hash space, its version.
 
-A document that is not good has to be kept under a key of its own. Where cart or id cannot be read,
+A document that is not good has to be kept under a key of its own. Where one of them cannot be read,
 the text for the partition key starts with a backslash: never JSON, so that no good document has that
-key, whatever its id. So an entry for the number 5 never meets the cart "5", no entry is healed by
+key, whatever its id. So an entry for the number 5 never meets the text "5", no entry is healed by
 another document, and one look tells whether the container can be asked about it.
 """
 
@@ -21,6 +21,7 @@ from projector.core.epk import (
     routing_key,
     routing_key_of_text,
 )
+from projector.projection.definition import Field
 from projector.projection.fields import NOT_DECODED, Fields, Problem, decoded_text, kind_of
 from projector.projection.writes import RejectionReason
 
@@ -46,7 +47,7 @@ class Stamp(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class EntryKey(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """The key of a rejection, and where its cart lies; None when no cart can be read."""
+    """The key of a rejection, and where it lies; None when no partition key can be read."""
 
     partition_key: str
     id: str
@@ -56,7 +57,7 @@ class EntryKey(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 class RowKey(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The key of a document that may be a row: both texts are good."""
 
-    cart_id: str
+    key: str
     id: str
     epk: int
 
@@ -80,18 +81,18 @@ def read_stamp(fields: Fields, *, lsn: int | None) -> Stamp:
     )
 
 
-def identify(fields: Fields) -> RowKey | Problem:
+def identify(fields: Fields, key: Field) -> RowKey | Problem:
     """Read whose document it is; a problem when it cannot be a row's."""
     id_found = read_text("id", fields.values.get("id"), RejectionReason.BAD_ID)
     if isinstance(id_found, Problem):
         return id_found
-    cart_found = read_text("cartId", fields.values.get("cartId"), RejectionReason.BAD_CART_ID)
-    if isinstance(cart_found, Problem):
-        return cart_found
-    return RowKey(cart_id=cart_found, id=id_found, epk=routing_key_of_text(cart_found.encode()))
+    found = read_text(key.name, fields.values.get(key.name), key.reason)
+    if isinstance(found, Problem):
+        return found
+    return RowKey(key=found, id=id_found, epk=routing_key_of_text(found.encode()))
 
 
-def read_text(name: str, value: bytes | None, reason: RejectionReason) -> str | Problem:
+def read_text(name: str, value: bytes | None, reason: str) -> str | Problem:
     """Read a text that has to be there, not empty, free of NUL and at most 1,024 bytes long."""
     if value is None:
         return Problem(reason, f"{name} is missing")
@@ -108,9 +109,9 @@ def read_text(name: str, value: bytes | None, reason: RejectionReason) -> str | 
     return text
 
 
-def entry_key(raw: bytes, fields: Fields) -> EntryKey:
+def entry_key(raw: bytes, fields: Fields, key: Field) -> EntryKey:
     """The key to keep a document under that is not good."""
-    partition_key, epk = _partition_key_of(fields)
+    partition_key, epk = _partition_key_of(fields, key.name)
     id_, is_good = _document_key_of(raw, fields)
     if not is_good and can_be_asked_for(partition_key):
         partition_key = _NOT_READABLE + partition_key
@@ -122,9 +123,9 @@ def can_be_asked_for(partition_key: str) -> bool:
     return not partition_key.startswith(_NOT_READABLE)
 
 
-def _partition_key_of(fields: Fields) -> tuple[str, int | None]:
+def _partition_key_of(fields: Fields, name: str) -> tuple[str, int | None]:
     """The partition key as JSON text, and where it lies; None when the text is no JSON."""
-    value = fields.values.get("cartId")
+    value = fields.values.get(name)
     if value is None and not fields.complete:
         return _NOT_READABLE, None
     try:

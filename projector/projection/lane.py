@@ -8,98 +8,144 @@ with anything else is refused as a whole and taken document by document.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import repeat
+from operator import attrgetter
+from typing import Any
 
 from msgspec import UNSET, Raw, UnsetType
 
 from projector.core.epk import routing_key_of_text
-from projector.projection.document import CURRENCY
-from projector.projection.shapes import ABSENT, PlainDocument, PlainPage, SureDocument
-from projector.projection.writes import RowWrite
+from projector.projection.definition import Definition, Field, Kind
+from projector.projection.shapes import (
+    ABSENT,
+    PlainDocument,
+    PlainPage,
+    SureDocument,
+    value_attribute,
+)
+from projector.projection.values import matcher, text_of_time
+from projector.projection.writes import RowWrite, Value
 
 _DIGITS = b"0123456789."
 _SURE_DIGITS = 12  # at most ten of them behind the point
 _ESCAPED_NUL = b"\\u0000"
 _NESTED_OR_ESCAPED = re.compile(rb"[\\\[{]")
 _HIGHEST_TTL = 10**18
+_LIVE = False  # of `deleted`
+_keys_of, _ids_of, _ttls_of = attrgetter("key"), attrgetter("id"), attrgetter("ttl")
+_lsns_of, _tss_of, _etags_of = attrgetter("lsn"), attrgetter("ts"), attrgetter("etag")
 
 
-def sure_writes(body: bytes, page: PlainPage) -> list[RowWrite] | None:
-    """One write per document, in feed order; None when a document needs a look of its own."""
-    documents = page.sure_documents
-    if not documents or _ESCAPED_NUL in body:
-        return None
-    quantities = [document.quantity for document in documents]
-    prices = [document.price for document in documents]
-    if not (
-        all(quantities)
-        and _are_numbers(quantities)
-        and _are_numbers(prices)
-        and all(map(_is_currency, {document.currency for document in documents}))
-    ):
-        return None
-    extras = _extras(page, documents)
-    return None if extras is None else _writes(documents, extras)
+class FastLane:
+    """The fast lane of one projection."""
+
+    def __init__(self, definition: Definition) -> None:
+        """Read the columns of that definition."""
+        self._columns = [
+            (field, attrgetter(value_attribute(number)), _COLUMNS[field.kind])
+            for number, field in enumerate(definition.fields)
+        ]
+
+    def writes(self, body: bytes, page: PlainPage) -> list[RowWrite] | None:
+        """One write per document, in feed order; None when a document needs a look of its own."""
+        documents = page.sure_documents
+        if not documents or _ESCAPED_NUL in body:
+            return None
+        columns: list[Sequence[Value]] = []
+        for field, read, column_of in self._columns:
+            values = column_of(field, list(map(read, documents)))
+            if values is None:
+                return None
+            columns.append(values)
+        extras = _extras(page, documents)
+        return None if extras is None else _writes(documents, columns, extras)
 
 
 def tombstone_of(document: PlainDocument, epk: int, lsn: int) -> RowWrite | None:
     """The tombstone of a document that bears the marker; None when its `ttl` is not surely one."""
     if type(document.ttl) is not int or not 0 < document.ttl < _HIGHEST_TTL:
         return None
-    return RowWrite(
-        cart_id=document.cart_id,
-        id=document.id,
-        epk=epk,
-        lsn=lsn,
-        ts=document.ts,
-        etag=document.etag,
-        deleted=True,
-    )
+    return RowWrite(document.key, document.id, epk, lsn, document.ts, document.etag, deleted=True)
 
 
 def _writes(
-    documents: Sequence[SureDocument], extras: Sequence[Raw | None]
+    documents: Sequence[SureDocument],
+    columns: Sequence[Sequence[Value]],
+    extras: Sequence[Raw | None],
 ) -> list[RowWrite] | None:
-    carts: dict[str, tuple[str, int]] = {}
-    shared: dict[str | None, str | None] = {}  # equal texts of a page are kept once
-    writes = []
-    for document, extra in zip(documents, extras, strict=True):
-        cart = carts.get(document.cart_id)
-        if cart is None:
-            cart_id = document.cart_id
-            cart = carts[cart_id] = (cart_id, routing_key_of_text(cart_id.encode()))
-        cart_id, epk = cart
-        if document.ttl is UNSET:
-            item, currency = document.item, document.currency
-            write = RowWrite(
-                cart_id=cart_id,
-                id=document.id,
-                epk=epk,
-                lsn=document.lsn,
-                ts=document.ts,
-                etag=document.etag,
-                item=shared.setdefault(item, item),
-                quantity=document.quantity.copy(),  # or it would keep the whole page
-                unit_price=document.price.copy() if document.price else None,
-                currency=shared.setdefault(currency, currency),
-                extra=extra,
-            )
-        else:
-            gone = tombstone_of(document, epk, document.lsn)
+    keys = _shared(list(map(_keys_of, documents)))
+    places = {key: routing_key_of_text(key.encode()) for key in set(keys)}
+    writes = list(
+        map(
+            RowWrite,
+            keys,
+            map(_ids_of, documents),
+            map(places.__getitem__, keys),
+            map(_lsns_of, documents),
+            map(_tss_of, documents),
+            map(_etags_of, documents),
+            repeat(_LIVE),
+            zip(*columns, strict=True) if columns else repeat(()),
+            extras,
+        )
+    )
+    for number, ttl in enumerate(map(_ttls_of, documents)):
+        if ttl is not UNSET:
+            gone = tombstone_of(documents[number], writes[number].epk, writes[number].lsn)
             if gone is None:
                 return None
-            write = gone
-        writes.append(write)
+            writes[number] = gone
     return writes
+
+
+def _shared(texts: Sequence[Any]) -> Sequence[Any]:
+    """The same texts; equal ones of a page are kept once."""
+    known: dict[Any, Any] = {}
+    share = known.setdefault
+    return [share(text, text) for text in texts]
+
+
+def _texts(_field: Field, values: Sequence[Any]) -> Sequence[Value] | None:
+    return _shared(values)
+
+
+def _codes(field: Field, values: Sequence[Any]) -> Sequence[Value] | None:
+    is_one = matcher(field.pattern)
+    if all(value is None or is_one(value) for value in set(values)):
+        return _shared(values)
+    return None
+
+
+def _numbers(field: Field, values: Sequence[Raw]) -> Sequence[Value] | None:
+    if not _are_numbers(values) or not (field.optional or all(values)):
+        return None
+    # Copied, or each would keep the whole page.
+    return [value.copy() if value else None for value in values]
+
+
+def _times(_field: Field, values: Sequence[datetime | None]) -> Sequence[Value] | None:
+    texts = [None if value is None else text_of_time(value) for value in values]
+    return None if texts.count(None) > values.count(None) else texts
+
+
+def _booleans(_field: Field, values: Sequence[bool | None]) -> Sequence[Value] | None:
+    return values
+
+
+_COLUMNS: Mapping[Kind, Callable[[Field, Sequence[Any]], Sequence[Value] | None]] = {
+    Kind.TEXT: _texts,
+    Kind.CODE: _codes,
+    Kind.NUMBER: _numbers,
+    Kind.TIME: _times,
+    Kind.BOOLEAN: _booleans,
+}
 
 
 def _are_numbers(values: Sequence[Raw]) -> bool:
     """Whether all of them, JSON values or nothing, are short numbers without sign and exponent."""
     return max(map(len, values)) <= _SURE_DIGITS and not b"".join(values).translate(None, _DIGITS)
-
-
-def _is_currency(value: str | None) -> bool:
-    return value is None or CURRENCY.fullmatch(value) is not None
 
 
 def _extras(page: PlainPage, documents: Sequence[SureDocument]) -> list[Raw | None] | None:

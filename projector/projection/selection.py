@@ -16,10 +16,6 @@ from typing import Any, Self
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-KEY_PATH = "/cartId"
-"""The partition key of a container of cart documents."""
-
-NAME = "carts"
 _NULL = Raw(b"null")
 
 
@@ -74,8 +70,8 @@ class Selection:
 
     @property
     def text(self) -> str:
-        """The filter in one line; the same for the same filter."""
-        told = NAME
+        """The filter as it follows the name of a projection; the same for the same filter."""
+        told = ""
         if self.where is not None:
             values = " or ".join(json.dumps(value) for value in sorted(self.where[1]))
             told += f" where {self.where[0]} = {values}"

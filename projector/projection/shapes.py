@@ -9,16 +9,18 @@ turns into never depends on what was learned, only how soon.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from datetime import datetime
 from operator import attrgetter
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from projector.projection.extra import LINE_FIELDS, SYSTEM_FIELDS, harmless
+from projector.projection.definition import MARKER, SYSTEM_FIELDS, Definition, Kind
+from projector.projection.extra import harmless
 from projector.projection.fields import NOT_DECODED
 from projector.projection.identity import MAX_LSN, MAX_TS
 
@@ -26,7 +28,6 @@ MAX_LEARNED_NAMES = 24
 ABSENT: Final = Raw()
 SURE_CHARACTERS = 256  # no text of so many has more than 1,024 bytes
 
-_KNOWN = frozenset((*LINE_FIELDS, *SYSTEM_FIELDS, "ttl"))
 _SHAPES_KEPT = 16
 _is_learnable = re.compile(r'[^\\"\x00-\x1f]{0,128}').fullmatch  # the decoder takes no other names
 
@@ -34,15 +35,14 @@ _is_learnable = re.compile(r'[^\\"\x00-\x1f]{0,128}').fullmatch  # the decoder t
 class PlainDocument(
     msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True
 ):
-    """A document as far as types go; whether its values are good is not said."""
+    """A document as far as types go; whether its values are good is not said.
+
+    The key and the fields of a definition come in addition, as `key` and `value_0`, `value_1`, ...
+    """
 
     id: Any = None
-    cart_id: Any = msgspec.field(default=None, name="cartId")
-    item: Any = None
-    quantity: Raw = ABSENT
-    price: Raw = ABSENT
-    currency: Any = None
-    ttl: Any = UNSET
+    key: Any = None
+    ttl: Any = msgspec.field(default=UNSET, name=MARKER)
     rid: Raw = msgspec.field(default=ABSENT, name="_rid")
     self_link: Raw = msgspec.field(default=ABSENT, name="_self")
     attachments: Raw = msgspec.field(default=ABSENT, name="_attachments")
@@ -54,18 +54,23 @@ class PlainDocument(
 
 
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=SURE_CHARACTERS)]
+_Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class SureDocument(PlainDocument, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
     """A document whose texts, version and marker are good but for NUL; of its numbers nothing is said."""
 
     id: _Text
-    cart_id: _Text = msgspec.field(name="cartId")
-    item: _Text
-    currency: str | None = None
-    ttl: int | UnsetType = UNSET
+    ttl: int | UnsetType = msgspec.field(default=UNSET, name=MARKER)
     lsn: Annotated[int, msgspec.Meta(ge=0, le=MAX_LSN)] = msgspec.field(name="_lsn")
 
+
+_SURE_TYPES: Mapping[Kind, Any] = {
+    Kind.TEXT: _Text,
+    Kind.CODE: str,
+    Kind.TIME: _Time,
+    Kind.BOOLEAN: bool,
+}
 
 ExtrasReader = Callable[[PlainDocument], Raw | UnsetType | None]
 """Reads the other fields as one JSON object: None without any, UNSET when they need a look."""
@@ -116,14 +121,18 @@ def split_page(body: bytes) -> tuple[str | None, list[Raw]] | None:
 
 
 class PageShapes:
-    """Decodes pages and remembers the names of extra fields that it met."""
+    """Decodes pages of one projection and remembers the names of extra fields that it met."""
 
-    def __init__(self) -> None:
+    def __init__(self, definition: Definition) -> None:
+        """Know the fields of the definition, and no others."""
+        self._definition = definition
+        self._known = frozenset((*definition.field_names, *SYSTEM_FIELDS, MARKER))
         self._names: frozenset[str] = frozenset()
+        self._shapes: OrderedDict[frozenset[str], _Shape] = OrderedDict()
 
     def decode(self, body: bytes) -> PlainPage | None:
         """Decode a page of ordinary documents; None when one of them is not."""
-        shape = _shape_of(tuple(sorted(self._names)))
+        shape = self._shape()
         try:
             if not body.isascii():
                 body.decode()
@@ -147,7 +156,7 @@ class PageShapes:
             frame = _LOOSE_FRAMES.decode(body)
         except NOT_DECODED:
             return False
-        met = frozenset(name for document in frame.documents for name in document) - _KNOWN
+        met = frozenset(name for document in frame.documents for name in document) - self._known
         names = self._names | met
         if len(names) > MAX_LEARNED_NAMES:  # another kind of documents: begin anew
             names = met
@@ -157,6 +166,14 @@ class PageShapes:
             return False
         self._names = names
         return True
+
+    def _shape(self) -> _Shape:
+        shape = self._shapes.get(self._names)
+        if shape is None:
+            shape = self._shapes[self._names] = _shape_of(self._definition, sorted(self._names))
+            if len(self._shapes) > _SHAPES_KEPT:
+                self._shapes.popitem(last=False)
+        return shape
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
@@ -174,30 +191,61 @@ class _Shape:
     other_fields: Sequence[OtherField]
 
 
-@lru_cache(maxsize=_SHAPES_KEPT)
-def _shape_of(names: tuple[str, ...]) -> _Shape:
+def value_attribute(number: int) -> str:
+    """Where a decoded document has the value of that field of the definition."""
+    return f"value_{number}"
+
+
+def _shape_of(definition: Definition, names: Sequence[str]) -> _Shape:
     fields = [f"extra_{number}" for number in range(len(names))]
     found = [
         OtherField(head=b"%b:" % msgspec.json.encode(name), read=attrgetter(field))
         for field, name in zip(fields, names, strict=True)
     ]
+    extras = [
+        (field, Raw, msgspec.field(default=ABSENT, name=name))
+        for field, name in zip(fields, names, strict=True)
+    ]
     return _Shape(
-        sure=_decoder(SureDocument, names, fields),
-        plain=_decoder(PlainDocument, names, fields),
+        sure=_decoder(SureDocument, [*_sure_fields(definition), *extras]),
+        plain=_decoder(PlainDocument, [*_plain_fields(definition), *extras]),
         extras=_extras_reader(found),
         other_fields=found,
     )
 
 
+def _sure_fields(definition: Definition) -> list[tuple[str, Any, Any]]:
+    found: list[tuple[str, Any, Any]] = [("key", _Text, msgspec.field(name=definition.key.name))]
+    for number, each in enumerate(definition.fields):
+        name = value_attribute(number)
+        if each.kind is Kind.NUMBER:
+            found.append((name, Raw, msgspec.field(default=ABSENT, name=each.name)))
+        elif each.optional:
+            type_ = _SURE_TYPES[each.kind] | None
+            found.append((name, type_, msgspec.field(default=None, name=each.name)))
+        else:
+            found.append((name, _SURE_TYPES[each.kind], msgspec.field(name=each.name)))
+    return found
+
+
+def _plain_fields(definition: Definition) -> list[tuple[str, Any, Any]]:
+    return [
+        ("key", Any, msgspec.field(default=None, name=definition.key.name)),
+        *(
+            (value_attribute(number), Raw, msgspec.field(default=ABSENT, name=each.name))
+            if each.kind is Kind.NUMBER
+            else (value_attribute(number), Any, msgspec.field(default=None, name=each.name))
+            for number, each in enumerate(definition.fields)
+        ),
+    ]
+
+
 def _decoder(
-    base: type[PlainDocument], names: tuple[str, ...], fields: list[str]
+    base: type[PlainDocument], fields: Sequence[tuple[str, Any, Any]]
 ) -> msgspec.json.Decoder[Any]:
     document = msgspec.defstruct(
         "ShapedDocument",
-        [
-            (field, Raw, msgspec.field(default=ABSENT, name=name))
-            for field, name in zip(fields, names, strict=True)
-        ],
+        fields,
         bases=(base,),
         frozen=True,
         gc=False,

@@ -1,8 +1,6 @@
 """What a page turns into: values that `projector.postgres` writes in one transaction.
 
-`RowWrite` doubles as the wire format of the batch statement's JSON parameter, so its field
-names are the short ones of that statement. Numbers stay the JSON text of the document
-(`msgspec.Raw`): exact, never through float.
+Numbers stay the JSON text of the document (`msgspec.Raw`): exact, never through float.
 """
 
 from __future__ import annotations
@@ -11,45 +9,40 @@ from enum import StrEnum
 
 import msgspec
 
+Value = str | msgspec.Raw | bool | None
+"""Of a column: a number is the JSON text of the document, a time is in RFC 3339."""
 
-class RowWrite(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """The newest known version of one document: a live line or, when `deleted`, a tombstone.
+
+class RowWrite(msgspec.Struct, frozen=True, gc=False):
+    """The newest known version of one document: a live row or, when `deleted`, a tombstone.
 
     Attributes:
-        cart_id, id: key of the row; both are good strings.
-        epk: the top 64 bits of the cart's effective partition key (never negative).
+        key, id: of the row; the partition key's text and the document's id, both good.
+        epk: the top 64 bits of the effective partition key (never negative).
         lsn: `_lsn` of the version; ordered within one lineage.
         ts: `_ts`, unix seconds.
         etag: `_etag`, "" when the document bears none.
-        item, quantity, unit_price, currency, extra: None in a tombstone; quantity and
-            unit_price are plain JSON numbers, extra a JSON object or None when empty.
+        values: in the order of the definition's columns; none in a tombstone.
+        extra: a JSON object of all other fields, or None when there are none.
     """
 
-    cart_id: str
+    key: str
     id: str
     epk: int
     lsn: int
     ts: int
     etag: str
     deleted: bool = False
-    item: str | None = None
-    quantity: msgspec.Raw | None = None
-    unit_price: msgspec.Raw | None = None
-    currency: str | None = None
+    values: tuple[Value, ...] = ()
     extra: msgspec.Raw | None = None
 
 
 class RejectionReason(StrEnum):
-    """Why a document cannot become a row."""
+    """Why a document cannot become a row, whatever the projection; see also `Field.reason`."""
 
     UNDECODABLE = "undecodable"
     NOT_AN_OBJECT = "not_an_object"
     BAD_ID = "bad_id"
-    BAD_CART_ID = "bad_cart_id"
-    BAD_ITEM = "bad_item"
-    BAD_QUANTITY = "bad_quantity"
-    BAD_PRICE = "bad_price"
-    BAD_CURRENCY = "bad_currency"
     BAD_TEXT = "bad_text"
     TOO_LARGE = "too_large"
     REFUSED_BY_TARGET = "refused_by_target"
@@ -66,7 +59,8 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
         detail: one line for the operator: what is wrong with which field.
         raw: the document's bytes as the feed sent them.
         sqlstate: set when the target refused it.
-        cart_id: set when cart_id and id are good, so that a row of that key may exist.
+        reason: a `RejectionReason` or the one of a field.
+        key: of the row that may exist, set when key and id are good.
     """
 
     partition_key: str
@@ -75,11 +69,11 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     lsn: int
     ts: int
     etag: str
-    reason: RejectionReason
+    reason: str
     detail: str
     raw: bytes
     sqlstate: str | None = None
-    cart_id: str | None = None
+    key: str | None = None
 
 
 class PassedOver(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +121,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Pages made ready for one transaction: at most one write and one rejection per document.
 
     Attributes:
-        writes: newest per (cart_id, id), sorted by these as PostgreSQL sorts under COLLATE "C".
+        writes: newest per (key, id), sorted by these as PostgreSQL sorts under COLLATE "C".
         rejections: newest per (partition_key, id), sorted; none that a newer write outdates.
         passed: documents that are not meant and have no key of a row; keys may repeat.
         filtered: documents that are not meant, repetitions counted.
@@ -159,7 +153,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         here: list[Rejection] = []
         later: list[Rejection] = []
         for one in self.rejections:
-            is_here = one.cart_id is not None and (one.cart_id, one.id) <= (last.cart_id, last.id)
+            is_here = one.key is not None and (one.key, one.id) <= (last.key, last.id)
             (here if is_here else later).append(one)
         return (
             msgspec.structs.replace(self, writes=self.writes[:size], rejections=tuple(here)),

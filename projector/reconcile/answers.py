@@ -17,10 +17,9 @@ from projector.core.errors import (
     ProjectorError,
     SourceUnavailable,
 )
-from projector.ports.points import PointReader
 from projector.ports.rows import DocumentKey, Verdict
 from projector.reconcile.together import together
-from projector.reconcile.verdicts import verdict_of
+from projector.reconcile.verdicts import Judge
 
 READS_AT_ONCE = 16
 CONTROL_ID = "projector.control"
@@ -45,18 +44,18 @@ class Answers:
 
 
 async def read_answers(
-    reader: PointReader, keys: Sequence[DocumentKey], *, session_token: str | None
+    judge: Judge, keys: Sequence[DocumentKey], *, session_token: str | None
 ) -> Answers:
     """Ask about each document once, a few at a time.
 
-    Raises: what the reader raises, when the service does not answer at all.
+    Raises: what the judge raises, when the service does not answer at all.
     """
     room = asyncio.Semaphore(READS_AT_ONCE)
 
     async def one(key: DocumentKey) -> Verdict | ProjectorError:
         async with room:
             try:
-                return await _ask(reader, key, session_token)
+                return await judge.ask(key, session_token=session_token)
             except _MAY_BE_THE_DOCUMENTS as error:
                 return error
 
@@ -67,28 +66,19 @@ async def read_answers(
         if isinstance(answer, ProjectorError)
     }
     for key, error in unread.items():
-        await _control(reader, key, session_token, error)
+        await _control(judge, key, session_token, error)
     return Answers(
         verdicts=[one for one in found if isinstance(one, Verdict)],
         unread={key: str(error) for key, error in unread.items()},
     )
 
 
-async def _ask(reader: PointReader, key: DocumentKey, session_token: str | None) -> Verdict:
-    read = await reader.read(key.partition_key, key.id, session_token=session_token)
-    verdict = verdict_of(key, read)
-    if verdict is None:
-        raise SourceUnavailable("the service answered a point read without a session token")
-    return verdict
-
-
 async def _control(
-    reader: PointReader, key: DocumentKey, session_token: str | None, error: ProjectorError
+    judge: Judge, key: DocumentKey, session_token: str | None, error: ProjectorError
 ) -> None:
     """Raise the error unless the service answers about another document of that partition key."""
     try:
-        await _ask(
-            reader, DocumentKey(partition_key=key.partition_key, id=CONTROL_ID), session_token
-        )
+        other = DocumentKey(partition_key=key.partition_key, id=CONTROL_ID)
+        await judge.ask(other, session_token=session_token)
     except _MAY_BE_THE_DOCUMENTS:
         raise error from None

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from projector.ports.points import PointReader
 from projector.ports.rows import DocumentKey, Verdict
 from projector.ports.verification import Comparison, Difference, RangePlace, VerifyStore
 from projector.reconcile.answers import Answers, read_answers
 from projector.reconcile.halves import in_halves
+from projector.reconcile.verdicts import Judge
 
 ATTEMPTS = 5
 
@@ -32,7 +32,7 @@ class Repair:
     """Writes what the container says of single documents."""
 
     store: VerifyStore
-    reader: PointReader
+    judge: Judge
 
     async def mend(
         self,
@@ -71,7 +71,7 @@ class Repair:
         mark = await self.store.read_mark(place.range_id)
         if mark is None:
             return None
-        answers = await read_answers(self.reader, keys, session_token=session_token)
+        answers = await read_answers(self.judge, keys, session_token=session_token)
         done = await in_halves(
             lambda verdicts: self.store.repair(place, mark, verdicts), answers.verdicts
         )

@@ -18,10 +18,10 @@ import structlog
 
 from projector.core.errors import SourceUnavailable
 from projector.ports.feed import Grant
-from projector.ports.points import PointReader
 from projector.ports.rows import DocumentKey, Settled, SweepStore
 from projector.reconcile.answers import read_answers
 from projector.reconcile.halves import in_halves
+from projector.reconcile.verdicts import Judge
 
 CANDIDATES_PER_STEP = 500
 GIVES_UP_AFTER = 5
@@ -34,9 +34,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Sweeper:
     """Confirms candidates by point reads and writes the verdicts."""
 
-    def __init__(self, *, store: SweepStore, reader: PointReader) -> None:
+    def __init__(self, *, store: SweepStore, judge: Judge) -> None:
         self._store = store
-        self._reader = reader
+        self._judge = judge
         self._failures: Counter[tuple[int, DocumentKey]] = Counter()
 
     async def sweep(self, grant: Grant, *, session_token: str | None) -> Settled:
@@ -62,7 +62,7 @@ class Sweeper:
             keys = await self._store.sweep_candidates(grant, after=after, limit=CANDIDATES_PER_STEP)
             if not keys:
                 break
-            answers = await read_answers(self._reader, keys, session_token=session_token)
+            answers = await read_answers(self._judge, keys, session_token=session_token)
             written = await in_halves(
                 lambda verdicts, mark=mark: self._store.apply_verdicts(  # type: ignore[misc]  # bound per turn
                     grant, mark=mark, verdicts=verdicts

@@ -21,11 +21,10 @@ from projector.ports.feed import ChangeSource, Clock, FeedTarget
 from projector.ports.points import DocumentScanner, PointReader, ScannedPage
 from projector.ports.rows import DriftKind
 from projector.ports.verification import Comparison, VerifyStore
-from projector.projection.project import project_page
-from projector.projection.selection import EVERYTHING, Selection
+from projector.projection.project import Projection
 from projector.reconcile.repair import Repair
-from projector.reconcile.selected import SelectedReader
 from projector.reconcile.together import side_by_side, together
+from projector.reconcile.verdicts import Judge
 from projector.reconcile.verify_backlog import Backlog
 from projector.reconcile.verify_confirm import Confirmer, Suspects
 from projector.reconcile.verify_places import PlaceWatch, Waiting, parts_of
@@ -43,13 +42,11 @@ class VerifyOptions:
     Attributes:
         page_size: documents asked for per page.
         parts_at_once: parts that are scanned at the same time; each takes a session.
-        selection: which documents are meant.
     """
 
     page_size: int = 1000
     parts_at_once: int = 2
     waiting: Waiting = field(default_factory=Waiting)
-    selection: Selection = EVERYTHING
 
 
 class Verifier:
@@ -61,6 +58,7 @@ class Verifier:
         source: ChangeSource,
         scanner: DocumentScanner,
         reader: PointReader,
+        projection: Projection,
         store: VerifyStore,
         clock: Clock,
         draw: Callable[[], float],
@@ -72,8 +70,9 @@ class Verifier:
         self._reads = Reads(clock=clock, draw=draw)
         self._source = source
         self._scanner = PatientScanner(scanner, self._reads, max_documents=self._options.page_size)
-        selected = SelectedReader(reader=reader, selection=self._options.selection)
-        self._mending = Repair(store=store, reader=PatientReader(selected, self._reads))
+        judge = Judge(reader=PatientReader(reader, self._reads), projection=projection)
+        self._mending = Repair(store=store, judge=judge)
+        self._projection = projection
         self._store = store
         self._clock = clock
         self._draw = draw
@@ -160,9 +159,7 @@ class Verifier:
             suspects = Suspects()
 
             async def take(page: ScannedPage) -> None:
-                projected = project_page(
-                    page.body, lsn=page.session_lsn or 0, selection=self._options.selection
-                )
+                projected = self._projection.page(page.body, lsn=page.session_lsn or 0)
                 found = await comparison.compare_page(projected)
                 suspects.add(found, lsn=page.session_lsn, session_token=page.session_token)
                 tally.documents += projected.delivered
@@ -205,7 +202,7 @@ class Verifier:
             target=part,
             reads=self._reads,
             page_size=self._options.page_size,
-            selection=self._options.selection,
+            projection=self._projection,
         )
         return Confirmer(
             comparison=comparison,

@@ -13,8 +13,7 @@ from projector.core.names import Continuation
 from projector.ports.feed import ChangeSource, FeedTarget
 from projector.ports.rows import DocumentKey
 from projector.ports.verification import Comparison, RangePlace
-from projector.projection.project import project_page
-from projector.projection.selection import Selection
+from projector.projection.project import Projection
 from projector.reconcile.verify_reads import Reads
 
 
@@ -29,7 +28,7 @@ class Backlog:
         target: FeedTarget,
         reads: Reads,
         page_size: int,
-        selection: Selection,
+        projection: Projection,
     ) -> None:
         """Nothing is read before the first question."""
         self._source = source
@@ -37,7 +36,7 @@ class Backlog:
         self._target = target
         self._reads = reads
         self._page_size = page_size
-        self._selection = selection
+        self._projection = projection
         self._reached: Continuation | None = None
 
     async def holding(
@@ -60,6 +59,4 @@ class Backlog:
             continuation = self._reached = page.continuation
             if page.body is None:
                 return
-            await self._comparison.remember_backlog(
-                project_page(page.body, selection=self._selection)
-            )
+            await self._comparison.remember_backlog(self._projection.page(page.body))

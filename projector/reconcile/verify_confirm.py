@@ -136,7 +136,7 @@ class Confirmer:
             keys = list(ahead)
 
     async def _turn(self, keys: Sequence[DocumentKey], session_token: str | None) -> _Turn:
-        answers = await read_answers(self.mending.reader, keys, session_token=session_token)
+        answers = await read_answers(self.mending.judge, keys, session_token=session_token)
         found = answers.verdicts
         verdicts = {one.key: one for one in found}
         reached = await self.watch.reached(max((one.lsn for one in found), default=0))

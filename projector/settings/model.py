@@ -35,6 +35,8 @@ from typing_extensions import override
 from projector.core.errors import SettingsError
 from projector.core.secrets import conceal
 from projector.core.start import BEGINNING, NOW, StartFrom, StartKind
+from projector.projection.carts import CARTS
+from projector.projection.project import Projection
 from projector.projection.selection import Selection
 
 PREFIX = "PROJECTOR_"
@@ -304,9 +306,9 @@ class Settings(BaseSettings):
         conceal(secret.get_secret_value() for secret in given if secret is not None)
 
     @property
-    def selection(self) -> Selection:
-        """Which documents are meant."""
-        return Selection.parse(self.only_where, self.only_with)
+    def projection(self) -> Projection:
+        """What documents turn into, and which of them are meant."""
+        return Projection(CARTS, selection=Selection.parse(self.only_where, self.only_with))
 
     @property
     def lease_database_name(self) -> str:

@@ -81,6 +81,7 @@ async def doctor(settings: Settings, *, clock: Clock) -> list[Finding]:
     async with CosmosGateway(reached) as gateway:
         checks = SourceChecks(
             ask=source_questions(settings, gateway),
+            definition=settings.projection.definition,
             start_from=settings.start_from,
             clock=clock,
             thorough=True,

@@ -24,7 +24,7 @@ from projector.postgres.housekeeping import record_run
 from projector.postgres.verification import Verification
 from projector.reconcile.repair import Repair
 from projector.reconcile.retry import Retried, Retry, RetryOutcome
-from projector.reconcile.selected import SelectedReader
+from projector.reconcile.verdicts import Judge
 from projector.reconcile.verify import Verifier, VerifyOptions
 from projector.reconcile.verify_places import Waiting
 from projector.reconcile.verify_reads import PatientReader, Reads
@@ -56,6 +56,7 @@ class Copy:
             source=self.opened.source,
             scanner=self.opened.scanner,
             reader=self.opened.points,
+            projection=self.settings.projection,
             store=self._store(),
             clock=self.clock,
             draw=random.random,
@@ -63,7 +64,6 @@ class Copy:
                 page_size=self.settings.page_size,
                 parts_at_once=parts_at_once,
                 waiting=self.waiting or Waiting.suiting(self.settings.poll_max_seconds),
-                selection=self.settings.selection,
             ),
             on_progress=on_progress,
         )
@@ -84,7 +84,7 @@ class Copy:
             partition_key_json=text,
         )
         pages = await self.opened.carts.read(text)
-        told = explain(pages, stored, selection=self.settings.selection)
+        told = explain(pages, stored, self.settings.projection)
         return ExplainedCart(stored=stored, documents=told)
 
     async def retry_entry(self, entry_id: int) -> Retried:
@@ -120,13 +120,14 @@ class Copy:
     @property
     def _rules(self) -> str:
         """What decides whether a document is good, as far as this program has a say."""
-        return f"{__version__}: {self.settings.selection.text}"
+        return f"{__version__}: {self.settings.projection.text}"
 
     async def _retry(self, some: Sequence[QuarantineEntry]) -> Sequence[Retried]:
-        selected = SelectedReader(reader=self.opened.points, selection=self.settings.selection)
-        reader = PatientReader(selected, Reads(clock=self.clock, draw=random.random))
+        reads = Reads(clock=self.clock, draw=random.random)
+        reader = PatientReader(self.opened.points, reads)
+        judge = Judge(reader=reader, projection=self.settings.projection)
         store = self._store()
-        retry = Retry(store=store, repair=Repair(store=store, reader=reader))
+        retry = Retry(store=store, repair=Repair(store=store, judge=judge))
         done = await retry.run([(one.id, one.partition_key, one.document_id) for one in some])
         asked = [one.entry_id for one in done if one.outcome is not RetryOutcome.UNDECIDED]
         await entries.note_asked(self.connections, asked, rules=self._rules)

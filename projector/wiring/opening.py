@@ -30,7 +30,6 @@ from projector.ports.feed import Clock
 from projector.postgres import diagnosis
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.source import copied_source
-from projector.projection.selection import KEY_PATH
 from projector.settings import Settings, required_endpoint
 from projector.telemetry.logs import Event
 from projector.wiring import database
@@ -140,7 +139,10 @@ def source_name(settings: Settings, account: CosmosAccount) -> SourceName:
 
 def source_identity(settings: Settings, name: SourceName) -> SourceIdentity:
     """What the target is to remember beside the `_rid`."""
-    return SourceIdentity(name=name, key_path=KEY_PATH, projection=settings.selection.text)
+    projection = settings.projection
+    return SourceIdentity(
+        name=name, key_path=projection.definition.key_path, projection=projection.text
+    )
 
 
 def source_questions(settings: Settings, gateway: CosmosGateway) -> SourceQuestions:

@@ -36,8 +36,8 @@ from projector.processor.estimator import Estimator
 from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
-from projector.reconcile.selected import SelectedReader
 from projector.reconcile.sweep import Sweeper
+from projector.reconcile.verdicts import Judge
 from projector.reconcile.verify_reads import PatientReader, Reads
 from projector.settings import Settings
 from projector.telemetry.logs import Event
@@ -160,7 +160,7 @@ class Service:
                 leases = await self._leases(opened, reached.connections)
                 sink = PostgresSink(
                     reached.connections,
-                    selection=self._settings.selection,
+                    selection=self._settings.projection.selection,
                     admission=plausibility.admitted,
                 )
                 host = self._make_host(opened, leases, sink)
@@ -272,16 +272,14 @@ class Service:
         self, opened: Account, leases: LeaseStore, sink: PostgresSink
     ) -> Host[ProjectedPage]:
         draw = random.Random()  # noqa: S311 - spreads hosts, hides nothing
-        reader = PatientReader(
-            SelectedReader(reader=opened.points, selection=self._settings.selection),
-            Reads(clock=self._clock, draw=draw.random),
-        )
+        reader = PatientReader(opened.points, Reads(clock=self._clock, draw=draw.random))
+        judge = Judge(reader=reader, projection=self._settings.projection)
         return Host(
             source=opened.source,
             leases=leases,
             markers=opened.markers,
             sink=sink,
-            sweeper=Sweeper(store=sink.verdicts, reader=reader),
+            sweeper=Sweeper(store=sink.verdicts, judge=judge),
             options=processor_options(self._settings),
             clock=self._clock,
             draw=draw,

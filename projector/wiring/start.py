@@ -58,6 +58,7 @@ class Start:
         """
         checks = SourceChecks(
             ask=source_questions(self.settings, opened.gateway),
+            definition=self.settings.projection.definition,
             start_from=self.settings.start_from,
             clock=self.clock,
             thorough=False,

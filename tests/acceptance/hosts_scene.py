@@ -38,8 +38,10 @@ from projector.processor.notifications import SilentObserver
 from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
 from projector.reconcile.sweep import Sweeper
+from projector.reconcile.verdicts import Judge
 from projector.settings import Settings
 from projector.wiring.service import Service
+from tests.carts import CART_PROJECTION
 from tests.simulation.oracle import differences
 
 T = TypeVar("T")
@@ -236,13 +238,14 @@ async def _host(
     )
     rows = PostgresSink(target)
     points = CosmosPointReader(gateway, CART, expected_rid=rid)
+    judge = Judge(reader=points, projection=CART_PROJECTION)
     leases, clock = LeaseContainer(gateway, LEASE), SystemClock()
     return Host(
         source=source,
         leases=CosmosLeaseStore(leases, prefix=prefix),
         markers=CosmosBootstrapMarkers(leases, prefix=prefix, clock=clock),
         sink=rows,
-        sweeper=Sweeper(store=rows.verdicts, reader=points),
+        sweeper=Sweeper(store=rows.verdicts, judge=judge),
         options=options,
         clock=clock,
         draw=random.Random(3),

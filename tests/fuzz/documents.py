@@ -15,11 +15,12 @@ import re
 import msgspec
 
 from projector.core.errors import SourceUnavailable
-from projector.projection.document import project_document
-from projector.projection.fold import encode_writes, fold
+from projector.projection.carts import CARTS
+from projector.projection.fold import fold
 from projector.projection.identity import can_be_asked_for
-from projector.projection.project import project_page
+from projector.projection.project import document_of
 from projector.projection.writes import ProjectedPage, Rejection, RowWrite
+from tests.carts import number_of, project_document, project_page, value_of
 from tests.fuzz.inputs import damaged, json_text, main, quoted
 from tests.unit.projection.documents import finished, page, row
 
@@ -102,26 +103,30 @@ def check_output(found: ProjectedPage) -> None:
     for rejection in found.rejections:
         check_rejection(rejection)
     batch = fold([found, found])
-    keys = [(write.cart_id, write.id) for write in batch.writes]
+    keys = [(write.key, write.id) for write in batch.writes]
     assert keys == sorted(set(keys))
-    assert len(json.loads(encode_writes(batch.writes))) == len(keys)
+    for write in batch.writes:
+        if not write.deleted:
+            told = json.loads(document_of(write, CARTS), parse_int=str)
+            assert (told["cartId"], told["id"]) == (write.key, write.id)
 
 
 def check_write(write: RowWrite) -> None:
     """A write is good: sizes, characters, numbers."""
-    for text in (write.cart_id, write.id, *([] if write.deleted else [write.item or ""])):
+    for text in (write.key, write.id, *([] if write.deleted else [value_of(write, "item")])):
         assert 0 < len(text.encode()) <= MAX_KEY_BYTES
         assert "\0" not in text
     assert 0 <= write.epk < 1 << 62
     assert 0 <= write.lsn < 1 << 63
     assert "\0" not in write.etag
     if write.deleted:
-        assert (write.item, write.quantity, write.unit_price) == (None, None, None)
+        assert write.values == ()
         return
-    for number in (write.quantity, write.unit_price):
+    for number in (number_of(write, "quantity"), number_of(write, "unit_price")):
         assert number is None or PLAIN_NUMBER.fullmatch(number)
-    assert write.quantity is not None
-    assert write.currency is None or re.fullmatch("[A-Z]{3}", write.currency)
+    assert number_of(write, "quantity") is not None
+    currency = value_of(write, "currency")
+    assert currency is None or re.fullmatch("[A-Z]{3}", currency)
     if write.extra is not None:
         check_extra(json.loads(bytes(write.extra), parse_constant=refuse, parse_int=str))
 

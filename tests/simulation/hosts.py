@@ -22,7 +22,9 @@ from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
 from projector.reconcile.sweep import Sweeper
+from projector.reconcile.verdicts import Judge
 from projector.reconcile.verify_reads import PatientReader, Reads
+from tests.carts import CART_PROJECTION
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ports import (
     CART,
@@ -146,11 +148,11 @@ class SimulatedHost:
         leases = SimulatedLeases(engine, self.passage, prefix=prefix, clock=clock)
         tells_old = random.choice([None, False])
         verdicts = VerdictStore(connections, generation=FIRST_GENERATION, returning_old=tells_old)
+        reads = Reads(clock=clock, draw=random.random)
+        reader = PatientReader(SimulatedPoints(engine, self.passage), reads)
         sweeper = Sweeper(
             store=GatedSweepStore(verdicts, self.passage),
-            reader=PatientReader(
-                SimulatedPoints(engine, self.passage), Reads(clock=clock, draw=random.random)
-            ),
+            judge=Judge(reader=reader, projection=CART_PROJECTION),
         )
         sink = GatedSink(PostgresSink(connections, returning_old=tells_old, bulk=2), self.passage)
         self.host: Host[ProjectedPage] = Host(

@@ -27,8 +27,10 @@ from projector.postgres.housekeeping import (
 from projector.postgres.verification import Verification
 from projector.reconcile.repair import Repair
 from projector.reconcile.retry import Retry
+from projector.reconcile.verdicts import Judge
 from projector.reconcile.verify import Verifier, VerifyOptions
 from projector.reconcile.verify_report import VerifyReport
+from tests.carts import CART_PROJECTION
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ports import (
     CART,
@@ -143,7 +145,8 @@ class Operator:
         entries = await self.passage.cross(
             "entries", _lost, lambda: list_entries(self._connections)
         )
-        retry = Retry(store=self._store, repair=Repair(store=self._store, reader=self._reader))
+        judge = Judge(reader=self._reader, projection=CART_PROJECTION)
+        retry = Retry(store=self._store, repair=Repair(store=self._store, judge=judge))
         await retry.run([(one.id, one.partition_key, one.document_id) for one in entries])
 
     async def verify(self, *, repair: bool) -> VerifyReport:
@@ -152,6 +155,7 @@ class Operator:
             source=SimulatedSource(self._engine, self.passage, self._random),
             scanner=SimulatedScanner(self._engine, self.passage),
             reader=self._reader,
+            projection=CART_PROJECTION,
             store=self._store,
             clock=self._clock,
             draw=self._random.random,

@@ -17,8 +17,8 @@ from cosmos_emulator.container import Container
 from cosmos_emulator.documents import ItemKey
 from projector.core.epk import epk_of_json
 from projector.core.ranges import FeedRange
-from projector.projection.document import project_document
 from projector.projection.writes import RowWrite
+from tests.carts import project_document, value_of
 
 Key = tuple[str, str]
 Row = tuple[Any, ...]
@@ -63,7 +63,7 @@ def expected_rows(container: Container) -> dict[Key, Row]:
     for document in container.documents():
         outcome = project_document(document.body)
         if outcome.rejection is None and outcome.write is not None and not outcome.write.deleted:
-            rows[outcome.write.cart_id, outcome.write.id] = _row(outcome.write)
+            rows[outcome.write.key, outcome.write.id] = _row(outcome.write)
     return rows
 
 
@@ -117,12 +117,12 @@ def _epk(cart_id: str) -> str:
 
 def _row(write: RowWrite) -> Row:
     return (
-        write.cart_id,
+        write.key,
         write.id,
-        write.item,
-        _number(write.quantity),
-        _number(write.unit_price),
-        write.currency,
+        value_of(write, "item"),
+        _number(value_of(write, "quantity")),
+        _number(value_of(write, "unit_price")),
+        value_of(write, "currency"),
         write.ts,
     )
 

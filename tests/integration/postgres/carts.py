@@ -22,7 +22,8 @@ from projector.core.start import StoredPlace
 from projector.ports.feed import Applied, Beginning, Grant, RangeClaim
 from projector.postgres.connections import Connections, Session
 from projector.postgres.sink import PostgresSink
-from projector.projection.writes import ProjectedPage, Rejection, RejectionReason, RowWrite
+from projector.projection.writes import ProjectedPage, Rejection, RowWrite
+from tests.carts import number_of, value_of
 
 RID = "rid1"
 NOWHERE = StoredPlace(continuation=None, lsn=None)
@@ -48,16 +49,18 @@ def line(
 ) -> RowWrite:
     """A good version of a document."""
     return RowWrite(
-        cart_id=cart_id,
+        key=cart_id,
         id=document_id,
         epk=epk_of(cart_id),
         lsn=lsn,
         ts=1_790_000_000 + lsn,
         etag=f'"{cart_id}-{document_id}-{lsn}"' if etag is None else etag,
-        item=item,
-        quantity=msgspec.Raw(quantity.encode()),
-        unit_price=None if price is None else msgspec.Raw(price.encode()),
-        currency=currency,
+        values=(
+            item,
+            msgspec.Raw(quantity.encode()),
+            None if price is None else msgspec.Raw(price.encode()),
+            currency,
+        ),
         extra=None if extra is None else msgspec.Raw(extra.encode()),
     )
 
@@ -65,7 +68,7 @@ def line(
 def tombstone(cart_id: str, document_id: str, lsn: int, *, etag: str | None = None) -> RowWrite:
     """A version that removes the row."""
     return RowWrite(
-        cart_id=cart_id,
+        key=cart_id,
         id=document_id,
         epk=epk_of(cart_id),
         lsn=lsn,
@@ -84,10 +87,10 @@ def rejection(cart_id: str, document_id: str, lsn: int, **changes: Any) -> Rejec
         lsn=lsn,
         ts=1_790_000_000 + lsn,
         etag=f'"{cart_id}-{document_id}-{lsn}"',
-        reason=RejectionReason.BAD_QUANTITY,
+        reason="bad_quantity",
         detail="quantity is a string",
         raw=b'{"quantity": "two"}',
-        cart_id=cart_id,
+        key=cart_id,
     )
     return msgspec.structs.replace(made, **changes)
 
@@ -179,7 +182,7 @@ class Model:
 
     def apply(self, writes: Iterable[RowWrite], *, lineage: int = 0) -> None:
         for write in writes:
-            key, version = (write.cart_id, write.id), (lineage, write.lsn)
+            key, version = (write.key, write.id), (lineage, write.lsn)
             if key not in self.newest or version > self.newest[key][0]:
                 self.newest[key] = (version, write)
 
@@ -191,11 +194,20 @@ class Model:
         carts: dict[str, list[RowWrite]] = defaultdict(list)
         items: dict[str | None, list[RowWrite]] = defaultdict(list)
         for write in self.live():
-            carts[write.cart_id].append(write)
-            items[write.item].append(write)
+            carts[write.key].append(write)
+            items[value_of(write, "item")].append(write)
         return {
             "cart_items": {
-                (w.cart_id, w.id, w.item, quantity(w), price(w), w.currency, amount(w), w.ts)
+                (
+                    w.key,
+                    w.id,
+                    value_of(w, "item"),
+                    quantity(w),
+                    price(w),
+                    value_of(w, "currency"),
+                    amount(w),
+                    w.ts,
+                )
                 for w in self.live()
             },
             "cart_totals": {(cart_id, *_totals(lines)) for cart_id, lines in carts.items()},
@@ -209,12 +221,12 @@ class Model:
 
 
 def quantity(write: RowWrite) -> Decimal:
-    assert write.quantity is not None
-    return Decimal(bytes(write.quantity).decode())
+    return Decimal(bytes(value_of(write, "quantity")).decode())
 
 
 def price(write: RowWrite) -> Decimal | None:
-    return None if write.unit_price is None else Decimal(bytes(write.unit_price).decode())
+    number = number_of(write, "unit_price")
+    return None if number is None else Decimal(number.decode())
 
 
 def amount(write: RowWrite) -> Decimal | None:
@@ -235,7 +247,7 @@ def _amounts(lines: Sequence[RowWrite]) -> list[tuple[Any, ...]]:
     for write in lines:
         value = amount(write)
         if value is not None:
-            found[write.currency].append(value)
+            found[value_of(write, "currency")].append(value)
     return [(currency, len(values), total(values)) for currency, values in found.items()]
 
 

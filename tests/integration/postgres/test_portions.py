@@ -113,7 +113,7 @@ async def test_a_rejection_stays_with_its_tombstone(
             *(tombstone(*one) for one in bad),
             rejections=[
                 *(rejection(*one) for one in bad),
-                *(replace(rejection("?", f"bad {n}", 2), cart_id=None) for n in range(9)),
+                *(replace(rejection("?", f"bad {n}", 2), key=None) for n in range(9)),
             ],
         ),
     )

@@ -13,11 +13,10 @@ import pytest
 
 from projector.ports.feed import Beginning
 from projector.postgres.sink import PostgresSink
-from projector.projection.document import project_document
 from projector.projection.extra import FEW_NAMES, MAX_EXTRA_BYTES
 from projector.projection.numbers import MAX_JSONB_DIGITS
-from projector.projection.project import project_page
 from projector.projection.writes import ProjectedPage, RowWrite
+from tests.carts import number_of, project_document, project_page, value_of
 from tests.contract.sink import NOWHERE, claim, place
 from tests.fuzz.documents import members
 from tests.fuzz.inputs import damaged
@@ -40,7 +39,7 @@ def odd_documents() -> list[bytes]:
 def apart(found: ProjectedPage) -> ProjectedPage:
     """The same writes, each with a key of its own, so that none hides another."""
     writes = [
-        msgspec.structs.replace(write, cart_id=f"cart {number}", id=str(number))
+        msgspec.structs.replace(write, key=f"cart {number}", id=str(number))
         for number, write in enumerate(found.writes)
     ]
     return msgspec.structs.replace(found, writes=tuple(writes))
@@ -81,9 +80,12 @@ def values_of(
 
 def values_of_write(write: RowWrite) -> tuple[Any, ...]:
     """The same of what was written."""
-    texts = [None if x is None else bytes(x).decode() for x in (write.quantity, write.unit_price)]
+    numbers = number_of(write, "quantity"), number_of(write, "unit_price")
+    texts = [None if x is None else x.decode() for x in numbers]
     extra = None if write.extra is None else bytes(write.extra).decode()
-    return values_of(write.item or "", texts[0] or "", texts[1], write.currency, extra)
+    return values_of(
+        value_of(write, "item"), texts[0] or "", texts[1], value_of(write, "currency"), extra
+    )
 
 
 def exact(text: str) -> object:

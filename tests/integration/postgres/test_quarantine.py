@@ -21,6 +21,7 @@ from projector.postgres.entries import (
     show_entry,
 )
 from projector.postgres.sink import PostgresSink
+from projector.projection.carts import CARTS
 from projector.projection.writes import Rejection, RowWrite
 from tests.integration.postgres.carts import (
     apply,
@@ -52,7 +53,7 @@ def rejected(lsn: int) -> Any:
 def keyless(document_id: str, lsn: int, **changes: Any) -> Rejection:
     """A rejected document that no row can be of."""
     made = rejection("a", document_id, lsn, **changes)
-    return msgspec.structs.replace(made, cart_id=None)
+    return msgspec.structs.replace(made, key=None)
 
 
 async def test_rejected_newest_version_removes_the_row_and_keeps_it(
@@ -198,7 +199,9 @@ async def test_any_text_of_a_rejection_can_be_stored(
 def refused(document_id: str, lsn: int, **changes: Any) -> RowWrite:
     """A write that projection would not make, and no table takes."""
     good = line("a", document_id, lsn)
-    return msgspec.structs.replace(good, **changes)
+    extra = changes.pop("extra", None)
+    values = {**dict(zip(CARTS.columns, good.values, strict=True)), **changes}
+    return msgspec.structs.replace(good, values=tuple(values.values()), extra=extra)
 
 
 REFUSED: Mapping[str, tuple[Mapping[str, Any], str]] = {

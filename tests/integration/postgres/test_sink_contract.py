@@ -7,6 +7,8 @@ import pytest
 from projector.ports.points import PointRead
 from projector.postgres.sink import PostgresSink
 from projector.reconcile.sweep import Sweeper
+from projector.reconcile.verdicts import Judge
+from tests.carts import CART_PROJECTION
 from tests.contract.sink import SinkContract
 
 
@@ -22,4 +24,5 @@ class EmptyContainer:
 class TestPostgresSink(SinkContract):
     @pytest.fixture
     def sweeper(self, sink: PostgresSink) -> Sweeper:
-        return Sweeper(store=sink.verdicts, reader=EmptyContainer())
+        judge = Judge(reader=EmptyContainer(), projection=CART_PROJECTION)
+        return Sweeper(store=sink.verdicts, judge=judge)

@@ -47,12 +47,12 @@ def key(cart_id: str, document_id: str) -> DocumentKey:
 
 
 def verdict(write: RowWrite) -> Verdict:
-    return Verdict(key=key(write.cart_id, write.id), lsn=write.lsn, write=write)
+    return Verdict(key=key(write.key, write.id), lsn=write.lsn, write=write)
 
 
 def numbered(lsn: int) -> Rejection:
     """A document in the cart 5, of which no row can exist."""
-    return msgspec.structs.replace(rejection("a", "3", lsn), partition_key="5", cart_id=None)
+    return msgspec.structs.replace(rejection("a", "3", lsn), partition_key="5", key=None)
 
 
 async def replayed(sink: PostgresSink) -> Grant:
@@ -142,7 +142,7 @@ async def test_unreadable_entries_end_with_the_replay_that_missed_them(
 ) -> None:
     grant = await begun(sink)
     unreadable = rejection("a", "\\x", 3, partition_key="\\abc", epk=None)
-    await apply(sink, grant, page(rejections=[msgspec.structs.replace(unreadable, cart_id=None)]))
+    await apply(sink, grant, page(rejections=[msgspec.structs.replace(unreadable, key=None)]))
     grant = await sink.begin(grant, Beginning(place=NOWHERE, replay_mark_lsn=9))
     assert await candidates(sink, grant) == []
     await sink.verdicts.finish_replay(grant)

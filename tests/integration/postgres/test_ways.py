@@ -124,7 +124,7 @@ async def test_copied_rows_are_those_of_the_statement_and_told_alike(
     sink = PostgresSink(connections)
     grant = await begun(sink)
     shop = Shop(3, carts=30, documents=6)
-    writes = {(w.cart_id, w.id): w for w in (shop.write(9) for _ in range(150))}.values()
+    writes = {(w.key, w.id): w for w in (shop.write(9) for _ in range(150))}.values()
     copied = await write(connections, grant, page(*writes), Way.NEW)
     rows, totals = await found(connections, EVERY_ROW), await views(connections)
     await empty_tables(connections)

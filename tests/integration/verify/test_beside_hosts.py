@@ -9,6 +9,7 @@ import pytest
 
 from projector.ports.points import PointRead, PointReader
 from projector.reconcile.verify import Verifier
+from tests.carts import CART_PROJECTION
 from tests.integration.verify.support import Pair, until
 
 PACE_SECONDS = 0.01  # all run in one thread: the others want their share
@@ -118,6 +119,7 @@ async def test_a_row_newer_than_the_read_decides_nothing(pair: Pair, repair: boo
             source=copy.opened.source,
             scanner=copy.opened.scanner,
             reader=reader,
+            projection=CART_PROJECTION,
             store=copy._store(),
             clock=copy.clock,
             draw=lambda: 0.5,

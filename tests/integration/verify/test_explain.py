@@ -7,6 +7,7 @@ import pytest
 from projector.operations.explain import Explanation, explain
 from projector.postgres.entries import discard_entry
 from projector.postgres.explain import stored_cart
+from tests.carts import CART_PROJECTION
 from tests.integration.verify.support import Pair
 
 
@@ -20,7 +21,7 @@ async def explained(pair: Pair, cart_id: str = "cart") -> dict[str, Explanation]
             partition_key_json=key,
         )
         pages = await copy.opened.carts.read(key)
-    return {one.id: one for one in explain(pages, stored)}
+    return {one.id: one for one in explain(pages, stored, CART_PROJECTION)}
 
 
 async def test_each_document_of_a_cart_is_explained(pair: Pair) -> None:

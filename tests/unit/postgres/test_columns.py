@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projector.postgres.columns import columns_of, text_array
+from projector.projection.carts import CARTS
 from projector.projection.writes import RowWrite
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -46,7 +47,7 @@ def test_texts_read_back(texts: list[str | None]) -> None:
 def test_json_reads_back(extras: list[dict[str, str] | None]) -> None:
     writes = [
         RowWrite(
-            cart_id="c",
+            key="c",
             id="i",
             epk=1,
             lsn=2,
@@ -56,16 +57,16 @@ def test_json_reads_back(extras: list[dict[str, str] | None]) -> None:
         )
         for extra in extras
     ]
-    found = parsed(columns_of(writes)["extra"])
+    found = parsed(columns_of(writes, CARTS)["extra"])
     assert [None if one is None else msgspec.json.decode(one) for one in found] == extras
 
 
 def test_plain_columns() -> None:
-    write = RowWrite(
-        cart_id="c", id="i", epk=1, lsn=2, ts=3, etag="", quantity=msgspec.Raw(b"1.50")
-    )
-    columns = columns_of([write, msgspec.structs.replace(write, deleted=True, quantity=None)])
+    values = ("Pen", msgspec.Raw(b"1.50"), None, None)
+    write = RowWrite("c", "i", epk=1, lsn=2, ts=3, etag="", values=values)
+    columns = columns_of([write, msgspec.structs.replace(write, deleted=True, values=())], CARTS)
     assert columns["epk"] == b"{1,1}"
     assert columns["deleted"] == b"{false,true}"
     assert columns["quantity"] == b"{1.50,null}"
-    assert columns["item"] == b"{null,null}"
+    assert columns["item"] == b'{"Pen",null}'
+    assert columns["currency"] == b"{null,null}"

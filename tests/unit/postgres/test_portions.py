@@ -13,7 +13,7 @@ from tests.integration.postgres.carts import line, page, rejection, tombstone
 
 
 def unread(number: int) -> Rejection:
-    return msgspec.structs.replace(rejection("?", f"bad {number}", 2), cart_id=None)
+    return msgspec.structs.replace(rejection("?", f"bad {number}", 2), key=None)
 
 
 def batch(count: int, *, unreadable: int = 0) -> Batch:
@@ -42,7 +42,7 @@ def test_portions_hold_everything_once_and_a_rejection_with_its_tombstone(
     while left.size > size:
         portion, left = left.divided(size)
         assert portion.size > 0
-        tied = {one.id for one in portion.rejections if one.cart_id}
+        tied = {one.id for one in portion.rejections if one.key}
         assert tied <= {one.id for one in portion.writes}
         writes += len(portion.writes)
         rejections += len(portion.rejections)

@@ -54,8 +54,9 @@ def row(write: RowWrite | None) -> Mapping[str, object] | None:
         return None
     return {
         **{name: getattr(write, name) for name in write.__struct_fields__},
-        "quantity": None if write.quantity is None else bytes(write.quantity),
-        "unit_price": None if write.unit_price is None else bytes(write.unit_price),
+        "values": [
+            bytes(value) if isinstance(value, msgspec.Raw) else value for value in write.values
+        ],
         "extra": None if write.extra is None else extra(write),
     }
 

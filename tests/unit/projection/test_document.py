@@ -8,10 +8,10 @@ import time
 import pytest
 
 from projector.core.epk import effective_partition_key, routing_key
-from projector.projection.document import project_document, project_read
 from projector.projection.identity import can_be_asked_for
 from projector.projection.numbers import exact_number
 from projector.projection.writes import Rejection, RejectionReason, RowWrite
+from tests.carts import project_document, value_of
 from tests.unit.projection.documents import RID, document, finished
 
 DIGEST = "\\sha256:"
@@ -37,10 +37,14 @@ def test_good_document_becomes_a_row() -> None:
 
     write = written(document(members, lsn=12, ts=99))
 
-    assert (write.cart_id, write.id, write.lsn, write.ts) == ("c", "1", 12, 99)
+    assert (write.key, write.id, write.lsn, write.ts) == ("c", "1", 12, 99)
     assert write.etag == '"0d00b23f-0000-0000-0000-5c7712e80012"'
     assert write.epk == routing_key(effective_partition_key("c"))
-    assert (write.item, write.currency, write.deleted) == ("Mug", "EUR", False)
+    assert (value_of(write, "item"), value_of(write, "currency"), write.deleted) == (
+        "Mug",
+        "EUR",
+        False,
+    )
     assert bytes(write.extra or b"") == b'{"note":"x","ttl":-1}'
 
 
@@ -48,17 +52,15 @@ def test_tombstone_says_nothing_of_the_line() -> None:
     write = written(document('"ttl": 5, "price": 1, "note": "x"'))
 
     assert write.deleted
-    assert (write.item, write.quantity, write.unit_price, write.currency, write.extra) == (
-        None,
-    ) * 5
+    assert (write.values, write.extra) == ((), None)
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
         ("id", RejectionReason.BAD_ID),
-        ("cartId", RejectionReason.BAD_CART_ID),
-        ("item", RejectionReason.BAD_ITEM),
+        ("cartId", "bad_cart_id"),
+        ("item", "bad_item"),
     ],
 )
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_keys_and_items_have_at_most_1024_bytes(
     projected = project_document(document(f'"{name}": "{text}"'))
 
     assert (projected.rejection is None) is good
-    assert projected.rejection is None or projected.rejection.reason is reason
+    assert projected.rejection is None or projected.rejection.reason == reason
 
 
 def test_long_keys_stand_in_the_quarantine_as_their_digest() -> None:
@@ -135,7 +137,7 @@ def test_bytes_that_are_no_text_are_shown_as_escapes_and_hashed_nowhere() -> Non
     assert rejection.id == r'\"a\xff\x00"'
     assert rejection.partition_key == r'\"c\xff"'
     assert rejection.epk is None
-    assert rejection.cart_id is None
+    assert rejection.key is None
 
 
 def test_number_beyond_a_double_lies_nowhere() -> None:
@@ -179,7 +181,7 @@ def test_document_without_a_version_is_rejected_and_removes_nothing(
     assert projected.rejection is not None
     assert projected.rejection.reason is RejectionReason.UNDECODABLE
     assert projected.rejection.detail.startswith(name)
-    assert projected.rejection.cart_id == "c"
+    assert projected.rejection.key == "c"
 
 
 def test_highest_version_and_time_are_good() -> None:
@@ -204,8 +206,8 @@ def test_own_properties_of_the_service_are_the_last_ones() -> None:
 
 
 def test_point_read_has_the_version_of_the_read() -> None:
-    assert project_read(document(lsn=None), lsn=55).write is not None
-    projected = project_read(document(lsn=7), lsn=55)
+    assert project_document(document(lsn=None), lsn=55).write is not None
+    projected = project_document(document(lsn=7), lsn=55)
 
     assert projected.write is not None
     assert projected.write.lsn == 55
@@ -230,7 +232,7 @@ def test_what_is_no_object_is_rejected_under_its_digest(
 
     assert projected.write is None
     assert projected.rejection is not None
-    assert projected.rejection.reason is reason
+    assert projected.rejection.reason == reason
     assert projected.rejection.partition_key == "\\"
     assert projected.rejection.epk is None
     assert projected.rejection.id == DIGEST + hashlib.sha256(raw).hexdigest()
@@ -267,10 +269,10 @@ def test_broken_document_still_has_its_key_and_version(members: bytes) -> None:
     assert rejection is not None
     assert write is not None
     assert rejection.reason is RejectionReason.UNDECODABLE
-    assert (rejection.partition_key, rejection.id, rejection.cart_id) == ('"c"', "1", "c")
+    assert (rejection.partition_key, rejection.id, rejection.key) == ('"c"', "1", "c")
     assert (rejection.lsn, rejection.ts) == (31, 32)
     assert rejection.etag.endswith('0031"')
-    assert (write.cart_id, write.id, write.lsn, write.deleted) == ("c", "1", 31, True)
+    assert (write.key, write.id, write.lsn, write.deleted) == ("c", "1", 31, True)
 
 
 @pytest.mark.parametrize("members", BROKEN)
@@ -292,11 +294,11 @@ def test_nesting_up_to_128_levels_is_kept(levels: int) -> None:
 def test_key_behind_the_break_is_not_trusted() -> None:
     rejection = rejected(finished(b'"note":"unclosed,"id":"1","cartId":"c"'))
 
-    assert (rejection.partition_key, rejection.epk, rejection.cart_id) == ("\\", None, None)
+    assert (rejection.partition_key, rejection.epk, rejection.key) == ("\\", None, None)
 
 
 def test_keys_that_are_no_text_are_passed_over() -> None:
-    assert rejected(finished(b'"\xff":1,"id":"1","cartId":"c"')).cart_id == "c"
+    assert rejected(finished(b'"\xff":1,"id":"1","cartId":"c"')).key == "c"
 
 
 def test_details_are_short_and_one_line() -> None:

@@ -7,11 +7,11 @@ import random
 
 import pytest
 
-from projector.projection.document import project_document
 from projector.projection.extra import FEW_NAMES, MAX_EXTRA_BYTES
 from projector.projection.numbers import MAX_JSONB_DIGITS
 from projector.projection.writes import RejectionReason
 from tests import wild
+from tests.carts import project_document
 from tests.unit.projection.documents import document
 
 LARGEST_DOCUMENT = 2 * 1024 * 1024

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projector.core.errors import SourceUnavailable
-from projector.projection.document import project_document
+from projector.projection.carts import CARTS
 from projector.projection.fields import MAX_DEPTH
-from projector.projection.project import project_page
 from projector.projection.shapes import MAX_LEARNED_NAMES, PageShapes
 from projector.projection.writes import ProjectedPage, RejectionReason
+from tests.carts import number_of, project_document, project_page
 from tests.unit.projection.documents import RID, document, finished, page, row
 
 NAMES = st.sampled_from(["note", "a", "ä", 'x"y', "lsn", "epk", "deleted", "", "price2", "a b"])
@@ -192,12 +192,12 @@ def test_newest_time_counts_tombstones_and_rejections() -> None:
 def test_numbers_are_taken_as_they_are_written() -> None:
     found = project_page(page([document('"quantity": 2.50, "price": "1.10"')]))
 
-    assert bytes(found.writes[0].quantity or b"") == b"2.50"
-    assert bytes(found.writes[0].unit_price or b"") == b"1.10"
+    assert number_of(found.writes[0], "quantity") == b"2.50"
+    assert number_of(found.writes[0], "unit_price") == b"1.10"
 
 
 def test_fast_lane_learns_the_names_of_other_fields() -> None:
-    shapes = PageShapes()
+    shapes = PageShapes(CARTS)
     body = page([document('"a": 1'), document('"b": "x", "a": 2'), document()])
 
     assert shapes.decode(body) is None
@@ -211,7 +211,7 @@ def test_fast_lane_learns_the_names_of_other_fields() -> None:
 
 
 def test_fast_lane_reads_documents_without_other_fields() -> None:
-    plain = PageShapes().decode(page([document()]))
+    plain = PageShapes(CARTS).decode(page([document()]))
 
     assert plain is not None
     assert plain.extras(plain.documents[0]) is None
@@ -219,7 +219,7 @@ def test_fast_lane_reads_documents_without_other_fields() -> None:
 
 def test_fast_lane_knows_when_a_field_needs_a_look() -> None:
     for members in ['"a": "\\u0000"', '"a": "\\u0000", "b": 1']:
-        shapes = PageShapes()
+        shapes = PageShapes(CARTS)
         body = page([document(members)])
         assert shapes.learn(body)
         plain = shapes.decode(body)
@@ -231,7 +231,7 @@ def test_fast_lane_begins_anew_with_other_names_and_gives_up_on_too_many() -> No
     def body(first: int, count: int) -> bytes:
         return page([document(", ".join(f'"n{first + n}": 1' for n in range(count)))])
 
-    shapes = PageShapes()
+    shapes = PageShapes(CARTS)
     assert shapes.learn(body(0, MAX_LEARNED_NAMES))
     assert shapes.learn(body(100, 1))
     assert shapes.decode(body(0, MAX_LEARNED_NAMES)) is None
@@ -252,8 +252,8 @@ def test_documents_of_very_many_fields_are_projected_all_the_same() -> None:
 
 
 def test_fast_lane_passes_no_page_that_is_not_utf8() -> None:
-    assert PageShapes().decode(page([document('"item": "é"')])) is not None
-    assert PageShapes().decode(page([finished(b'"_rid":"\xff","id":"1"')])) is None
+    assert PageShapes(CARTS).decode(page([document('"item": "é"')])) is not None
+    assert PageShapes(CARTS).decode(page([finished(b'"_rid":"\xff","id":"1"')])) is None
 
 
 def test_depth_that_needs_no_look_fits_the_limit() -> None:

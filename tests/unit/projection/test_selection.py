@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
-from projector.projection.project import project_page
+from projector.projection.carts import CARTS
+from projector.projection.project import Projection
 from projector.projection.selection import EVERYTHING, Selection
+from tests.carts import project_page
 
 LINES = Selection.parse("type=line,true", None)
+project_lines = Projection(CARTS, selection=LINES).page
 STAMP = {"_lsn": 7, "_ts": 9, "_etag": '"e"'}
 
 
@@ -56,20 +59,20 @@ def test_a_filter_that_cannot_be_meant_is_refused(where: str) -> None:
 
 
 def test_one_filter_has_one_text() -> None:
-    assert EVERYTHING.text == "carts"
+    assert Projection(CARTS).text == "carts"
+    assert EVERYTHING.text == ""
     first, second = Selection.parse("t=b,a", "y,x"), Selection.parse("t=a, b", "x,y")
-    assert first.text == second.text == 'carts where t = "a" or "b" with x, y'
+    assert first.text == second.text == ' where t = "a" or "b" with x, y'
 
 
 def test_others_are_tombstones_of_their_key_and_no_rejections() -> None:
-    found = project_page(
+    found = project_lines(
         page(
             document(type="line"),
             document(id="2", type="offer", item=None),
             document(id="3", type="line", item=None),
             document(id="4", cartId=5, type="offer", _ts=11),
-        ),
-        selection=LINES,
+        )
     )
     assert [(one.id, one.deleted) for one in found.writes] == [
         ("1", False),
@@ -84,18 +87,16 @@ def test_others_are_tombstones_of_their_key_and_no_rejections() -> None:
 
 def test_a_page_of_meant_documents_is_what_it_is_without_a_filter() -> None:
     body = page(document(type="line"), document(id="2", type="line", note=[1]))
-    assert project_page(body, selection=LINES) == project_page(body)
+    assert project_lines(body) == project_page(body)
 
 
 def test_a_page_of_others_alone_moves_the_clock() -> None:
-    found = project_page(page(document(cartId=None)), selection=LINES)
+    found = project_lines(page(document(cartId=None)))
     assert (found.writes, found.rejections, found.newest_ts) == ((), (), 9)
     assert found.filtered == 1
 
 
 def test_a_document_that_does_not_decode_costs_itself_beside_others() -> None:
-    found = project_page(
-        page(document(type="line"), b'{"type":"\xff"}', document(id="2")), selection=LINES
-    )
+    found = project_lines(page(document(type="line"), b'{"type":"\xff"}', document(id="2")))
     assert [(one.id, one.deleted) for one in found.writes] == [("1", False), ("2", True)]
     assert len(found.rejections) == 1

@@ -23,6 +23,8 @@ from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
 from projector.reconcile.answers import read_answers
 from projector.reconcile.halves import in_halves
 from projector.reconcile.sweep import GIVES_UP_AFTER, Sweeper
+from projector.reconcile.verdicts import Judge
+from tests.carts import CART_PROJECTION
 
 
 def key(document_id: str) -> DocumentKey:
@@ -46,6 +48,10 @@ class Reader:
         if error is not None:
             raise error
         return PointRead(raw=None, session_lsn=None if document_id == "mute" else 7)
+
+
+def asking(reader: Reader) -> Judge:
+    return Judge(reader=reader, projection=CART_PROJECTION)
 
 
 class Store:
@@ -90,14 +96,14 @@ GRANT = Grant(
     "error", [SourceUnavailable("hangs"), ConfigurationError("400")], ids=["outage", "malformed"]
 )
 async def test_all_but_the_unreadable_document_are_decided(error: ProjectorError) -> None:
-    answers = await read_answers(Reader(bad=error), KEYS, session_token=None)
+    answers = await read_answers(asking(Reader(bad=error)), KEYS, session_token=None)
 
     assert [one.key.id for one in answers.verdicts] == ["good", "other"]
     assert answers.unread == {key("bad"): str(error)}
 
 
 async def test_an_answer_without_a_version_decides_nothing() -> None:
-    answers = await read_answers(Reader(), [key("mute")], session_token=None)
+    answers = await read_answers(asking(Reader()), [key("mute")], session_token=None)
 
     assert list(answers.unread) == [key("mute")]
 
@@ -107,17 +113,19 @@ async def test_an_outage_is_an_outage() -> None:
     reader.outage = SourceUnavailable("down")
 
     with pytest.raises(SourceUnavailable, match="down"):
-        await read_answers(reader, KEYS, session_token=None)
+        await read_answers(asking(reader), KEYS, session_token=None)
 
 
 async def test_a_throttled_read_is_nobodys_fault() -> None:
     with pytest.raises(Throttled):
-        await read_answers(Reader(bad=Throttled(retry_after_seconds=1)), KEYS, session_token=None)
+        await read_answers(
+            asking(Reader(bad=Throttled(retry_after_seconds=1))), KEYS, session_token=None
+        )
 
 
 async def test_a_sweep_settles_the_others_and_gives_up_on_one_that_is_never_read() -> None:
     store = Store()
-    sweeper = Sweeper(store=store, reader=Reader(bad=SourceUnavailable("hangs")))
+    sweeper = Sweeper(store=store, judge=asking(Reader(bad=SourceUnavailable("hangs"))))
 
     for _ in range(GIVES_UP_AFTER - 1):
         with pytest.raises(SourceUnavailable, match="was not settled: hangs"):
@@ -132,7 +140,7 @@ async def test_a_sweep_settles_the_others_and_gives_up_on_one_that_is_never_read
 async def test_many_that_are_never_read_take_no_more_sweeps_than_one() -> None:
     store = Store()
     hangs = SourceUnavailable("hangs")
-    sweeper = Sweeper(store=store, reader=Reader(bad=hangs, other=hangs))
+    sweeper = Sweeper(store=store, judge=asking(Reader(bad=hangs, other=hangs)))
 
     for _ in range(GIVES_UP_AFTER - 1):
         with pytest.raises(SourceUnavailable):
