@@ -153,9 +153,9 @@ class MonitoredContainer:
         A doubt about container or range is settled once; then the call is made again.
 
         Args:
-            call: the SDK's method, with the request's `hooks`; made anew for each attempt.
+            call: the SDK's method, with the request's `hooks`.
             target: the partition and the bounds that the request has to stay in.
-            judge: what to raise for an answer; by default `self.judge`.
+            judge: raises what an answer means; by default `self.judge`.
             resource_type: as in `Exchange`.
             stand_in: as in `Exchange`.
 
@@ -179,13 +179,11 @@ class MonitoredContainer:
                 stand_in=stand_in,
             )
             try:
-                async with self._gateway.container(self._path) as container:
-                    return await call(Request(container, rid, exchange, self.place))
+                async with self._gateway.container(self._path) as sdk:
+                    return await call(Request(sdk, rid, exchange, self.place))
             except OtherContainer:
                 if tried:
-                    raise SourceUnavailable(
-                        f"{self.place} is not settled on one _rid; trying again"
-                    ) from None
+                    raise SourceUnavailable(f"{self.place} is being made anew") from None
                 await self.confirm(rid)
             except OtherRange as difference:
                 if tried or target is None or not await self._still_there(target):
