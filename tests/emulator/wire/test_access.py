@@ -69,6 +69,7 @@ async def test_https_with_a_key() -> None:
         pytest.param({"Origin": "https://evil.example"}, id="a page"),
         pytest.param({"Origin": "null"}, id="a page without a place"),
         pytest.param({"Host": "rebound.example:8081"}, id="a name led here"),
+        pytest.param({"Host": "internal.example"}, id="a name like one of ours"),
     ],
 )
 async def test_no_web_page_drives_the_emulator(
@@ -77,6 +78,12 @@ async def test_no_web_page_drives_the_emulator(
     refused = await wire(emulator, "POST", "_emulator/purge", headers=headers)
     assert refused.status == 403
     assert (await wire(emulator, "POST", "_emulator/purge")).status == 200
+
+
+@pytest.mark.parametrize("host", ["cosmos:8081", "host.docker.internal:8081", "a.localhost"])
+async def test_a_name_that_no_page_has_drives_it(emulator: EmulatorServer, host: str) -> None:
+    answer = await wire(emulator, "POST", "_emulator/purge", headers={"Host": host})
+    assert answer.status == 200
 
 
 @pytest.mark.parametrize("host", ["cosmos.test:8081", "host.docker.internal", "127.0.0.1"])
