@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from xml.etree import ElementTree
 
 
@@ -33,6 +34,12 @@ def _case(case: ElementTree.Element) -> Check:
         trouble=troubles[0] if troubles else None,
         skipped=case.find("skipped") is not None,
     )
+
+
+def from_folder(folder: Path) -> list[Check]:
+    """Reads Surefire's reports, a file for each class."""
+    files = sorted(folder.glob("TEST-*.xml"))
+    return [check for path in files for check in from_junit(path.read_text())]
 
 
 def from_go(output: str) -> list[Check]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from clients.reports import Check, from_go, from_junit
+from clients.reports import Check, from_folder, from_go, from_junit
 
 HERE = Path(__file__).parent
 
@@ -78,5 +78,15 @@ SUITES = {
         fetch=["go", "mod", "download"],
         run=["go", "test", "-json", "-count=1", "./..."],
         checks=lambda output, _report: from_go(output),
+    ),
+    "java": Suite(
+        client="Java",
+        folder=HERE / "java",
+        version=lambda: _found(r"<azure-cosmos.version>([^<]+)", "java/pom.xml"),
+        needs=["java", "mvn"],
+        fetch=["mvn", "--batch-mode", "--quiet", "dependency:resolve"],
+        run=["mvn", "--batch-mode", "--quiet", "clean", "test"],
+        https=True,
+        checks=lambda _output, _report: from_folder(HERE / "java/target/surefire-reports"),
     ),
 }

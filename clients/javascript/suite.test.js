@@ -130,19 +130,24 @@ test("queries with parameters in one partition", async () => {
   assert.deepEqual(inOrder(resources), [4, 5]);
 });
 
-test("a query goes on by its continuation", async () => {
-  const container = await newContainer();
-  await filled(container, 12);
-  const found = [];
-  let continuationToken;
-  do {
-    const options = { maxItemCount: 5, continuationToken };
-    const page = await container.items.query("SELECT * FROM c", options).fetchNext();
-    found.push(...(page.resources ?? []));
-    continuationToken = page.continuationToken;
-  } while (continuationToken);
-  assert.deepEqual(numbersOf(found), upTo(12));
-});
+for (const [name, more] of [
+  ["as it comes", {}],
+  ["with a plan", { enableQueryControl: true, forceQueryPlan: true }],
+]) {
+  test(`a query goes on by its continuation, ${name}`, async () => {
+    const container = await newContainer();
+    await filled(container, 12);
+    const found = [];
+    let continuationToken;
+    do {
+      const options = { maxItemCount: 5, continuationToken, ...more };
+      const page = await container.items.query("SELECT * FROM c", options).fetchNext();
+      found.push(...(page.resources ?? []));
+      continuationToken = page.continuationToken;
+    } while (continuationToken);
+    assert.deepEqual(numbersOf(found), upTo(12));
+  });
+}
 
 for (const [name, query, expected] of [
   ["order by", "SELECT VALUE c.n FROM c ORDER BY c.n DESC", upTo(30).reverse()],

@@ -97,6 +97,7 @@ def _is_finite(value: Value) -> Value:
 _TYPES: Final[dict[str, _Entry]] = {
     "IS_ARRAY": (1, 1, _of_kind(ARRAY)),
     "IS_BOOL": (1, 1, _of_kind(BOOLEAN)),
+    "IS_BOOLEAN": (1, 1, _of_kind(BOOLEAN)),  # Java's and .NET's, in an ORDER BY that goes on
     "IS_DEFINED": (1, 1, lambda value: value is not UNDEFINED),
     "IS_FINITE_NUMBER": (1, 1, _is_finite),
     "IS_INTEGER": (1, 1, lambda value: _is_finite(value) and whole(value) is not None),

@@ -165,6 +165,8 @@ TYPES: list[tuple[str, Any]] = [
     ("IS_NUMBER(true)", False),
     ("IS_BOOL(false)", True),
     ("IS_BOOL(0)", False),
+    ("IS_BOOLEAN(true)", True),
+    ("IS_BOOLEAN(null)", False),
     ("IS_ARRAY([])", True),
     ("IS_ARRAY({})", False),
     ("IS_ARRAY(undefined)", False),
