@@ -21,11 +21,11 @@ from cosmos_emulator.container import Container
 from projector.core.texts import printable
 from projector.demo.screen import Screen, Snapshot
 from projector.demo.shoppers import Shoppers
+from projector.demo.totals import biggest_items, counts, newest_carts
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.embedded import EmbeddedPostgres
 from projector.postgres.entries import count_open
 from projector.postgres.positions import positions
-from projector.postgres.totals import biggest_items, counts, newest_carts
 from projector.settings import Settings
 from projector.telemetry.logs import configure_logging
 from projector.wiring.service import Service

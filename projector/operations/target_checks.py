@@ -139,11 +139,10 @@ class TargetChecks:
         missing = await self.ask.missing_views()
         if not missing:
             return [fine("views", "they are there")]
-        told = ", ".join(f"carts.{name}" for name in missing)
         return [
             fault(
                 "views",
-                f"{told} is no view of ours any more: it was dropped, or something else has its name",
+                f"{', '.join(missing)} is no view of ours any more: it was dropped, or something else has its name",
                 "put the views back from a backup, or copy into another database"
                 " (PROJECTOR_DATABASE_URL)",
             )

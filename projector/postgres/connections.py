@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -23,7 +23,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 from typing_extensions import override
 
@@ -204,6 +204,12 @@ class Connections:
         """One session inside a transaction that commits at the end of the body."""
         async with self.session(seconds=seconds) as session, session.transaction():
             yield session
+
+    async def read(self, query: str, *parameters: object) -> Sequence[Mapping[str, Any]]:
+        """What one query answers, by the names of its columns."""
+        async with self.session() as session, session.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(query.encode(), parameters)
+            return await cursor.fetchall()
 
     @asynccontextmanager
     async def _acquired(self) -> AsyncIterator[Session]:

@@ -12,7 +12,8 @@ from psycopg.rows import class_row
 from projector.ports.diagnosis import MissingRight, ServerFacts, Stranger, Taken
 from projector.postgres.connections import Connections
 from projector.postgres.generation import FIRST_GENERATION
-from projector.postgres.readers import LET_IN_ELSEWHERE, MAY_READ
+from projector.postgres.readers import LET_IN_ELSEWHERE, MAY_READ, VIEWS_IN
+from projector.postgres.views import views_of
 
 FACTS = """
 SELECT current_setting('server_version_num')::int AS server_version,
@@ -33,8 +34,7 @@ WHERE d.datname = current_database()""".format(
 )
 
 
-OWN_SCHEMAS = ("carts", "projector", FIRST_GENERATION.schema)
-VIEWS = ("cart_amounts", "cart_items", "cart_totals", "freshness", "item_totals")
+OWN_SCHEMAS = (VIEWS_IN, "projector", FIRST_GENERATION.schema)
 
 # Names of schemas that the first migration is going to make, and what stands in them.
 TAKEN = """
@@ -44,9 +44,9 @@ WHERE n.nspname = ANY(%s) GROUP BY 1 HAVING n.nspname <> 'projector' OR count(c.
 ORDER BY 1"""
 
 MISSING_VIEWS = """
-SELECT v.name FROM unnest(%s::text[]) AS v(name) WHERE NOT EXISTS (
+SELECT v.name FROM unnest(%(names)s::text[]) AS v(name) WHERE NOT EXISTS (
   SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE n.nspname = 'carts' AND c.relname = v.name AND c.relkind = 'v')
+  WHERE n.nspname = %(schema)s AND c.relname = v.name AND c.relkind = 'v')
 ORDER BY 1"""
 
 # Sequences behind identity columns need a right to be looked at: see `sequences`.
@@ -108,9 +108,11 @@ async def taken_schemas(connections: Connections) -> Sequence[Taken]:
 
 async def missing_views(connections: Connections) -> Sequence[str]:
     """Views of the contract that are not there, or are something else. Raises SinkUnavailable."""
+    names = [view.name for view in views_of(FIRST_GENERATION)]
+    asked = {"names": names, "schema": VIEWS_IN}
     async with connections.session() as session:
-        rows = await (await session.execute(MISSING_VIEWS, [list(VIEWS)])).fetchall()
-    return [row[0] for row in rows]
+        rows = await (await session.execute(MISSING_VIEWS, asked)).fetchall()
+    return [f"{VIEWS_IN}.{name}" for (name,) in rows]
 
 
 async def missing_rights(connections: Connections, *, migrates: bool) -> Sequence[MissingRight]:
@@ -137,7 +139,7 @@ async def server_sessions(connections: Connections) -> Sequence[int]:
 
 FIRST = """
 SELECT (SELECT count(*) FROM (
-    SELECT FROM {rows}.cart_items WHERE NOT rejected LIMIT %(limit)s) r),
+    SELECT FROM {rows} WHERE NOT rejected LIMIT %(limit)s) r),
   (SELECT count(*) FROM (
     SELECT FROM projector.quarantine WHERE status <> 'closed' LIMIT %(limit)s) q)"""
 
@@ -147,7 +149,7 @@ async def first_documents(connections: Connections, *, limit: int) -> tuple[int,
 
     Raises SinkUnavailable.
     """
-    statement = FIRST.replace("{rows}", FIRST_GENERATION.schema)
+    statement = FIRST.replace("{rows}", FIRST_GENERATION.rows)
     async with connections.transaction() as session:
         await session.execute("SELECT set_config('enable_seqscan', 'on', true)")
         row = await (await session.execute(statement, {"limit": limit})).fetchone()

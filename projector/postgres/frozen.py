@@ -16,7 +16,7 @@ END_FROZEN = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
   AND state = 'active' AND wait_event = 'ClientRead'
-  AND ltrim(query, E' \\n') LIKE 'COPY %%.cart_items (%%'
+  AND ltrim(query, E' \\n') LIKE 'COPY projector%%'
   AND query_start < clock_timestamp() - make_interval(secs => %s)"""
 
 

@@ -16,16 +16,20 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.sessions import connected
 
-DEFAULT_READER = "carts_reader"
+DEFAULT_READER = FIRST_GENERATION.definition.reader_role
+VIEWS_IN = FIRST_GENERATION.definition.schema
 
 # All parts of the view schema must let the role in; NULL where there is no role or no schema yet.
 MAY_READ = """(
   SELECT bool_and(has_table_privilege(r.oid, c.oid, 'SELECT'))
     AND has_schema_privilege(r.oid, n.oid, 'USAGE')
   FROM pg_roles r CROSS JOIN pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid
-  WHERE r.rolname = {role} AND n.nspname = 'carts' AND c.relkind = 'v' GROUP BY r.oid, n.oid)"""
+  WHERE r.rolname = {role} AND n.nspname = '{schema}' AND c.relkind = 'v' GROUP BY r.oid, n.oid)""".replace(
+    "{schema}", VIEWS_IN
+)
 
 LET_IN_ELSEWHERE = """ARRAY(
   SELECT DISTINCT d.datname::text FROM pg_shdepend s
@@ -44,12 +48,12 @@ SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s) AS there,
 )
 
 LET_IN = (
-    "GRANT USAGE ON SCHEMA carts TO {role}",
-    "GRANT SELECT ON ALL TABLES IN SCHEMA carts TO {role}",
+    "GRANT USAGE ON SCHEMA {schema} TO {role}",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}",
 )
 SHUT_OUT = (
-    "REVOKE SELECT ON ALL TABLES IN SCHEMA carts FROM {role}",
-    "REVOKE USAGE ON SCHEMA carts FROM {role}",
+    "REVOKE SELECT ON ALL TABLES IN SCHEMA {schema} FROM {role}",
+    "REVOKE USAGE ON SCHEMA {schema} FROM {role}",
 )
 # Of two hosts that start at once, the second finds it done. A lock of a table needs rights on it; an
 # advisory one can be taken by whoever may connect.
@@ -111,7 +115,8 @@ def _create(connection: psycopg.Connection[Any], role: str) -> bool:
 def _execute(connection: psycopg.Connection[Any], statements: Sequence[str], role: str) -> None:
     quoted = sql.Identifier(role).as_string(connection)
     for statement in statements:
-        connection.execute(statement.replace("{role}", quoted).encode())
+        text = statement.replace("{schema}", VIEWS_IN).replace("{role}", quoted)
+        connection.execute(text.encode())
 
 
 def _row(connection: psycopg.Connection[Any], query: str, parameters: dict[str, str]) -> Any:

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from psycopg.rows import dict_row
-
-from projector.postgres.connections import Connections, Session
+from projector.postgres.connections import Connections
 
 NEWEST_CARTS = """
 SELECT cart_id, line_count, total_quantity, total_amount, currency
@@ -36,23 +34,14 @@ FROM carts.cart_totals
 
 async def newest_carts(connections: Connections, *, limit: int) -> Sequence[Mapping[str, Any]]:
     """Totals of the carts that changed last, newest first."""
-    async with connections.session() as session:
-        return await _rows(session, NEWEST_CARTS, limit)
+    return await connections.read(NEWEST_CARTS, limit)
 
 
 async def biggest_items(connections: Connections, *, limit: int) -> Sequence[Mapping[str, Any]]:
     """Totals of the items that are most in carts."""
-    async with connections.session() as session:
-        return await _rows(session, BIGGEST_ITEMS, limit)
+    return await connections.read(BIGGEST_ITEMS, limit)
 
 
 async def counts(connections: Connections) -> Mapping[str, Any]:
     """How many carts, lines and pieces there are."""
-    async with connections.session() as session:
-        return (await _rows(session, COUNTS))[0]
-
-
-async def _rows(session: Session, query: str, *parameters: object) -> Sequence[Mapping[str, Any]]:
-    async with session.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(query, parameters)
-        return await cursor.fetchall()
+    return (await connections.read(COUNTS))[0]
