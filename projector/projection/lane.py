@@ -30,12 +30,10 @@ from projector.projection.writes import RowWrite, Value
 
 _DIGITS = b"0123456789."
 _SURE_DIGITS = 12  # at most ten of them behind the point
-_ESCAPED_NUL = b"\\u0000"
+_holds_escaped_nul = re.compile(rb"\\u0000").search
 _NESTED_OR_ESCAPED = re.compile(rb"[\\\[{]")
 _HIGHEST_TTL = 10**18
 _LIVE = False  # of `deleted`
-_keys_of, _ids_of, _ttls_of = attrgetter("key"), attrgetter("id"), attrgetter("ttl")
-_lsns_of, _tss_of, _etags_of = attrgetter("lsn"), attrgetter("ts"), attrgetter("etag")
 
 
 class FastLane:
@@ -51,7 +49,7 @@ class FastLane:
     def writes(self, body: bytes, page: PlainPage) -> list[RowWrite] | None:
         """One write per document, in feed order; None when a document needs a look of its own."""
         documents = page.sure_documents
-        if not documents or _ESCAPED_NUL in body:
+        if not documents or _holds_escaped_nul(body):
             return None
         columns: list[Sequence[Value]] = []
         for field, read, column_of in self._columns:
@@ -75,36 +73,40 @@ def _writes(
     columns: Sequence[Sequence[Value]],
     extras: Sequence[Raw | None],
 ) -> list[RowWrite] | None:
-    keys = _shared(list(map(_keys_of, documents)))
-    places = {key: routing_key_of_text(key.encode()) for key in set(keys)}
-    writes = list(
-        map(
-            RowWrite,
-            keys,
-            map(_ids_of, documents),
-            map(places.__getitem__, keys),
-            map(_lsns_of, documents),
-            map(_tss_of, documents),
-            map(_etags_of, documents),
-            repeat(_LIVE),
-            zip(*columns, strict=True) if columns else repeat(()),
-            extras,
-        )
-    )
-    for number, ttl in enumerate(map(_ttls_of, documents)):
-        if ttl is not UNSET:
-            gone = tombstone_of(documents[number], writes[number].epk, writes[number].lsn)
+    places: dict[str, tuple[str, int]] = {}  # equal keys of a page are kept once
+    writes = []
+    rows = zip(*columns, strict=True) if columns else repeat(())
+    for document, values, extra in zip(documents, rows, extras, strict=False):
+        place = places.get(document.key)
+        if place is None:
+            key = document.key
+            place = places[key] = (key, routing_key_of_text(key.encode()))
+        key, epk = place
+        if document.ttl is UNSET:
+            write = RowWrite(
+                key,
+                document.id,
+                epk,
+                document.lsn,
+                document.ts,
+                document.etag,
+                _LIVE,
+                values,
+                extra,
+            )
+        else:
+            gone = tombstone_of(document, epk, document.lsn)
             if gone is None:
                 return None
-            writes[number] = gone
+            write = gone
+        writes.append(write)
     return writes
 
 
 def _shared(texts: Sequence[Any]) -> Sequence[Any]:
     """The same texts; equal ones of a page are kept once."""
-    known: dict[Any, Any] = {}
-    share = known.setdefault
-    return [share(text, text) for text in texts]
+    known = dict(zip(texts, texts, strict=True))
+    return list(map(known.__getitem__, texts))
 
 
 def _texts(_field: Field, values: Sequence[Any]) -> Sequence[Value] | None:
