@@ -133,14 +133,68 @@ class PostgresSink:
         return await store_reports(self._connections, reports)
 
     async def write(self, grant: Grant, batch: Batch, place: StoredPlace) -> Outcome:
-        """Commit the batch and its place, or nothing; see `apply`.
+        """Commit the batch and its place, usually in one transaction; see `apply`.
+
+        In portions, the last one moves the place; what was committed before an outage is not sent
+        again. Gives up now and then, so that whoever waits sees that this range is slow, not stalled.
 
         Raises:
             FencedOut: A newer epoch or lineage owns the range, or its place is not where this
-                writer left it: a standby took over without the last commits.
+                sink left it: a standby took over without the last commits.
             SinkUnavailable: The target has to be waited for.
         """
-        done = await self._apply_in_portions(grant, batch, place)
+        clock = asyncio.get_running_loop().time
+        range_id, began = grant.range_id, clock()
+        left, done = self._portions.remaining(range_id, grant.epoch, batch, place.continuation)
+        while True:
+            portion, rest = self._portions.next_of(range_id, left)
+            at = self._parameters(grant, batch, place, after_tick=done.tick)
+            started, moves = clock(), rest is None
+            written: Batch | None = portion
+            try:
+                done += await self._commit(grant, portion, at, moves=moves)
+            except SinkUnavailable as error:
+                written = await self._after_failure(grant, portion, error)
+                if written is not None:
+                    done += await self._commit(grant, written, at, moves=moves)
+            if written is not None:
+                self._portions.took(range_id, portion, clock() - started)
+                if rest is None:
+                    break
+                left = rest
+                self._portions.leave(
+                    range_id,
+                    Remainder(epoch=grant.epoch, end=place.continuation, batch=rest, done=done),
+                )
+            if clock() - began > self._connections.statement_seconds * 2:
+                raise SinkTooSlow(
+                    f"{left.size} of {batch.size} documents of a batch are still to be written"
+                )
+        self._portions.leave(range_id, None)
+        self._learn(grant, batch, done)
+        self._committed[range_id] = grant.epoch, place.continuation
+        return done
+
+    async def _after_failure(
+        self, grant: Grant, portion: Batch, error: SinkUnavailable
+    ) -> Batch | None:
+        """What to commit instead of the portion; None when it has to be divided.
+
+        A document that is too much on its own, time after time, is the cause if the server can do
+        the same without it: it goes to quarantine. If it cannot, the server is to be waited for.
+        """
+        if error.sqlstate == NUMBER_IS_TAKEN:
+            await raise_sequences(self._connections)
+        divisible = self._portions.too_much(grant.range_id, portion)
+        if not isinstance(error, SinkTooSlow):
+            raise error
+        if divisible:
+            return None
+        if not self._portions.gives_up(grant.range_id, portion):
+            raise error
+        return _refused(portion, error)
+
+    def _learn(self, grant: Grant, batch: Batch, done: Outcome) -> None:
         facts = BatchFacts(
             writes=len(batch.writes),
             inserted=done.inserted,
@@ -149,64 +203,6 @@ class PostgresSink:
             met_rows=done.met_rows,
         )
         self._hints.learn(grant.range_id, grant.epoch, facts)
-        self._committed[grant.range_id] = grant.epoch, place.continuation
-        return done
-
-    async def _apply_in_portions(self, grant: Grant, batch: Batch, place: StoredPlace) -> Outcome:
-        """Usually one; the last one moves the place.
-
-        What was committed before an outage is not sent again. Gives up now and then, so that
-        whoever waits sees that this range is slow, and not stalled.
-        """
-        clock = asyncio.get_running_loop().time
-        range_id, began = grant.range_id, clock()
-        left, done = self._portions.remaining(range_id, grant.epoch, batch, place.continuation)
-        while True:
-            portion, rest = self._portions.next_of(range_id, left)
-            started = clock()
-            at = self._parameters(grant, batch, place, after_tick=done.tick)
-            committed = await self._commit_or_divide(grant, portion, at, moves=rest is None)
-            if committed is not None:
-                done += committed
-                self._portions.took(range_id, portion, clock() - started)
-                self._portions.leave(
-                    range_id,
-                    None
-                    if rest is None
-                    else Remainder(
-                        epoch=grant.epoch, end=place.continuation, batch=rest, done=done
-                    ),
-                )
-                if rest is None:
-                    return done
-                left = rest
-            if clock() - began > self._connections.statement_seconds * 2:
-                raise SinkTooSlow(
-                    f"{left.size} of {batch.size} documents of a batch are still to be written"
-                )
-
-    async def _commit_or_divide(
-        self, grant: Grant, portion: Batch, at: Mapping[str, Any], *, moves: bool
-    ) -> Outcome | None:
-        """Commit a portion; None when it has to be divided.
-
-        A document that is too much on its own, time after time, is the cause if the server can do
-        the same without it: it goes to quarantine. If it cannot, the server is to be waited for.
-        """
-        try:
-            return await self._commit(grant, portion, at, moves=moves)
-        except SinkUnavailable as error:
-            if error.sqlstate == NUMBER_IS_TAKEN:
-                await raise_sequences(self._connections)
-            divisible = self._portions.too_much(grant.range_id, portion)
-            if not isinstance(error, SinkTooSlow):
-                raise
-            if divisible:
-                return None
-            if not self._portions.gives_up(grant.range_id, portion):
-                raise
-            blamed = error
-        return await self._commit(grant, _refused(portion, blamed), at, moves=moves)
 
     async def _commit(
         self, grant: Grant, batch: Batch, at: Mapping[str, Any], *, moves: bool

@@ -15,7 +15,7 @@ from projector.core.states import RangeState
 from projector.ports.feed import Applied, Grant
 from projector.processor.checkpointer import Checkpointer
 from projector.processor.neighbours import Neighbours
-from projector.processor.pages import Batch, WaitingPages
+from projector.processor.pages import Gathered, WaitingPages
 from projector.processor.status import RangeStatus, Role
 from projector.processor.waiting import Failed, Patience, Stopped
 
@@ -47,9 +47,10 @@ class Applier(Generic[P]):
 
     async def run(self) -> SourceRecreated | None:
         """Apply until the pages are closed; the value says that the container is another one."""
+        token = self._grant.claim.lease_token
         while (batch := await self._pages.take()) is not None:
+            began = self._clock.monotonic()
             try:
-                began = self._clock.monotonic()
                 applied = await self._patience.until_done(
                     partial(self._apply, batch), waits=self._waits
                 )
@@ -57,19 +58,16 @@ class Applier(Generic[P]):
                 return None
             except SourceRecreated as error:
                 return error
-            self._committed(batch, applied, seconds=self._clock.monotonic() - began)
+            self._pages.done()
+            self._status.go_on(Role.APPLIER)
+            self._status.moved(batch.place, applied)
+            self._checkpointer.offer(batch.place, delivered=applied.delivered > 0)
+            self._observer.applied(token, applied, seconds=self._clock.monotonic() - began)
         return None
 
-    async def _apply(self, batch: Batch[P]) -> Applied:
+    async def _apply(self, batch: Gathered[P]) -> Applied:
         with self._status.attempt(Role.APPLIER):
             return await self._sink.apply(self._grant, batch.pages, batch.place)
-
-    def _committed(self, batch: Batch[P], applied: Applied, *, seconds: float) -> None:
-        self._pages.done()
-        self._status.go_on(Role.APPLIER)
-        self._status.moved(batch.place, applied)
-        self._checkpointer.offer(batch.place, delivered=applied.delivered > 0)
-        self._observer.applied(self._grant.claim.lease_token, applied, seconds=seconds)
 
     async def _waits(self, failed: Failed) -> None:
         if self._status.wait(Role.APPLIER, RangeState.WAITING_FOR_TARGET, failed.error):

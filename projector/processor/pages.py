@@ -20,13 +20,11 @@ P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch(Generic[P]):
+class Gathered(Generic[P]):
     """What one `Sink.apply` gets: pages, oldest first (none: the place moves alone), their end."""
 
     pages: tuple[P, ...]
     place: StoredPlace
-    documents: int
-    size_bytes: int
 
 
 class WaitingPages(Generic[P]):
@@ -104,14 +102,14 @@ class WaitingPages(Generic[P]):
         """Hold nothing back: no page follows soon."""
         self._gathered.set()
 
-    async def take(self) -> Batch[P] | None:
+    async def take(self) -> Gathered[P] | None:
         """Everything that waits, as one batch; None once closed."""
         while not self.closed.is_set():
             if self._pages or self._moved:
                 await pause(self._clock, self._gather_seconds, until=self._gathered)
                 if self.closed.is_set():
                     return None
-                return self._batch()
+                return self._gather()
             self._arrived.clear()
             await self._arrived.wait()
         return None
@@ -132,16 +130,11 @@ class WaitingPages(Generic[P]):
             and self._size_bytes + self._largest_page_bytes <= self._max_bytes
         )
 
-    def _batch(self) -> Batch[P]:
-        batch = Batch(
-            pages=tuple(self._pages),
-            place=self.tail,
-            documents=self._documents,
-            size_bytes=self._size_bytes,
-        )
+    def _gather(self) -> Gathered[P]:
+        gathered = Gathered(pages=tuple(self._pages), place=self.tail)
         self._pages.clear()
         self._documents = self._size_bytes = 0
         self._moved = False
         self._in_hand = True
         self._taken.set()
-        return batch
+        return gathered
