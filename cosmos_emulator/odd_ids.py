@@ -2,7 +2,8 @@
 
 The service stores such an id; who asks for it by URL is told that the signature is wrong, that there is
 no such document, or is given the document of another id. Which of these a request meets is chosen.
-Source: Cosmos DB documentation, unique ids; RFC 3986, 3.3 and 3.5.
+Source: Cosmos DB documentation, unique ids; RFC 3986, 3.3 and 3.5; for `gateway` what the tests of the SDKs
+for Go and Java expect of the service's own gateway (id encoding).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from urllib.parse import quote
 from cosmos_emulator.errors import EmulatorError, bad_request
 from cosmos_emulator.wire import Call
 
+_BROKEN = re.compile(r"[\t\n\r]")
+_SIGNED_OTHERWISE = re.compile(r"[/\\#]|%[0-9A-Fa-f]{2}|\s$")
 _ENDS = re.compile(r"[/\\?#]")
 _BEFORE_ID = 5
 _ABSENT = "\0"  # no document has this id
@@ -24,6 +27,7 @@ class OddIdAnswer(StrEnum):
     """What a request meets that names a document by an odd id."""
 
     AS_SENT = "as_sent"
+    GATEWAY = "gateway"
     UNAUTHORIZED = "unauthorized"
     NOT_FOUND = "not_found"
     OTHER_DOCUMENT = "other_document"
@@ -49,10 +53,12 @@ class OddIds:
         Its signature is checked no more when it arrives as another one than was sent.
         """
         name = "/".join(call.segments[_BEFORE_ID:])
-        if self.answer is OddIdAnswer.AS_SENT or not _is_of_document(call) or not _is_odd(name):
+        if not _is_of_document(call) or not self._strikes(name):
             return call
         match self.answer:
-            case OddIdAnswer.UNAUTHORIZED:
+            case OddIdAnswer.GATEWAY if _BROKEN.search(name):
+                raise bad_request("The request has an invalid path.")
+            case OddIdAnswer.UNAUTHORIZED | OddIdAnswer.GATEWAY:
                 raise EmulatorError(
                     401, 0, "The input authorization token can't serve the request."
                 )
@@ -62,6 +68,15 @@ class OddIds:
                 name = _ENDS.split(name)[0].strip().strip(".")
         parts = (*call.segments[:_BEFORE_ID], name)
         return replace(call, path="/".join(quote(part, safe="") for part in parts), altered=True)
+
+    def _strikes(self, name: str) -> bool:
+        match self.answer:
+            case OddIdAnswer.AS_SENT:
+                return False
+            case OddIdAnswer.GATEWAY:
+                return bool(_BROKEN.search(name) or _SIGNED_OTHERWISE.search(name))
+            case _:
+                return _is_odd(name)
 
 
 def _is_of_document(call: Call) -> bool:

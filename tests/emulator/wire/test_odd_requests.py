@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cosmos_emulator import EmulatorServer
-from tests.fixtures.emulator import running_emulator
+from tests.fixtures.emulator import control, running_emulator
 from tests.fixtures.emulator_wire import WireAnswer, wire
 
 _DOCS = "dbs/shop/colls/cart/docs"
@@ -166,3 +166,43 @@ async def test_resource_ids_address_what_names_address(
     database = emulator.engine.database("shop")
     path = f"dbs/{database.rid}/colls/{emulator.engine.container('shop', 'cart').rid}/docs/1"
     assert (await wire(emulator, "GET", path, headers=_KEY)).json["id"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        pytest.param("Test", 200, id="plain"),
+        pytest.param("This is a test", 200, id="spaces"),
+        pytest.param(" Test", 200, id="starts with a space"),
+        pytest.param("Test ", 401, id="ends with a space"),
+        pytest.param("Test  ", 401, id="ends with spaces"),
+        pytest.param("WithAllowedSpecial,=.:~+-@()^${}[]!_Chars", 200, id="allowed"),
+        pytest.param("BQE1D3PdG4N4bzU9TKaCIM3qc0TVcZ2-Y3jnsRfwdHC1om=", 200, id="base64"),
+        pytest.param("EndingWithPercentEncodedWhitespace%20", 401, id="ends with an escape"),
+        pytest.param("WithPercentEncodedSpecialChar%E9%B1%80", 401, id="escapes"),
+        pytest.param("Disallowed?Chars", 200, id="question mark"),
+        pytest.param("Disallowed/Chars", 401, id="slash"),
+        pytest.param("Disallowed\\Chars", 401, id="backslash"),
+        pytest.param("Disallowed#Chars", 401, id="number sign"),
+        pytest.param("With\rCarriageReturn", 400, id="carriage return"),
+        pytest.param("With\tTab", 400, id="tab"),
+        pytest.param("With\nLineFeed", 400, id="line feed"),
+        pytest.param("WithUnicode鱀", 200, id="beyond ASCII"),
+    ],
+)
+async def test_ids_meet_what_the_gateway_makes_of_them_when_it_is_chosen(
+    emulator: EmulatorServer, name: str, status: int
+) -> None:
+    """Source: the id encoding tests of azure-sdk-for-go, routing and compute gateway."""
+    path = (*_DOCS.split("/"), name)
+    document = {"id": name, "cartId": "a"}
+    upsert = {**_KEY, "x-ms-documentdb-is-upsert": "True"}
+    requests = [("GET", None), ("PUT", document), ("DELETE", None)]
+    for answer, expected in (("as_sent", 200), ("gateway", status)):
+        await control(emulator, "odd_ids", {"answer": answer})
+        await wire(emulator, "POST", _DOCS, document, headers=upsert)
+        met = [
+            (await wire(emulator, method, path, body, headers=_KEY)).status
+            for method, body in requests
+        ]
+        assert met == [expected, expected, 204 if expected == 200 else expected]
