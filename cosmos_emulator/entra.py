@@ -93,11 +93,15 @@ class Entra:
         self,
         audience: str = ANY_ACCOUNT,
         *,
-        role: Role = Role.CONTRIBUTOR,
+        role: Role | str = Role.CONTRIBUTOR,
         lifetime_seconds: float = LIFETIME_SECONDS,
         principal: str = _PRINCIPAL,
     ) -> Token:
-        """Signs a token; one that has expired already has a lifetime of less than 0."""
+        """Signs a token; one that has expired already has a lifetime of less than 0.
+
+        Raises:
+            ValueError: there is no such role.
+        """
         now = int(self._now())
         expires_on = int(now + lifetime_seconds)
         claims = {
@@ -107,7 +111,7 @@ class Entra:
             "nbf": now,
             "exp": expires_on,
             "oid": principal,
-            "roles": [role.value],
+            "roles": [Role(role).value],
             "tid": _TENANT,
             "uti": uuid.uuid4().hex,
             "ver": "1.0",

@@ -53,15 +53,18 @@ class OddIds:
         Its signature is checked no more when it arrives as another one than was sent.
         """
         name = "/".join(call.segments[_BEFORE_ID:])
-        if not _is_of_document(call) or not self._strikes(name):
+        if not _is_of_document(call):
             return call
         match self.answer:
-            case OddIdAnswer.GATEWAY if _BROKEN.search(name):
-                raise bad_request("The request has an invalid path.")
-            case OddIdAnswer.UNAUTHORIZED | OddIdAnswer.GATEWAY:
-                raise EmulatorError(
-                    401, 0, "The input authorization token can't serve the request."
-                )
+            case OddIdAnswer.AS_SENT:
+                return call
+            case OddIdAnswer.GATEWAY:
+                _pass_gateway(name)
+                return call
+            case _ if not _is_odd(name):
+                return call
+            case OddIdAnswer.UNAUTHORIZED:
+                raise _unauthorized()
             case OddIdAnswer.NOT_FOUND:
                 name = _ABSENT
             case OddIdAnswer.OTHER_DOCUMENT:
@@ -69,14 +72,16 @@ class OddIds:
         parts = (*call.segments[:_BEFORE_ID], name)
         return replace(call, path="/".join(quote(part, safe="") for part in parts), altered=True)
 
-    def _strikes(self, name: str) -> bool:
-        match self.answer:
-            case OddIdAnswer.AS_SENT:
-                return False
-            case OddIdAnswer.GATEWAY:
-                return bool(_BROKEN.search(name) or _SIGNED_OTHERWISE.search(name))
-            case _:
-                return _is_odd(name)
+
+def _pass_gateway(name: str) -> None:
+    if _BROKEN.search(name):
+        raise bad_request("The request has an invalid path.")
+    if _SIGNED_OTHERWISE.search(name):
+        raise _unauthorized()
+
+
+def _unauthorized() -> EmulatorError:
+    return EmulatorError(401, 0, "The input authorization token can't serve the request.")
 
 
 def _is_of_document(call: Call) -> bool:

@@ -168,7 +168,7 @@ async def test_a_token_manages_nothing(
 
 
 async def test_a_reader_writes_nothing(shop: EmulatorServer) -> None:
-    token = shop.entra.token(role=Role.READER, principal="me").token
+    token = shop.entra.token(role="reader", principal="me").token
     assert (await bearing(shop, token, "GET", f"{DOCS}/1")).status == 200
     assert (await bearing(shop, token, "GET", "dbs/shop/colls/cart/pkranges")).status == 200
     for request in (("POST", DOCS, CART), ("PUT", f"{DOCS}/1", CART), ("DELETE", f"{DOCS}/1")):
@@ -199,3 +199,8 @@ async def test_clients_of_any_language_are_given_tokens(shop: EmulatorServer) ->
 def test_a_token_that_makes_no_sense_is_refused(account: Emulator, asked: dict[str, Any]) -> None:
     with pytest.raises(EmulatorError):
         account.control("POST", "token", asked)
+
+
+def test_a_role_that_there_is_not_is_an_error(account: Emulator) -> None:
+    with pytest.raises(ValueError, match="king"):
+        account.token(role="king")
