@@ -18,10 +18,13 @@ import psycopg
 import structlog
 
 from projector.postgres.embedded import EmbeddedPostgres
+from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.migrate import upgrade
+from projector.postgres.tables import create
 from tests.fixtures.postgres import SERVER_OPTIONS
 from tests.simulation.database import empty
 from tests.simulation.history import Divergence, play
+from tests.simulation.trade import CART_LINES, TRADES, Trade
 
 CHUNK = 20
 
@@ -33,6 +36,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--turns", type=int, default=60)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--trade", choices=TRADES, default="carts")
     parser.add_argument("--story", action="store_true", help="print the story of every seed")
     options = parser.parse_args()
     began = time.monotonic()
@@ -49,11 +53,11 @@ def main() -> int:
 def _play_all(server: EmbeddedPostgres, options: argparse.Namespace) -> list[Divergence]:
     seeds = range(options.first, options.first + options.seeds)
     chunks = [seeds[i : i + CHUNK] for i in range(0, len(seeds), CHUNK)]
-    urls = [_database(server, number) for number in range(options.processes)]
+    urls = [_database(server, number, TRADES[options.trade]) for number in range(options.processes)]
     found: list[Divergence] = []
     with ProcessPoolExecutor(options.processes, initializer=_quiet) as pool:
         running = [
-            pool.submit(_play_chunks, url, chunks[number :: options.processes], options.turns)
+            pool.submit(_play_chunks, url, chunks[number :: options.processes], options)
             for number, url in enumerate(urls)
         ]
         for future in running:
@@ -66,11 +70,13 @@ def _quiet() -> None:
     logging.disable(logging.CRITICAL)
 
 
-def _play_chunks(url: str, chunks: Sequence[range], turns: int) -> list[Divergence]:
+def _play_chunks(
+    url: str, chunks: Sequence[range], options: argparse.Namespace
+) -> list[Divergence]:
     """Play seeds; tell of each divergence at once, for a long run may be cut short."""
     divergences = []
     for seed in _flat(chunks):
-        found = play_clean(url, seed, turns=turns)
+        found = play_clean(url, seed, turns=options.turns, trade=TRADES[options.trade])
         if found is not None:
             _tell(found)
             divergences.append(found)
@@ -83,19 +89,27 @@ def _flat(chunks: Sequence[range]) -> Iterator[int]:
         print(f"seeds up to {chunk[-1]} done", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def play_clean(url: str, seed: int, *, turns: int) -> Divergence | None:
+def play_clean(url: str, seed: int, *, turns: int, trade: Trade = CART_LINES) -> Divergence | None:
     """Play one seed on the emptied database."""
     empty(url)
-    return play(seed, url, turns=turns)
+    return play(seed, url, turns=turns, trade=trade)
 
 
-def _database(server: EmbeddedPostgres, number: int) -> str:
+def _database(server: EmbeddedPostgres, number: int, trade: Trade) -> str:
     name = f"simulation_{number}"
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     url = server.url_of(name)
     upgrade(url)
+    add_generation(url, trade)
     return url
+
+
+def add_generation(url: str, trade: Trade) -> None:
+    """The tables and views of that trade, unless a migration made them."""
+    if trade.generation != FIRST_GENERATION:
+        with psycopg.connect(url) as connection:
+            create(connection, trade.generation)
 
 
 def _tell(divergence: Divergence) -> None:

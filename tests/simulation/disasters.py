@@ -13,15 +13,16 @@ from projector.postgres.source import stored_source
 from tests.simulation.database import Standby, fail_over, standby
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.ports import CART, DATABASE, LEASE
+from tests.simulation.trade import Trade
 
 
-def create_carts(engine: Engine, random: Random) -> None:
-    """A cart container with another `_rid` than any before."""
+def create_source(engine: Engine, random: Random, trade: Trade) -> None:
+    """A container with another `_rid` than any before."""
     engine.create_container(
         DATABASE,
         {
             "id": CART,
-            "partitionKey": {"paths": ["/cartId"], "kind": "Hash", "version": 2},
+            "partitionKey": {"paths": [f"/{trade.key_field}"], "kind": "Hash", "version": 2},
             "defaultTtl": -1,
         },
         partitions=random.choice([1, 2, 4]),
@@ -52,6 +53,7 @@ class Disasters:
         loop: VirtualLoop,
         url: str,
         step: Callable[[], None],
+        trade: Trade,
     ) -> None:
         """Strike this world; `step` lets the shoppers make one change."""
         self._engine = engine
@@ -59,6 +61,7 @@ class Disasters:
         self._loop = loop
         self._url = url
         self._step = step
+        self._trade = trade
         self._standby: Standby | None = None
 
     async def copy_database(self) -> str:
@@ -90,7 +93,7 @@ class Disasters:
     async def recreate_carts(self) -> str:
         """The container is deleted; another one bears its name."""
         self._engine.delete_container(DATABASE, CART)
-        create_carts(self._engine, self._random)
+        create_source(self._engine, self._random, self._trade)
         return "the carts have another container"
 
     async def follow(self) -> str:

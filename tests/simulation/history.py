@@ -21,7 +21,7 @@ from projector.core.start import BEGINNING, NOW, StartFrom, StartKind
 from projector.postgres.connections import ConnectionOptions, Connections
 from tests.simulation.catching_up import caught_up
 from tests.simulation.database import cut
-from tests.simulation.disasters import Disasters, create_carts, create_leases
+from tests.simulation.disasters import Disasters, create_leases, create_source
 from tests.simulation.hosts import PROCESSOR, STRANGER, SimulatedHost
 from tests.simulation.judge import Judge
 from tests.simulation.leases import Leases
@@ -32,6 +32,7 @@ from tests.simulation.ports import (
     Passage,
 )
 from tests.simulation.shop import Shop
+from tests.simulation.trade import CART_LINES, Trade
 
 PATIENCE_SECONDS = 3600.0
 JOB_SECONDS = 300.0
@@ -90,12 +91,13 @@ class Divergence:
 class History:
     """Plays one seed against one database."""
 
-    def __init__(self, *, seed: int, url: str, loop: VirtualLoop, turns: int) -> None:
+    def __init__(self, *, seed: int, url: str, loop: VirtualLoop, turns: int, trade: Trade) -> None:
         self._random = Random(seed)
         self.seed = seed
         self._url = url
         self._loop = loop
         self._turns = turns
+        self._trade = trade
         self._engine = Engine(now=lambda: loop.now().timestamp(), rng=Random(seed), partitions=2)
         self._hosts: list[SimulatedHost] = []
         self._pools: list[Connections] = []
@@ -103,20 +105,21 @@ class History:
         self._born = 0
         self._refusal_rate = 0.0
         self._start_from = self._random.choice([BEGINNING, BEGINNING, BEGINNING, NOW])
-        self._shop = Shop(self._engine, self._random)
+        self._shop = Shop(self._engine, self._random, trade)
         self._disasters = Disasters(
             engine=self._engine,
             random=self._random,
             loop=loop,
             url=url,
             step=self._shop.step,
+            trade=trade,
         )
         self._leases = Leases(engine=self._engine, random=self._random, loop=loop, url=url)
-        self._judge = Judge(engine=self._engine, shop=self._shop, loop=loop, url=url)
+        self._judge = Judge(engine=self._engine, shop=self._shop, loop=loop, url=url, trade=trade)
 
     async def play(self) -> Divergence | None:
         self._engine.create_database(DATABASE)
-        create_carts(self._engine, self._random)
+        create_source(self._engine, self._random, self._trade)
         create_leases(self._engine)
         try:
             for _ in range(self._turns):
@@ -170,6 +173,7 @@ class History:
         self._born += 1
         pool = await self._pool()
         host = SimulatedHost(
+            trade=self._trade,
             name=f"{kind}-{self._born}",
             loop=self._loop,
             engine=self._engine,
@@ -281,6 +285,7 @@ class History:
         """Begin a job beside the hosts; an outage may end it, nothing else."""
         self._born += 1
         operator = Operator(
+            trade=self._trade,
             loop=self._loop,
             engine=self._engine,
             connections=await self._pool(),
@@ -349,6 +354,7 @@ class History:
         with self._loop.real_io():
             await pool.open()
         operator = Operator(
+            trade=self._trade,
             loop=self._loop,
             engine=self._engine,
             connections=pool,
@@ -384,11 +390,11 @@ class History:
         ]
 
 
-def play(seed: int, url: str, *, turns: int = 60) -> Divergence | None:
+def play(seed: int, url: str, *, turns: int = 60, trade: Trade = CART_LINES) -> Divergence | None:
     """Play one seed on a migrated, empty database."""
     return run_virtual(
         Random(seed ^ 0x5EED),
-        lambda loop: History(seed=seed, url=url, loop=loop, turns=turns).play(),
+        lambda loop: History(seed=seed, url=url, loop=loop, turns=turns, trade=trade).play(),
     )
 
 

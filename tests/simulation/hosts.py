@@ -15,7 +15,6 @@ from projector.cosmos.lease_documents import lease_prefix
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport, Sink
 from projector.ports.rows import DocumentKey, ReadMark, Settled, SweepStore, Verdict
 from projector.postgres.connections import Connections
-from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.sink import PostgresSink
 from projector.postgres.sweep import VerdictStore
 from projector.processor.host import Host
@@ -24,7 +23,6 @@ from projector.projection.writes import ProjectedPage
 from projector.reconcile.sweep import Sweeper
 from projector.reconcile.verdicts import Judge
 from projector.reconcile.verify_reads import PatientReader, Reads
-from tests.carts import CART_PROJECTION
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ports import (
     CART,
@@ -35,6 +33,7 @@ from tests.simulation.ports import (
     SimulatedPoints,
     SimulatedSource,
 )
+from tests.simulation.trade import Trade
 
 PROCESSOR = "projector"
 STRANGER = "stranger"
@@ -136,6 +135,7 @@ class SimulatedHost:
         engine: Engine,
         connections: Connections,
         random: Random,
+        trade: Trade,
         processor: str = PROCESSOR,
         start_from: StartFrom = BEGINNING,
     ) -> None:
@@ -147,14 +147,16 @@ class SimulatedHost:
         prefix = prefix_of(engine, processor)
         leases = SimulatedLeases(engine, self.passage, prefix=prefix, clock=clock)
         tells_old = random.choice([None, False])
-        verdicts = VerdictStore(connections, generation=FIRST_GENERATION, returning_old=tells_old)
+        generation = trade.generation
+        verdicts = VerdictStore(connections, generation=generation, returning_old=tells_old)
         reads = Reads(clock=clock, draw=random.random)
         reader = PatientReader(SimulatedPoints(engine, self.passage), reads)
         sweeper = Sweeper(
             store=GatedSweepStore(verdicts, self.passage),
-            judge=Judge(reader=reader, projection=CART_PROJECTION),
+            judge=Judge(reader=reader, projection=trade.projection),
         )
-        sink = GatedSink(PostgresSink(connections, returning_old=tells_old, bulk=2), self.passage)
+        rows = PostgresSink(connections, generation=generation, returning_old=tells_old, bulk=2)
+        sink = GatedSink(rows, self.passage)
         self.host: Host[ProjectedPage] = Host(
             source=SimulatedSource(engine, self.passage, random),
             leases=leases,

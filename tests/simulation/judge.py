@@ -16,6 +16,7 @@ from tests.simulation.leases import lease_documents
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.oracle import differences
 from tests.simulation.shop import Shop
+from tests.simulation.trade import Trade
 
 CLOCK_SECONDS = 100
 """The service's clock may be that far from ours."""
@@ -24,11 +25,14 @@ CLOCK_SECONDS = 100
 class Judge:
     """Compares one world."""
 
-    def __init__(self, *, engine: Engine, shop: Shop, loop: VirtualLoop, url: str) -> None:
+    def __init__(
+        self, *, engine: Engine, shop: Shop, loop: VirtualLoop, url: str, trade: Trade
+    ) -> None:
         self._engine = engine
         self._shop = shop
         self._loop = loop
         self._url = url
+        self._trade = trade
 
     def wrong(self, start_from: StartFrom, *, forgiven: bool) -> list[str]:
         """What is wrong under that setting, one line each.
@@ -46,6 +50,7 @@ class Judge:
             return differences(
                 self._shop.container,
                 connection,
+                trade=self._trade,
                 forgiven=self._shop.unseen_ends if forgiven else (),
                 hidden=hidden | (self._shop.hidden() if forgiven else set()),
                 unswept=[keys for keys, _ in late] if forgiven else (),

@@ -30,7 +30,6 @@ from projector.reconcile.retry import Retry
 from projector.reconcile.verdicts import Judge
 from projector.reconcile.verify import Verifier, VerifyOptions
 from projector.reconcile.verify_report import VerifyReport
-from tests.carts import CART_PROJECTION
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ports import (
     CART,
@@ -40,6 +39,7 @@ from tests.simulation.ports import (
     SimulatedSource,
     pinned,
 )
+from tests.simulation.trade import Trade
 
 
 def _lost() -> ProjectorError:
@@ -127,7 +127,9 @@ class Operator:
         connections: Connections,
         random: Random,
         name: str,
+        trade: Trade,
     ) -> None:
+        self._trade = trade
         self.passage = Passage(loop, random, name)
         self._connections = connections
         self._engine = engine
@@ -136,7 +138,10 @@ class Operator:
         rid = engine.container(DATABASE, CART).rid
         self._store = cast(
             "VerifyStore",
-            GatedVerification(Verification(connections, container_rid=rid), self.passage),
+            GatedVerification(
+                Verification(connections, container_rid=rid, generation=trade.generation),
+                self.passage,
+            ),
         )
         self._reader = SimulatedPoints(engine, self.passage)
 
@@ -145,7 +150,7 @@ class Operator:
         entries = await self.passage.cross(
             "entries", _lost, lambda: list_entries(self._connections)
         )
-        judge = Judge(reader=self._reader, projection=CART_PROJECTION)
+        judge = Judge(reader=self._reader, projection=self._trade.projection)
         retry = Retry(store=self._store, repair=Repair(store=self._store, judge=judge))
         await retry.run([(one.id, one.partition_key, one.document_id) for one in entries])
 
@@ -155,7 +160,7 @@ class Operator:
             source=SimulatedSource(self._engine, self.passage, self._random),
             scanner=SimulatedScanner(self._engine, self.passage),
             reader=self._reader,
-            projection=CART_PROJECTION,
+            projection=self._trade.projection,
             store=self._store,
             clock=self._clock,
             draw=self._random.random,
@@ -167,8 +172,8 @@ class Operator:
         """Purge what may go."""
 
         async def act() -> None:
-            await purge_tombstones(self._connections)
-            await purge_empty_totals(self._connections)
+            await purge_tombstones(self._connections, generation=self._trade.generation)
+            await purge_empty_totals(self._connections, generation=self._trade.generation)
             await purge_closed_entries(self._connections, age=timedelta(0))
 
         await self.passage.cross("purge", _lost, act)

@@ -7,7 +7,6 @@ outright or given a time to live is remembered, because the feed may never show 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -21,10 +20,9 @@ from cosmos_emulator.ttl import NEVER
 from tests import wild
 from tests.simulation.loop import choose
 from tests.simulation.ports import CART, DATABASE
+from tests.simulation.trade import Trade
 
 _CARTS, _IDS = 9, 5
-_ITEMS = ("Surface Pro", "Surface Book", "Pen", "Dock", *wild.ESCAPES, *wild.ON_SCREENS)
-_CURRENCIES = ("EUR", "USD")
 
 _STEPS: dict[str, float] = {
     "write": 10,
@@ -56,8 +54,9 @@ class Restored:
 class Shop:
     """Makes one change at a time to the cart container of an engine."""
 
-    def __init__(self, engine: Engine, random: Random) -> None:
+    def __init__(self, engine: Engine, random: Random, trade: Trade) -> None:
         self._engine = engine
+        self._trade = trade
         self._random = random
         # Drawn apart, so that a new wild text leaves the rest of a history as it was.
         names = Random(random.random())
@@ -102,16 +101,7 @@ class Shop:
 
     def _document(self, key: tuple[str, str]) -> dict[str, Any]:
         random = self._random
-        document: dict[str, Any] = {
-            "id": key[1],
-            "cartId": key[0],
-            "item": random.choice(_ITEMS),
-            "quantity": random.choice([1, 2, 3, 10, 0.5, 7]),
-        }
-        if random.random() < 0.7:
-            document["price"] = random.choice([1, 2.5, "19.99", 0.1, "0.0000000001"])
-        if random.random() < 0.7:
-            document["currency"] = random.choice(_CURRENCIES)
+        document = {"id": key[1], self._trade.key_field: key[0], **self._trade.line(random)}
         if random.random() < 0.3:
             document["note"] = random.choice(["gift", "été", {"deep": [1, None]}])
         return document
@@ -123,8 +113,7 @@ class Shop:
 
     def _patch(self) -> str:
         cart, item = self._key()
-        change = {"op": "set", "path": "/quantity", "value": self._random.randint(1, 9)}
-        self.container.patch(item, cart, {"operations": [change]})
+        self.container.patch(item, cart, {"operations": [self._trade.patch(self._random)]})
         return f"{cart}/{item}"
 
     def _soft_delete(self) -> str:
@@ -158,17 +147,7 @@ class Shop:
     def _bad_document(self) -> str:
         cart, item = self._key()
         document = self._document((cart, item))
-        raw = self._random.choice(
-            [
-                json.dumps({**document, "quantity": "two"}).encode(),
-                json.dumps({**document, "item": ""}).encode(),
-                json.dumps({**document, "note": "\u0000"}).encode(),
-                json.dumps({**document, "price": "1,50"}).encode(),
-                json.dumps(document).replace('"item"', '"item":1e400,"itam"').encode(),
-                json.dumps({**document, "cartId": 5}).encode(),
-                json.dumps(document).encode().replace(b"Surface", b"Surf\xff\xfe"),
-            ]
-        )
+        raw = self._random.choice(self._trade.spoiled(document))
         self.container.upsert_raw(raw)
         return f"{cart}/{item}"
 
