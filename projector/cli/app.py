@@ -168,7 +168,7 @@ def explain(
 @app.command()
 def doctor(*, as_json: JsonOption = False) -> None:
     """Check endpoint, rights, containers, PostgreSQL and clocks; exit code 1 when something is missing."""
-    from projector.cli import doctor as action
+    from projector.cli import health as action
 
     action.doctor(as_json=as_json)
 
@@ -181,7 +181,7 @@ def psql(
     ] = None,
 ) -> None:
     """Open psql on the copy, the embedded one too; arguments go to psql as they are."""
-    from projector.cli import psql as action
+    from projector.cli import database as action
 
     action.psql(arguments or [])
 

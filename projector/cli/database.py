@@ -1,12 +1,21 @@
-"""`projector db`: the schema's version, apart from `projector run`."""
+"""`projector db`, the schema apart from `projector run`; `projector psql`, SQL on the copy, wherever it is."""
 
 from __future__ import annotations
 
-from projector.cli.context import patience, prepared, prepared_to_look
-from projector.cli.entry import enter
+import asyncio
+import signal
+from collections.abc import Sequence
+
+import typer
+
+from projector.cli.entry import enter, prepared, prepared_to_look
 from projector.cli.lines import answer
 from projector.cli.output import print_json
+from projector.postgres.psql import find_psql, libpq_environment
+from projector.processor.clock import SystemClock
+from projector.settings import Settings
 from projector.wiring import database
+from projector.wiring.waiting import Waiting
 
 
 def upgrade(*, as_json: bool) -> None:
@@ -15,7 +24,9 @@ def upgrade(*, as_json: bool) -> None:
 
     async def command() -> str:
         async with database.target_url(settings, create=True) as url:
-            return await database.upgrade(url, patience(), reader_role=settings.reader_role)
+            return await database.upgrade(
+                url, Waiting(clock=SystemClock()), reader_role=settings.reader_role
+            )
 
     revision = enter(command)
     if as_json:
@@ -37,3 +48,21 @@ def current(*, as_json: bool) -> None:
         print_json({"revision": found, "newest": newest})
         return
     answer(f"the schema is at {found or 'nothing'}, the newest is {newest}")
+
+
+def psql(arguments: Sequence[str]) -> None:
+    """Run psql with these arguments and leave with its exit code."""
+    settings = prepared_to_look()
+    raise typer.Exit(enter(lambda: _session(settings, arguments)))
+
+
+async def _session(settings: Settings, arguments: Sequence[str]) -> int:
+    async with database.target_url(settings) as url:
+        program = find_psql(url)
+        environment = libpq_environment(url)
+        child = await asyncio.create_subprocess_exec(program, *arguments, env=environment)
+        loop = asyncio.get_running_loop()
+        # Ctrl-C goes to psql as well, where it cancels a query; it must not take the server away.
+        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        loop.add_signal_handler(signal.SIGTERM, child.terminate)
+        return await child.wait()

@@ -1,4 +1,4 @@
-"""How a command enters asyncio, once, and how it leaves on Ctrl-C or SIGTERM.
+"""What every command begins with, and how it leaves: settings, log, asyncio, Ctrl-C and SIGTERM.
 
 The first signal asks the command to stop in good order (stop-and-drain), the second one aborts:
 the task is cancelled and what was under way is given up. Neither loses anything, since a position
@@ -13,6 +13,24 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
 from projector.cli.lines import say
+from projector.settings import Settings, load_settings
+from projector.telemetry.logs import configure_logging
+
+
+def prepared() -> Settings:
+    """Reads the settings and sends the log to standard error."""
+    settings = load_settings()
+    configure_logging(style=settings.log_format, level=settings.log_level)
+    return settings
+
+
+def prepared_to_look() -> Settings:
+    """The same for commands that only look: their log begins at warnings."""
+    settings = load_settings()
+    level = "debug" if settings.log_level == "debug" else "warning"
+    configure_logging(style=settings.log_format, level=level)
+    return settings
+
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from projector.cli.context import prepared_to_look
-from projector.cli.entry import enter
+from projector.cli.entry import enter, prepared_to_look
 from projector.cli.lines import answer
 from projector.cli.output import print_json, shown
 from projector.operations.explain import ExplainedCart

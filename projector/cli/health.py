@@ -1,4 +1,4 @@
-"""`projector health`: whether the copy can be believed now, for people, probes and schedulers."""
+"""`projector health`, whether the copy can be believed now; `projector doctor`, what a host will need."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 import typer
 
-from projector.cli.context import prepared_to_look
-from projector.cli.entry import enter
+from projector.cli.entry import enter, prepared_to_look
 from projector.cli.failures import ExitCode
 from projector.cli.lines import answer, say
 from projector.cli.output import print_json
 from projector.core.health import Diagnosis, Judged
+from projector.operations.checks import failed
 from projector.operations.status import Status
 from projector.processor.clock import SystemClock
 from projector.settings import required_endpoint
@@ -68,3 +68,27 @@ def _print(found: Status) -> None:
         answer(f"  {name} {facts.feed_range or ''} {verdict.health}: {verdict.reason}")
     for line in found.silent:
         say(f"not everything is known: {line}")
+
+
+def doctor(*, as_json: bool) -> None:
+    """Check endpoint, rights, containers, PostgreSQL and clocks; exit code 1 when something is missing."""
+    settings = prepared_to_look()
+    findings = enter(lambda: commands.doctor(settings, clock=SystemClock()))
+    if as_json:
+        rows = [
+            {
+                "check": one.check,
+                "verdict": one.verdict,
+                "detail": one.detail,
+                "remedy": one.remedy or None,
+            }
+            for one in findings
+        ]
+        print_json({"healthy": not failed(findings), "findings": rows})
+    else:
+        for one in findings:
+            answer(f"{one.verdict:8} {one.check}: {one.detail}")
+            if one.remedy:
+                answer(f"         to do: {one.remedy}")
+    if failed(findings):
+        raise typer.Exit(ExitCode.FAILURE)

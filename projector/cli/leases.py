@@ -8,8 +8,7 @@ from typing import Any
 
 import typer
 
-from projector.cli.context import prepared_to_look
-from projector.cli.entry import enter
+from projector.cli.entry import enter, prepared_to_look
 from projector.cli.failures import ExitCode, UsageError
 from projector.cli.lines import answer, say
 from projector.cli.output import print_json, print_table

@@ -6,8 +6,7 @@ import asyncio
 import gc
 from dataclasses import asdict
 
-from projector.cli.context import prepared
-from projector.cli.entry import Stopping, enter_until_stopped
+from projector.cli.entry import Stopping, enter_until_stopped, prepared
 from projector.cli.lines import last_word
 from projector.cli.output import print_json
 from projector.operations.observers import Tally

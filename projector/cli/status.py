@@ -9,8 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from projector.cli.context import prepared_to_look
-from projector.cli.entry import Stopping, enter, enter_until_stopped
+from projector.cli.entry import Stopping, enter, enter_until_stopped, prepared_to_look
 from projector.cli.lines import answer, say
 from projector.cli.output import print_json, print_table, shown
 from projector.cli.status_page import details, page

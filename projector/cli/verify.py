@@ -12,15 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as ProgressBar
 
-from projector.cli.context import prepared_to_look
-from projector.cli.entry import enter
+from projector.cli.entry import enter, prepared_to_look
 from projector.cli.failures import ExitCode
 from projector.cli.lines import answer, say
 from projector.cli.output import duration, print_json
 from projector.core.pace import Pace
 from projector.ports.verification import Difference
 from projector.processor.clock import SystemClock
-from projector.reconcile.verify_report import Progress, VerifyReport
+from projector.reconcile.report import Progress, VerifyReport
 from projector.wiring import commands
 
 LINE_SECONDS = 5.0

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 
 from projector.ports.rows import DocumentKey, Verdict
 from projector.ports.verification import Comparison, Difference, RangePlace, VerifyStore
-from projector.reconcile.answers import Answers, read_answers
-from projector.reconcile.halves import in_halves
-from projector.reconcile.verdicts import Judge
+from projector.reconcile.answers import Answers, Judge, in_halves, read_answers
 
 ATTEMPTS = 5
 

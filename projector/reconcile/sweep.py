@@ -19,9 +19,7 @@ import structlog
 from projector.core.errors import SourceUnavailable
 from projector.ports.feed import Grant
 from projector.ports.rows import DocumentKey, Settled, SweepStore
-from projector.reconcile.answers import read_answers
-from projector.reconcile.halves import in_halves
-from projector.reconcile.verdicts import Judge
+from projector.reconcile.answers import Judge, in_halves, read_answers
 
 CANDIDATES_PER_STEP = 500
 GIVES_UP_AFTER = 5

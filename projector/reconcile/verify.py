@@ -3,7 +3,7 @@
 Each part of the container is scanned by query, not by the feed, so that what the feed left out
 shows; every page is compared with rows and quarantine entries in one look-up, and what the scan did
 not have is looked for from the other side. A difference counts only when it persists past the
-position (`verify_confirm`). Totals are recounted under one snapshot. Memory: two pages and one set
+position (`confirm`). Totals are recounted under one snapshot. Memory: two pages and one set
 of suspects per part, whatever the size of the container or the number of differences.
 """
 
@@ -22,14 +22,13 @@ from projector.ports.points import DocumentScanner, PointReader, ScannedPage
 from projector.ports.rows import DriftKind
 from projector.ports.verification import Comparison, VerifyStore
 from projector.projection.project import Projection
+from projector.reconcile.answers import Judge
+from projector.reconcile.confirm import Backlog, Confirmer, Suspects
+from projector.reconcile.places import PlaceWatch, Waiting, parts_of
+from projector.reconcile.reads import PatientReader, PatientScanner, Reads
 from projector.reconcile.repair import Repair
+from projector.reconcile.report import EXAMPLES, Progress, Tally, VerifyReport
 from projector.reconcile.together import side_by_side, together
-from projector.reconcile.verdicts import Judge
-from projector.reconcile.verify_backlog import Backlog
-from projector.reconcile.verify_confirm import Confirmer, Suspects
-from projector.reconcile.verify_places import PlaceWatch, Waiting, parts_of
-from projector.reconcile.verify_reads import PatientReader, PatientScanner, Reads
-from projector.reconcile.verify_report import EXAMPLES, Progress, Tally, VerifyReport
 
 BEGINNINGS = 20
 SUSPECTS_AT_ONCE = 500

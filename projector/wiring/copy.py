@@ -22,13 +22,13 @@ from projector.postgres.connections import Connections
 from projector.postgres.explain import stored_cart
 from projector.postgres.housekeeping import record_run
 from projector.postgres.verification import Verification
+from projector.reconcile.answers import Judge
+from projector.reconcile.places import Waiting
+from projector.reconcile.reads import PatientReader, Reads
 from projector.reconcile.repair import Repair
+from projector.reconcile.report import Progress, VerifyReport
 from projector.reconcile.retry import Retried, Retry, RetryOutcome
-from projector.reconcile.verdicts import Judge
 from projector.reconcile.verify import Verifier, VerifyOptions
-from projector.reconcile.verify_places import Waiting
-from projector.reconcile.verify_reads import PatientReader, Reads
-from projector.reconcile.verify_report import Progress, VerifyReport
 from projector.settings import Settings
 from projector.wiring import database
 from projector.wiring.opening import Account, account, source_identity, target

@@ -36,9 +36,9 @@ from projector.processor.estimator import Estimator
 from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
+from projector.reconcile.answers import Judge
+from projector.reconcile.reads import PatientReader, Reads
 from projector.reconcile.sweep import Sweeper
-from projector.reconcile.verdicts import Judge
-from projector.reconcile.verify_reads import PatientReader, Reads
 from projector.settings import Settings
 from projector.telemetry.logs import Event
 from projector.telemetry.metrics import Metrics

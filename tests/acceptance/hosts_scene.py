@@ -37,8 +37,8 @@ from projector.processor.host import Host
 from projector.processor.notifications import SilentObserver
 from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
+from projector.reconcile.answers import Judge
 from projector.reconcile.sweep import Sweeper
-from projector.reconcile.verdicts import Judge
 from projector.settings import Settings
 from projector.wiring.service import Service
 from tests.carts import CART_PROJECTION

@@ -20,9 +20,9 @@ from projector.postgres.sweep import VerdictStore
 from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
+from projector.reconcile.answers import Judge
+from projector.reconcile.reads import PatientReader, Reads
 from projector.reconcile.sweep import Sweeper
-from projector.reconcile.verdicts import Judge
-from projector.reconcile.verify_reads import PatientReader, Reads
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ports import (
     CART,

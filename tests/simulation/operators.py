@@ -25,11 +25,11 @@ from projector.postgres.housekeeping import (
     purge_tombstones,
 )
 from projector.postgres.verification import Verification
+from projector.reconcile.answers import Judge
 from projector.reconcile.repair import Repair
+from projector.reconcile.report import VerifyReport
 from projector.reconcile.retry import Retry
-from projector.reconcile.verdicts import Judge
 from projector.reconcile.verify import Verifier, VerifyOptions
-from projector.reconcile.verify_report import VerifyReport
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ports import (
     CART,

@@ -6,8 +6,8 @@ import pytest
 
 from projector.ports.points import PointRead
 from projector.postgres.sink import PostgresSink
+from projector.reconcile.answers import Judge
 from projector.reconcile.sweep import Sweeper
-from projector.reconcile.verdicts import Judge
 from tests.carts import CART_PROJECTION
 from tests.contract.sink import SinkContract
 

@@ -14,8 +14,8 @@ from psycopg.rows import TupleRow
 from cosmos_emulator import EmulatorServer
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.processor.clock import SystemClock
-from projector.reconcile.verify_places import Waiting
-from projector.reconcile.verify_report import VerifyReport
+from projector.reconcile.places import Waiting
+from projector.reconcile.report import VerifyReport
 from projector.settings import Settings
 from projector.wiring.copy import Copy, both_sides
 from projector.wiring.service import Service

@@ -12,9 +12,9 @@ from projector.core.ranges import FeedRange
 from projector.ports.feed import FeedTarget, PhysicalRange
 from projector.ports.points import ScannedPage
 from projector.ports.verification import RangePlace
-from projector.reconcile import verify, verify_reads
-from projector.reconcile.verify_places import parts_of, place_of
-from projector.reconcile.verify_reads import PatientScanner, Reads
+from projector.reconcile import reads, verify
+from projector.reconcile.places import parts_of, place_of
+from projector.reconcile.reads import PatientScanner, Reads
 from tests.integration.cosmos.support import ShiftedClock
 from tests.integration.verify.support import Pair
 
@@ -52,7 +52,7 @@ async def test_outages_in_the_middle_are_waited_out(
 async def test_an_outage_that_lasts_ends_the_verify_and_changes_nothing(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify_reads, "ATTEMPTS", 2)
+    monkeypatch.setattr(reads, "ATTEMPTS", 2)
     await pair.lines(10)
     await pair.drain()
     await pair.sql("DELETE FROM projector_g1.cart_items WHERE id = 'line-3'")

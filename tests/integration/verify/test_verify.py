@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from projector.reconcile.verify_report import VerifyReport
+from projector.reconcile.report import VerifyReport
 from tests.integration.verify.support import Pair
 
 REJECTED = {"item": "pear", "quantity": "many"}

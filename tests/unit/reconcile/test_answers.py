@@ -20,10 +20,8 @@ from projector.core.ranges import FULL_RANGE
 from projector.ports.feed import Grant, RangeClaim
 from projector.ports.points import PointRead
 from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
-from projector.reconcile.answers import read_answers
-from projector.reconcile.halves import in_halves
+from projector.reconcile.answers import Judge, in_halves, read_answers
 from projector.reconcile.sweep import GIVES_UP_AFTER, Sweeper
-from projector.reconcile.verdicts import Judge
 from tests.carts import CART_PROJECTION
 
 

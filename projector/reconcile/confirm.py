@@ -12,19 +12,67 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from projector.core.names import Continuation
+from projector.ports.feed import ChangeSource, FeedTarget
 from projector.ports.rows import DocumentKey, DriftKind, Verdict
 from projector.ports.verification import Comparison, Difference, RangePlace
 from projector.projection.identity import can_be_asked_for
+from projector.projection.project import Projection
 from projector.reconcile.answers import read_answers
+from projector.reconcile.places import PlaceWatch
+from projector.reconcile.reads import Reads
 from projector.reconcile.repair import Repair, is_newer
-from projector.reconcile.verify_backlog import Backlog
-from projector.reconcile.verify_places import PlaceWatch
-from projector.reconcile.verify_report import Tally
+from projector.reconcile.report import Tally
 
 TURNS = 8
 DIGEST = "\\sha256:"
 
 Version = tuple[int | None, int | None]
+
+
+class Backlog:
+    """The changes of one part behind its committed place."""
+
+    def __init__(
+        self,
+        *,
+        source: ChangeSource,
+        comparison: Comparison,
+        target: FeedTarget,
+        reads: Reads,
+        page_size: int,
+        projection: Projection,
+    ) -> None:
+        """Nothing is read before the first question."""
+        self._source = source
+        self._comparison = comparison
+        self._target = target
+        self._reads = reads
+        self._page_size = page_size
+        self._projection = projection
+        self._reached: Continuation | None = None
+
+    async def holding(
+        self, place: RangePlace | None, keys: Sequence[DocumentKey]
+    ) -> frozenset[DocumentKey]:
+        """Those of these documents that changed after `place`. Raises FeedRangeGone."""
+        if place is None or not place.started or place.continuation is None:
+            return frozenset(keys)
+        await self._read_on(self._reached or place.continuation)
+        return await self._comparison.in_backlog(keys)
+
+    async def _read_on(self, start: Continuation) -> None:
+        continuation = start
+        while True:
+            page = await self._reads.until_done(
+                lambda after=continuation: self._source.read_page(  # type: ignore[misc]  # bound per turn
+                    self._target, after, max_documents=self._page_size
+                )
+            )
+            continuation = self._reached = page.continuation
+            if page.body is None:
+                return
+            await self._comparison.remember_backlog(self._projection.page(page.body))
 
 
 @dataclass(slots=True, kw_only=True)
