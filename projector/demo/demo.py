@@ -25,7 +25,7 @@ from projector.demo.totals import biggest_items, counts, newest_carts
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.embedded import EmbeddedPostgres
 from projector.postgres.entries import count_open
-from projector.postgres.positions import positions
+from projector.postgres.ranges import live_ranges
 from projector.settings import Settings
 from projector.telemetry.logs import configure_logging
 from projector.wiring.service import Service
@@ -159,7 +159,7 @@ class Demo:
 
 
 async def _look(service: Service, connections: Connections) -> Snapshot:
-    stored = await positions(connections)
+    stored = await live_ranges(connections)
     return Snapshot(
         carts=await newest_carts(connections, limit=SHOWN_CARTS),
         items=await biggest_items(connections, limit=SHOWN_ITEMS),

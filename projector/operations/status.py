@@ -20,8 +20,9 @@ from projector.core.lease import Lease
 from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange, uncovered
 from projector.core.states import FailureCategory, RangeFailure, RangeState
-from projector.ports.copy import CopyFacts, RangePosition, StoredReport
+from projector.ports.copy import CopyFacts, StoredReport
 from projector.ports.feed import ChangeSource, Clock, LeaseStore, RangeReport
+from projector.ports.ranges import StoredRange
 from projector.processor.estimator import Behind, Estimator, Place
 
 FRESH_SECONDS = 10.0
@@ -234,7 +235,7 @@ def _seconds(now: datetime, since: datetime) -> float:
     return max(0.0, (now - since).total_seconds())
 
 
-def _from_position(position: RangePosition) -> RangeStatus:
+def _from_position(position: StoredRange) -> RangeStatus:
     return RangeStatus(lease_token=position.lease_token, feed_range=position.feed_range, owner=None)
 
 
@@ -274,12 +275,12 @@ def _completed(
             one,
             continuation=position.continuation,
             lsn=position.lsn,
-            position_time=position.time,
+            position_time=position.position_time,
             last_commit_at=position.last_commit_at,
             opened=bool(_places(one, target)),
             opened_at=position.opened_at,
             replaying=position.replaying,
-            complete_at=position.time,
+            complete_at=position.position_time,
         )
     stored = target.reports.get(one.lease_token)
     if stored is None:
@@ -290,7 +291,7 @@ def _completed(
 def _with_report(
     one: RangeStatus,
     stored: StoredReport,
-    position: RangePosition | None,
+    position: StoredRange | None,
     *,
     now: datetime,
     limits: Limits,
@@ -318,7 +319,7 @@ def _latest(*moments: datetime | None) -> datetime | None:
     return max((moment for moment in moments if moment is not None), default=None)
 
 
-def _is_outdated(report: RangeReport, position: RangePosition | None) -> bool:
+def _is_outdated(report: RangeReport, position: StoredRange | None) -> bool:
     """Whether it speaks of an epoch that is over, as before a reset; 0 is that of no range yet."""
     if position is None or position.feed_range != report.feed_range or not report.range_id:
         return False
@@ -332,7 +333,7 @@ def _is_of_owner(one: RangeStatus, report: RangeReport) -> bool:
     return one.owner.casefold() == report.owner.casefold()
 
 
-def _position_of(one: RangeStatus, target: CopyFacts) -> RangePosition | None:
+def _position_of(one: RangeStatus, target: CopyFacts) -> StoredRange | None:
     exact = target.by_range.get((one.lease_token, one.feed_range))
     if exact is not None:
         return exact

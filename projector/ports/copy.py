@@ -16,10 +16,11 @@ from typing import Any
 from typing_extensions import override
 
 from projector.core.errors import OtherSource, ProjectionChanged, SourceRecreated
-from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
+from projector.core.names import LeaseToken
 from projector.core.ranges import FeedRange
 from projector.core.source import SourceIdentity, SourceName
 from projector.ports.feed import RangeReport
+from projector.ports.ranges import StoredRange
 
 VERIFICATION = "verify"
 """Name of the housekeeping job that compares container and copy."""
@@ -62,34 +63,6 @@ class CopiedSource:
         """Raise ProjectionChanged if it is known that the rows were made otherwise."""
         if self.projection is not None and self.projection != identity.projection:
             raise ProjectionChanged(stored=self.projection, configured=identity.projection)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RangePosition:
-    """One live range as committed.
-
-    Attributes:
-        started: it has a place, be it the start of the feed.
-        replaying: a replay was asked for or is open.
-        owner: who opened it last, and `opened_at` when.
-    """
-
-    range_id: int
-    container_rid: str
-    lease_token: LeaseToken
-    feed_range: FeedRange
-    owner: InstanceName | None
-    epoch: Epoch
-    lineage: int
-    started: bool
-    continuation: Continuation | None
-    lsn: int | None
-    time: datetime | None
-    anchored_from: str | None
-    last_commit_at: datetime | None
-    replaying: bool
-    replay_mark_lsn: int | None
-    opened_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +110,12 @@ class CopyFacts:
     now: datetime
     counted_at: datetime
     quarantined: int
-    positions: Sequence[RangePosition] = ()
+    positions: Sequence[StoredRange] = ()
     reports: Mapping[LeaseToken, StoredReport] = field(default_factory=dict)
     verified_at: datetime | None = None
     drift_found: int | None = None
 
     @cached_property
-    def by_range(self) -> Mapping[tuple[LeaseToken, FeedRange | None], RangePosition]:
+    def by_range(self) -> Mapping[tuple[LeaseToken, FeedRange | None], StoredRange]:
         """The positions by lease token and keys: there may be a thousand of them."""
         return {(one.lease_token, one.feed_range): one for one in self.positions}

@@ -10,33 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
-from projector.core.names import Continuation
 from projector.core.ranges import FeedRange
+from projector.ports.ranges import StoredRange
 from projector.ports.rows import DocumentKey, DriftKind, ReadMark, Settled, Verdict
 from projector.projection.writes import ProjectedPage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RangePlace:
-    """How far one live stored range is.
-
-    Attributes:
-        started: it has begun; a place without a continuation is then the start of the feed.
-        read_since: documents last changed before it were never asked for; None: all were.
-        replay_open: a replay was asked for or has not ended.
-    """
-
-    range_id: int
-    feed_range: FeedRange
-    lineage: int
-    started: bool
-    continuation: Continuation | None
-    lsn: int | None
-    read_since: datetime | None
-    replay_open: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +77,7 @@ class Comparison(Protocol):
 class VerifyStore(Protocol):
     """The tables, for verify, repair and retry."""
 
-    async def places(self) -> Sequence[RangePlace]:
+    async def places(self) -> Sequence[StoredRange]:
         """The live stored ranges, lowest first."""
 
     def comparison(self) -> AbstractAsyncContextManager[Comparison]:
@@ -108,7 +87,7 @@ class VerifyStore(Protocol):
         """What to note before point reads; None when the range is not live any more."""
 
     async def repair(
-        self, place: RangePlace, mark: ReadMark, verdicts: Sequence[Verdict]
+        self, place: StoredRange, mark: ReadMark, verdicts: Sequence[Verdict]
     ) -> Settled | None:
         """Write verdicts beside the owner of the range; None: it changed, read again."""
 

@@ -9,7 +9,8 @@ from projector.ports.copy import VERIFICATION, CopyFacts, HousekeepingRun
 from projector.postgres.connections import Connections
 from projector.postgres.entries import count_open
 from projector.postgres.housekeeping import housekeeping_runs
-from projector.postgres.positions import database_time, positions, reports
+from projector.postgres.positions import database_time, reports
+from projector.postgres.ranges import live_ranges
 
 COUNT_EVERY = timedelta(seconds=30)
 """Looks come more often than that; a quarantine of a million entries is dear to count."""
@@ -26,7 +27,7 @@ async def copy_facts(connections: Connections, counted: CopyFacts | None = None)
     return replace(
         counted,
         now=now,
-        positions=await positions(connections),
+        positions=await live_ranges(connections),
         reports={stored.report.lease_token: stored for stored in await reports(connections)},
     )
 

@@ -24,12 +24,13 @@ from uuid import uuid4
 from psycopg.rows import class_row
 
 from projector.core.errors import SinkUnavailable
-from projector.ports.copy import HousekeepingRun, RangePosition
+from projector.ports.copy import HousekeepingRun
+from projector.ports.ranges import StoredRange
 from projector.postgres.beside import beside
 from projector.postgres.connections import Connections
 from projector.postgres.epks import bounds
 from projector.postgres.generation import FIRST_GENERATION, Generation
-from projector.postgres.positions import positions
+from projector.postgres.ranges import live_ranges
 from projector.postgres.sweep import SCAN_SECONDS, allow_scan
 
 # Who has a job says so again and again, so that a host that died gives up its turn. A lock of the
@@ -135,7 +136,7 @@ async def purge_tombstones(
 ) -> int:
     """Delete at most `limit` tombstones per range that nothing can outdate; returns how many."""
     purged = 0
-    for position in await positions(connections):
+    for position in await live_ranges(connections):
         purged += await _purge_range(connections, position, limit=limit, generation=generation)
     return purged
 
@@ -235,11 +236,11 @@ async def table_statistics(connections: Connections) -> list[TableStatistics]:
 
 
 async def _purge_range(
-    connections: Connections, position: RangePosition, *, limit: int, generation: Generation
+    connections: Connections, stored: StoredRange, *, limit: int, generation: Generation
 ) -> int:
-    low, high = bounds(position.feed_range)
+    low, high = bounds(stored.feed_range)
     async with connections.transaction() as session:
-        cursor = await session.execute(PURGEABLE, {"range_id": position.range_id})
+        cursor = await session.execute(PURGEABLE, {"range_id": stored.range_id})
         row = await cursor.fetchone()
         if row is None:
             return 0

@@ -15,42 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from projector.core.names import Epoch
 from projector.core.ranges import FeedRange, uncovered
-from projector.core.start import StoredPlace
 from projector.ports.feed import RangeClaim
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRange:
-    """One row of `projector.ranges`.
-
-    Attributes:
-        opened_epoch: epoch of its last opening; orders ranges by age.
-        place: None until it has begun.
-        replay_phase: `requested` or `running` while a replay is open, else None.
-    """
-
-    id: int
-    container_rid: str
-    lease_token: str
-    processor_name: str
-    feed_range: FeedRange
-    epoch: Epoch
-    opened_epoch: Epoch
-    lineage: int
-    place: StoredPlace | None
-    anchored_from: str | None
-    tick: int
-    purged_tick: int
-    retired: bool
-    replay_phase: str | None = None
-    replay_mark_lsn: int | None = None
-    seen_group: int | None = None
-    position_time: datetime | None = None
-    read_since: datetime | None = None
+from projector.ports.ranges import StoredRange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +94,7 @@ def is_same(claim: RangeClaim, stored: StoredRange) -> bool:
 
 
 def _was_split(claim: RangeClaim, exact: StoredRange, holders: Sequence[StoredRange]) -> bool:
-    others = [holder for holder in holders if holder.id != exact.id]
+    others = [holder for holder in holders if holder.range_id != exact.range_id]
     if any(holder.processor_name != claim.processor_name for holder in others):
         return False
     if claim.lease_token != str(claim.feed_range):

@@ -1,4 +1,4 @@
-"""What the tables say of ranges: positions, replays and reports, for `status` and progress.
+"""What the tables say of ranges: how their owners report them, and the time of that, for `status`.
 
 Read from any process, beside running hosts and without them. Unknown is None, never zero.
 """
@@ -15,16 +15,9 @@ from projector.core.errors import SinkUnavailable
 from projector.core.names import Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.core.states import FailureCategory, RangeFailure, RangeState
-from projector.ports.copy import RangePosition, StoredReport
+from projector.ports.copy import StoredReport
 from projector.ports.feed import RangeReport
 from projector.postgres.connections import Connections
-
-LIVE = """
-SELECT r.*, p.phase AS replay_phase, p.mark_lsn AS replay_mark_lsn, p.started_at AS replay_since
-FROM projector.ranges r
-LEFT JOIN projector.replays p ON p.range_id = r.id AND p.phase IN ('requested', 'running')
-WHERE r.retired_at IS NULL AND (%(rid)s::text IS NULL OR r.container_rid = %(rid)s)
-ORDER BY r.min_epk"""
 
 REPORTS = "SELECT * FROM projector.range_reports ORDER BY min_epk, lease_token"
 
@@ -38,43 +31,12 @@ async def database_time(connections: Connections) -> datetime:
     return cast("datetime", row[0])
 
 
-async def positions(
-    connections: Connections, container_rid: str | None = None
-) -> Sequence[RangePosition]:
-    """The live ranges, lowest first; of one container, or of whichever is copied."""
-    async with connections.session() as session:
-        cursor = session.cursor(row_factory=dict_row)
-        await cursor.execute(LIVE, {"rid": container_rid})
-        return [_position(row) for row in await cursor.fetchall()]
-
-
 async def reports(connections: Connections) -> Sequence[StoredReport]:
     """The newest report of each lease token."""
     async with connections.session() as session:
         cursor = session.cursor(row_factory=dict_row)
         await cursor.execute(REPORTS)
         return [_report(row) for row in await cursor.fetchall()]
-
-
-def _position(row: DictRow) -> RangePosition:
-    return RangePosition(
-        range_id=row["id"],
-        container_rid=row["container_rid"],
-        lease_token=LeaseToken(row["lease_token"]),
-        feed_range=FeedRange(min=row["min_epk"], max=row["max_epk"]),
-        owner=row["owner"],
-        epoch=Epoch(row["epoch"]),
-        lineage=row["lineage"],
-        started=row["placed"],
-        continuation=row["continuation"],
-        lsn=row["lsn"],
-        time=row["position_time"],
-        anchored_from=row["anchored_from"],
-        last_commit_at=row["last_commit_at"],
-        replaying=row["replay_phase"] is not None,
-        replay_mark_lsn=row["replay_mark_lsn"],
-        opened_at=row["opened_at"],
-    )
 
 
 def _report(row: DictRow) -> StoredReport:

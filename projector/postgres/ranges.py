@@ -15,10 +15,11 @@ from typing import Any
 from psycopg.rows import DictRow, dict_row
 
 from projector.core.errors import FencedOut, SinkUnavailable
-from projector.core.names import Continuation, Epoch
+from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.core.start import StoredPlace
 from projector.ports.feed import Beginning, Grant, RangeClaim
+from projector.ports.ranges import StoredRange
 from projector.postgres import replays
 from projector.postgres.connections import Connections, Session
 from projector.postgres.epks import bounds
@@ -29,7 +30,6 @@ from projector.postgres.inheritance import (
     Inheritance,
     Reopen,
     StartFresh,
-    StoredRange,
     TakeOver,
     decide_inheritance,
     holders_of,
@@ -40,14 +40,15 @@ from projector.postgres.sequences import raise_sequences
 from projector.postgres.source import register_source
 
 STORED_RANGES = """
-SELECT r.id, r.container_rid, r.lease_token, r.processor_name, r.min_epk, r.max_epk, r.epoch, r.opened_epoch,
-  r.lineage, r.placed, r.continuation, r.lsn, r.position_time, r.anchored_from, r.read_since,
-  r.tick, r.purged_tick,
+SELECT r.id, r.container_rid, r.lease_token, r.processor_name, r.min_epk, r.max_epk, r.owner, r.epoch,
+  r.opened_epoch, r.lineage, r.placed, r.continuation, r.lsn, r.position_time, r.anchored_from,
+  r.read_since, r.tick, r.purged_tick, r.opened_at, r.last_commit_at,
   r.retired_at IS NOT NULL AS retired,
   p.phase AS replay_phase, p.mark_lsn AS replay_mark_lsn, p.seen_group
 FROM projector.ranges r
 LEFT JOIN projector.replays p ON p.range_id = r.id AND p.phase IN ('requested', 'running')
-WHERE r.min_epk < %(max)s AND r.max_epk > %(min)s
+WHERE r.min_epk < %(max)s AND r.max_epk > %(min)s AND (r.retired_at IS NULL OR %(retired)s)
+  AND (%(rid)s::text IS NULL OR r.container_rid = %(rid)s)
 ORDER BY r.opened_epoch DESC"""
 
 RAISE_EPOCHS = with_epochs("""
@@ -117,7 +118,9 @@ async def open_range(
             await register_source(session, claim.container_rid, projection=projection)
             if claim.probe:
                 return Grant(claim=claim, epoch=Epoch(0))
-            decision = decide_inheritance(claim, await overlapping(session, claim))
+            decision = decide_inheritance(
+                claim, await stored_ranges(session, keys=claim.feed_range, retired=True)
+            )
             if isinstance(decision, FinishSplit):
                 return _retired(claim, decision.stored)
             await session.execute(RAISE_EPOCHS, _bounds_of(claim))
@@ -131,7 +134,7 @@ async def open_range(
     async with connections.transaction() as session:
         await lock_openings(session)
         await register_source(session, claim.container_rid, projection=projection)
-        stored = await overlapping(session, claim)
+        stored = await stored_ranges(session, keys=claim.feed_range, retired=True)
         decision = decide_inheritance(claim, stored)
         if isinstance(decision, FinishSplit):
             return _retired(claim, decision.stored)
@@ -167,19 +170,34 @@ async def begin_range(connections: Connections, grant: Grant, beginning: Beginni
         return begun
 
 
-async def overlapping(session: Session, claim: RangeClaim) -> Sequence[StoredRange]:
-    """Every stored range that shares a key with the claim, of whatever container, newest first."""
+async def stored_ranges(
+    session: Session,
+    *,
+    keys: FeedRange = FULL_RANGE,
+    container_rid: str | None = None,
+    retired: bool = False,
+) -> Sequence[StoredRange]:
+    """The live stored ranges that share a key with these, newest first.
+
+    Args:
+        session: to read with.
+        keys: all by default.
+        container_rid: of one container; None: of whichever.
+        retired: those that were split or merged away, too.
+    """
     cursor = session.cursor(row_factory=dict_row)
-    await cursor.execute(STORED_RANGES, _bounds_of(claim))
+    parameters = {"min": keys.min, "max": keys.max, "rid": container_rid, "retired": retired}
+    await cursor.execute(STORED_RANGES, parameters)
     return [_stored_range(row) for row in await cursor.fetchall()]
 
 
-async def all_stored(session: Session, container_rid: str) -> Sequence[StoredRange]:
-    """Every stored range of the container, newest first."""
-    cursor = session.cursor(row_factory=dict_row)
-    await cursor.execute(STORED_RANGES, {"min": FULL_RANGE.min, "max": FULL_RANGE.max})
-    stored = [_stored_range(row) for row in await cursor.fetchall()]
-    return [one for one in stored if one.container_rid == container_rid]
+async def live_ranges(
+    connections: Connections, container_rid: str | None = None
+) -> Sequence[StoredRange]:
+    """The live ranges, lowest first; of one container, or of whichever is copied."""
+    async with connections.session() as session:
+        found = await stored_ranges(session, container_rid=container_rid)
+    return sorted(found, key=lambda one: one.feed_range)
 
 
 async def place_range(
@@ -190,7 +208,9 @@ async def place_range(
 ) -> Grant:
     """Store the claim as the live range of its keys, with what it takes over."""
     exact = next((one for one in stored if is_same(claim, one)), None)
-    await session.execute(RETIRE, {**_bounds_of(claim), "id": 0 if exact is None else exact.id})
+    await session.execute(
+        RETIRE, {**_bounds_of(claim), "id": 0 if exact is None else exact.range_id}
+    )
     holder = _holder(decision)
     row = await (await session.execute(WRITE_RANGE, _row_of(claim, decision, stored))).fetchone()
     if row is None:  # pragma: no cover - INSERT .. ON CONFLICT DO UPDATE returns its row
@@ -204,7 +224,7 @@ async def place_range(
         epoch=Epoch(epoch),
         range_id=range_id,
         lineage=_lineage(decision),
-        stored=None if holder is None else holder.place,
+        stored=None if holder is None else holder.position,
         replay_requested=phase == replays.REQUESTED,
         replay_open=phase == replays.RUNNING,
         replay_mark_lsn=None if holder is None else holder.replay_mark_lsn,
@@ -219,13 +239,12 @@ async def _end_replays_without_keys(
     for old in stored:
         if old.replay_phase is None or is_same(claim, old):
             continue
-        its_claim = replace(claim, feed_range=old.feed_range)
-        others = await overlapping(session, its_claim)
-        holders = holders_of(
-            old.feed_range, [one for one in others if one.container_rid == old.container_rid]
+        others = await stored_ranges(
+            session, keys=old.feed_range, container_rid=old.container_rid, retired=True
         )
-        if all(holder.id != old.id for holder in holders):
-            await replays.mark_inherited(session, old.id)
+        holders = holders_of(old.feed_range, others)
+        if all(holder.range_id != old.range_id for holder in holders):
+            await replays.mark_inherited(session, old.range_id)
 
 
 def _holder(decision: Inheritance) -> StoredRange | None:
@@ -247,7 +266,7 @@ def _row_of(
     claim: RangeClaim, decision: Inheritance, stored: Sequence[StoredRange]
 ) -> Mapping[str, Any]:
     holder = _holder(decision)
-    place = None if holder is None else holder.place
+    place = None if holder is None else holder.position
     running = holder is not None and holder.replay_phase == replays.RUNNING
     low, high = bounds(claim.feed_range)
     return {
@@ -274,9 +293,9 @@ def _retired(claim: RangeClaim, stored: StoredRange) -> Grant:
     return Grant(
         claim=claim,
         epoch=stored.epoch,
-        range_id=stored.id,
+        range_id=stored.range_id,
         lineage=stored.lineage,
-        stored=stored.place,
+        stored=stored.position,
         retired=True,
     )
 
@@ -290,30 +309,36 @@ def _bounds_of(claim: RangeClaim) -> Mapping[str, Any]:
 
 
 def _stored_range(row: DictRow) -> StoredRange:
-    place = None
-    if row["placed"]:
-        continuation = row["continuation"]
-        place = StoredPlace(
-            continuation=None if continuation is None else Continuation(continuation),
-            lsn=row["lsn"],
-        )
+    continuation = row["continuation"]
+    position = StoredPlace(
+        continuation=None if continuation is None else Continuation(continuation), lsn=row["lsn"]
+    )
+    taken = {name: row[name] for name in _AS_STORED}
     return StoredRange(
-        id=row["id"],
-        container_rid=row["container_rid"],
-        lease_token=row["lease_token"],
-        processor_name=row["processor_name"],
+        range_id=row["id"],
+        lease_token=LeaseToken(row["lease_token"]),
         feed_range=FeedRange(min=row["min_epk"], max=row["max_epk"]),
+        owner=None if row["owner"] is None else InstanceName(row["owner"]),
         epoch=Epoch(row["epoch"]),
         opened_epoch=Epoch(row["opened_epoch"]),
-        lineage=row["lineage"],
-        place=place,
-        anchored_from=row["anchored_from"],
-        position_time=row["position_time"],
-        read_since=row["read_since"],
-        tick=row["tick"],
-        purged_tick=row["purged_tick"],
-        retired=row["retired"],
-        replay_phase=row["replay_phase"],
-        replay_mark_lsn=row["replay_mark_lsn"],
-        seen_group=row["seen_group"],
+        position=position if row["placed"] else None,
+        **taken,
     )
+
+
+_AS_STORED = (
+    "container_rid",
+    "processor_name",
+    "lineage",
+    "anchored_from",
+    "tick",
+    "purged_tick",
+    "retired",
+    "replay_phase",
+    "replay_mark_lsn",
+    "seen_group",
+    "position_time",
+    "read_since",
+    "opened_at",
+    "last_commit_at",
+)

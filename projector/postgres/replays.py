@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from projector.ports.ranges import StoredRange
 from projector.postgres.connections import Session
-from projector.postgres.inheritance import StoredRange
 
 REQUESTED = "requested"
 RUNNING = "running"
@@ -67,11 +67,11 @@ async def ask_replay(session: Session, range_id: int) -> None:
 
 async def hand_over(session: Session, *, range_id: int, holder: StoredRange | None) -> None:
     """Give the range the open replay of the one it takes over from; None: it has none."""
-    if holder is not None and holder.id == range_id:
+    if holder is not None and holder.range_id == range_id:
         return
     await _end(session, range_id, "replaced")
     if holder is not None:
-        parameters: dict[str, Any] = {"range_id": range_id, "holder": holder.id}
+        parameters: dict[str, Any] = {"range_id": range_id, "holder": holder.range_id}
         await session.execute(COPY_OPEN, parameters)
 
 

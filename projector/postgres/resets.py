@@ -15,7 +15,7 @@ from projector.postgres.connections import Connections
 from projector.postgres.epochs import with_epochs
 from projector.postgres.inheritance import holders_of
 from projector.postgres.openings import lock_openings
-from projector.postgres.ranges import all_stored
+from projector.postgres.ranges import stored_ranges
 from projector.postgres.sequences import raise_sequences
 from projector.postgres.source import describe_source, register_source
 
@@ -67,9 +67,11 @@ async def request_replay(
     async with connections.transaction() as session:
         await lock_openings(session)
         await register_source(session, container_rid)
-        stored = await all_stored(session, container_rid)
+        stored = await stored_ranges(session, container_rid=container_rid, retired=True)
         wanted_ranges = (FULL_RANGE,) if ranges is None else ranges
-        holders = {holder.id for wanted in wanted_ranges for holder in holders_of(wanted, stored)}
+        holders = {
+            holder.range_id for wanted in wanted_ranges for holder in holders_of(wanted, stored)
+        }
         for range_id in sorted(holders):
             await session.execute(CLEAR_PLACE, [range_id])
             await replays.ask_replay(session, range_id)

@@ -12,26 +12,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
-from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
-from projector.core.ranges import FeedRange
+from projector.core.names import Epoch, InstanceName, LeaseToken
 from projector.ports.feed import Grant, RangeClaim
+from projector.ports.ranges import StoredRange
 from projector.ports.rows import ReadMark, Settled, Verdict
-from projector.ports.verification import RangePlace, Recount
+from projector.ports.verification import Recount
 from projector.postgres.comparison import SessionComparison, comparison
 from projector.postgres.connections import Connections
 from projector.postgres.generation import FIRST_GENERATION, Generation
+from projector.postgres.ranges import live_ranges
 from projector.postgres.sweep import SCAN_SECONDS, VerdictStore, allow_scan
 
 # One at a time; batches go on meanwhile.
 MEND_LOCK = "LOCK TABLE {rows}.item_totals IN SHARE UPDATE EXCLUSIVE MODE"
 MENDED_AT_ONCE = 20_000
 MENDING_ROUNDS = 1000
-
-PLACES = """
-SELECT r.id, r.min_epk, r.max_epk, r.lineage, r.placed, r.continuation, r.lsn, r.read_since,
-  EXISTS (SELECT FROM projector.replays p
-    WHERE p.range_id = r.id AND p.phase IN ('requested', 'running'))
-FROM projector.ranges r WHERE r.retired_at IS NULL AND r.container_rid = %s ORDER BY r.min_epk"""
 
 WRONG_CARTS = """
 lines AS (
@@ -116,23 +111,9 @@ class Verification:
             connections, generation=generation, returning_old=returning_old
         )
 
-    async def places(self) -> Sequence[RangePlace]:
+    async def places(self) -> Sequence[StoredRange]:
         """The live stored ranges; see `VerifyStore`."""
-        async with self._connections.session() as session:
-            rows = await (await session.execute(PLACES, [self._container_rid])).fetchall()
-        return [
-            RangePlace(
-                range_id=row[0],
-                feed_range=FeedRange(min=row[1], max=row[2]),
-                lineage=row[3],
-                started=row[4],
-                continuation=None if row[5] is None else Continuation(row[5]),
-                lsn=row[6],
-                read_since=row[7],
-                replay_open=row[8],
-            )
-            for row in rows
-        ]
+        return await live_ranges(self._connections, self._container_rid)
 
     def comparison(self) -> AbstractAsyncContextManager[SessionComparison]:
         """A comparison in a session of its own; see `VerifyStore`."""
@@ -143,7 +124,7 @@ class Verification:
         return await self._verdicts.read_mark(range_id)
 
     async def repair(
-        self, place: RangePlace, mark: ReadMark, verdicts: Sequence[Verdict]
+        self, place: StoredRange, mark: ReadMark, verdicts: Sequence[Verdict]
     ) -> Settled | None:
         """Write what point reads said; see `VerifyStore`."""
         return await self._verdicts.apply_repairs(self._grant(place), mark, verdicts)
@@ -186,7 +167,7 @@ class Verification:
                 break
         return mended
 
-    def _grant(self, place: RangePlace) -> Grant:
+    def _grant(self, place: StoredRange) -> Grant:
         claim = RangeClaim(
             container_rid=self._container_rid,
             processor_name="",

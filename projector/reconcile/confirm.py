@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 from projector.core.names import Continuation
 from projector.ports.feed import ChangeSource, FeedTarget
+from projector.ports.ranges import StoredRange
 from projector.ports.rows import DocumentKey, DriftKind, Verdict
-from projector.ports.verification import Comparison, Difference, RangePlace
+from projector.ports.verification import Comparison, Difference
 from projector.projection.identity import can_be_asked_for
 from projector.projection.project import Projection
 from projector.reconcile.answers import read_answers
@@ -53,7 +54,7 @@ class Backlog:
         self._reached: Continuation | None = None
 
     async def holding(
-        self, place: RangePlace | None, keys: Sequence[DocumentKey]
+        self, place: StoredRange | None, keys: Sequence[DocumentKey]
     ) -> frozenset[DocumentKey]:
         """Those of these documents that changed after `place`. Raises FeedRangeGone."""
         if place is None or not place.started or place.continuation is None:
@@ -132,7 +133,7 @@ class _Turn:
     verdicts: Mapping[DocumentKey, Verdict]
     unread: Mapping[DocumentKey, str]
     reached: bool
-    place: RangePlace | None
+    place: StoredRange | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +242,7 @@ class Confirmer:
             for one in different
             if one.kind is DriftKind.EXTRA
             and turn.place is not None
-            and turn.place.replay_open
+            and turn.place.replaying
             and _is_absent(turn.verdicts[one.key])
         )
         if turn.reached:

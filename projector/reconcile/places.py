@@ -15,7 +15,8 @@ from projector.core.errors import FeedRangeGone
 from projector.core.names import LeaseToken
 from projector.core.ranges import FeedRange, uncovered
 from projector.ports.feed import Clock, FeedTarget, PhysicalRange
-from projector.ports.verification import RangePlace, VerifyStore
+from projector.ports.ranges import StoredRange
+from projector.ports.verification import VerifyStore
 
 LEAST_STALL_SECONDS = 5.0
 LOOK_SECONDS = 0.05
@@ -42,7 +43,7 @@ class Waiting:
 
 
 def parts_of(
-    whole: FeedRange, physical: Sequence[PhysicalRange], places: Sequence[RangePlace]
+    whole: FeedRange, physical: Sequence[PhysicalRange], places: Sequence[StoredRange]
 ) -> Sequence[FeedTarget]:
     """Cut `whole` at the bounds of partitions and stored ranges, lowest first."""
     parts: list[FeedTarget] = []
@@ -58,7 +59,7 @@ def parts_of(
     return parts
 
 
-def place_of(keys: FeedRange, places: Sequence[RangePlace]) -> RangePlace | None:
+def place_of(keys: FeedRange, places: Sequence[StoredRange]) -> StoredRange | None:
     """The stored range that holds all these keys; None when none of them has one.
 
     Raises:
@@ -85,7 +86,7 @@ class PlaceWatch:
         self._waiting = waiting
         self._stalled_at: tuple[int | None, int | None] | None = None
 
-    async def place(self) -> RangePlace | None:
+    async def place(self) -> StoredRange | None:
         """How far the part is now. Raises FeedRangeGone."""
         return place_of(self._keys, await self._store.places())
 

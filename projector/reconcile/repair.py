@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from projector.ports.ranges import StoredRange
 from projector.ports.rows import DocumentKey, Verdict
-from projector.ports.verification import Comparison, Difference, RangePlace, VerifyStore
+from projector.ports.verification import Comparison, Difference, VerifyStore
 from projector.reconcile.answers import Answers, Judge, in_halves, read_answers
 
 ATTEMPTS = 5
 
 
-def is_newer(difference: Difference, place: RangePlace | None, verdict: Verdict) -> bool:
+def is_newer(difference: Difference, place: StoredRange | None, verdict: Verdict) -> bool:
     """Whether the tables hold a later version than the one read, so that the read decides nothing."""
     if difference.lineage is None or difference.lsn is None or place is None:
         return False
@@ -35,7 +36,7 @@ class Repair:
     async def mend(
         self,
         comparison: Comparison,
-        place: RangePlace,
+        place: StoredRange,
         drift: Sequence[Difference],
         *,
         session_token: str | None,
@@ -63,7 +64,7 @@ class Repair:
         return drift
 
     async def write(
-        self, place: RangePlace, keys: Sequence[DocumentKey], *, session_token: str | None = None
+        self, place: StoredRange, keys: Sequence[DocumentKey], *, session_token: str | None = None
     ) -> Answers | None:
         """Read and write once; None when the range changed meanwhile, so nothing was written."""
         mark = await self.store.read_mark(place.range_id)

@@ -13,8 +13,9 @@ from enum import StrEnum
 
 from projector.core.epk import epk_of_json
 from projector.core.errors import SinkTooSlow
+from projector.ports.ranges import StoredRange
 from projector.ports.rows import DocumentKey, Verdict
-from projector.ports.verification import Comparison, RangePlace, VerifyStore
+from projector.ports.verification import Comparison, VerifyStore
 from projector.projection.identity import can_be_asked_for
 from projector.reconcile.repair import ATTEMPTS, Repair
 
@@ -107,6 +108,6 @@ class Retry:
         detail = "the document is good now, its row is back"
         return Retried(entry_id=entry_id, outcome=RetryOutcome.HEALED, detail=detail)
 
-    def _holder(self, key: DocumentKey, places: Sequence[RangePlace]) -> RangePlace | None:
+    def _holder(self, key: DocumentKey, places: Sequence[StoredRange]) -> StoredRange | None:
         epk = epk_of_json(key.partition_key)
         return next((one for one in places if one.feed_range.contains(epk)), None)

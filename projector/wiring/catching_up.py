@@ -13,7 +13,7 @@ from projector.core.start import StartFrom
 from projector.core.states import RangeState
 from projector.ports.feed import Clock, RangeReport
 from projector.postgres.connections import Connections
-from projector.postgres.positions import positions
+from projector.postgres.ranges import live_ranges
 from projector.postgres.reports import OpenedRange, opened_epochs
 from projector.processor.host import Host
 from projector.processor.progress import Reached, wait_until_caught_up
@@ -74,7 +74,7 @@ async def reached(
         container_rid: the container; ranges of another one do not count.
         opened: asked for what hosts that live have opened.
     """
-    committed = await positions(connections, container_rid)
+    committed = await live_ranges(connections, container_rid)
     open_now = await opened()
     return [
         Reached(

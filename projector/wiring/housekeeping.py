@@ -12,7 +12,7 @@ from projector.housekeeping import Housekeeping, Job, Postponed, RunningJob
 from projector.ports.copy import VERIFICATION
 from projector.postgres import housekeeping as storage
 from projector.postgres.connections import Connections
-from projector.postgres.positions import positions
+from projector.postgres.ranges import live_ranges
 from projector.settings import Settings
 from projector.wiring.copy import Copy
 
@@ -70,7 +70,7 @@ class Work:
         Raises:
             Postponed: A range is still being filled.
         """
-        ranges = await positions(self.copy.connections, self.copy.opened.container_rid)
+        ranges = await live_ranges(self.copy.connections, self.copy.opened.container_rid)
         if not ranges or any(one.replaying or not one.started for one in ranges):
             raise Postponed("a replay is under way")
         report = await self.copy.verify(repair=self.settings.housekeeping_repair, parts_at_once=1)

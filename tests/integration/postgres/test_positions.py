@@ -9,7 +9,8 @@ from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.core.states import FailureCategory, RangeFailure, RangeState
 from projector.ports.feed import Beginning, Grant, RangeReport
 from projector.postgres.connections import Connections
-from projector.postgres.positions import positions, reports
+from projector.postgres.positions import reports
+from projector.postgres.ranges import live_ranges
 from projector.postgres.resets import accept_new_source, request_replay
 from projector.postgres.sink import PostgresSink
 from tests.integration.postgres.carts import RID, apply, begun, claim, line, page, place, rows
@@ -33,18 +34,18 @@ def report(grant: Grant, **changes: object) -> RangeReport:
 
 async def test_position_of_a_live_range(connections: Connections, sink: PostgresSink) -> None:
     opened = await sink.open(claim())
-    assert [one.started for one in await positions(connections, RID)] == [False]
+    assert [one.started for one in await live_ranges(connections, RID)] == [False]
     grant = await sink.begin(opened, Beginning(place=place(3), anchored_from="now"))
-    anchored = (await positions(connections))[0]
+    anchored = (await live_ranges(connections))[0]
     assert (anchored.started, anchored.lsn, anchored.anchored_from) == (True, 3, "now")
-    assert (anchored.time, anchored.replaying) == (None, False)
+    assert (anchored.position_time, anchored.replaying) == (None, False)
     await apply(sink, grant, page(line("a", "1", 7)), at=7)
-    read = (await positions(connections))[0]
+    read = (await live_ranges(connections))[0]
     assert (read.continuation, read.lsn, read.anchored_from) == ('"7"', 7, None)
-    assert read.time == datetime.fromtimestamp(1_790_000_007, UTC)
+    assert read.position_time == datetime.fromtimestamp(1_790_000_007, UTC)
     assert read.last_commit_at is not None
     await request_replay(connections, RID)
-    asked = (await positions(connections))[0]
+    asked = (await live_ranges(connections))[0]
     assert (asked.started, asked.lsn, asked.replaying) == (False, None, True)
 
 
@@ -55,8 +56,8 @@ async def test_an_empty_page_keeps_time_and_anchor(
         await sink.open(claim()), Beginning(place=place(3), anchored_from="now")
     )
     await apply(sink, grant, at=9)
-    found = (await positions(connections))[0]
-    assert (found.lsn, found.anchored_from, found.time) == (9, "now", None)
+    found = (await live_ranges(connections))[0]
+    assert (found.lsn, found.anchored_from, found.position_time) == (9, "now", None)
 
 
 async def test_a_child_shows_the_time_of_its_parent(
@@ -66,7 +67,7 @@ async def test_a_child_shows_the_time_of_its_parent(
     await apply(sink, grant, page(line("a", "1", 7)), at=7)
     await sink.open(claim("1", FeedRange(min="", max="20")))
     expected = datetime.fromtimestamp(1_790_000_007, UTC)
-    assert [one.time for one in await positions(connections)] == [expected]
+    assert [one.position_time for one in await live_ranges(connections)] == [expected]
 
 
 async def test_reports_come_back_as_they_went(connections: Connections, sink: PostgresSink) -> None:

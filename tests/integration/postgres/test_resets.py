@@ -11,7 +11,7 @@ from projector.core.ranges import FeedRange
 from projector.ports.feed import Beginning
 from projector.postgres.connections import Connections
 from projector.postgres.openings import lock_openings
-from projector.postgres.positions import positions
+from projector.postgres.ranges import live_ranges
 from projector.postgres.resets import accept_new_source, request_replay
 from projector.postgres.sink import PostgresSink
 from projector.postgres.source import register_source
@@ -114,8 +114,8 @@ async def test_following_a_recreated_container_keeps_the_rows_and_starts_above_t
     new = await sink.begin(new, Beginning(place=NOWHERE, replay_mark_lsn=3))
     await apply(sink, new, page(line("a", "1", 2, item="Pen")))
     assert (await views(connections))["item_totals"] == {("Pen", 1, 1)}
-    assert [one.container_rid for one in await positions(connections)] == ["rid2"]
-    assert await positions(connections, RID) == []
+    assert [one.container_rid for one in await live_ranges(connections)] == ["rid2"]
+    assert await live_ranges(connections, RID) == []
 
 
 async def test_going_back_to_the_first_container_starts_above_the_rows_of_the_other(

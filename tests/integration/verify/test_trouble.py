@@ -8,10 +8,12 @@ from projector.core.errors import (
     SourceUnavailable,
     Throttled,
 )
+from projector.core.names import Epoch, LeaseToken
 from projector.core.ranges import FeedRange
+from projector.core.start import StoredPlace
 from projector.ports.feed import FeedTarget, PhysicalRange
 from projector.ports.points import ScannedPage
-from projector.ports.verification import RangePlace
+from projector.ports.ranges import StoredRange
 from projector.reconcile import reads, verify
 from projector.reconcile.places import parts_of, place_of
 from projector.reconcile.reads import PatientScanner, Reads
@@ -116,16 +118,17 @@ def physical(id_: str, low: str, high: str) -> PhysicalRange:
     return PhysicalRange(id=id_, feed_range=FeedRange(min=low, max=high))
 
 
-def stored(range_id: int, low: str, high: str) -> RangePlace:
-    return RangePlace(
+def stored(range_id: int, low: str, high: str) -> StoredRange:
+    return StoredRange(
         range_id=range_id,
+        container_rid="rid",
+        lease_token=LeaseToken("0"),
+        processor_name="p",
         feed_range=FeedRange(min=low, max=high),
+        epoch=Epoch(1),
+        opened_epoch=Epoch(1),
         lineage=0,
-        started=True,
-        continuation=None,
-        lsn=1,
-        read_since=None,
-        replay_open=False,
+        position=StoredPlace(continuation=None, lsn=1),
     )
 
 

@@ -9,11 +9,13 @@ from projector.core.health import Health, Limits, diagnose
 from projector.core.lease import Lease
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange
+from projector.core.start import StoredPlace
 from projector.core.states import FailureCategory, RangeFailure, RangeState
 from projector.operations.fleet import with_own
 from projector.operations.status import RangeStatus, facts, keys_without, picture
-from projector.ports.copy import CopyFacts, HousekeepingRun, RangePosition, StoredReport
+from projector.ports.copy import CopyFacts, HousekeepingRun, StoredReport
 from projector.ports.feed import RangeReport
+from projector.ports.ranges import StoredRange
 from projector.postgres.copy_facts import drift_of
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -39,8 +41,8 @@ class Numbers:
         return int(continuation.strip('"'))
 
 
-def position(token: str = "0", *, keys: FeedRange = FULL_RANGE) -> RangePosition:
-    return RangePosition(
+def position(token: str = "0", *, keys: FeedRange = FULL_RANGE) -> StoredRange:
+    return StoredRange(
         range_id=1,
         container_rid="rid",
         lease_token=LeaseToken(token),
@@ -48,14 +50,11 @@ def position(token: str = "0", *, keys: FeedRange = FULL_RANGE) -> RangePosition
         owner=InstanceName("host"),
         epoch=Epoch(1),
         lineage=0,
-        started=True,
-        continuation=Continuation('"7"'),
-        lsn=7,
-        time=NOW,
-        anchored_from=None,
+        processor_name="p",
+        opened_epoch=Epoch(1),
+        position=StoredPlace(continuation=Continuation('"7"'), lsn=7),
+        position_time=NOW,
         last_commit_at=NOW,
-        replaying=False,
-        replay_mark_lsn=None,
     )
 
 
@@ -80,7 +79,7 @@ def stored(
 def told(
     leases: list[Lease] | None,
     *,
-    positions: tuple[RangePosition, ...] = (),
+    positions: tuple[StoredRange, ...] = (),
     report: StoredReport | None = None,
     target: bool = True,
 ) -> list[RangeStatus]:

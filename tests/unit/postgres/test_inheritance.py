@@ -11,12 +11,12 @@ from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange, uncovered
 from projector.core.start import StoredPlace
 from projector.ports.feed import RangeClaim
+from projector.ports.ranges import StoredRange
 from projector.postgres.inheritance import (
     FinishSplit,
     Inheritance,
     Reopen,
     StartFresh,
-    StoredRange,
     TakeOver,
     decide_inheritance,
     holders_of,
@@ -41,15 +41,15 @@ def stored(
 ) -> StoredRange:
     """A row that was opened as the `number`-th."""
     return StoredRange(
-        id=number,
+        range_id=number,
         container_rid="r",
-        lease_token=token,
+        lease_token=LeaseToken(token),
         processor_name="p",
         feed_range=keys,
         epoch=Epoch(number),
         opened_epoch=Epoch(number),
         lineage=lineage,
-        place=StoredPlace(continuation=Continuation(str(number)), lsn=number),
+        position=StoredPlace(continuation=Continuation(str(number)), lsn=number),
         anchored_from=None,
         tick=number,
         purged_tick=0,
