@@ -34,6 +34,7 @@ class Controls:
     """What control requests act on."""
 
     account: Account
+    certificate: Callable[[], bytes | None]
     entra: Entra
     faults: Faults
     meter: Meter
@@ -41,8 +42,8 @@ class Controls:
 
 def control(controls: Controls, call: Call, query: Mapping[str, str]) -> Answer:
     """Carries out one control request."""
-    if (call.method, call.segments[1:]) == ("GET", ("health",)):
-        return _health()
+    if call.method in {"GET", "HEAD"} and call.segments[1:] in {("health",), ("certificate",)}:
+        return _health() if call.segments[1] == "health" else _certificate(controls)
     if not _is_from_here(call):
         return error_answer(
             EmulatorError(
@@ -81,6 +82,14 @@ def perform(controls: Controls, method: str, path: str, body: object) -> Any:
 def _health() -> Answer:
     """Says that it answers; open to everybody under every name, since it tells and does nothing."""
     return json_answer(200, {"status": "ready"})
+
+
+def _certificate(controls: Controls) -> Answer:
+    """The certificate to trust, in PEM; as public as the handshake makes it."""
+    certificate = controls.certificate()
+    if certificate is None:
+        return error_answer(EmulatorError(404, 0, "The emulator does not serve https."))
+    return Answer(status=200, body=certificate, headers={"Content-Type": "application/x-pem-file"})
 
 
 def _is_from_here(call: Call) -> bool:

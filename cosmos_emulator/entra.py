@@ -152,8 +152,7 @@ class Entra:
 
 
 def _check_audience(claims: Mapping[str, Any], call: Call) -> None:
-    own = urlsplit(call.base_url)
-    accepted = [f"{own.scheme}://{own.hostname}", f"{own.scheme}://{own.netloc}", ANY_ACCOUNT]
+    accepted = [*_own_addresses(call.base_url), ANY_ACCOUNT]
     if claims["aud"] not in accepted:
         raise _blocked(
             401,
@@ -161,6 +160,14 @@ def _check_audience(claims: Mapping[str, Any], call: Call) -> None:
             f"Provided AAD token is intended for [{claims['aud']}]. This database account accepts "
             f"tokens intended for [{', '.join(dict.fromkeys(accepted))}].",
         )
+
+
+def _own_addresses(base_url: str) -> list[str]:
+    try:
+        own = urlsplit(base_url)
+    except ValueError:  # the request named no host that could be one
+        return []
+    return [f"{own.scheme}://{own.hostname}", f"{own.scheme}://{own.netloc}"]
 
 
 def _check_permission(claims: Mapping[str, Any], operation: str | None, call: Call) -> None:

@@ -7,7 +7,6 @@ told otherwise and keeps everything in memory.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 import uuid
 import weakref
@@ -31,7 +30,7 @@ from cosmos_emulator.operations import operation_of
 from cosmos_emulator.routes import answer
 from cosmos_emulator.routes_feeds import emptied
 from cosmos_emulator.stats import Meter
-from cosmos_emulator.tls import self_signed_context
+from cosmos_emulator.tls import Identity, self_signed
 from cosmos_emulator.wire import REQUEST_CHARGE, Answer, Call, error_answer
 
 _LARGEST_REQUEST_BYTES = 16 * 1024 * 1024
@@ -71,8 +70,13 @@ class EmulatorServer:
         self._locks = Locks(key=decoded_key(key), entra=self.entra, now=now)
         self._account = Account(engine=self.engine)
         self.controls = Controls(
-            account=self._account, entra=self.entra, faults=self.faults, meter=self.meter
+            account=self._account,
+            certificate=lambda: self._identity.certificate if self._identity else None,
+            entra=self.entra,
+            faults=self.faults,
+            meter=self.meter,
         )
+        self._identity: Identity | None = None
         self._closing = asyncio.Event()
         self._runner: web.ServerRunner | None = None
         self._connections: _Connections | None = None
@@ -86,7 +90,8 @@ class EmulatorServer:
         )
         runner = web.ServerRunner(connections, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
-        context = self._tls() if self._https else None
+        self._identity = self_signed(addresses_of(self.host), self._now()) if self._https else None
+        context = self._identity.context if self._identity else None
         self._listening = await asyncio.get_running_loop().create_server(
             connections, self.host, self._port, ssl=context
         )
@@ -120,9 +125,6 @@ class EmulatorServer:
     def scheme(self) -> str:
         """What its addresses begin with."""
         return "https" if self._https else "http"
-
-    def _tls(self) -> ssl.SSLContext:
-        return self_signed_context(addresses_of(self.host), self._now())
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.raw_path

@@ -129,7 +129,7 @@ def test_each_control_request_has_a_row() -> None:
     for request, *_ in rows("Control requests"):
         method, _, path = request.strip("`").partition(" /_emulator/")
         told.add((method, path.removeprefix("dbs/{db}/colls/{coll}/")))
-    elsewhere = {("POST", "bulk"), ("GET", "health")}
+    elsewhere = {("POST", "bulk"), ("GET", "health"), ("GET", "certificate")}
     assert told == {*control.ON_CONTAINER, *control.PLAIN} | elsewhere
 
 

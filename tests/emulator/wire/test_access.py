@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 
+import aiohttp
 import pytest
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import CosmosClient
@@ -80,6 +82,22 @@ async def test_no_web_page_drives_the_emulator(
     assert (await wire(emulator, "POST", "_emulator/purge")).status == 200
 
 
+async def test_a_client_may_trust_the_certificate() -> None:
+    async with running_emulator(https=True) as server:
+        url = f"{server.endpoint}_emulator/certificate"
+        async with aiohttp.ClientSession() as session:
+            async with session.get(url, ssl=False) as given:
+                pem = await given.text()
+            strict = ssl.create_default_context(cadata=pem)
+            strict.verify_flags |= ssl.VERIFY_X509_STRICT
+            async with session.get(url, ssl=strict) as trusted:
+                assert trusted.status == 200
+
+
+async def test_without_https_there_is_no_certificate(emulator: EmulatorServer) -> None:
+    assert (await wire(emulator, "GET", "_emulator/certificate")).status == 404
+
+
 @pytest.mark.parametrize("host", ["cosmos:8081", "host.docker.internal:8081", "a.localhost"])
 async def test_a_name_that_no_page_has_drives_it(emulator: EmulatorServer, host: str) -> None:
     answer = await wire(emulator, "POST", "_emulator/purge", headers={"Host": host})
@@ -93,3 +111,5 @@ async def test_whether_it_is_there_is_told_under_every_name(
     headers = {"Host": host, "authorization": ""}
     answer = await wire(emulator, "GET", "_emulator/health", headers=headers)
     assert (answer.status, answer.json) == (200, {"status": "ready"})
+    asked = await wire(emulator, "HEAD", "_emulator/health", headers=headers)
+    assert (asked.status, asked.body) == (200, b"")

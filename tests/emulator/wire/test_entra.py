@@ -142,6 +142,13 @@ async def test_a_token_for_the_accounts_own_address_opens_it(shop: EmulatorServe
         assert (await bearing(shop, token, "GET", f"{DOCS}/1")).status == 200
 
 
+async def test_a_host_that_is_none_leaves_the_common_audience(shop: EmulatorServer) -> None:
+    for audience, status in (("https://cosmos.azure.com", 200), ("http://127.0.0.1", 401)):
+        authorization = f"type=aad&ver=1.0&sig={shop.entra.token(audience).token}"
+        headers = {**KEY, "authorization": authorization, "Host": "[::1"}
+        assert (await wire(shop, "GET", f"{DOCS}/1", headers=headers)).status == status
+
+
 async def test_a_token_of_another_account_is_another_key(shop: EmulatorServer) -> None:
     async with running_emulator() as other:
         token = other.entra.token().token

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from cosmos_emulator.tls import self_signed_context
+from cosmos_emulator.tls import self_signed
 from projector.core.errors import ConfigurationError, SinkUnavailable
 from projector.postgres import encryption, schema
 from projector.postgres.address import address
@@ -47,7 +47,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr("projector.postgres.address.is_local", lambda _: False)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     with TlsServer(("127.0.0.1", 0), HangsUp) as server:
-        server.context = self_signed_context("localhost", time.time())
+        server.context = self_signed(["localhost"], time.time()).context
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield server.server_address[1]
