@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from cosmos_emulator.cursors import Row
 from cosmos_emulator.documents import Document, decode_leniently, decode_object, encode_json
 from cosmos_emulator.errors import bad_request
 from cosmos_emulator.keys import PartitionKeyDefinition
@@ -21,8 +22,9 @@ from cosmos_emulator.query import (
     compile_query,
     distributed,
 )
+from cosmos_emulator.rids import item_number
 
-_Row = TypeVar("_Row")
+_T = TypeVar("_T")
 _EVERYTHING = re.compile(r"\s*select\s+\*\s+from\s+(\w+)(\s+(as\s+)?\w+)?\s*;?\s*", re.IGNORECASE)
 _SORTS = re.compile(r"\border\s+by\b", re.IGNORECASE)
 
@@ -46,11 +48,16 @@ class Query:
 
 
 class _Origins:
-    """Which stored document a decoded one came from; the latest only, unless told to keep all."""
+    """Which stored document a decoded one came from; the latest only, unless told to keep all.
+
+    A row comes from the latest, too, until there are no more: then they were sorted, and whoever goes on
+    with sorted rows has them carry their `_rid`, or they are of no document, but of a group.
+    """
 
     def __init__(self, *, keep: bool) -> None:
         self._keep = keep
         self._known: dict[int, tuple[dict[str, Any], Document]] = {}
+        self._latest: int | None = None
 
     def decoded(self, documents: Iterable[Document]) -> Iterator[dict[str, Any]]:
         for document in documents:
@@ -59,13 +66,18 @@ class _Origins:
                 if not self._keep:
                     self._known.clear()
                 self._known[id(value)] = (value, document)
+                self._latest = document.number
                 yield value
+        self._latest = None
 
-    def encoded(self, row: object) -> bytes:
+    def row(self, row: object) -> Row:
         value, document = self._known.get(id(row), (None, None))
         if document is not None and value is row:
-            return document.point_body
-        return encode_json(row)
+            return Row(document.point_body, document.number)
+        number = self._latest
+        if number is None and isinstance(row, dict) and isinstance(row.get("_rid"), str):
+            number = item_number(row["_rid"])
+        return Row(encode_json(row), number)
 
 
 def parse_query(body: bytes) -> Query:
@@ -79,11 +91,11 @@ def parse_query(body: bytes) -> Query:
 
 def select_documents(
     query: Query, documents: Iterable[Document], now: Callable[[], float]
-) -> Iterator[bytes]:
-    """Returns the rows that a query makes of documents, each as JSON, made as they are read."""
+) -> Iterator[Row]:
+    """Returns the rows that a query makes of documents, made as they are read."""
     plan = _compiled(query, now)
     origins = _Origins(keep=query.sorts)
-    return _refusing(map(origins.encoded, plan.rows((origins.decoded(documents),))))
+    return _refusing(map(origins.row, plan.rows((origins.decoded(documents),))))
 
 
 def select_resources(
@@ -112,7 +124,7 @@ def _compiled(query: Query, now: Callable[[], float]) -> CompiledQuery:
         raise bad_request(str(error)) from error
 
 
-def _refusing(rows: Iterable[_Row]) -> Iterator[_Row]:
+def _refusing(rows: Iterable[_T]) -> Iterator[_T]:
     try:
         yield from rows
     except QueryError as error:

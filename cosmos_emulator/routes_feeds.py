@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from cosmos_emulator import charges
 from cosmos_emulator.account import Account
 from cosmos_emulator.container import Container
-from cosmos_emulator.cursors import FROM_THE_START
+from cosmos_emulator.cursors import FROM_THE_START, Read, Row
 from cosmos_emulator.documents import encode_json
 from cosmos_emulator.epk import MAXIMUM, MINIMUM
 from cosmos_emulator.errors import bad_request
@@ -178,6 +178,7 @@ def _page(
     page = account.cursors.page(
         call.headers.get(CONTINUATION) or None,
         call.most_items,
+        _read(container, selection, query),
         lambda: _rows(container, selection, query, account.engine.now),
     )
     headers = {
@@ -225,9 +226,19 @@ def _positions(partitions: Sequence[Partition]) -> dict[str, str]:
     return position_headers(token, max(p.lsn for p in partitions))
 
 
+def _read(container: Container, selection: Selection, query: Query | None) -> Read:
+    return Read(
+        container=container.rid,
+        query=repr(query),
+        ranges=tuple(each.range_id for each in selection.partitions),
+        minimum=selection.minimum,
+        maximum=selection.maximum,
+    )
+
+
 def _rows(
     container: Container, selection: Selection, query: Query | None, now: Callable[[], float]
-) -> Iterator[bytes]:
+) -> Iterator[Row]:
     documents = [
         document
         for partition in selection.partitions
@@ -237,4 +248,4 @@ def _rows(
         return select_documents(query, documents, now)
     # A page read later shows what became of the items meanwhile.
     versions = map(container.current, documents)
-    return (version.point_body for version in versions if version is not None)
+    return (Row(each.point_body, each.number) for each in versions if each is not None)

@@ -3,6 +3,7 @@ package clients;
 import static clients.Emulator.fill;
 import static clients.Emulator.newContainer;
 import static clients.Emulator.numbers;
+import static clients.Emulator.split;
 import static clients.Emulator.upTo;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -85,5 +86,19 @@ class QueriesTest {
         List<JsonNode> found = new ArrayList<>();
         carts.queryItems(query, options(), JsonNode.class).iterableByPage(4).forEach(page -> found.addAll(page.getResults()));
         assertEquals(expected, found.toString().replace(", ", ","));
+    }
+
+    @Test
+    void queriesGoOnWhenRangesSplitBetweenTwoPages() {
+        CosmosContainer container = newContainer();
+        fill(container, 30);
+        Iterator<FeedResponse<JsonNode>> pages =
+                container.queryItems("SELECT * FROM c", null, JsonNode.class).iterableByPage(2).iterator();
+        List<JsonNode> found = new ArrayList<>(pages.next().getResults());
+        for (String each : List.of("0", "1", "2", "3")) {
+            split(container, each);
+        }
+        pages.forEachRemaining(page -> found.addAll(page.getResults()));
+        assertEquals(upTo(30), numbers(found));
     }
 }
