@@ -81,17 +81,17 @@ class Housekeeping:
         try:
             async with asyncio.TaskGroup() as group:
                 for job in self._jobs:
-                    bell = asyncio.Event()
-                    bell.set()
+                    due = asyncio.Event()
+                    due.set()
                     scheduler.add_job(
-                        _ring,
+                        _set_due,
                         IntervalTrigger(seconds=self._pause(job), timezone=UTC),
-                        args=[bell],
+                        args=[due],
                         id=job.name,
                         coalesce=True,
                         misfire_grace_time=None,
                     )
-                    group.create_task(self._attend(job, bell), name=f"housekeeping:{job.name}")
+                    group.create_task(self._attend(job, due), name=f"housekeeping:{job.name}")
                 scheduler.start()
         finally:
             if scheduler.running:
@@ -100,10 +100,10 @@ class Housekeeping:
     def _pause(self, job: Job) -> float:
         return min(self._look_seconds, job.every.total_seconds() / LOOKS_PER_INTERVAL)
 
-    async def _attend(self, job: Job, bell: asyncio.Event) -> None:
+    async def _attend(self, job: Job, due: asyncio.Event) -> None:
         while True:
-            await bell.wait()
-            bell.clear()
+            await due.wait()
+            due.clear()
             try:
                 await self._look(job)
             except Postponed as reason:
@@ -125,5 +125,5 @@ class Housekeeping:
             tell(HousekeepingEvent.JOB_DONE, job=job.name, **running.result)
 
 
-async def _ring(bell: asyncio.Event) -> None:
-    bell.set()
+async def _set_due(due: asyncio.Event) -> None:
+    due.set()

@@ -133,7 +133,7 @@ def stretch(hosts: int) -> float:
     return max(1.0, hosts / LISTERS_PER_INTERVAL)
 
 
-def dearness_seconds(leases: int) -> float:
+def cost_seconds(leases: int) -> float:
     """How much longer to wait before listing again out of turn, where a listing has many pages."""
     return max(0.0, leases / LEASES_PER_PAGE - 1.0)
 
@@ -174,54 +174,54 @@ def _steal(
     held: Collection[LeaseToken],
 ) -> tuple[Lease, ...]:
     most = 1 if draw is None else ceil(stretch(fleet.hosts))
-    if draw is not None and not _dares(fleet, target=target, need=need, most=most, draw=draw):
+    if draw is not None and not _acts(fleet, target=target, need=need, most=most, draw=draw):
         return ()
     counts = dict(fleet.counts)
-    victims: Counter[str] = Counter()
+    taken: Counter[str] = Counter()
     for lacking in range(need, max(0, need - most), -1):
         threshold = _threshold(target, lacking)
         rich = {owner: count for owner, count in counts.items() if count > threshold}
         if not rich:
             break
-        victim = _victim(rich, threshold, draw)
-        counts[victim] -= 1
-        victims[victim] += 1
-    return _loot(fleet, victims, draw=draw, held=held)
+        owner = _busiest(rich, threshold, draw)
+        counts[owner] -= 1
+        taken[owner] += 1
+    return _stolen(fleet, taken, draw=draw, held=held)
 
 
 def _threshold(target: int, need: int) -> int:
-    """Only owners of more than that are robbed: a thief one short leaves a fair victim alone."""
+    """Only owners of more than that are stolen from: a stealing host one short leaves a fair owner alone."""
     return target - (1 if need > 1 else 0)
 
 
-def _loot(
+def _stolen(
     fleet: Fleet,
-    victims: Counter[str],
+    taken: Counter[str],
     *,
     draw: Draw | None,
     held: Collection[LeaseToken],
 ) -> tuple[Lease, ...]:
-    """As many leases of each victim as were chosen."""
-    left = Counter(victims)
-    loot: list[Lease] = []
-    robbed = [lease for lease in fleet.live if lease.holder_key in victims]
-    for lease in _ordered(robbed, draw):
-        victim = lease.holder_key
-        if left[victim] and lease.token not in held:
-            left[victim] -= 1
-            loot.append(lease)
-    return tuple(loot)
+    """As many leases of each owner as were chosen."""
+    left = Counter(taken)
+    stolen: list[Lease] = []
+    owned = [lease for lease in fleet.live if lease.holder_key in taken]
+    for lease in _ordered(owned, draw):
+        owner = lease.holder_key
+        if left[owner] and lease.token not in held:
+            left[owner] -= 1
+            stolen.append(lease)
+    return tuple(stolen)
 
 
-def _dares(fleet: Fleet, *, target: int, need: int, most: int, draw: Draw) -> bool:
-    """Whether this thief acts: all who do together take the leases in excess, on average."""
+def _acts(fleet: Fleet, *, target: int, need: int, most: int, draw: Draw) -> bool:
+    """Whether this stealing host acts: all who do together take the leases in excess, on average."""
     threshold = _threshold(target, need)
     excess = sum(max(0, count - threshold) for count in fleet.counts.values())
     wanted = sum(min(most, max(0, threshold - count)) for count in fleet.counts.values())
     return draw() * wanted < excess
 
 
-def _victim(rich: Mapping[str, int], threshold: int, draw: Draw | None) -> str:
+def _busiest(rich: Mapping[str, int], threshold: int, draw: Draw | None) -> str:
     """The busiest owner, the last one listed among equals; by lot, weighted by excess, with `draw`."""
     if draw is None:
         most = max(rich.values())

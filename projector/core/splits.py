@@ -3,7 +3,7 @@
 A partition's lease (version 0) is replaced by one lease per child, or, after a merge, by one
 key-range lease (version 1) for its own former keys. A key-range lease is cut at the borders
 of the present partitions, or stays as it is while it lies inside one. Sub-ranges never widen.
-Every heir takes over the place it is given and the properties; ids are the store's affair.
+Every child takes over the place it is given and the properties; ids are the store's affair.
 Source: .NET v3 change feed processor, split and merge handling; docs/reference/conformance.md,
 checks 86 to 95.
 """
@@ -34,7 +34,7 @@ class Kept:
 class Replaced:
     """These leases take the place of the one that is deleted, lowest range first."""
 
-    heirs: tuple[Lease, ...]
+    children: tuple[Lease, ...]
 
 
 def home_of(lease: Lease, physical: Sequence[Physical]) -> str | None:
@@ -59,10 +59,10 @@ def succeed(
     if home is not None:
         return Kept(range_id=home)
     if lease.version == 0:
-        heirs = [_heir_in(lease, part, continuation) for part in over]
+        children = [_child_in(lease, part, continuation) for part in over]
     else:
-        heirs = [_key_heir(lease, cut, continuation) for cut in _cuts(lease, over)]
-    return Replaced(heirs=tuple(heirs))
+        children = [_child_of_keys(lease, cut, continuation) for cut in _cuts(lease, over)]
+    return Replaced(children=tuple(children))
 
 
 def rest_of(
@@ -72,13 +72,15 @@ def rest_of(
     range_id: str,
     continuation: Continuation | None,
 ) -> tuple[Lease, ...]:
-    """Heirs for the keys of a retired lease that no other lease covers, lowest first.
+    """Child ranges for the keys of a retired lease that no other lease covers, lowest first.
 
     Finer leases took some of its keys (two hosts repaired the leases differently): it may not
     read again, and the rest must not stay without a reader.
     """
     marked = replace(lease, properties={**lease.properties, RANGE_ID_PROPERTY: range_id})
-    return tuple(_key_heir(marked, gap, continuation) for gap in uncovered(_own(lease), others))
+    return tuple(
+        _child_of_keys(marked, gap, continuation) for gap in uncovered(_own(lease), others)
+    )
 
 
 def merged_away(lease: Lease, range_id: str) -> bool:
@@ -108,10 +110,10 @@ def _cuts(lease: Lease, over: Sequence[Physical]) -> list[FeedRange]:
     return [own.clip(part.feed_range) for part in over]
 
 
-def _heir_in(lease: Lease, part: Physical, continuation: Continuation | None) -> Lease:
+def _child_in(lease: Lease, part: Physical, continuation: Continuation | None) -> Lease:
     """A partition's lease for a child; a key range where the partition holds others' keys too."""
     if _own(lease).covers(part.feed_range):
-        return _heir(
+        return _child(
             lease,
             token=LeaseToken(part.id),
             version=0,
@@ -119,15 +121,15 @@ def _heir_in(lease: Lease, part: Physical, continuation: Continuation | None) ->
             continuation=continuation,
             properties=lease.properties,
         )
-    return _key_heir(
+    return _child_of_keys(
         replace(lease, properties={**lease.properties, RANGE_ID_PROPERTY: str(lease.token)}),
         _own(lease).clip(part.feed_range),
         continuation,
     )
 
 
-def _key_heir(lease: Lease, own: FeedRange, continuation: Continuation | None) -> Lease:
-    return _heir(
+def _child_of_keys(lease: Lease, own: FeedRange, continuation: Continuation | None) -> Lease:
+    return _child(
         lease,
         token=LeaseToken(str(own)),
         version=1,
@@ -137,7 +139,7 @@ def _key_heir(lease: Lease, own: FeedRange, continuation: Continuation | None) -
     )
 
 
-def _heir(
+def _child(
     parent: Lease,
     *,
     token: LeaseToken,

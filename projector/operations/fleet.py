@@ -221,7 +221,7 @@ async def watch_releases(
     """Call `expect_leases` with the seconds to wait whenever another host has released ranges.
 
     A lease that was released is free, but a host looks for free leases only once per acquire
-    interval, and a listing of many leases is dear. The last words of a host that stopped are in
+    interval, and a listing of many leases costs much. The last words of a host that stopped are in
     PostgreSQL, where a look costs next to nothing. The more hosts there are, the longer apart they come.
     """
     seen = None

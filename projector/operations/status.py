@@ -32,7 +32,7 @@ Numbering: TypeAlias = Callable[[Continuation], int | None]
 """A place of the source as a number; None for a form that cannot be placed."""
 
 AskCopy: TypeAlias = Callable[[CopyFacts | None], Awaitable[CopyFacts]]
-"""Looks at PostgreSQL; what is dear to count is taken from an earlier look while that is young."""
+"""Looks at PostgreSQL; what costs much to count is taken from an earlier look while that is young."""
 
 
 class Account(Protocol):

@@ -13,11 +13,11 @@ from projector.postgres.positions import database_time, reports
 from projector.postgres.ranges import live_ranges
 
 COUNT_EVERY = timedelta(seconds=30)
-"""Looks come more often than that; a quarantine of a million entries is dear to count."""
+"""Looks come more often than that; a quarantine of a million entries costs much to count."""
 
 
 async def copy_facts(connections: Connections, counted: CopyFacts | None = None) -> CopyFacts:
-    """Look once; what is dear to count is taken from `counted` while that is young.
+    """Look once; what costs much to count is taken from `counted` while that is young.
 
     Raises: SinkUnavailable, ConfigurationError.
     """

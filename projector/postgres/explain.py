@@ -28,7 +28,7 @@ FROM projector.quarantine WHERE partition_key IN (
   to_json(%(cart_id)s::text)::text, chr(92) || to_json(%(cart_id)s::text)::text)
 ORDER BY document_id LIMIT %(most)s"""
 
-# An owner tells of itself every second; whoever has not for a while, or said farewell, is none.
+# An owner tells of itself every second; whoever has not for a while, or has stopped, is none.
 POSITION = """
 SELECT r.lease_token, CASE WHEN s.speaks THEN r.owner END AS owner, r.lineage, r.lsn,
   r.position_time AS time, r.last_commit_at, r.read_since, EXISTS (SELECT FROM projector.replays p

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from projector.core.balance import Appetite, Fleet, choose, dearness_seconds, stretch, survey
+from projector.core.balance import Appetite, Fleet, choose, cost_seconds, stretch, survey
 from projector.core.coverage import gaps, overlapping, spare_leases
 from projector.core.errors import Disposition, LeaseError, LeaseLost, ProjectorError
 from projector.core.lease import Lease, name_shared
@@ -98,7 +98,7 @@ class Balancer(Generic[P]):
         self._stopping = asyncio.Event()
         self._gap_listings = 0
         self._appetite = Appetite()
-        self._dearness_seconds = 0.0
+        self._cost_seconds = 0.0
         self._listed = listed
 
     def stop(self) -> None:
@@ -135,7 +135,7 @@ class Balancer(Generic[P]):
             expiration_seconds=self._options.expiration_seconds,
         )
         self._alarm.set(self._interval_seconds(fleet))
-        self._dearness_seconds = dearness_seconds(fleet.total)
+        self._cost_seconds = cost_seconds(fleet.total)
         await self._watch_coverage(leases)
         await self._verify_running(leases)
         await self._take(self._own_idle(readable) + self._chosen(fleet))
@@ -210,11 +210,11 @@ class Balancer(Generic[P]):
             self._relist(MORE_SECONDS)
 
     def _relist(self, seconds: float) -> None:
-        """List again about that soon, later where a listing is dear."""
+        """List again about that soon, later where a listing costs much."""
         self._alarm.soon(self._pause_seconds(seconds))
 
     def _pause_seconds(self, seconds: float) -> float:
-        return (seconds + self._dearness_seconds) * (0.5 + self._draw.random())
+        return (seconds + self._cost_seconds) * (0.5 + self._draw.random())
 
     async def _take_some(self, leases: Sequence[Lease]) -> int:
         async with asyncio.TaskGroup() as group:

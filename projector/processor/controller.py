@@ -2,7 +2,7 @@
 
 One supervisor per lease token, never two. Whatever a range ends with, the host lives on: the
 lease is given back, observers are told, and a range that failed here is left alone for a
-while. Heirs of a split are taken at once; balancing spreads them later.
+while. Child ranges of a split are taken at once; balancing spreads them later.
 Source: .NET v3 change feed processor, partition controller.
 """
 
@@ -68,7 +68,7 @@ class Controller(Generic[P]):
         """Leases that this run of the host ever took."""
         self._running: dict[LeaseToken, RangeSupervisor[P]] = {}
         self._lives: set[asyncio.Task[None]] = set()
-        self._farewells: list[RangeReport] = []
+        self._last_reports: list[RangeReport] = []
         self._draining = False
         self._emptied = asyncio.Event()
         self.holdoffs = HoldOffs(clock=neighbours.clock, draw=neighbours.draw)
@@ -84,8 +84,8 @@ class Controller(Generic[P]):
 
     def reports(self) -> list[RangeReport]:
         """Conditions of the ranges that run, of those left alone, and last words of those gone."""
-        farewells, self._farewells = self._farewells, []
-        newest = {report.lease_token: report for report in farewells + self.conditions()}
+        last_reports, self._last_reports = self._last_reports, []
+        newest = {report.lease_token: report for report in last_reports + self.conditions()}
         return list(newest.values())
 
     def conditions(self) -> list[RangeReport]:
@@ -195,8 +195,8 @@ class Controller(Generic[P]):
         await self._release(supervisor.keeper, ending)
         self._leave(supervisor, ending, ran_seconds=self._clock.monotonic() - began)
         await self._tell(token, ending)
-        for heir in ending.heirs:
-            await self._take_heir(heir)
+        for child in ending.children:
+            await self._take_child(child)
 
     async def _rebuild(self, token: LeaseToken, generation: int) -> None:
         try:
@@ -235,7 +235,7 @@ class Controller(Generic[P]):
         elif ending.reason is CloseReason.LEASE_LOST:
             self._look_for_freed(supervisor.keeper)
         else:
-            self._farewells.append(
+            self._last_reports.append(
                 replace(report, state=RangeState.STOPPED, state_since=self._clock.now())
             )
         del self._running[token]
@@ -267,13 +267,13 @@ class Controller(Generic[P]):
             await self._neighbours.observer.failed(token, error)
         await self._neighbours.observer.released(token, ending.reason)
 
-    async def _take_heir(self, heir: Lease) -> None:
+    async def _take_child(self, child: Lease) -> None:
         """At once, unless another host was faster; what fails is left to the balancing."""
         try:
-            lease = await self._neighbours.leases.read(heir.token)
+            lease = await self._neighbours.leases.read(child.token)
             if lease.owner is None:
                 await self.acquire(lease)
-        except Exception as error:  # noqa: BLE001 - one heir must not cost the other ranges
+        except Exception as error:  # noqa: BLE001 - one child must not cost the other ranges
             log.info(
-                Event.ACQUIRE_FAILED, lease=heir.token, error=f"{type(error).__name__}: {error}"
+                Event.ACQUIRE_FAILED, lease=child.token, error=f"{type(error).__name__}: {error}"
             )

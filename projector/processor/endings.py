@@ -22,12 +22,12 @@ class Ending:
 
     Attributes:
         error: what it met; None for a stop and for a range that was replaced.
-        heirs: leases that this host created in place of the one that ended.
+        children: leases that this host created in place of the one that ended.
     """
 
     reason: CloseReason
     error: Exception | None = None
-    heirs: tuple[Lease, ...] = ()
+    children: tuple[Lease, ...] = ()
 
 
 class RangeClosed(Exception):

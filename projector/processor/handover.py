@@ -1,6 +1,6 @@
-"""Puts the heirs of a lease in its place after a split or a merge.
+"""Puts the children of a lease in its place after a split or a merge.
 
-The heirs begin at the last committed place and bear the properties of the one they replace.
+The children begin at the last committed place and bear the properties of the one they replace.
 Creating them comes before deleting it, so no key is ever without a lease; a crash in between
 leaves both, and the deletion is finished by whoever acquires the old one (the target has
 retired its range by then).
@@ -33,22 +33,22 @@ async def hand_over(
     source: SharedSource,
     leases: LeaseStore,
 ) -> Sequence[Lease] | None:
-    """Replace the lease by its heirs, starting after `continuation`.
+    """Replace the lease by its children, starting after `continuation`.
 
-    1. Ask for the partitions as they are now. 2. Create the heirs. 3. Delete the lease.
+    1. Ask for the partitions as they are now. 2. Create the children. 3. Delete the lease.
 
-    Returns: the heirs this call created (those of other hosts are left to them); None when
+    Returns: the children this call created (those of other hosts are left to them); None when
         the lease stays as it is.
 
     Raises: SourceUnavailable, LeaseStoreUnavailable: call again.
     """
     physical = await source.physical_ranges()
-    heirs: tuple[Lease, ...] = ()
+    children: tuple[Lease, ...] = ()
     match succeed(lease, physical, continuation=continuation):
         case Replaced() as replaced:
-            heirs = replaced.heirs
+            children = replaced.children
         case Kept(range_id=range_id) if retired:
-            heirs = rest_of(
+            children = rest_of(
                 lease,
                 await _others(lease, leases),
                 range_id=range_id,
@@ -56,12 +56,12 @@ async def hand_over(
             )
         case Kept():
             return None
-    created = [heir for heir in heirs if await leases.create(heir)]
+    created = [child for child in children if await leases.create(child)]
     await leases.delete(lease)
     log.info(
         Event.RANGE_REPLACED,
         lease=lease.token,
-        heirs=[heir.token for heir in heirs],
+        heirs=[child.token for child in children],
         created=len(created),
     )
     return created

@@ -53,7 +53,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgrown:
-    """The partitions under the lease changed: only its heirs may read, after `continuation`."""
+    """The partitions under the lease changed: only its children may read, after `continuation`."""
 
     lease: Lease
     continuation: Continuation | None
@@ -261,7 +261,7 @@ def own_range(lease: Lease) -> FeedRange:
 
 
 def _inherited(lease: Lease, decision: StartOver | Resume) -> Continuation | None:
-    """Where heirs go on: as the range itself would; without a place they start over too."""
+    """Where children go on: as the range itself would; without a place they start over too."""
     match decision:
         case Resume():
             return decision.continuation

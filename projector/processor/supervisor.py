@@ -188,7 +188,7 @@ class RangeSupervisor(Generic[P]):
         )
 
     async def _replace(self, outgrown: Outgrown) -> None:
-        """Let the heirs take over and end; or go on, when the lease still fits its partition."""
+        """Let the children take over and end; or go on, when the lease still fits its partition."""
         try:
             created = await self._patience.until_done(
                 partial(
@@ -204,7 +204,7 @@ class RangeSupervisor(Generic[P]):
         except Stopped:
             return
         if created is not None:
-            raise RangeClosed(Ending(reason=CloseReason.RANGE_GONE, heirs=tuple(created)))
+            raise RangeClosed(Ending(reason=CloseReason.RANGE_GONE, children=tuple(created)))
         # The service says "gone" and its map says "unchanged": do not spin meanwhile.
         self._kept += 1
         seconds = backoff_seconds(self._kept, draw=self._neighbours.draw.random())

@@ -97,11 +97,11 @@ class Situation:
             if point is not None:
                 # Whether a lease has expired is told by the service's clock alone.
                 engine.offset_seconds += PAST_EXPIRY_SECONDS
-                heir = Order(
-                    settings=settings(server.endpoint, server.key, url, instance="heir"),
+                next_owner = Order(
+                    settings=settings(server.endpoint, server.key, url, instance="next"),
                     log=str(self.folder / "hosts.log"),
                 )
-                assert self.forge.run(heir) == 0, self.log_tail()
+                assert self.forge.run(next_owner) == 0, self.log_tail()
             return _outcome(code, engine, url)
 
     def log_tail(self) -> str:

@@ -156,7 +156,7 @@ def locked(town: Town, database_url: str, statement: str) -> Iterator[None]:
         other.sql.rollback()
 
 
-def test_a_host_stopped_inside_a_transaction_neither_blocks_its_heir_nor_writes_again(
+def test_a_host_stopped_inside_a_transaction_neither_blocks_its_next_owner_nor_writes_again(
     town: Town, database_url: str
 ) -> None:
     held = town.shop.add("held", "pro", 1)

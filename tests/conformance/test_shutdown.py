@@ -86,7 +86,7 @@ async def test_stop_in_the_middle_of_acquiring_leaves_no_lease_behind(world: Wor
     assert world.counts() == {}
 
 
-async def test_abort_leaves_at_once_and_the_heir_goes_on(world: World) -> None:
+async def test_abort_leaves_at_once_and_the_next_owner_goes_on(world: World) -> None:
     world.start("a")
     await world.until(world.bookmarked)
     world.sink.faults.plan("apply", hang=True, times=4)
@@ -117,11 +117,11 @@ async def test_start_after_stop_on_the_same_names(world: World) -> None:
     assert world.leases.leases[LeaseToken("0")].owner is None
 
 
-async def test_stop_reaches_an_heir_that_is_just_being_acquired(world: World) -> None:
+async def test_stop_reaches_a_child_that_is_just_being_acquired(world: World) -> None:
     member = world.start("a")
     await world.until(world.bookmarked)
-    heir, _ = world.container.split("0")
-    acquiring = member.leases.faults.plan("replace", about=heir, delay_seconds=5.0, times=1)
+    child, _ = world.container.split("0")
+    acquiring = member.leases.faults.plan("replace", about=child, delay_seconds=5.0, times=1)
     await world.until(lambda: acquiring.times == 0)
     began = world.clock.monotonic()
     await world.stop("a")

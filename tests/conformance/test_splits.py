@@ -46,7 +46,7 @@ def lease_of(low: str, high: str, *, version: int, token: str | None = None) -> 
 
 def tokens(outcome: Kept | Replaced) -> list[str]:
     assert isinstance(outcome, Replaced)
-    return [str(heir.token) for heir in outcome.heirs]
+    return [str(child.token) for child in outcome.children]
 
 
 async def test_check_086_children_go_on_at_the_committed_place(one: World) -> None:
@@ -114,9 +114,9 @@ async def test_check_087_properties_are_copied(one: World) -> None:
     lease = lease_of("", "FF", version=0, token="0")
     outcome = succeed(lease, parts("", "80", "FF"), continuation=place(5))
     assert isinstance(outcome, Replaced)
-    assert [dict(h.properties) for h in outcome.heirs] == [{"startFrom": "beginning"}] * 2
-    assert [h.continuation for h in outcome.heirs] == [place(5)] * 2
-    assert [h.id for h in outcome.heirs] == ["p..7", "p..8"]
+    assert [dict(h.properties) for h in outcome.children] == [{"startFrom": "beginning"}] * 2
+    assert [h.continuation for h in outcome.children] == [place(5)] * 2
+    assert [h.id for h in outcome.children] == ["p..7", "p..8"]
 
 
 async def test_check_088_failed_creation_keeps_the_parent_and_is_repeated(one: World) -> None:
@@ -179,7 +179,7 @@ def test_check_091_sub_ranges_never_widen() -> None:
     lease = lease_of("AA", "EE", version=1)
     outcome = succeed(lease, parts("", "BB", "DD", "FF"), continuation=place(5))
     assert isinstance(outcome, Replaced)
-    keys = [heir.feed_range for heir in outcome.heirs]
+    keys = [child.feed_range for child in outcome.children]
     assert all(lease.feed_range and key and lease.feed_range.covers(key) for key in keys)
 
 
@@ -187,9 +187,9 @@ def test_check_092_merged_partition_lease_becomes_a_key_lease_of_its_own_range()
     lease = lease_of("", "BB", version=0, token="0")
     outcome = succeed(lease, parts("", "FF"), continuation=place(5))
     assert isinstance(outcome, Replaced)
-    (heir,) = outcome.heirs
-    assert (heir.token, heir.version, heir.continuation) == ("-BB", 1, place(5))
-    assert heir.feed_range == FeedRange(min="", max="BB")
+    (child,) = outcome.children
+    assert (child.token, child.version, child.continuation) == ("-BB", 1, place(5))
+    assert child.feed_range == FeedRange(min="", max="BB")
 
 
 @pytest.mark.parametrize("moment", ["idle", "stopped"])

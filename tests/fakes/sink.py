@@ -196,11 +196,11 @@ class FakeSink:
         known = [s for s in self.ranges if s.claim.container_rid == claim.container_rid]
         covering = [s for s in known if s.claim.feed_range.covers(claim.feed_range)]
         if covering:
-            heirloom = min(covering, key=lambda s: (s.claim.feed_range.max, -s.epoch))
-            fresh.place, fresh.lineage = heirloom.place, heirloom.lineage
-            fresh.read_since = heirloom.read_since
-            if heirloom.replay is not None:
-                replay = heirloom.replay
+            holder = min(covering, key=lambda s: (s.claim.feed_range.max, -s.epoch))
+            fresh.place, fresh.lineage = holder.place, holder.lineage
+            fresh.read_since = holder.read_since
+            if holder.replay is not None:
+                replay = holder.replay
                 fresh.replay = Replay(
                     phase=replay.phase, mark_lsn=replay.mark_lsn, seen=replay.seen
                 )

@@ -245,12 +245,12 @@ async def test_open_transaction_of_a_stopped_host_is_ended(
 ) -> None:
     grant = await begun(sink)
     held = await stopped_inside(database_url, grant)
-    heir = await sink.open(claim(owner="host-b"))  # waits until the server ends the other one
-    assert heir.epoch > grant.epoch
+    next_owner = await sink.open(claim(owner="host-b"))  # waits until the server ends the other one
+    assert next_owner.epoch > grant.epoch
     with pytest.raises(psycopg.Error, match=r"idle-in-transaction|closed"):
         await held.commit()
     await held.close()
-    assert (await apply(sink, heir, page(line("a", "1", 1)))).upserted == 1
+    assert (await apply(sink, next_owner, page(line("a", "1", 1)))).upserted == 1
 
 
 async def test_a_held_row_delays_only_those_who_want_its_keys(

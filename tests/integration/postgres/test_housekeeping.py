@@ -78,11 +78,11 @@ async def test_tombstone_stays_while_a_replay_is_open(
 async def test_new_owner_has_to_commit_first(connections: Connections, sink: PostgresSink) -> None:
     grant = await begun(sink)
     await apply(sink, grant, page(tombstone("a", "1", 5)))
-    heir = await sink.open(claim(owner="host-b"))
+    next_owner = await sink.open(claim(owner="host-b"))
     assert await purge_tombstones(connections) == 0
-    heir = await sink.begin(heir, Beginning(place=place(5)))
+    next_owner = await sink.begin(next_owner, Beginning(place=place(5)))
     assert await purge_tombstones(connections) == 0
-    await drained(sink, heir, 1)
+    await drained(sink, next_owner, 1)
     assert await purge_tombstones(connections) == 1
 
 

@@ -98,12 +98,12 @@ async def test_reports_come_back_as_they_went(connections: Connections, sink: Po
     assert await sink.report([]) == frozenset()
 
 
-async def test_a_lost_epoch_is_told_and_does_not_overwrite_the_heir(
+async def test_a_lost_epoch_is_told_and_does_not_overwrite_the_next_owner(
     connections: Connections, sink: PostgresSink
 ) -> None:
     old = await begun(sink)
-    heir = await sink.open(claim(owner="host-b"))
-    assert await sink.report([report(heir)]) == frozenset()
+    next_owner = await sink.open(claim(owner="host-b"))
+    assert await sink.report([report(next_owner)]) == frozenset()
     assert await sink.report([report(old, state=RangeState.FENCED_OUT)]) == {"0"}
     assert [one.report.owner for one in await reports(connections)] == ["host-b"]
 
@@ -170,10 +170,10 @@ async def test_when_rows_were_complete_is_known_beyond_the_owner_who_said_so(
 ) -> None:
     old = await begun(sink)
     await sink.report([report(old, caught_up_at=NOW)])
-    heir = await sink.open(claim(owner="host-b"))
-    await sink.report([report(heir, state=RangeState.STARTING)])
+    next_owner = await sink.open(claim(owner="host-b"))
+    await sink.report([report(next_owner, state=RangeState.STARTING)])
     assert [one.complete_at for one in await reports(connections)] == [NOW]
-    await sink.report([report(heir, caught_up_at=NOW - timedelta(seconds=9))])
+    await sink.report([report(next_owner, caught_up_at=NOW - timedelta(seconds=9))])
     assert [one.complete_at for one in await reports(connections)] == [NOW]
     await accept_new_source(connections, "b0wPAAAAAAA=")
     assert [one.complete_at for one in await reports(connections)] == [None]

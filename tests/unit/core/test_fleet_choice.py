@@ -14,7 +14,7 @@ from projector.core.balance import (
     Appetite,
     Fleet,
     choose,
-    dearness_seconds,
+    cost_seconds,
     survey,
 )
 from projector.core.lease import Lease
@@ -79,7 +79,7 @@ def test_lot_that_falls_behind_the_last_takes_the_last() -> None:
 
 @pytest.mark.parametrize(("leases", "seconds"), [(1, 0.0), (1000, 0.0), (10_000, 9.0)])
 def test_listings_of_many_pages_are_dear(leases: int, seconds: float) -> None:
-    assert dearness_seconds(leases) == seconds
+    assert cost_seconds(leases) == seconds
 
 
 def test_appetite_doubles_while_alone_and_halves_in_a_crowd() -> None:

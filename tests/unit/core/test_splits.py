@@ -41,7 +41,7 @@ keys_of = st.lists(st.sampled_from(["", *CUTS, "FF"]), min_size=2, max_size=2, u
 
 
 @given(parts=physical, keys=keys_of)
-def test_heirs_cover_the_lease_exactly_and_each_fits_a_partition(
+def test_children_cover_the_lease_exactly_and_each_fits_a_partition(
     parts: list[PhysicalRange], keys: FeedRange
 ) -> None:
     lease = key_lease(keys)
@@ -49,12 +49,12 @@ def test_heirs_cover_the_lease_exactly_and_each_fits_a_partition(
     if isinstance(outcome, Kept):
         assert home_of(lease, parts) == outcome.range_id
         return
-    found = [heir.feed_range for heir in outcome.heirs if heir.feed_range]
+    found = [child.feed_range for child in outcome.children if child.feed_range]
     assert not uncovered(keys, found)
     assert all(keys.covers(one) for one in found)
     assert all(not a.overlaps(b) for a, b in itertools.pairwise(found))
-    assert all(home_of(heir, parts) for heir in outcome.heirs)
-    assert {heir.continuation for heir in outcome.heirs} == {PLACE}
+    assert all(home_of(child, parts) for child in outcome.children)
+    assert {child.continuation for child in outcome.children} == {PLACE}
 
 
 def test_partition_lease_is_at_home_only_in_its_own_partition() -> None:
@@ -78,10 +78,10 @@ def test_bookmark_of_another_partition_means_a_merge() -> None:
     assert not merged_away(Lease(id="3", token=LeaseToken("3"), feed_range=keys), "3")
 
 
-def test_heir_of_a_merge_remembers_where_its_bookmark_is_from() -> None:
+def test_child_of_a_merge_remembers_where_its_bookmark_is_from() -> None:
     lease = Lease(id="p..7", token=LeaseToken("7"), feed_range=FeedRange(min="", max="80"))
     outcome = succeed(lease, parts_of([]), continuation=PLACE)
     assert not isinstance(outcome, Kept)
-    (heir,) = outcome.heirs
-    assert heir.properties[RANGE_ID_PROPERTY] == "7"
-    assert merged_away(heir, "0")
+    (child,) = outcome.children
+    assert child.properties[RANGE_ID_PROPERTY] == "7"
+    assert merged_away(child, "0")

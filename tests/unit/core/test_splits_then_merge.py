@@ -9,7 +9,7 @@ from projector.core.splits import RANGE_ID_PROPERTY, Replaced, rest_of, succeed
 from projector.ports.feed import PhysicalRange
 
 
-def test_heir_never_covers_keys_that_its_parent_did_not() -> None:
+def test_child_never_covers_keys_that_its_parent_did_not() -> None:
     """Simulated history 142: the split is noticed only after its child was merged."""
     parent = Lease(id="p..0", token=LeaseToken("0"), feed_range=FeedRange(min="", max="20"))
     partitions = [
@@ -20,27 +20,27 @@ def test_heir_never_covers_keys_that_its_parent_did_not() -> None:
     outcome = succeed(parent, partitions, continuation=Continuation('"9"'))
 
     assert isinstance(outcome, Replaced)
-    assert [(heir.token, heir.version) for heir in outcome.heirs] == [("5", 0), ("10-20", 1)]
-    assert [heir.feed_range for heir in outcome.heirs] == [
+    assert [(child.token, child.version) for child in outcome.children] == [("5", 0), ("10-20", 1)]
+    assert [child.feed_range for child in outcome.children] == [
         FeedRange(min="", max="10"),
         FeedRange(min="10", max="20"),
     ]
-    assert outcome.heirs[1].properties[RANGE_ID_PROPERTY] == "0"
+    assert outcome.children[1].properties[RANGE_ID_PROPERTY] == "0"
 
 
-def test_retired_lease_leaves_the_keys_that_nobody_else_covers_to_heirs() -> None:
+def test_retired_lease_leaves_the_keys_that_nobody_else_covers_to_children() -> None:
     """Simulated history 225: leases were deleted, and two hosts repaired them differently."""
     retired = Lease(id="p..6", token=LeaseToken("6"), feed_range=FeedRange(min="10", max="28"))
 
-    heirs = rest_of(
+    children = rest_of(
         retired,
         [FeedRange(min="20", max="28"), FeedRange(min="28", max="30")],
         range_id="6",
         continuation=Continuation('"9"'),
     )
 
-    assert [(heir.token, heir.version, heir.feed_range) for heir in heirs] == [
+    assert [(child.token, child.version, child.feed_range) for child in children] == [
         ("10-20", 1, FeedRange(min="10", max="20"))
     ]
-    assert heirs[0].properties[RANGE_ID_PROPERTY] == "6"
-    assert heirs[0].continuation == '"9"'
+    assert children[0].properties[RANGE_ID_PROPERTY] == "6"
+    assert children[0].continuation == '"9"'

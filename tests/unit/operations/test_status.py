@@ -119,9 +119,9 @@ def test_a_report_older_than_the_lease_says_nothing_of_the_state() -> None:
 
 
 def test_the_report_of_a_former_owner_does_not_count() -> None:
-    ranges = told([lease(owner="heir")], positions=(position(),), report=stored())
+    ranges = told([lease(owner="next")], positions=(position(),), report=stored())
     [one] = ranges
-    assert (one.owner, one.state, one.gap_changes) == ("heir", None, None)
+    assert (one.owner, one.state, one.gap_changes) == ("next", None, None)
     assert health_of(ranges) is Health.UNKNOWN
 
 

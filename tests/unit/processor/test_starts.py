@@ -255,7 +255,7 @@ async def test_new_anchor_is_in_target_and_lease_before_any_read(one: World) -> 
     await one.stop_all()
 
 
-async def test_missing_lease_of_a_retired_range_is_created_for_its_heirs(one: World) -> None:
+async def test_missing_lease_of_a_retired_range_is_created_for_its_children(one: World) -> None:
     """Finer leases took the keys once; all leases are gone now, and every start is anchored."""
     one.container.fill(5)
     one.start("a", start_from=NOW)

@@ -1,4 +1,4 @@
-"""Rare meetings of two events, each of which once cost a range, a host or a change."""
+"""Two events that come together rarely, each of which once cost a range, a host or a change."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_partition_that_splits_does_not_end_the_wait_for_the_end(one: Worl
     await one.stop_all()
 
 
-async def test_heir_that_cannot_be_taken_does_not_cost_the_other_ranges(world: World) -> None:
+async def test_child_that_cannot_be_taken_does_not_cost_the_other_ranges(world: World) -> None:
     world.container.fill(100)
     member = world.start("a")
     await world.until(world.bookmarked)
@@ -81,7 +81,7 @@ async def test_heir_that_cannot_be_taken_does_not_cost_the_other_ranges(world: W
     assert not member.task.done()
 
 
-async def test_heir_that_another_host_took_is_left_to_it(world: World) -> None:
+async def test_child_that_another_host_took_is_left_to_it(world: World) -> None:
     world.container.fill(100)
     member = world.start("a")
     await world.until(world.bookmarked)
