@@ -7,6 +7,7 @@ seen keys, since every range here is opened as a replay from the beginning.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +19,7 @@ from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.core.start import StoredPlace
 from projector.ports.feed import Beginning, Grant, RangeClaim
-from projector.postgres import prepared, statements
+from projector.postgres import statements
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.sink import PostgresSink
@@ -26,7 +27,7 @@ from projector.postgres.tables import table_statements
 from projector.projection.carts import CARTS
 from projector.projection.writes import ProjectedPage
 
-PLAIN = Generation(definition=CARTS, schema="projector_plain")
+PLAIN = Generation(definition=replace(CARTS, totals=()), schema="projector_plain")
 """A generation whose batches write no totals."""
 
 # The trigger of copied rows, with the accounting of seen keys and without the totals.
@@ -92,19 +93,3 @@ def create_plain(url: str) -> None:
     with psycopg.connect(url) as connection:
         for statement in (*table_statements(PLAIN), COUNT_NOTHING.replace("{rows}", PLAIN.schema)):
             connection.execute(statement.encode())
-
-
-def _statement(shape: statements.BatchShape) -> str:
-    text = statements.batch_statement(shape)
-    if shape.generation != PLAIN:
-        return text
-    for name, part in (("carts", statements.CARTS), ("items", statements.ITEMS)):
-        part_text = f", {name} AS ({part.replace('{rows}', PLAIN.schema)})"
-        if part_text not in text:
-            raise WrongResult(f"the batch statement has no part {name} to leave out")
-        text = text.replace(part_text, "")
-    return text
-
-
-# One sink, two statements: the name is looked up in the module's own dictionary on each batch.
-vars(prepared)["batch_statement"] = _statement

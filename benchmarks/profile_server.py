@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -39,14 +39,11 @@ INSERT INTO projector.ranges (container_rid, processor_name, lease_token, min_ep
 VALUES ('bench', 'bench', %s, '', 'FF', 1, 1, 0, true, ARRAY[0, 0, 0, 0], 1, now())
 RETURNING id"""
 COUNT_INPUT = "SELECT (SELECT count(*) FROM fence), 0, 0, 0, count(*) FROM input"
-PARTS = {
-    "seen": statements.SEEN,
-    "carts": statements.CARTS,
-    "items": statements.ITEMS,
-}
+SEEN = f",\nseen AS ({statements.with_seeds(statements.SEEN)})"
+PER_CART, ITEMS = (total.name for total in CARTS.totals)
 TRIGGER_PARTS = {
-    "carts": re.compile(r"INSERT INTO \{rows\}\.cart_totals.*?;", re.DOTALL),
-    "items": re.compile(r"INSERT INTO \{rows\}\.item_totals.*?;", re.DOTALL),
+    PER_CART: re.compile(r"INSERT INTO \{rows\}\.cart_totals.*?;", re.DOTALL),
+    ITEMS: re.compile(r"INSERT INTO \{rows\}\.item_totals.*?;", re.DOTALL),
     "seen": re.compile(r"IF current_setting.*?END IF;", re.DOTALL),
 }
 
@@ -66,15 +63,16 @@ class Variant:
 
     @property
     def generation(self) -> Generation:
-        """Carts, in a schema of its own."""
-        return Generation(definition=CARTS, schema=self.schema)
+        """Carts without these totals, in a schema of its own."""
+        totals = tuple(total for total in CARTS.totals if total.name not in self.without)
+        return Generation(definition=replace(CARTS, totals=totals), schema=self.schema)
 
 
 WHOLE = Variant(name="whole")
-NO_ITEMS = Variant(name="no_items", without=("items",))
-NO_TOTALS = Variant(name="no_totals", without=("items", "carts"))
-BARE = Variant(name="bare", without=("items", "carts", "seen"))
-PARSED = Variant(name="parsed", without=("items", "carts", "seen"), rows=False)
+NO_ITEMS = Variant(name="no_items", without=(ITEMS,))
+NO_TOTALS = Variant(name="no_totals", without=(ITEMS, PER_CART))
+BARE = Variant(name="bare", without=(ITEMS, PER_CART, "seen"))
+PARSED = Variant(name="parsed", without=(ITEMS, PER_CART, "seen"), rows=False)
 VARIANTS = (WHOLE, NO_ITEMS, NO_TOTALS, BARE, PARSED)
 
 
@@ -223,12 +221,9 @@ def _statement(variant: Variant) -> str:
     text = _cut(statements.batch_statement(shape), variant)
     if variant.rows:
         return text
-    head = text[: text.index(", written AS (")].replace("input AS (", "input AS MATERIALIZED (")
+    head = text[: text.index(",\nwritten AS (")].replace("input AS (", "input AS MATERIALIZED (")
     return head + COUNT_INPUT
 
 
 def _cut(text: str, variant: Variant) -> str:
-    for name in variant.without:
-        part = statements.with_seeds(PARTS[name]).replace("{rows}", variant.schema)
-        text = text.replace(f", {name} AS ({part})", "")
-    return text
+    return text.replace(SEEN, "") if "seen" in variant.without else text

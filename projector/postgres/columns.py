@@ -20,6 +20,9 @@ from typing_extensions import override
 from projector.projection.definition import Definition, Kind
 from projector.projection.writes import RowWrite
 
+ARRAY_OF = "n_"
+"""Begins the name of a value's array: a column may be called as another parameter is."""
+
 _PLAIN = ("epk", "lsn", "ts", "deleted")
 _TEXTS = ("key", "id", "etag")
 _AS_JSON = frozenset({Kind.NUMBER, Kind.BOOLEAN})
@@ -42,13 +45,13 @@ class ArrayTextDumper(Dumper):
 
 
 def columns_of(writes: Sequence[RowWrite], definition: Definition) -> Mapping[str, ArrayText]:
-    """The batch statement's parameters for these writes, by column name; the key's is `key`."""
+    """The batch statement's parameters for these writes, by name."""
     columns = {name: _plain(map(_readers[name], writes)) for name in _PLAIN}
     for name in _TEXTS:
         columns[name] = text_array(list(map(_readers[name], writes)))
     for field, values in zip(definition.fields, values_by_column(writes, definition), strict=True):
         array = _plain if field.kind in _AS_JSON else text_array
-        columns[field.column] = array(values)
+        columns[ARRAY_OF + field.column] = array(values)
     columns["extra"] = _json_array([write.extra for write in writes])
     return columns
 

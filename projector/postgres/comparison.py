@@ -46,8 +46,8 @@ WITH input AS MATERIALIZED (
   SELECT unnest(%(key)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
     unnest(%(epk)s::bigint[]) AS epk, unnest(%(ts)s::bigint[]) AS ts,
     unnest(%(etag)s::text[]) AS etag, unnest(%(deleted)s::bool[]) AS gone,
-    unnest(%(item)s::text[]) AS item, unnest(%(quantity)s::numeric[]) AS quantity,
-    unnest(%(unit_price)s::numeric[]) AS unit_price, unnest(%(currency)s::text[]) AS currency,
+    unnest(%(n_item)s::text[]) AS item, unnest(%(n_quantity)s::numeric[]) AS quantity,
+    unnest(%(n_unit_price)s::numeric[]) AS unit_price, unnest(%(n_currency)s::text[]) AS currency,
     unnest(%(extra)s::jsonb[]) AS extra),
 seen AS (
   INSERT INTO verify_seen (kind, keys_1, keys_2)

@@ -28,10 +28,13 @@ from projector.ports.copy import HousekeepingRun
 from projector.ports.ranges import StoredRange
 from projector.postgres.beside import beside
 from projector.postgres.connections import Connections
+from projector.postgres.deltas import in_locking_order
 from projector.postgres.epks import bounds
+from projector.postgres.expressions import key_columns
 from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.ranges import live_ranges
 from projector.postgres.sweep import SCAN_SECONDS, allow_scan
+from projector.postgres.templates import filled
 
 # Who has a job says so again and again, so that a host that died gives up its turn. A lock of the
 # session would do that too, but such locks can be taken by whoever may connect.
@@ -46,21 +49,16 @@ WHERE r.id = %(range_id)s AND r.retired_at IS NULL AND r.read_tick > 0 AND NOT E
 RETURNING read_tick"""
 
 PURGE = """
-DELETE FROM {rows}.cart_items WHERE ctid = ANY (ARRAY(
-  SELECT ctid FROM {rows}.cart_items
+DELETE FROM {rows} WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM {rows}
   WHERE deleted AND epk BETWEEN %(low)s AND %(high)s AND tombstone_tick <= %(read_tick)s
   LIMIT %(limit)s))"""
 
 # Locked in key order, as batches lock them; one that a batch holds is left for the next time.
-EMPTY_CARTS = """
-DELETE FROM {rows}.cart_totals WHERE line_count = 0 AND ctid = ANY (ARRAY(
-  SELECT ctid FROM {rows}.cart_totals WHERE line_count = 0
-  ORDER BY cart_id, bucket LIMIT %(limit)s FOR UPDATE SKIP LOCKED))"""
-
-EMPTY_ITEMS = """
-DELETE FROM {rows}.item_totals WHERE line_count = 0 AND ctid = ANY (ARRAY(
-  SELECT ctid FROM {rows}.item_totals WHERE line_count = 0
-  ORDER BY item LIMIT %(limit)s FOR UPDATE SKIP LOCKED))"""
+EMPTY_TOTALS = """
+DELETE FROM {total} WHERE {row_count} = 0 AND ctid = ANY (ARRAY(
+  SELECT ctid FROM {total} WHERE {row_count} = 0
+  ORDER BY {keys} LIMIT %(limit)s FOR UPDATE SKIP LOCKED))"""
 
 CLOSED_ENTRIES = """
 DELETE FROM projector.quarantine WHERE id = ANY (ARRAY(
@@ -144,14 +142,26 @@ async def purge_tombstones(
 async def purge_empty_totals(
     connections: Connections, *, limit: int = 10_000, generation: Generation = FIRST_GENERATION
 ) -> int:
-    """Delete totals of carts and items without lines; returns how many."""
+    """Delete totals of groups without rows; returns how many."""
     purged = 0
-    for statement in (EMPTY_CARTS, EMPTY_ITEMS):
+    for statement in empty_totals(generation):
         async with connections.transaction(seconds=SCAN_SECONDS) as session:
             await allow_scan(session)
-            text = statement.replace("{rows}", generation.schema)
-            purged += (await session.execute(text, {"limit": limit})).rowcount
+            purged += (await session.execute(statement, {"limit": limit})).rowcount
     return purged
+
+
+def empty_totals(generation: Generation) -> list[str]:
+    """A statement for each total, in the order in which everybody locks them."""
+    return [
+        filled(
+            EMPTY_TOTALS,
+            total=generation.table(total.name),
+            row_count=total.row_count,
+            keys=key_columns(total),
+        )
+        for total in in_locking_order(generation.definition)
+    ]
 
 
 async def purge_closed_entries(
@@ -245,6 +255,4 @@ async def _purge_range(
         if row is None:
             return 0
         parameters = {"low": low, "high": high, "read_tick": row[0], "limit": limit}
-        return (
-            await session.execute(PURGE.replace("{rows}", generation.schema), parameters)
-        ).rowcount
+        return (await session.execute(filled(PURGE, rows=generation.rows), parameters)).rowcount

@@ -18,12 +18,17 @@ columns, and `RETURNING` reads those.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from projector.postgres.columns import ARRAY_OF
+from projector.postgres.deltas import delta_statements, image
+from projector.postgres.expressions import keeps_last_change, previous_columns, sql_type
 from projector.postgres.generation import Generation
+from projector.postgres.templates import each, filled
+from projector.projection.definition import Definition
 
 RETURNING_OLD_SERVER = 180000
 KEY_SEED_1 = 0
@@ -90,43 +95,35 @@ SELECT tick, seen_group, quarantined FROM projector.ranges WHERE id = %(range_id
 
 # Arrays in the select list advance together; in FROM each would be stored first.
 INPUT = """
-SELECT unnest(%(key)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
+SELECT unnest(%(key)s::text[]) AS {key}, unnest(%(id)s::text[]) AS id,
   unnest(%(epk)s::bigint[]) AS epk, unnest(%(lsn)s::bigint[]) AS lsn,
   unnest(%(ts)s::bigint[]) AS ts, unnest(%(etag)s::text[]) AS etag,
-  unnest(%(deleted)s::bool[]) AS deleted, unnest(%(item)s::text[]) AS item,
-  unnest(%(quantity)s::numeric[]) AS quantity, unnest(%(unit_price)s::numeric[]) AS unit_price,
-  unnest(%(currency)s::text[]) AS currency, unnest(%(extra)s::jsonb[]) AS extra
+  unnest(%(deleted)s::bool[]) AS deleted, {arrays}
 WHERE EXISTS (SELECT FROM fence)"""
 
 SEEN = """
 INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
 SELECT (SELECT seen_group FROM fence),
-  array_agg(hashtextextended(x.cart_id || chr(1) || x.id, {seed_1})),
-  array_agg(hashtextextended(x.cart_id || chr(1) || x.id, {seed_2}))
-FROM unnest(%(key)s::text[], %(id)s::text[]) AS x(cart_id, id)
+  array_agg(hashtextextended(x.key || chr(1) || x.id, {seed_1})),
+  array_agg(hashtextextended(x.key || chr(1) || x.id, {seed_2}))
+FROM unnest(%(key)s::text[], %(id)s::text[]) AS x(key, id)
 WHERE (SELECT seen_group FROM fence) IS NOT NULL HAVING count(*) > 0"""
 
-# (2) Rows.
+# (2) Rows. A version that was rejected may be followed by itself, good: after a retry, or with a
+# program that knows better. Otherwise only a newer one is written.
 ROWS = """
-INSERT INTO {rows}.cart_items AS t (cart_id, id, epk, lsn, ts, lineage, deleted, etag,
-  item, quantity, unit_price, currency, extra, tombstone_tick)
-SELECT x.cart_id, x.id, x.epk, x.lsn, x.ts, %(lineage)s::int, x.deleted, x.etag,
-  x.item, x.quantity, x.unit_price, x.currency, x.extra,
+INSERT INTO {rows} AS t ({key}, id, epk, lsn, ts, lineage, deleted, etag, {values}, tombstone_tick)
+SELECT x.{key}, x.id, x.epk, x.lsn, x.ts, %(lineage)s::int, x.deleted, x.etag, {given},
   CASE WHEN x.deleted THEN (SELECT tick FROM fence) END
-FROM input x{conflict}
-RETURNING {returning}"""
-
-# A version that was rejected may be followed by itself, good: after a retry, or with a program that
-# knows better. Otherwise only a newer one is written.
-CONFLICT = """
-ON CONFLICT (cart_id, id) DO UPDATE SET
+FROM input x
+ON CONFLICT ({key}, id) DO UPDATE SET
   epk = excluded.epk, lsn = excluded.lsn, ts = excluded.ts, lineage = excluded.lineage,
-  deleted = excluded.deleted, rejected = false, etag = excluded.etag, item = excluded.item,
-  quantity = excluded.quantity, unit_price = excluded.unit_price, currency = excluded.currency,
-  extra = excluded.extra, tombstone_tick = excluded.tombstone_tick{previous}
+  deleted = excluded.deleted, rejected = false, etag = excluded.etag, {set},
+  tombstone_tick = excluded.tombstone_tick{previous}
 WHERE (excluded.lineage, excluded.lsn) > (t.lineage, t.lsn)
   OR ((excluded.lineage, excluded.lsn) = (t.lineage, t.lsn)
-      AND (t.rejected AND NOT excluded.deleted{same_version}))"""
+      AND (t.rejected AND NOT excluded.deleted{same_version}))
+RETURNING{returning}"""
 
 # Whoever reads at the version of the row and finds nothing has seen it expire. Whoever finds
 # something else than the row says has seen a damaged row; but the tombstone of an absence (it bears
@@ -136,88 +133,27 @@ READ_AT_SAME_VERSION = """
            OR excluded.deleted AND NOT t.deleted
            OR NOT excluded.deleted
               AND (t.etag <> '' OR NOT t.deleted OR t.tombstone_tick <= %(mark_tick)s::bigint)
-              AND (t.deleted, t.item, t.quantity, t.unit_price, t.currency, t.extra, t.ts, t.etag)
-                IS DISTINCT FROM (false, excluded.item, excluded.quantity, excluded.unit_price,
-                  excluded.currency, excluded.extra, excluded.ts, excluded.etag)"""
+              AND (t.deleted, {stored}, t.ts, t.etag)
+                IS DISTINCT FROM (false, {excluded}, excluded.ts, excluded.etag)"""
 
 COPY_PREVIOUS = """,
-  p_deleted = t.deleted, p_item = t.item, p_quantity = t.quantity, p_unit_price = t.unit_price,
-  p_currency = t.currency, p_ts = t.ts,
+  {kept},
   p_same = t.etag = excluded.etag AND t.etag <> '' AND t.deleted = excluded.deleted"""
 
 RETURN_OLD = """
-  new.cart_id, NOT old.deleted AS was, NOT new.deleted AS lives, old.ts AS o_ts, new.ts AS n_ts,
-  old.etag = new.etag AND new.etag <> '' AND old.deleted = new.deleted AS same,
-  old.item AS o_item, old.quantity AS o_quantity, old.quantity * old.unit_price AS o_amount,
-  CASE WHEN old.unit_price IS NULL THEN '' ELSE COALESCE(old.currency, '-') END AS o_bucket,
-  new.item AS n_item, new.quantity AS n_quantity, new.quantity * new.unit_price AS n_amount,
-  CASE WHEN new.unit_price IS NULL THEN '' ELSE COALESCE(new.currency, '-') END AS n_bucket"""
+  new.{key}, NOT old.deleted AS was, NOT new.deleted AS lives,
+  old.etag = new.etag AND new.etag <> '' AND old.deleted = new.deleted AS same{images}"""
 
 RETURN_PREVIOUS = """
-  t.cart_id, NOT t.p_deleted AS was, NOT t.deleted AS lives, t.p_ts AS o_ts, t.ts AS n_ts,
-  t.p_same AS same,
-  t.p_item AS o_item, t.p_quantity AS o_quantity, t.p_quantity * t.p_unit_price AS o_amount,
-  CASE WHEN t.p_unit_price IS NULL THEN '' ELSE COALESCE(t.p_currency, '-') END AS o_bucket,
-  t.item AS n_item, t.quantity AS n_quantity, t.quantity * t.unit_price AS n_amount,
-  CASE WHEN t.unit_price IS NULL THEN '' ELSE COALESCE(t.currency, '-') END AS n_bucket"""
-
-# (3) A line that stays in its bucket moves it by a difference; any other leaves its old bucket and
-# enters its new one. Buckets that end up as they were are not touched. The last change is the newest of
-# the bucket's lines: what came is compared with what is there, and the lines are read again only when
-# the newest one went (`left_at` says it to the row that is updated; nobody reads it afterwards).
-CARTS = """
-INSERT INTO {rows}.cart_totals AS c (cart_id, bucket, line_count, total_quantity, total_amount,
-  last_changed_at, left_at)
-SELECT cart_id, bucket, sum(lines), sum(quantity), sum(amount),
-  to_timestamp(max(came)), to_timestamp(max(gone)) FROM (
-  SELECT cart_id, n_bucket AS bucket, CASE WHEN stays THEN 0 ELSE 1 END AS lines,
-    CASE WHEN stays THEN n_quantity - o_quantity ELSE n_quantity END AS quantity,
-    COALESCE(n_amount, 0) - CASE WHEN stays THEN COALESCE(o_amount, 0) ELSE 0 END AS amount,
-    n_ts AS came, CASE WHEN stays THEN o_ts END AS gone
-  FROM (SELECT *, was AND n_bucket = o_bucket AS stays FROM written WHERE lives) w
-  UNION ALL
-  SELECT cart_id, o_bucket, -1, -o_quantity, -COALESCE(o_amount, 0), NULL, o_ts FROM written
-  WHERE was AND NOT (lives AND n_bucket = o_bucket)
-) d
-GROUP BY cart_id, bucket
-HAVING sum(lines) <> 0 OR sum(quantity) <> 0 OR sum(amount) <> 0
-  OR max(came) IS DISTINCT FROM max(gone)
-ORDER BY cart_id, bucket
-ON CONFLICT (cart_id, bucket) DO UPDATE SET
-  line_count = c.line_count + excluded.line_count,
-  total_quantity = c.total_quantity + excluded.total_quantity,
-  total_amount = c.total_amount + excluded.total_amount,
-  last_changed_at = CASE
-    WHEN excluded.last_changed_at >= c.last_changed_at THEN excluded.last_changed_at
-    WHEN c.last_changed_at > COALESCE(excluded.left_at, '-infinity') THEN c.last_changed_at
-    WHEN c.line_count + excluded.line_count > 0 THEN {rows}.newest_line(c.cart_id, c.bucket) END
-RETURNING 1"""
-
-# (4) Waits for (3) by asking for its count.
-ITEMS = """
-INSERT INTO {rows}.item_totals AS i (item, line_count, total_quantity)
-SELECT item, sum(lines), sum(quantity) FROM (
-  SELECT n_item AS item, CASE WHEN stays THEN 0 ELSE 1 END AS lines,
-    CASE WHEN stays THEN n_quantity - o_quantity ELSE n_quantity END AS quantity
-  FROM (SELECT *, was AND n_item = o_item AS stays FROM written WHERE lives) w
-  UNION ALL
-  SELECT o_item, -1, -o_quantity FROM written WHERE was AND NOT (lives AND n_item = o_item)
-) d
-WHERE (SELECT count(*) FROM carts) >= 0
-GROUP BY item
-HAVING sum(lines) <> 0 OR sum(quantity) <> 0
-ORDER BY item
-ON CONFLICT (item) DO UPDATE SET
-  line_count = i.line_count + excluded.line_count,
-  total_quantity = i.total_quantity + excluded.total_quantity"""
+  t.{key}, NOT t.p_deleted AS was, NOT t.deleted AS lives, t.p_same AS same{images}"""
 
 HEAL = """
 UPDATE projector.quarantine q SET status = 'closed', closed_at = now(),
   lineage = %(lineage)s::int, lsn = x.lsn
 FROM unnest(%(key)s::text[], %(id)s::text[], %(lsn)s::bigint[], %(deleted)s::bool[])
-  AS x(cart_id, id, lsn, deleted)
-WHERE EXISTS (SELECT FROM fence) AND q.key_1 = hashtextextended(to_json(x.cart_id)::text || chr(1) || x.id, {seed_1})
-  AND q.key_2 = hashtextextended(to_json(x.cart_id)::text || chr(1) || x.id, {seed_2})
+  AS x(key, id, lsn, deleted)
+WHERE EXISTS (SELECT FROM fence) AND q.key_1 = hashtextextended(to_json(x.key)::text || chr(1) || x.id, {seed_1})
+  AND q.key_2 = hashtextextended(to_json(x.key)::text || chr(1) || x.id, {seed_2})
   AND q.status <> 'closed'
   AND ((%(lineage)s::int, x.lsn) > (q.lineage, q.lsn)
        OR (NOT x.deleted AND (%(lineage)s::int, x.lsn) = (q.lineage, q.lsn)))
@@ -228,14 +164,14 @@ RETURNING 1"""
 # dirtied; what is stale now stays so, since versions only rise while the range is locked.
 LOOK = """
 SELECT (SELECT quarantined FROM fence) AS quarantined, ARRAY(SELECT x.place FROM (
-  SELECT unnest(%(key)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
+  SELECT unnest(%(key)s::text[]) AS key, unnest(%(id)s::text[]) AS id,
     unnest(%(lsn)s::bigint[]) AS lsn, unnest(%(deleted)s::bool[]) AS deleted,
     generate_subscripts(%(key)s::text[], 1) AS place
   WHERE EXISTS (SELECT FROM fence)) x
 WHERE NOT COALESCE((
   SELECT (t.lineage, t.lsn) > (%(lineage)s::int, x.lsn)
     OR ((t.lineage, t.lsn) = (%(lineage)s::int, x.lsn) AND NOT (t.rejected AND NOT x.deleted))
-  FROM {rows}.cart_items t WHERE t.cart_id = x.cart_id AND t.id = x.id), false))"""
+  FROM {rows} t WHERE t.{key} = x.key AND t.id = x.id), false))"""
 
 OUTCOME = """
 SELECT (SELECT count(*) FROM fence) AS held, {healed} AS healed,
@@ -270,27 +206,21 @@ def batch_statement(shape: BatchShape) -> str:
     """The text for a batch of that shape; the parameters are named in it."""
     parts = [
         ("fence", LOCKED if shape.locked else FENCE),
-        ("input", INPUT),
-        *([] if shape.looked else [("seen", SEEN)]),
+        ("input", _input(shape.generation.definition)),
+        *([] if shape.looked else [("seen", with_seeds(SEEN))]),
         ("written", _rows(shape)),
-        ("carts", CARTS),
-        ("items", ITEMS),
+        *delta_statements(shape.generation),
+        *([("healed", with_seeds(HEAL))] if shape.heal else []),
     ]
-    if shape.heal:
-        parts.append(("healed", HEAL))
     healed = "(SELECT count(*) FROM healed)" if shape.heal else "0"
-    text = "WITH " + ", ".join(f"{name} AS ({part})" for name, part in parts)
-    text += OUTCOME.replace("{healed}", healed)
-    return with_seeds(text).replace("{rows}", shape.generation.schema)
+    return _joined(parts) + filled(OUTCOME, healed=healed)
 
 
 @lru_cache(maxsize=8)
 def look_statement(generation: Generation) -> str:
     """Moves the position, notes all keys, and tells which writes are newer, counted from 1."""
-    text = "WITH " + ", ".join(
-        f"{name} AS ({part})" for name, part in (("fence", FENCE), ("seen", SEEN))
-    )
-    return with_seeds(text + LOOK).replace("{rows}", generation.schema)
+    look = filled(LOOK, rows=generation.rows, key=generation.definition.key.column)
+    return _joined([("fence", FENCE), ("seen", with_seeds(SEEN))]) + look
 
 
 def with_seeds(text: str) -> str:
@@ -298,8 +228,54 @@ def with_seeds(text: str) -> str:
     return text.replace("{seed_1}", str(KEY_SEED_1)).replace("{seed_2}", str(KEY_SEED_2))
 
 
+def stored_values(definition: Definition) -> Sequence[str]:
+    """The columns of a row that hold what the document says, its key apart."""
+    return [*definition.columns, "extra"]
+
+
+def value_arrays(definition: Definition) -> Sequence[str]:
+    """These columns out of the arrays of `columns_of`, for a select list, where they advance together."""
+    values = [
+        f"unnest(%({ARRAY_OF}{one.column})s::{sql_type(one)}[]) AS {one.column}"
+        for one in definition.fields
+    ]
+    return [*values, "unnest(%(extra)s::jsonb[]) AS extra"]
+
+
+def _joined(parts: Sequence[tuple[str, str]]) -> str:
+    return "WITH " + ",\n".join(f"{name} AS ({part})" for name, part in parts)
+
+
+def _input(definition: Definition) -> str:
+    return filled(INPUT, key=definition.key.column, arrays=value_arrays(definition))
+
+
 def _rows(shape: BatchShape) -> str:
-    text = ROWS.replace("{conflict}", CONFLICT)
-    text = text.replace("{same_version}", READ_AT_SAME_VERSION if shape.verdict else "")
-    text = text.replace("{previous}", "" if shape.returning_old else COPY_PREVIOUS)
-    return text.replace("{returning}", RETURN_OLD if shape.returning_old else RETURN_PREVIOUS)
+    definition = shape.generation.definition
+    key, values = definition.key.column, stored_values(definition)
+    same_version = filled(
+        READ_AT_SAME_VERSION, stored=each("t.{}", values), excluded=each("excluded.{}", values)
+    )
+    kept = list(previous_columns(definition)) + ["ts"] * keeps_last_change(definition)
+    previous = filled(COPY_PREVIOUS, kept=["p_deleted = t.deleted", *each("p_{} = t.{}", kept)])
+    returning = RETURN_OLD if shape.returning_old else RETURN_PREVIOUS
+    return filled(
+        ROWS,
+        rows=shape.generation.rows,
+        key=key,
+        values=values,
+        given=each("x.{}", values),
+        set=each("{} = excluded.{}", values),
+        previous="" if shape.returning_old else previous,
+        same_version=same_version if shape.verdict else "",
+        returning=filled(returning, key=key, images=_images(shape)),
+    )
+
+
+def _images(shape: BatchShape) -> str:
+    """Both images of a row, as far as totals need them."""
+    old, new = ("old.", "new.") if shape.returning_old else ("t.p_", "t.")
+    definition = shape.generation.definition
+    times = [f"{old}ts AS o_ts", f"{new}ts AS n_ts"] if keeps_last_change(definition) else []
+    images = [*times, *image(definition, "o_", old), *image(definition, "n_", new)]
+    return filled(",\n  {images}", images=images) if images else ""

@@ -21,9 +21,11 @@ MARKER = "ttl"
 
 RESERVED_COLUMNS = frozenset({
     "bucket", "changed_at", "deleted", "epk", "etag", "extra", "id", "key", "last_changed_at", "left_at",
-    "lineage", "lsn", "rejected", "tombstone_tick", "ts",
+    "lineage", "lives", "lsn", "rejected", "same", "stays", "tombstone_tick", "ts", "was",
 })  # fmt: skip
-"""Names that every storage table uses for itself; so are those that begin with `p_`, `o_` or `n_`."""
+"""Names that tables and statements use for themselves, as they do those that begin like these."""
+
+RESERVED_PREFIXES = ("p_", "o_", "n_", "of_")
 
 _SQL_NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
@@ -264,7 +266,7 @@ def _bad_names(given: Definition, names: list[str], columns: list[str]) -> Itera
         if not _SQL_NAME.fullmatch(name):
             yield f"{name!r} is no plain lower-case SQL name"
     for column in columns:
-        if column in RESERVED_COLUMNS or column[:2] in {"p_", "o_", "n_"}:
+        if column in RESERVED_COLUMNS or column.startswith(RESERVED_PREFIXES):
             yield f"the column name {column!r} is taken by the storage itself"
 
 

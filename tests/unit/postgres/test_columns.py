@@ -67,6 +67,6 @@ def test_plain_columns() -> None:
     columns = columns_of([write, msgspec.structs.replace(write, deleted=True, values=())], CARTS)
     assert columns["epk"] == b"{1,1}"
     assert columns["deleted"] == b"{false,true}"
-    assert columns["quantity"] == b"{1.50,null}"
-    assert columns["item"] == b'{"Pen",null}'
-    assert columns["currency"] == b"{null,null}"
+    assert columns["n_quantity"] == b"{1.50,null}"
+    assert columns["n_item"] == b'{"Pen",null}'
+    assert columns["n_currency"] == b"{null,null}"
