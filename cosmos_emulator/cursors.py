@@ -69,6 +69,7 @@ class _Result:
         self._pending = next(rows, None)
         self._page: list[bytes] = []
         self.origins = origins
+        self.is_busy = False
         self.page_start = len(origins)
 
     @property
@@ -79,6 +80,10 @@ class _Result:
     @property
     def ended(self) -> bool:
         return self._pending is None
+
+    def can_give(self, read: Read, start: int) -> bool:
+        """Whether the page that starts there comes from here."""
+        return not self.is_busy and self.read == read and start in {self.count, self.page_start}
 
     def page_at(self, start: int, most: int | None) -> list[bytes]:
         if start == self.count:
@@ -117,14 +122,25 @@ class Cursors:
         """
         cursor, start, mark = (0, 0, 0) if continuation is None else _decoded(continuation)
         result = self._results.get(cursor)
-        if result is None or result.read != read or start not in {result.count, result.page_start}:
+        if result is None or not result.can_give(read, start):
             known = result
             cursor, result = self._open(_made(read, make(), start, known, mark))
         self._results.move_to_end(cursor)
-        rows = result.page_at(start, most)
+        rows = self._read(cursor, result, start, most)
         ended = result.ended and start + len(rows) == result.count
         going_on = None if ended else _encoded(cursor, start + len(rows), read.mark)
         return Page(rows=rows, continuation=going_on)
+
+    def _read(self, cursor: int, result: _Result, start: int, most: int | None) -> list[bytes]:
+        """The page; reading may pause, and others must not go on with the same rows meanwhile."""
+        result.is_busy = True
+        try:
+            rows = result.page_at(start, most)
+        except BaseException:
+            self._results.pop(cursor, None)  # its rows have ended where they broke off
+            raise
+        result.is_busy = False
+        return rows
 
     def _open(self, result: _Result) -> tuple[int, _Result]:
         cursor = self._next

@@ -63,14 +63,15 @@ class Partition:
         return now < expires_at(document.ts, document.ttl, self._default_ttl)
 
     def documents(self, now: float, minimum: str, maximum: str) -> Iterator[Document]:
-        """The visible items of a range, oldest item first."""
+        """The visible items of a range, oldest item first, as they are now."""
         whole = minimum <= self.minimum and self.maximum <= maximum
         unexpired = self._none_expired(now)
-        for document in self._items.values():
-            if (whole or minimum <= document.epk < maximum) and (
-                unexpired or self.is_visible(document, now)
-            ):
-                yield document
+        return (
+            document
+            for document in list(self._items.values())
+            if (whole or minimum <= document.epk < maximum)
+            and (unexpired or self.is_visible(document, now))
+        )
 
     def put(self, document: Document) -> None:
         """Stores a version that is newer than all others; its LSN becomes the partition's."""

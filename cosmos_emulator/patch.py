@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cosmos_emulator.query import QueryError, compile_condition
+from cosmos_emulator.query import Budget, QueryError, compile_condition
 
 MAX_OPERATIONS: Final = 10
 SYSTEM_PROPERTIES: Final = frozenset(
@@ -21,6 +21,7 @@ SYSTEM_PROPERTIES: Final = frozenset(
 )
 """What the service alone sets; `ttl` is the user's."""
 
+_CONDITION_STEPS: Final = 20_000
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 _BAD_ESCAPE: Final = re.compile(r"~(?![01])")
 _APPEND: Final = "-"
@@ -94,7 +95,9 @@ def condition_holds(
     if not isinstance(condition, str):
         raise PatchError("The condition of a patch must be text")
     try:
-        return bool(compile_condition(condition, now_seconds=now_seconds).run([dict(document)]))
+        with Budget(_CONDITION_STEPS).in_force():  # a write cannot pause
+            query = compile_condition(condition, now_seconds=now_seconds)
+            return bool(query.run([dict(document)]))
     except QueryError as error:
         raise PatchError(f"The condition of the patch cannot be used: {error.message}") from error
 

@@ -21,11 +21,13 @@ from cosmos_emulator.query import (
     QueryError,
     compile_query,
     distributed,
+    spend,
 )
 from cosmos_emulator.rids import item_number
 
 _T = TypeVar("_T")
 _EVERYTHING = re.compile(r"\s*select\s+\*\s+from\s+(\w+)(\s+(as\s+)?\w+)?\s*;?\s*", re.IGNORECASE)
+_BYTES_A_STEP = 11  # a power of two: longer documents take longer to be decoded
 _SORTS = re.compile(r"\border\s+by\b", re.IGNORECASE)
 
 
@@ -61,6 +63,7 @@ class _Origins:
 
     def decoded(self, documents: Iterable[Document]) -> Iterator[dict[str, Any]]:
         for document in documents:
+            spend(len(document.body) >> _BYTES_A_STEP)
             value = decode_leniently(document.point_body)
             if isinstance(value, dict):
                 if not self._keep:

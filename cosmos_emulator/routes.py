@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from cosmos_emulator import (
     routes_account,
@@ -13,8 +14,16 @@ from cosmos_emulator import (
 )
 from cosmos_emulator.account import Account
 from cosmos_emulator.errors import EmulatorError
+from cosmos_emulator.query import Budget, is_limited
 from cosmos_emulator.refused import check_offered
 from cosmos_emulator.wire import Answer, Call, error_answer
+
+PAUSING = frozenset(
+    {"query_items", "query_plan", "query_databases", "query_containers", "query_offers"}
+)
+"""Operations that may take long, and can pause meanwhile."""
+
+_UNPAUSED_STEPS = 2_000_000
 
 ROUTES: dict[str, Callable[[Account, Call], Answer]] = {
     "read_account": routes_account.read_account,
@@ -54,7 +63,9 @@ def answer(account: Account, operation: str | None, call: Call) -> Answer:
     try:
         check_offered(call)
         call.check_consistency()
-        return _route(operation, call)(account, account.by_names(call))
+        route = _route(operation, call)
+        with nullcontext() if is_limited() else Budget(_UNPAUSED_STEPS).in_force():
+            return route(account, account.by_names(call))
     except EmulatorError as error:
         return error_answer(error)
 

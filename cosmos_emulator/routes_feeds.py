@@ -10,6 +10,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from cosmos_emulator import charges
 from cosmos_emulator.account import Account
@@ -175,6 +176,7 @@ def _page(
 ) -> Answer:
     for partition in selection.partitions:
         container.check_session(partition, call.session)
+    positions = _positions(selection.partitions)
     page = account.cursors.page(
         call.headers.get(CONTINUATION) or None,
         call.most_items,
@@ -183,7 +185,7 @@ def _page(
     )
     headers = {
         **container_headers(container),
-        **_positions(selection.partitions),
+        **positions,
         **_metrics(call, len(page.rows), sum(map(len, page.rows))),
         ITEM_COUNT: str(len(page.rows)),
     }
@@ -239,11 +241,12 @@ def _read(container: Container, selection: Selection, query: Query | None) -> Re
 def _rows(
     container: Container, selection: Selection, query: Query | None, now: Callable[[], float]
 ) -> Iterator[Row]:
-    documents = [
-        document
-        for partition in selection.partitions
-        for document in container.visible(partition, selection.minimum, selection.maximum)
-    ]
+    documents = chain.from_iterable(
+        [
+            container.visible(partition, selection.minimum, selection.maximum)
+            for partition in selection.partitions
+        ]
+    )
     if query is not None:
         return select_documents(query, documents, now)
     # A page read later shows what became of the items meanwhile.

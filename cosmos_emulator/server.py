@@ -27,10 +27,11 @@ from cosmos_emulator.entra import Entra
 from cosmos_emulator.errors import EmulatorError
 from cosmos_emulator.faults import Fault, Faults
 from cosmos_emulator.operations import operation_of
-from cosmos_emulator.routes import answer
+from cosmos_emulator.routes import PAUSING, answer
 from cosmos_emulator.routes_feeds import emptied
 from cosmos_emulator.stats import Meter
 from cosmos_emulator.tls import Identity, self_signed
+from cosmos_emulator.turns import Turns
 from cosmos_emulator.wire import REQUEST_CHARGE, Answer, Call, error_answer
 
 _LARGEST_REQUEST_BYTES = 16 * 1024 * 1024
@@ -64,6 +65,7 @@ class EmulatorServer:
         self.engine = engine or Engine(now=now, partitions=partitions)
         self.faults = Faults()
         self.meter = Meter()
+        self.turns = Turns()
         self.host, self._port, self._https = host, port, https
         self._now = now
         self.entra = Entra(self.engine.now)
@@ -147,7 +149,7 @@ class EmulatorServer:
         operation = operation_of(call)
         fault = self.faults.take(operation or "unknown", call)
         if fault is None:
-            return self._response(self._answer(operation, call))
+            return self._response(await self._answer(operation, call))
         return await self._serve_badly(request, fault, operation, call)
 
     async def _serve_badly(
@@ -165,14 +167,14 @@ class EmulatorServer:
         if refusal is not None:
             self.meter.record(operation or "unknown", 0.0)
             return self._response(refusal)
-        given = self._answer(operation, call)
+        given = await self._answer(operation, call)
         if fault.action == "truncate":
             return await self._truncated(request, given)
         if fault.action == "empty":
             return self._response(emptied(call, given))
         return self._response(given)
 
-    def _answer(self, operation: str | None, call: Call) -> Answer:
+    async def _answer(self, operation: str | None, call: Call) -> Answer:
         try:
             if not call.altered:
                 check_authorization(
@@ -181,7 +183,10 @@ class EmulatorServer:
                     operation=operation,
                     by_rid=self._account.is_by_rid(call),
                 )
-            given = answer(self._account, operation, call)
+            if operation in PAUSING:
+                given = await self.turns.take(lambda: answer(self._account, operation, call))
+            else:
+                given = answer(self._account, operation, call)
         except EmulatorError as error:
             given = error_answer(error)
         self.meter.record(operation or "unknown", given.request_units)

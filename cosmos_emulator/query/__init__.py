@@ -7,15 +7,20 @@ answered wrongly. Knows no HTTP, no storage and no clock of its own.
 
 from __future__ import annotations
 
+from cosmos_emulator.query.budget import PAUSE_STEPS, Budget, is_limited, spend
 from cosmos_emulator.query.distributed import DistributedQuery, distributed
 from cosmos_emulator.query.errors import QueryError
 from cosmos_emulator.query.plan import CompiledQuery, compile_condition, compile_query
 
 __all__ = [
+    "PAUSE_STEPS",
+    "Budget",
     "CompiledQuery",
     "DistributedQuery",
     "QueryError",
     "compile_condition",
     "compile_query",
     "distributed",
+    "is_limited",
+    "spend",
 ]

@@ -13,8 +13,10 @@ from typing import Any, Final
 
 from cosmos_emulator.query.aggregates import AGGREGATES
 from cosmos_emulator.query.alternatives import keyed
+from cosmos_emulator.query.budget import bounded, spend
 from cosmos_emulator.query.clock_functions import CLOCK_FUNCTIONS, DATE_FUNCTIONS
 from cosmos_emulator.query.errors import QueryError
+from cosmos_emulator.query.kept import kept
 from cosmos_emulator.query.operators import BINARY, UNARY, Binary, between, equal, like
 from cosmos_emulator.query.scope import Env, Scope
 from cosmos_emulator.query.syntax import (
@@ -61,6 +63,7 @@ def built(node: Node, scope: Scope) -> Code:
     Raises:
         QueryError: an unknown name, parameter or function, or an aggregate out of place.
     """
+    spend()
     return _BUILDERS[type(node)](node, scope)
 
 
@@ -268,7 +271,7 @@ def _array(node: ArrayLiteral, scope: Scope) -> Code:
     items = [built(item, scope) for item in node.items]
 
     def run(env: Env) -> Value:
-        return [value for item in items if (value := item.run(env)) is not UNDEFINED]
+        return bounded([value for item in items if (value := item.run(env)) is not UNDEFINED])
 
     return _computed(run, *items)
 
@@ -283,7 +286,8 @@ def projected(members: list[tuple[str, Code]]) -> Run:
     parts = [(name, code.run) for name, code in members]
 
     def run(env: Env) -> Value:
-        return {name: value for name, part in parts if (value := part(env)) is not UNDEFINED}
+        found = {name: value for name, part in parts if (value := part(env)) is not UNDEFINED}
+        return bounded(found)
 
     return run
 
@@ -333,7 +337,7 @@ def _subquery(node: Subquery, scope: Scope) -> Code:
         case SubqueryKind.EXISTS:
             return Code(run=lambda env: any(True for _ in rows(env)), constant=False)
         case SubqueryKind.ARRAY:
-            return Code(run=lambda env: list(rows(env)), constant=False)
+            return Code(run=lambda env: bounded(kept(rows(env))), constant=False)
         case SubqueryKind.SCALAR:
             return Code(run=lambda env: next(iter(rows(env)), UNDEFINED), constant=False)
 

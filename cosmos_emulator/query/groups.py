@@ -10,8 +10,10 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from cosmos_emulator.query.aggregates import AGGREGATES, Accumulator
+from cosmos_emulator.query.budget import spend
 from cosmos_emulator.query.errors import QueryError
 from cosmos_emulator.query.expressions import Run, built
+from cosmos_emulator.query.kept import KEPT_STEPS
 from cosmos_emulator.query.scope import Env, Scope
 from cosmos_emulator.query.syntax import (
     Call,
@@ -90,6 +92,7 @@ def _groups(
             mark = tuple([identity(value) for value in values])
             group = found.get(mark)
             if group is None:
+                spend(KEPT_STEPS)
                 group = found[mark] = values, [new() for new, _ in aggregates]
             for accumulator, argument in zip(group[1], arguments, strict=True):
                 accumulator.add(argument(env))

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from cosmos_emulator.query.budget import spend
 from cosmos_emulator.query.errors import QueryError
 
 _KEYWORDS = """AND ARRAY AS ASC BETWEEN BY DESC DISTINCT ESCAPE EXISTS FALSE FROM GROUP IN JOIN LIKE
     LIMIT NOT NULL OFFSET OR ORDER SELECT TOP TRUE UDF UNDEFINED VALUE WHERE"""
 KEYWORDS: Final = frozenset(_KEYWORDS.split())
 
+_LONGEST_QUERY: Final = 512 * 1024
 _TOKEN: Final = re.compile(
     r"""(?P<space>\s+|--[^\n]*|/\*.*?\*/)
     |(?P<number>0[xX][0-9a-fA-F]+|(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
@@ -60,6 +62,10 @@ def tokenize(text: str) -> list[Token]:
     Raises:
         QueryError: a character that starts no token, or a literal that is not one.
     """
+    if len(text) > _LONGEST_QUERY:
+        raise QueryError(
+            f"A query has at most {_LONGEST_QUERY:,} characters, this one {len(text):,}"
+        )
     tokens: list[Token] = []
     position = 0
     while position < len(text):
@@ -69,6 +75,7 @@ def tokenize(text: str) -> list[Token]:
         if match.lastgroup != "space":
             tokens.append(_token(match))
         position = match.end()
+        spend()
     tokens.append(Token(kind=Kind.END, text="", position=len(text)))
     return tokens
 

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
+from cosmos_emulator.query.budget import bounded_text, spend
+from cosmos_emulator.query.errors import QueryError
 from cosmos_emulator.query.values import (
     ARRAY,
     NULL,
@@ -90,7 +92,10 @@ def _unsigned_shift(left: float, right: float) -> float:
 
 def concatenated(left: Value, right: Value) -> Value:
     """`left || right`."""
-    return left + right if type(left) is str and type(right) is str else UNDEFINED
+    if type(left) is not str or type(right) is not str:
+        return UNDEFINED
+    bounded_text(len(left) + len(right))
+    return left + right
 
 
 BINARY: Final[dict[str, Binary]] = {
@@ -147,9 +152,15 @@ def like(value: Value, pattern: Value, escape: str) -> Value:
     """`value LIKE pattern`: `%` any run, `_` any character, `[a-f]` and `[^a-f]` sets."""
     if type(value) is not str or type(pattern) is not str:
         return UNDEFINED
+    cost = len(value) * len(pattern)
+    if cost > _HARDEST_LIKE:
+        message = f"LIKE over {len(value):,} characters takes a shorter pattern than this one"
+        raise QueryError(message)
+    spend(cost >> 14)
     return _like_expression(pattern, escape).fullmatch(value) is not None
 
 
+_HARDEST_LIKE: Final = 20_000_000
 _ANY_RUN = ".*"
 _SET_MEMBER: Final = re.compile(r"(.)-(.)|(.)", re.DOTALL)
 

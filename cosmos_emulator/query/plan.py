@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
+from cosmos_emulator.query.budget import spend
 from cosmos_emulator.query.errors import QueryError
 from cosmos_emulator.query.expressions import Run, built, projected
 from cosmos_emulator.query.groups import grouping, is_grouped
+from cosmos_emulator.query.kept import KEPT_STEPS, kept, sorted_in_parts
 from cosmos_emulator.query.parser import parse_condition, parse_query
 from cosmos_emulator.query.scope import Env, Rows, Scope, parameter_values
 from cosmos_emulator.query.syntax import (
@@ -27,11 +29,13 @@ from cosmos_emulator.query.syntax import (
     Star,
     ValueOf,
     named,
+    walked_select,
 )
 from cosmos_emulator.query.values import UNDEFINED, Value, identity, member, order_key
 
 _DOCUMENTS: Final = 0  # where the environment holds the container
 _MOST_ROWS: Final = sys.maxsize // 2
+_NODES_A_STEP: Final = 16
 
 _Expand = Callable[[Env], Iterable[Value]]
 
@@ -103,11 +107,12 @@ def _pipeline(select: Select, outer: Scope, first: list[_Expand]) -> Rows:
     where = None if select.where is None else built(select.where, scope).run
     results = _grouped(select, scope) if is_grouped(select) else _projected(select, scope)
     distinct, (start, stop) = select.distinct, _window(select, outer)
+    steps = 1 + sum(1 for _ in walked_select(select)) // _NODES_A_STEP
 
     def rows(env: Env) -> Iterator[Value]:
         found: Iterable[Env] = (env,)
         for expand in expansions:
-            found = _expanded(found, expand)
+            found = _expanded(found, expand, steps)
         if where is not None:
             found = _filtered(found, where)
         values = (value for value in results(found) if value is not UNDEFINED)
@@ -116,9 +121,10 @@ def _pipeline(select: Select, outer: Scope, first: list[_Expand]) -> Rows:
     return rows
 
 
-def _expanded(rows: Iterable[Env], expand: _Expand) -> Iterator[Env]:
+def _expanded(rows: Iterable[Env], expand: _Expand, steps: int) -> Iterator[Env]:
     for env in rows:
         for value in expand(env):
+            spend(steps)
             yield (*env, value)
 
 
@@ -132,6 +138,7 @@ def _distinct(values: Iterable[Value]) -> Iterator[Value]:
         mark = identity(value)
         if mark not in seen:
             seen.add(mark)
+            spend(KEPT_STEPS)
             yield value
 
 
@@ -210,9 +217,9 @@ def _projected(select: Select, scope: Scope) -> Callable[[Iterable[Env]], Iterat
         return lambda rows: map(project, rows)
 
     def sorted_results(rows: Iterable[Env]) -> Iterator[Value]:
-        ordered = list(rows)
+        ordered = kept(rows)
         for run, descending in reversed(keys):  # each sort keeps the order of the one before
-            ordered.sort(key=_sort_key(run), reverse=descending)
+            ordered = sorted_in_parts(ordered, key=_sort_key(run), reverse=descending)
         return map(project, ordered)
 
     return sorted_results

@@ -276,6 +276,22 @@ def walked(root: Node) -> Iterator[Node]:
             waiting.extend(part)
 
 
+def walked_select(select: Select) -> Iterator[Node]:
+    """Every node of a query's own expressions."""
+    match select.projection:
+        case ValueOf(expression=expression):
+            yield from walked(expression)
+        case Columns(items=items):
+            for column in items:
+                yield from walked(column.expression)
+        case Star():
+            pass
+    keys = [key.expression for key in select.order_by]
+    for part in (select.where, *select.group_by, *keys):
+        if part is not None:
+            yield from walked(part)
+
+
 def rewritten(node: Node, change: Callable[[Node], Node | None]) -> Node:
     """The tree with each node replaced for which `change` gives another, outermost first.
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import operator
-import re
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import Any, Final
 
-from cosmos_emulator.query.errors import QueryError
+from cosmos_emulator.query import regexes
+from cosmos_emulator.query.budget import bounded_text
 from cosmos_emulator.query.values import (
     ARRAY,
     BOOLEAN,
@@ -86,7 +86,10 @@ def _index_of(text: Value, part: Value, start: Value = 0) -> Value:
 
 @_strings
 def _replace(text: str, part: str, replacement: str) -> Value:
-    return text.replace(part, replacement) if part else text
+    if not part:
+        return text
+    bounded_text(len(text) + text.count(part) * (len(replacement) - len(part)))
+    return text.replace(part, replacement)
 
 
 def _replicate(text: Value, times: Value) -> Value:
@@ -100,19 +103,7 @@ def _replicate(text: Value, times: Value) -> Value:
 def _regex_match(text: str, pattern: str, modifiers: str = "") -> Value:
     if not set(modifiers) <= set("msix"):
         return UNDEFINED
-    return _regex(pattern, modifiers).search(text) is not None
-
-
-@lru_cache(maxsize=256)
-def _regex(pattern: str, modifiers: str) -> re.Pattern[str]:
-    flags = {"m": re.MULTILINE, "s": re.DOTALL, "i": re.IGNORECASE, "x": re.VERBOSE}
-    chosen = re.RegexFlag(0)
-    for modifier in modifiers:
-        chosen |= flags[modifier]
-    try:
-        return re.compile(pattern, chosen)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise QueryError(f"REGEXMATCH cannot read the pattern {pattern[:60]!r}") from error
+    return regexes.found(text, pattern, modifiers)
 
 
 def to_string(value: Value) -> Value:
@@ -148,7 +139,16 @@ def _refuse_constant(text: str) -> Any:
 def _string_join(items: Value, separator: Value) -> Value:
     if type(items) is not list or type(separator) is not str:
         return UNDEFINED
-    return separator.join(items) if all(type(item) is str for item in items) else UNDEFINED
+    if not all(type(item) is str for item in items):
+        return UNDEFINED
+    bounded_text(sum(map(len, items)) + len(items) * len(separator))
+    return separator.join(items)
+
+
+@_strings
+def _concat(*parts: str) -> Value:
+    bounded_text(sum(map(len, parts)))
+    return "".join(parts)
 
 
 @_strings
@@ -157,7 +157,7 @@ def _string_split(text: str, separator: str) -> Value:
 
 
 TEXT_FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Value]]]] = {
-    "CONCAT": (2, 100, _strings(lambda *parts: "".join(parts))),
+    "CONCAT": (2, 100, _concat),
     "CONTAINS": (2, 3, _matcher(lambda text, part: part in text)),
     "ENDSWITH": (2, 3, _matcher(str.endswith)),
     "INDEX_OF": (2, 3, _index_of),

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
+from cosmos_emulator.query.budget import bounded
 from cosmos_emulator.query.text_functions import whole
 from cosmos_emulator.query.values import (
     ARRAY,
@@ -138,7 +139,7 @@ def _array_contains_each(test: Callable[..., bool]) -> Callable[..., Value]:
 def _array_concat(*parts: Value) -> Value:
     if not all(type(part) is list for part in parts):
         return UNDEFINED
-    return [item for part in parts for item in part]
+    return bounded([item for part in parts for item in part])
 
 
 def _array_slice(items: Value, start: Value, *rest: Value) -> Value:

@@ -31,6 +31,10 @@ QUERY = {
     "x-ms-documentdb-query-enablecrosspartition": "True",
 }
 BATCH = {"x-ms-cosmos-is-batch-request": "True"}
+PLAN = {
+    "x-ms-cosmos-is-query-plan-request": "True",
+    "x-ms-cosmos-supported-query-features": "Aggregate, GroupBy, NonValueAggregate, Top, OrderBy, Distinct, OffsetAndLimit",
+}
 FEED = {"A-IM": "Incremental feed", "x-ms-documentdb-partitionkeyrangeid": "0"}
 QUERIES = [
     "SELECT * FROM c WHERE c.id = @a",
@@ -106,6 +110,10 @@ REQUESTS = [
         DOCS,
         {**BATCH, "x-ms-cosmos-batch-atomic": "False", "x-ms-documentdb-partitionkeyrangeid": "1"},
         b'[{"operationType":"Upsert","partitionKey":"[\\"a\\"]","resourceBody":{"id":"b","cartId":"a"}}]',
+    ),
+    *(
+        Sound("POST", DOCS, {**PLAN, **QUERY}, json.dumps({"query": text}).encode())
+        for text in QUERIES
     ),
     Sound("POST", f"{DOCS[:-5]}/operations/partitionkeydelete", KEY),
     *(
