@@ -103,7 +103,7 @@ def _checks(suite: Suite, folder: Path) -> list[Check]:
     command = [each.format(report=report) for each in suite.run]
     try:
         with emulator(folder, https=suite.https) as environment:
-            ran = _run(command, suite.folder, environment)
+            ran = _run(command, suite.folder, {**environment, **suite.environment})
     except subprocess.TimeoutExpired:
         return [Check(name=" ".join(command), trouble=f"no end within {_RUN_SECONDS} seconds")]
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class Suite:
     needs: Sequence[str] = ()
     fetch: Sequence[str] = ()
     run: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
     https: bool = False
     checks: Callable[[str, Path], list[Check]]
     """Reads the standard output of the run, and the file `{report}`."""
@@ -40,26 +41,33 @@ def _found(pattern: str, path: str) -> str:
     return match[1] if match else "unknown"
 
 
-def _python(kind: str) -> Suite:
+def _python(client: str, *files: str) -> Suite:
     return Suite(
-        client=f"Python, {kind}",
-        folder=HERE.parent,
+        client=client,
+        folder=HERE / "python",
         version=lambda: metadata.version("azure-cosmos"),
-        run=[
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "--junitxml={report}",
-            f"clients/python/test_{kind}.py",
-        ],
+        run=[sys.executable, "-m", "pytest", "--quiet", "--junitxml={report}", *files],
         checks=lambda _output, report: from_junit(report.read_text()),
     )
 
 
+_SYNC, _ASYNC = "test_sync.py", "test_async.py"
+_OLDER = f"{sys.prefix}/azure-cosmos-older"
+_PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+
 SUITES = {
-    "python-sync": _python("sync"),
-    "python-async": _python("async"),
+    "python-sync": _python("Python, sync", _SYNC),
+    "python-async": _python("Python, async", _ASYNC),
+    "python-older": replace(
+        _python("Python, older", _SYNC, _ASYNC),
+        version=lambda: _found(r"azure-cosmos==(\S+)", "python/older.lock"),
+        fetch=[
+            *_PIP,
+            *["--no-deps", "--require-hashes", "--upgrade", "--target", _OLDER],
+            *["--requirement", "older.lock"],
+        ],
+        environment={"PYTHONPATH": _OLDER},
+    ),
     "javascript": Suite(
         client="JavaScript",
         folder=HERE / "javascript",

@@ -185,6 +185,7 @@ async def test_queries_go_on_when_ranges_split_between_two_pages(carts: Containe
     assert numbers(found) == list(range(30))
 
 
+@pytest.mark.skipif(not hasattr(ContainerProxy, "read_items"), reason="newer than this SDK")
 async def test_many_documents_are_read_at_once(carts: ContainerProxy) -> None:
     await fill(carts, 30)
     emulator.split(carts.id, "0")
