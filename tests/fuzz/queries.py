@@ -104,7 +104,10 @@ WORDS = [
 DOCUMENTS: list[dict[str, Any]] = [
     {"id": str(n), "n": n, "t": "xy" * n, "l": [1, "é", {"a": n, "b": [n]}, None]} for n in range(9)
 ]
-PARAMETERS: list[dict[str, Any]] = [{"name": "@p", "value": 1}, {"name": "@q", "value": {"a": ["x"]}}]
+PARAMETERS: list[dict[str, Any]] = [
+    {"name": "@p", "value": 1},
+    {"name": "@q", "value": {"a": ["x"]}},
+]
 
 
 def check(rng: random.Random) -> None:

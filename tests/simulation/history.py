@@ -36,8 +36,6 @@ from tests.simulation.trade import CART_LINES, Trade
 
 PATIENCE_SECONDS = 3600.0
 JOB_SECONDS = 300.0
-CLOCK_SECONDS = 100
-"""The service's clock may be that far from ours."""
 SESSIONS = 24
 
 _TURNS: dict[str, float] = {
@@ -396,6 +394,3 @@ def play(seed: int, url: str, *, turns: int = 60, trade: Trade = CART_LINES) -> 
         Random(seed ^ 0x5EED),
         lambda loop: History(seed=seed, url=url, loop=loop, turns=turns, trade=trade).play(),
     )
-
-
-__all__ = ["Divergence", "play"]
