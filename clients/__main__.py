@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from clients.reports import Check
 from clients.suites import SUITES, Suite
 
 _RUN_SECONDS = 600
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +91,10 @@ def _result(suite: Suite) -> Result:
     if suite.fetch:
         fetched = _run(suite.fetch, suite.folder, {})
         if fetched.returncode:
-            said = (fetched.stderr or fetched.stdout).strip().splitlines() or ["nothing"]
+            command, told = " ".join(suite.fetch), _told(fetched)[0]
             return Result(
                 suite=suite,
-                skipped=f"its packages are not to be had; `{' '.join(suite.fetch)}` said: {said[0]}",
+                skipped=f"its packages are not to be had; `{command}` said: {told}",
             )
     with tempfile.TemporaryDirectory() as folder:
         return Result(suite=suite, checks=_checks(suite, Path(folder)))
@@ -111,8 +113,8 @@ def _checks(suite: Suite, folder: Path) -> list[Check]:
     except Exception as error:  # noqa: BLE001 - whatever broke the report, the output tells why
         checks = [Check(name="the report", trouble=f"unreadable: {error}")]
     if ran.returncode and not any(each.trouble for each in checks):
-        said = (ran.stderr or ran.stdout).strip().splitlines() or ["nothing"]
-        checks.append(Check(name=" ".join(command), trouble=f"exit {ran.returncode}: {said[-1]}"))
+        trouble = f"exit {ran.returncode}: {_told(ran)[-1]}"
+        checks.append(Check(name=" ".join(command), trouble=trouble))
     return checks
 
 
@@ -135,6 +137,12 @@ def _run(
             os.killpg(process.pid, signal.SIGKILL)
             raise
     return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def _told(ran: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines that a command wrote, without colours; errors come last."""
+    lines = _COLOUR.sub("", f"{ran.stdout}\n{ran.stderr}").splitlines()
+    return [each.strip() for each in lines if each.strip()] or ["nothing"]
 
 
 def _outcome(result: Result) -> str:

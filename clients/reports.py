@@ -47,17 +47,17 @@ def from_go(output: str) -> list[Check]:
     said: dict[str, list[str]] = {}
     ended: dict[str, str] = {}
     for event in _events(output.splitlines()):
-        name = event.get("Test")
+        name = event.get("Test") or event.get("ImportPath")
         if name is None:
             continue
         said.setdefault(name, []).append(event.get("Output", ""))
-        if event["Action"] in {"pass", "fail", "skip"}:
+        if event["Action"] in {"pass", "fail", "skip", "build-fail"}:
             ended[name] = event["Action"]
     holders = {name.rpartition("/")[0] for name in ended}
     return [
         Check(
             name=name,
-            trouble=_told(said[name]) if action == "fail" else None,
+            trouble=_told(said[name]) if action.endswith("fail") else None,
             skipped=action == "skip",
         )
         for name, action in ended.items()
@@ -72,5 +72,5 @@ def _events(lines: Iterable[str]) -> Iterable[dict[str, str]]:
 
 
 def _told(output: Iterable[str]) -> str:
-    told = [line.strip() for line in output if line.startswith("    ")]
+    told = [line.strip() for line in output if line.startswith(("    ", "./"))]
     return told[0] if told else "failed"

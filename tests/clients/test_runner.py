@@ -63,6 +63,14 @@ def test_a_report_of_go_leaves_out_tests_that_only_hold_others() -> None:
     ]
 
 
+def test_a_suite_in_go_that_does_not_compile_is_a_failure() -> None:
+    output = """{"ImportPath":"suite","Action":"build-output","Output":"# suite\\n"}
+{"ImportPath":"suite","Action":"build-output","Output":"./suite_test.go:9: undefined: cart\\n"}
+{"ImportPath":"suite","Action":"build-fail"}
+{"Action":"fail","Package":"suite"}"""
+    assert from_go(output) == [Check(name="suite", trouble="./suite_test.go:9: undefined: cart")]
+
+
 def test_a_missing_toolchain_skips_with_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,7 +83,7 @@ def test_a_missing_toolchain_skips_with_one_line(
 def test_packages_that_are_not_to_be_had_skip_with_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fetch = (sys.executable, "-c", "raise SystemExit('no route\\nto the registry')")
+    fetch = (sys.executable, "-c", "raise SystemExit('\\x1b[0m\\nno route\\nto the registry')")
     assert run(monkeypatch, suite(fetch=fetch)) == 0
     assert capsys.readouterr().out.splitlines()[0].endswith("said: no route")
 
