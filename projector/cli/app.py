@@ -20,6 +20,7 @@ from projector.cli import groups
 from projector.cli.failures import ExitCode, report
 from projector.cli.groups import JsonOption
 from projector.cli.lines import answer, suit_any_terminal
+from projector.projection.carts import CARTS
 
 DEBUG_OPTION = "--debug"
 MAX_PARTITIONS = 1000
@@ -155,14 +156,19 @@ def verify(
 
 @app.command()
 def explain(
-    cart_id: Annotated[str, typer.Argument(metavar="CART_ID", help="The cartId of the cart.")],
+    key: Annotated[
+        str,
+        typer.Argument(
+            metavar=CARTS.key.column.upper(), help=f"The {CARTS.key.name} of the {CARTS.noun}."
+        ),
+    ],
     *,
     as_json: JsonOption = False,
 ) -> None:
     """Show the documents, rows, positions and last decisions of one cart, and why."""
     from projector.cli import explain as action
 
-    action.explain_cart(cart_id, as_json=as_json)
+    action.explain_key(key, as_json=as_json)
 
 
 @app.command()

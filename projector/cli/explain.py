@@ -1,4 +1,4 @@
-"""`projector explain`: one cart in the container and in PostgreSQL, and why they are as they are."""
+"""`projector explain`: one key in the container and in PostgreSQL, and why they are as they are."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from typing import Any
 from projector.cli.entry import enter, prepared_to_look
 from projector.cli.lines import answer
 from projector.cli.output import print_json, shown
-from projector.operations.explain import ExplainedCart
-from projector.ports.explanation import StoredPosition
+from projector.operations.explain import ExplainedKey
+from projector.ports.explanation import StoredPosition, StoredRow
 from projector.processor.clock import SystemClock
+from projector.projection.definition import Definition
 from projector.wiring import commands
 
 
-def explain_cart(cart_id: str, *, as_json: bool) -> None:
-    """Show the documents, rows, positions and last decisions of one cart, and why."""
+def explain_key(key: str, *, as_json: bool) -> None:
+    """Show the documents, rows, positions and last decisions of one key, and why."""
     settings = prepared_to_look()
-    found = enter(lambda: commands.explain(settings, cart_id, clock=SystemClock()))
+    definition = settings.projection.definition
+    found = enter(lambda: commands.explain(settings, key, clock=SystemClock()))
     if as_json:
-        print_json(_document(cart_id, found))
+        print_json({definition.key.column: key, **_document(found)})
         return
-    for line in _lines(cart_id, found):
+    for line in _lines(definition, key, found):
         answer(line)
 
 
-def _document(cart_id: str, found: ExplainedCart) -> dict[str, Any]:
+def _document(found: ExplainedKey) -> dict[str, Any]:
     position = found.stored.position
     return {
-        "cart_id": cart_id,
         "position": None if position is None else asdict(position),
         "documents": [
             {
@@ -37,7 +38,7 @@ def _document(cart_id: str, found: ExplainedCart) -> dict[str, Any]:
                 "in_rows": one.in_rows,
                 "etag": one.etag,
                 "decision": one.decision,
-                "row": None if one.line is None else asdict(one.line),
+                "row": None if one.row is None else _row(one.row),
                 "quarantine": None if one.entry is None else asdict(one.entry),
             }
             for one in found.documents
@@ -45,18 +46,21 @@ def _document(cart_id: str, found: ExplainedCart) -> dict[str, Any]:
     }
 
 
-def _lines(cart_id: str, found: ExplainedCart) -> list[str]:
-    lines = [f"cart {cart_id}: {_place(found.stored.position)}"]
+def _row(row: StoredRow) -> dict[str, Any]:
+    told = asdict(row)
+    values = told.pop("values")
+    return {**told, **values}
+
+
+def _lines(definition: Definition, key: str, found: ExplainedKey) -> list[str]:
+    lines = [f"{definition.noun} {key}: {_place(found.stored.position)}"]
     if not found.documents:
-        return [*lines, "neither the container nor PostgreSQL has a document of this cart"]
+        nobody = f"neither the container nor PostgreSQL has a document of this {definition.noun}"
+        return [*lines, nobody]
     for one in found.documents:
         lines.append(f"document {one.id}: {one.in_container} in the container, row {one.in_rows}")
-        line = one.line
-        if line is not None and not line.deleted:
-            price = "" if line.unit_price is None else f" at {line.unit_price}"
-            lines.append(
-                f"  row: {line.quantity} x {line.item}{price} {line.currency or ''}".rstrip()
-            )
+        if one.row is not None and not one.row.deleted:
+            lines.append(f"  row: {definition.told(one.row.values)}")
         lines.append(f"  {one.decision}")
     return lines
 

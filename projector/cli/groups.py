@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from projector.projection.carts import CARTS
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 RangeOption = Annotated[
     str | None, typer.Option("--range", metavar="TOKEN", help="Only the lease of this token.")
@@ -86,15 +88,20 @@ def list_entries(
     reason: Annotated[
         str | None, typer.Option("--reason", help="Only entries with this reason.")
     ] = None,
-    cart_id: Annotated[
-        str | None, typer.Option("--cart", metavar="CART_ID", help="Only entries of this cart.")
+    key: Annotated[
+        str | None,
+        typer.Option(
+            f"--{CARTS.noun}",
+            metavar=CARTS.key.column.upper(),
+            help=f"Only entries of this {CARTS.noun}.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the documents that could not be projected, and why."""
     from projector.cli import quarantine as action
 
-    action.list_all(status=status, reason=reason, cart_id=cart_id, as_json=as_json)
+    action.list_all(status=status, reason=reason, key=key, as_json=as_json)
 
 
 @quarantine.command()

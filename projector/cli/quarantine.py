@@ -15,6 +15,7 @@ from projector.cli.output import print_json, print_table, shown
 from projector.operations.quarantine import Quarantine
 from projector.ports.quarantine import EntryStatus, QuarantinedDocument, QuarantineEntry
 from projector.processor.clock import SystemClock
+from projector.projection.carts import CARTS
 from projector.projection.writes import RejectionReason
 from projector.settings import Settings
 from projector.wiring import commands
@@ -34,21 +35,21 @@ OPEN = frozenset({EntryStatus.OPEN})
 EVERY_STATUS = "all"
 
 
-def list_all(*, status: str, reason: str | None, cart_id: str | None, as_json: bool) -> None:
+def list_all(*, status: str, reason: str | None, key: str | None, as_json: bool) -> None:
     """Show the documents that could not be projected, and why."""
     statuses = _statuses(status)
     if reason is not None and reason not in set(RejectionReason):
         raise UsageError(f"--reason is one of: {', '.join(RejectionReason)}")
     settings = prepared_to_look()
     entries = enter(
-        lambda: commands.quarantined(settings, statuses=statuses, reason=reason, key=cart_id)
+        lambda: commands.quarantined(settings, statuses=statuses, reason=reason, key=key)
     )
     found = [_listed(entry) for entry in entries]
     if as_json:
         print_json({"entries": found})
         return
     rows = [{**row, "sqlstate": row["sqlstate"] or "none"} for row in found]
-    narrowed = reason is not None or cart_id is not None or statuses != OPEN
+    narrowed = reason is not None or key is not None or statuses != OPEN
     print_table(
         rows,
         COLUMNS,
@@ -134,7 +135,7 @@ def _whole(found: QuarantinedDocument) -> dict[str, Any]:
     entry = found.entry
     return {
         **_listed(entry),
-        "cart_id": entry.key,
+        CARTS.key.column: entry.key,
         "lsn": entry.lsn,
         "ts": entry.ts,
         "etag": entry.etag,

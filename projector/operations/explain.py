@@ -1,4 +1,4 @@
-"""Why SQL says what it says about one cart: a decision in words for each document. Pure.
+"""Why SQL says what it says about one key: a decision in words for each document. Pure.
 
 Joins three witnesses by document id: the container's documents as they are now, the rows and
 tombstones, the quarantine. It decides nothing for the tables; it tells what was decided.
@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from projector.ports.explanation import StoredCart, StoredEntry, StoredLine, StoredPosition
+from projector.ports.explanation import StoredEntry, StoredKey, StoredPosition, StoredRow
 from projector.projection.project import Projection
 from projector.projection.writes import ProjectedPage, Rejection, RowWrite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """One document of the cart.
+    """One document of the key.
 
     Attributes:
         in_container: `good`, `marked`, `rejected`, `passed over` or `absent`.
@@ -30,15 +30,15 @@ class Explanation:
     in_rows: str
     etag: str | None
     decision: str
-    line: StoredLine | None
+    row: StoredRow | None
     entry: StoredEntry | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExplainedCart:
-    """A cart as it is stored, and why."""
+class ExplainedKey:
+    """A key as it is stored, and why."""
 
-    stored: StoredCart
+    stored: StoredKey
     documents: Sequence[Explanation]
 
 
@@ -48,10 +48,11 @@ class _Case:
 
     write: RowWrite | None
     rejection: Rejection | None
-    line: StoredLine | None
+    row: StoredRow | None
     entry: StoredEntry | None
     position: StoredPosition | None
     passed_over: bool
+    noun: str
 
     @property
     def in_container(self) -> str:
@@ -65,9 +66,9 @@ class _Case:
 
     @property
     def in_rows(self) -> str:
-        if self.line is None:
+        if self.row is None:
             return "absent"
-        return "tombstone" if self.line.deleted else "live"
+        return "tombstone" if self.row.deleted else "live"
 
     @property
     def open_entry(self) -> StoredEntry | None:
@@ -75,7 +76,7 @@ class _Case:
 
 
 def explain(
-    pages: Sequence[bytes], stored: StoredCart, projection: Projection
+    pages: Sequence[bytes], stored: StoredKey, projection: Projection
 ) -> Sequence[Explanation]:
     """One explanation per document id, by id."""
     writes: dict[str, RowWrite] = {}
@@ -87,17 +88,18 @@ def explain(
         passed_over |= _passed_over(everything.page(body, lsn=0), page)
         writes.update({one.id: one for one in page.writes})
         rejections.update({one.id: one for one in page.rejections})
-    lines = {one.id: one for one in stored.lines}
+    rows = {one.id: one for one in stored.rows}
     entries = {one.document_id: one for one in stored.entries}
     told = []
-    for id_ in sorted({*writes, *rejections, *lines, *entries}):
+    for id_ in sorted({*writes, *rejections, *rows, *entries}):
         case = _Case(
             write=writes.get(id_),
             rejection=rejections.get(id_),
-            line=lines.get(id_),
+            row=rows.get(id_),
             entry=entries.get(id_),
             position=stored.position,
             passed_over=id_ in passed_over,
+            noun=projection.definition.noun,
         )
         told.append(_explanation(id_, case))
     return told
@@ -111,7 +113,7 @@ def _explanation(id_: str, case: _Case) -> Explanation:
         in_rows=case.in_rows,
         etag=newest.etag if newest is not None else None,
         decision=_DECISIONS[case.in_container](case),
-        line=case.line,
+        row=case.row,
         entry=case.entry,
     )
 
@@ -125,37 +127,41 @@ def _passed_over(whole: ProjectedPage, page: ProjectedPage) -> set[str]:
 
 
 def _good(case: _Case) -> str:
-    line, write = case.line, case.write
-    if line is not None and write is not None and not line.deleted:
-        if line.etag == write.etag:
-            return f"copied: the row is this very version, applied at {_version(line)}"
-        return f"behind: the row is an older version, of {_version(line)}; {_progress(case)}"
+    row, write = case.row, case.write
+    if row is not None and write is not None and not row.deleted:
+        if row.etag == write.etag:
+            return f"copied: the row is this very version, applied at {_version(row)}"
+        return f"behind: the row is an older version, of {_version(row)}; {_progress(case)}"
     entry = case.open_entry
     if entry is not None and write is not None and entry.etag == write.etag:
         return f"refused by PostgreSQL: {entry.detail}; quarantine entry {entry.entry_id}"
     since = None if case.position is None else case.position.read_since
-    if line is None and write is not None and since is not None and write.ts < since.timestamp():
+    if row is None and write is not None and since is not None and write.ts < since.timestamp():
         return f"left out: it was last changed before {_time(since)}, where the copy starts"
-    if line is not None:
-        return f"behind: an older version was removed, at {_version(line)}; {_progress(case)}"
+    if row is not None:
+        return f"behind: an older version was removed, at {_version(row)}; {_progress(case)}"
     return f"not applied yet; {_progress(case)}"
 
 
 def _marked(case: _Case) -> str:
-    line = case.line
-    if line is None:
+    row = case.row
+    if row is None:
         return (
             "no row: the document bears a positive ttl, the mark of a deletion, and never had one"
         )
-    if line.deleted:
-        return f"removed at {_version(line)}: the document bears a positive ttl, the mark of a deletion"
-    return f"behind: the document was marked as deleted since {_version(line)}; {_progress(case)}"
+    if row.deleted:
+        return (
+            f"removed at {_version(row)}: the document bears a positive ttl, the mark of a deletion"
+        )
+    return f"behind: the document was marked as deleted since {_version(row)}; {_progress(case)}"
 
 
 def _not_meant(case: _Case) -> str:
-    line = case.line
-    if line is not None and not line.deleted:
-        return f"behind: the filter passes this document over since {_version(line)}; {_progress(case)}"
+    row = case.row
+    if row is not None and not row.deleted:
+        return (
+            f"behind: the filter passes this document over since {_version(row)}; {_progress(case)}"
+        )
     return (
         "no row: the filter (PROJECTOR_ONLY_WHERE, PROJECTOR_ONLY_WITH) passes this document over"
     )
@@ -172,19 +178,19 @@ def _rejected(case: _Case) -> str:
 
 
 def _absent(case: _Case) -> str:
-    line, entry = case.line, case.open_entry
-    if line is not None and not line.deleted:
+    row, entry = case.row, case.open_entry
+    if row is not None and not row.deleted:
         return (
             f"extra: the document is gone (deleted outright, or expired unread), its row is of"
-            f" {_version(line)}; the next replay or `projector verify --repair` removes it"
+            f" {_version(row)}; the next replay or `projector verify --repair` removes it"
         )
     if entry is not None:
         return f"gone; quarantine entry {entry.entry_id} closes with the next replay or a retry"
-    if line is None:
+    if row is None:
         return "gone; it was rejected once, and its quarantine entry is closed"
-    if not line.etag:
-        return f"removed at {_version(line)}: a point read found the document gone"
-    return f"removed at {_version(line)} by the mark of a deletion; the document has expired since"
+    if not row.etag:
+        return f"removed at {_version(row)}: a point read found the document gone"
+    return f"removed at {_version(row)} by the mark of a deletion; the document has expired since"
 
 
 _DECISIONS = {
@@ -196,17 +202,15 @@ _DECISIONS = {
 }
 
 
-def _version(line: StoredLine) -> str:
-    return (
-        f"LSN {line.lsn} of lineage {line.lineage} ({_time(datetime.fromtimestamp(line.ts, UTC))})"
-    )
+def _version(row: StoredRow) -> str:
+    return f"LSN {row.lsn} of lineage {row.lineage} ({_time(datetime.fromtimestamp(row.ts, UTC))})"
 
 
 def _progress(case: _Case) -> str:
-    """How far the range of the cart is, and whether somebody moves it."""
+    """How far the range of the key is, and whether somebody moves it."""
     position = case.position
     if position is None:
-        return "no range of PostgreSQL holds this cart: start a host"
+        return f"no range of PostgreSQL holds this {case.noun}: start a host"
     owner = position.owner or "nobody"
     state = f", {position.state}" if position.state else ""
     error = f", last error: {position.last_error}" if position.last_error else ""

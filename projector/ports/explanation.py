@@ -1,14 +1,15 @@
-"""What the tables hold of one cart, for people who ask why SQL says what it says."""
+"""What the tables hold of one key, for people who ask why SQL says what it says."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredLine:
-    """One row or tombstone; numbers as text, as the database prints them.
+class StoredRow:
+    """One row or tombstone; `values` by column, as the database prints them.
 
     `etag` is empty in the tombstone of a document that a point read did not find.
     """
@@ -19,10 +20,7 @@ class StoredLine:
     ts: int
     etag: str
     deleted: bool
-    item: str | None
-    quantity: str | None
-    unit_price: str | None
-    currency: str | None
+    values: Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +40,7 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPosition:
-    """The stored range that holds a cart."""
+    """The stored range that holds a key."""
 
     lease_token: str
     owner: str | None
@@ -57,9 +55,9 @@ class StoredPosition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredCart:
-    """Everything the tables hold of one cart; `position` None: no range holds it."""
+class StoredKey:
+    """Everything the tables hold of one key; `position` None: no range holds it."""
 
-    lines: tuple[StoredLine, ...]
+    rows: tuple[StoredRow, ...]
     entries: tuple[StoredEntry, ...]
     position: StoredPosition | None

@@ -24,8 +24,10 @@ from projector.postgres.epks import bounds
 from projector.postgres.generation import Generation
 from projector.postgres.quarantine import ENTRIES
 from projector.postgres.quarantine import encoded as encoded_rejections
-from projector.postgres.statements import with_seeds
+from projector.postgres.statements import stored_values, value_arrays, with_seeds
 from projector.postgres.sweep import allow_scan
+from projector.postgres.templates import each, filled
+from projector.projection.definition import Field, Kind
 from projector.projection.writes import ProjectedPage, Rejection, RowWrite
 
 COMPARISON_SECONDS = 7 * 86_400.0
@@ -43,46 +45,42 @@ CREATE TEMPORARY TABLE IF NOT EXISTS verify_unseen (
 
 ROWS = with_seeds("""
 WITH input AS MATERIALIZED (
-  SELECT unnest(%(key)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
+  SELECT unnest(%(key)s::text[]) AS {key}, unnest(%(id)s::text[]) AS id,
     unnest(%(epk)s::bigint[]) AS epk, unnest(%(ts)s::bigint[]) AS ts,
-    unnest(%(etag)s::text[]) AS etag, unnest(%(deleted)s::bool[]) AS gone,
-    unnest(%(n_item)s::text[]) AS item, unnest(%(n_quantity)s::numeric[]) AS quantity,
-    unnest(%(n_unit_price)s::numeric[]) AS unit_price, unnest(%(n_currency)s::text[]) AS currency,
-    unnest(%(extra)s::jsonb[]) AS extra),
+    unnest(%(etag)s::text[]) AS etag, unnest(%(deleted)s::bool[]) AS deleted,
+    {arrays}),
 seen AS (
   INSERT INTO verify_seen (kind, keys_1, keys_2)
-  SELECT %(kind)s, array_agg(hashtextextended(x.cart_id || chr(1) || x.id, {seed_1})),
-    array_agg(hashtextextended(x.cart_id || chr(1) || x.id, {seed_2}))
+  SELECT %(kind)s, array_agg(hashtextextended(x.{key} || chr(1) || x.id, {seed_1})),
+    array_agg(hashtextextended(x.{key} || chr(1) || x.id, {seed_2}))
   FROM input x WHERE %(kind)s::int IS NOT NULL HAVING count(*) > 0)
-SELECT to_json(x.cart_id)::text, x.id,
-  CASE WHEN x.gone THEN 'extra' WHEN t.cart_id IS NULL OR t.deleted THEN 'missing' ELSE 'stale' END,
-  CASE WHEN x.gone THEN 'the document is gone, marked or not good, and its row lives'
-    WHEN t.cart_id IS NULL THEN 'there is no row' WHEN t.deleted THEN 'the row is a tombstone'
+SELECT to_json(x.{key})::text, x.id,
+  CASE WHEN x.deleted THEN 'extra' WHEN t.{key} IS NULL OR t.deleted THEN 'missing' ELSE 'stale' END,
+  CASE WHEN x.deleted THEN 'the document is gone, marked or not good, and its row lives'
+    WHEN t.{key} IS NULL THEN 'there is no row' WHEN t.deleted THEN 'the row is a tombstone'
     ELSE concat_ws('; ',
-      CASE WHEN t.item IS DISTINCT FROM x.item
-        THEN format('item is %%s, not %%s', left(t.item, 60), left(x.item, 60)) END,
-      CASE WHEN t.quantity IS DISTINCT FROM x.quantity
-        THEN format('quantity is %%s, not %%s', t.quantity, x.quantity) END,
-      CASE WHEN t.unit_price IS DISTINCT FROM x.unit_price THEN format('price is %%s, not %%s',
-        COALESCE(t.unit_price::text, 'absent'), COALESCE(x.unit_price::text, 'absent')) END,
-      CASE WHEN t.currency IS DISTINCT FROM x.currency THEN format('currency is %%s, not %%s',
-        COALESCE(t.currency, 'absent'), COALESCE(x.currency, 'absent')) END,
+      {differences},
       CASE WHEN t.extra IS DISTINCT FROM x.extra THEN 'other fields differ' END,
       CASE WHEN t.ts <> x.ts THEN format('_ts is %%s, not %%s', t.ts, x.ts) END,
       CASE WHEN t.etag <> x.etag THEN format('_etag is %%s, not %%s', t.etag, x.etag) END,
       CASE WHEN t.epk <> x.epk THEN 'its place among the keys is wrong' END) END,
   t.lineage, t.lsn
 FROM input x
-LEFT JOIN {rows}.cart_items t ON t.cart_id = x.cart_id AND t.id = x.id
-WHERE CASE WHEN x.gone THEN NOT t.deleted
-  WHEN t.cart_id IS NULL OR t.deleted THEN NOT EXISTS (
+LEFT JOIN {rows} t ON t.{key} = x.{key} AND t.id = x.id
+WHERE CASE WHEN x.deleted THEN NOT t.deleted
+  WHEN t.{key} IS NULL OR t.deleted THEN NOT EXISTS (
     SELECT FROM projector.quarantine q
-    WHERE q.key_1 = hashtextextended(to_json(x.cart_id)::text || chr(1) || x.id, {seed_1})
-      AND q.key_2 = hashtextextended(to_json(x.cart_id)::text || chr(1) || x.id, {seed_2})
+    WHERE q.key_1 = hashtextextended(to_json(x.{key})::text || chr(1) || x.id, {seed_1})
+      AND q.key_2 = hashtextextended(to_json(x.{key})::text || chr(1) || x.id, {seed_2})
       AND q.status <> 'closed' AND q.reason = 'refused_by_target' AND q.etag = x.etag)
-  ELSE (t.item, t.quantity, t.unit_price, t.currency, t.extra, t.ts, t.etag, t.epk)
-    IS DISTINCT FROM (x.item, x.quantity, x.unit_price, x.currency, x.extra, x.ts, x.etag, x.epk)
+  ELSE ({stored})
+    IS DISTINCT FROM ({given})
   END""")
+
+DIFFERENCE = """CASE WHEN t.{column} IS DISTINCT FROM x.{column}
+        THEN format('{name} is %%s, not %%s', {stored}, {given}) END"""
+LONGEST = 60
+"""Characters of a text that a difference shows."""
 
 REJECTED = with_seeds("""
 WITH input AS MATERIALIZED (
@@ -121,11 +119,11 @@ WITH seen AS (
   SELECT s.kind, k.key_1, k.key_2 FROM verify_seen s,
     unnest(s.keys_1, s.keys_2) AS k(key_1, key_2) WHERE s.kind <> 2),
 unseen AS (
-  SELECT to_json(t.cart_id)::text AS pk, t.id FROM {rows}.cart_items t
+  SELECT to_json(t.{key})::text AS pk, t.id FROM {rows} t
   WHERE NOT t.deleted AND t.epk BETWEEN %(low)s AND %(high)s AND NOT EXISTS (
     SELECT FROM seen s WHERE s.kind = 0
-      AND s.key_1 = hashtextextended(t.cart_id || chr(1) || t.id, {seed_1})
-      AND s.key_2 = hashtextextended(t.cart_id || chr(1) || t.id, {seed_2}))
+      AND s.key_1 = hashtextextended(t.{key} || chr(1) || t.id, {seed_1})
+      AND s.key_2 = hashtextextended(t.{key} || chr(1) || t.id, {seed_2}))
   UNION
   SELECT q.partition_key, q.document_id FROM projector.quarantine q
   WHERE q.status <> 'closed' AND q.epk BETWEEN %(low)s AND %(high)s
@@ -152,6 +150,40 @@ SELECT k.pk, k.id FROM json_to_recordset(%(keys)s::json) AS k(pk text, id text)
 WHERE EXISTS (SELECT FROM backlog b
   WHERE b.key_1 = hashtextextended(k.pk || chr(1) || k.id, {seed_1})
     AND b.key_2 = hashtextextended(k.pk || chr(1) || k.id, {seed_2}))""")
+
+
+def rows_statement(generation: Generation) -> str:
+    """What of these documents differs from its row, and how, in words."""
+    definition = generation.definition
+    compared = [*stored_values(definition), "ts", "etag", "epk"]
+    return filled(
+        ROWS,
+        key=definition.key.column,
+        arrays=value_arrays(definition),
+        differences=",\n      ".join(map(_difference, definition.fields)),
+        rows=generation.rows,
+        stored=each("t.{}", compared),
+        given=each("x.{}", compared),
+    )
+
+
+def collect_statement(generation: Generation) -> str:
+    """Finds the rows and entries of the range that no page has named."""
+    return filled(COLLECT, rows=generation.rows, key=generation.definition.key.column)
+
+
+def _difference(field: Field) -> str:
+    stored, given = _shown(field, "t."), _shown(field, "x.")
+    return filled(DIFFERENCE, column=field.column, name=field.name, stored=stored, given=given)
+
+
+def _shown(field: Field, prefix: str) -> str:
+    value = f"{prefix}{field.column}"
+    if field.kind is Kind.TEXT:
+        value = f"left({value}, {LONGEST})"
+    elif field.kind is Kind.BOOLEAN or (field.optional and field.kind is not Kind.CODE):
+        value = f"{value}::text"
+    return f"COALESCE({value}, 'absent')" if field.optional else value
 
 
 class SessionComparison:
@@ -191,7 +223,7 @@ class SessionComparison:
             await allow_scan(self._session)
             await self._session.execute("TRUNCATE verify_unseen")
             cursor = await self._session.execute(
-                COLLECT.replace("{rows}", self._generation.schema), {"low": low, "high": high}
+                collect_statement(self._generation), {"low": low, "high": high}
             )
         return cursor.rowcount
 
@@ -216,7 +248,7 @@ class SessionComparison:
     async def _rows(self, writes: Sequence[RowWrite], *, kind: int | None) -> list[Difference]:
         if not writes:
             return []
-        statement = ROWS.replace("{rows}", self._generation.schema)
+        statement = rows_statement(self._generation)
         return await self._differences(
             statement, {**columns_of(writes, self._generation.definition), "kind": kind}
         )

@@ -1,23 +1,24 @@
-"""Everything the tables hold of one cart, read under one snapshot; bounded."""
+"""Everything the tables hold of one key, read under one snapshot; bounded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 from projector.core.epk import epk_of_json
-from projector.ports.explanation import StoredCart, StoredEntry, StoredLine, StoredPosition
+from projector.ports.explanation import StoredEntry, StoredKey, StoredPosition, StoredRow
 from projector.postgres.connections import Connections, Session
 from projector.postgres.generation import FIRST_GENERATION, Generation
+from projector.postgres.templates import each, filled
 
 T = TypeVar("T")
 MOST = 1000
 
-LINES = """
-SELECT id, lineage, lsn, ts, etag, deleted, item, quantity::text, unit_price::text, currency
-FROM {rows}.cart_items WHERE cart_id = %(cart_id)s ORDER BY id LIMIT %(most)s"""
+ROWS = """
+SELECT id, lineage, lsn, ts, etag, deleted, ARRAY[{values}]::text[] AS texts
+FROM {rows} WHERE {key} = %(key)s ORDER BY id LIMIT %(most)s"""
 
 # The text of the partition key, not its hash, because ids are not known (with a backslash before it
 # where the id cannot be read); so a scan of what is
@@ -25,7 +26,7 @@ FROM {rows}.cart_items WHERE cart_id = %(cart_id)s ORDER BY id LIMIT %(most)s"""
 ENTRIES = """
 SELECT id AS entry_id, document_id, status, reason, detail, lineage, lsn, etag, last_seen_at
 FROM projector.quarantine WHERE partition_key IN (
-  to_json(%(cart_id)s::text)::text, chr(92) || to_json(%(cart_id)s::text)::text)
+  to_json(%(key)s::text)::text, chr(92) || to_json(%(key)s::text)::text)
 ORDER BY document_id LIMIT %(most)s"""
 
 # An owner tells of itself every second; whoever has not for a while, or has stopped, is none.
@@ -42,30 +43,52 @@ WHERE r.container_rid = %(rid)s AND r.retired_at IS NULL
   AND r.min_epk <= %(epk)s AND r.max_epk > %(epk)s"""
 
 
-async def stored_cart(
+async def stored_key(
     connections: Connections,
     *,
     container_rid: str,
-    cart_id: str,
+    key: str,
     partition_key_json: str,
     generation: Generation = FIRST_GENERATION,
-) -> StoredCart:
-    """What is stored of that cart, at most a thousand lines and entries."""
+) -> StoredKey:
+    """What is stored of that key, at most a thousand rows and entries."""
     parameters = {
-        "cart_id": cart_id,
+        "key": key,
         "rid": container_rid,
         "epk": epk_of_json(partition_key_json),
         "most": MOST,
     }
     async with connections.transaction() as session:
         await session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        lines = LINES.replace("{rows}", generation.schema)
         positions = await _all(session, StoredPosition, POSITION, parameters)
-        return StoredCart(
-            lines=await _all(session, StoredLine, lines, parameters),
+        return StoredKey(
+            rows=await _rows(session, generation, parameters),
             entries=await _all(session, StoredEntry, ENTRIES, parameters),
             position=positions[0] if positions else None,
         )
+
+
+def rows_statement(generation: Generation) -> str:
+    """The rows of one key, tombstones included, with their values as text."""
+    definition = generation.definition
+    return filled(
+        ROWS,
+        values=each("{}::text", definition.columns),
+        rows=generation.rows,
+        key=definition.key.column,
+    )
+
+
+async def _rows(
+    session: Session, generation: Generation, parameters: Mapping[str, Any]
+) -> tuple[StoredRow, ...]:
+    columns = generation.definition.columns
+    cursor = session.cursor(row_factory=dict_row)
+    await cursor.execute(rows_statement(generation).encode(), parameters)
+    return tuple(
+        StoredRow(values=dict(zip(columns, row.pop("texts"), strict=True)), **row)
+        for row in await cursor.fetchall()
+    )
 
 
 async def _all(

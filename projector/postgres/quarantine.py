@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -20,6 +21,7 @@ from projector.postgres.connections import JsonText, Session
 from projector.postgres.epks import bounds
 from projector.postgres.generation import Generation
 from projector.postgres.statements import with_seeds
+from projector.postgres.templates import each, filled
 from projector.projection.writes import PassedOver, Rejection
 
 ENTRIES = """
@@ -39,14 +41,12 @@ SELECT hashtextextended(e.pk || chr(1) || e.id, {seed_1}),
   hashtextextended(e.pk || chr(1) || e.id, {seed_2}),
   e.pk, e.id, e.key, COALESCE(e.epk, %(low)s), %(lineage)s, e.lsn, e.ts, e.etag, 'open',
   e.reason, e.detail, e.sqlstate, decode(e.raw, 'base64'),
-  CASE WHEN NOT t.deleted THEN jsonb_build_object('cart_id', t.cart_id, 'id', t.id,
-    'item', t.item, 'quantity', t.quantity, 'unit_price', t.unit_price, 'currency', t.currency,
-    'ts', t.ts, 'etag', t.etag, 'extra', t.extra) END,
+  CASE WHEN NOT t.deleted THEN (SELECT to_jsonb(good) FROM (SELECT {good}) AS good) END,
   now(), now(), r.seen_group
 FROM entries e
 JOIN projector.ranges r ON r.id = %(range_id)s
-LEFT JOIN {rows}.cart_items t ON t.cart_id = e.key AND t.id = e.id
-WHERE t.cart_id IS NULL OR (%(lineage)s, e.lsn) > (t.lineage, t.lsn)
+LEFT JOIN {rows} t ON t.{key} = e.key AND t.id = e.id
+WHERE t.{key} IS NULL OR (%(lineage)s, e.lsn) > (t.lineage, t.lsn)
   OR ((%(lineage)s, e.lsn) = (t.lineage, t.lsn)
     AND (t.rejected OR t.etag = '' AND t.tombstone_tick <= %(mark_tick)s::bigint))
 ORDER BY 1, 2
@@ -78,9 +78,9 @@ WHERE q.key_1 = hashtextextended(e.pk || chr(1) || e.id, {seed_1})
   AND (q.lineage, q.lsn) > (%(lineage)s, e.lsn)""").replace("{entries}", ENTRIES)
 
 MARK_ROWS = """
-UPDATE {rows}.cart_items t SET rejected = true
+UPDATE {rows} t SET rejected = true
 FROM json_to_recordset(%(rejections)s::json) AS r(key text, id text, lsn bigint)
-WHERE t.cart_id = r.key AND t.id = r.id AND t.deleted AND NOT t.rejected
+WHERE t.{key} = r.key AND t.id = r.id AND t.deleted AND NOT t.rejected
   AND (t.lineage, t.lsn) = (%(lineage)s, r.lsn)"""
 
 # Documents that became something else before they had the key of a row.
@@ -98,6 +98,20 @@ UPDATE projector.ranges r SET quarantined = EXISTS (
   WHERE q.status <> 'closed' AND q.epk >= %(low)s AND q.epk <= %(high)s)
 WHERE r.id = %(range_id)s
 RETURNING quarantined"""
+
+
+@lru_cache(maxsize=8)
+def store_statement(generation: Generation) -> str:
+    """Keeps rejected documents, with the last good rows."""
+    definition = generation.definition
+    good = [definition.key.column, "id", *definition.columns, "ts", "etag", "extra"]
+    return filled(STORE, rows=generation.rows, key=definition.key.column, good=each("t.{}", good))
+
+
+@lru_cache(maxsize=8)
+def mark_statement(generation: Generation) -> str:
+    """Marks the tombstones of rejected versions."""
+    return filled(MARK_ROWS, rows=generation.rows, key=generation.definition.key.column)
 
 
 async def store(
@@ -121,7 +135,7 @@ async def store(
         "mark_at": None if mark is None else mark.at,
         "low": low,  # a document without a key of its own counts as of the range it came in
     }
-    await session.execute(STORE.replace("{rows}", generation.schema), parameters)
+    await session.execute(store_statement(generation), parameters)
     await session.execute(NOTE_SEEN, parameters)
 
 
@@ -130,7 +144,7 @@ async def mark_rows(
 ) -> None:
     """Mark the tombstones of rejected versions; after the batch's rows were written."""
     await session.execute(
-        MARK_ROWS.replace("{rows}", generation.schema),
+        mark_statement(generation),
         {"rejections": encoded(rejections), "lineage": grant.lineage},
     )
 

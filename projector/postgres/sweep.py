@@ -26,6 +26,7 @@ from projector.postgres.epks import bounds
 from projector.postgres.generation import Generation
 from projector.postgres.locked import LockedRange, tells_old
 from projector.postgres.statements import BatchShape, with_seeds
+from projector.postgres.templates import filled
 from projector.projection.writes import Batch
 
 SCAN_SECONDS = 3600.0
@@ -42,14 +43,14 @@ WITH seen AS (
   SELECT k.key_1, k.key_2 FROM projector.replay_seen s,
     unnest(s.keys_1, s.keys_2) AS k(key_1, key_2) WHERE s.seen_group = %(seen_group)s),
 unseen AS (
-  SELECT to_json(t.cart_id)::text AS pk, t.id FROM {rows}.cart_items t
+  SELECT to_json(t.{key})::text AS pk, t.id FROM {rows} t
   WHERE NOT t.deleted AND t.epk BETWEEN %(low)s AND %(high)s AND NOT EXISTS (
-    SELECT FROM seen s WHERE s.key_1 = hashtextextended(t.cart_id || chr(1) || t.id, {seed_1})
-      AND s.key_2 = hashtextextended(t.cart_id || chr(1) || t.id, {seed_2}))
+    SELECT FROM seen s WHERE s.key_1 = hashtextextended(t.{key} || chr(1) || t.id, {seed_1})
+      AND s.key_2 = hashtextextended(t.{key} || chr(1) || t.id, {seed_2}))
   UNION
-  SELECT to_json(t.cart_id)::text, t.id FROM {rows}.cart_items t JOIN seen s
-    ON s.key_1 = hashtextextended(t.cart_id || chr(1) || t.id, {seed_1})
-    AND s.key_2 = hashtextextended(t.cart_id || chr(1) || t.id, {seed_2})
+  SELECT to_json(t.{key})::text, t.id FROM {rows} t JOIN seen s
+    ON s.key_1 = hashtextextended(t.{key} || chr(1) || t.id, {seed_1})
+    AND s.key_2 = hashtextextended(t.{key} || chr(1) || t.id, {seed_2})
   WHERE t.deleted AND t.etag = '' AND t.epk BETWEEN %(low)s AND %(high)s
   UNION
   SELECT q.partition_key, q.document_id FROM projector.quarantine q
@@ -104,6 +105,11 @@ RUNNING_GROUP = """
 SELECT p.seen_group FROM projector.replays p JOIN projector.ranges r ON r.id = p.range_id
 WHERE r.id = %(range_id)s AND r.epoch = %(epoch)s AND r.retired_at IS NULL
   AND p.phase = 'running'"""
+
+
+def collect_statement(generation: Generation) -> str:
+    """Finds what the replay of a range and the tables do not agree about."""
+    return filled(COLLECT, rows=generation.rows, key=generation.definition.key.column)
 
 
 class VerdictStore:
@@ -195,7 +201,7 @@ class VerdictStore:
             await allow_scan(session)
             await session.execute(FORGET_CANDIDATES, [grant.range_id])
             await session.execute(
-                COLLECT.replace("{rows}", self._generation.schema),
+                collect_statement(self._generation),
                 {"range_id": grant.range_id, "seen_group": group, "low": low, "high": high},
             )
 

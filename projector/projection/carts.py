@@ -21,6 +21,7 @@ CARTS = Definition(
     rows_comment="One row per live cart line: the newest version of a document that is good and not deleted.",
     noun="cart",
     row_noun="line",
+    row_text=("{quantity}", " x {item}", " at {unit_price}", " {currency}"),
     key=Field(
         name="cartId",
         column="cart_id",

@@ -9,9 +9,10 @@ of these, so that a file could fill it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from string import Formatter
 
 SYSTEM_FIELDS = ("_rid", "_self", "_etag", "_attachments", "_ts", "_lsn")
 """The service's own properties, which are not kept."""
@@ -26,6 +27,9 @@ RESERVED_COLUMNS = frozenset({
 """Names that tables and statements use for themselves, as they do those that begin like these."""
 
 RESERVED_PREFIXES = ("p_", "o_", "n_", "of_")
+
+_KEPT_COLUMNS = frozenset({"bucket", "last_changed_at", "left_at", "stored_at"})
+"""Names that every table of a total uses for itself."""
 
 _SQL_NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
@@ -173,6 +177,7 @@ class Definition:
         key: the field that the container is partitioned on, a text.
         fields: all others with a column, in the order of the view.
         noun, row_noun: what a key and a row are called: "cart" and "line".
+        row_text: tells a row in one line; a part goes where a column in braces has no value.
     """
 
     name: str
@@ -187,6 +192,7 @@ class Definition:
     fields: tuple[Field, ...]
     products: tuple[Product, ...] = ()
     totals: tuple[Total, ...] = ()
+    row_text: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no table can be made of.
@@ -225,12 +231,23 @@ class Definition:
         """The product of that name, if it is one."""
         return next((each for each in self.products if each.column == column), None)
 
+    def told(self, values: Mapping[str, str | None]) -> str:
+        """A row in one line; `values` by column, as the database prints them."""
+        parts = self.row_text or tuple(f" {each.name} {{{each.column}}}" for each in self.fields)
+        told = (part for part in parts if all(values[name] is not None for name in _named(part)))
+        return "".join(told).format_map(values).strip()
+
     def is_nullable(self, column: str) -> bool:
         """Whether a live row may have no value there."""
         product = self.product_of(column)
         if product is not None:
             return any(map(self.is_nullable, product.factors))
         return self.field_of(column).optional
+
+
+def _named(part: str) -> Iterator[str]:
+    """The columns that a part of a text names."""
+    return (name for _, name, _, _ in Formatter().parse(part) if name is not None)
 
 
 def _problems(given: Definition) -> Iterator[str]:
@@ -246,12 +263,18 @@ def _problems(given: Definition) -> Iterator[str]:
             yield f"a pattern belongs to codes, and to nothing else: {field.name}"
         if field.quoted and field.kind is not Kind.NUMBER:
             yield f"only numbers may come quoted: {field.name}"
+    yield from _problems_of_what_follows(given)
+
+
+def _problems_of_what_follows(given: Definition) -> Iterator[str]:
     numbers = {each.column for each in given.fields if each.kind is Kind.NUMBER}
     for product in given.products:
         if not set(product.factors) <= numbers:
             yield f"{product.column} multiplies what is no number column"
     for total in given.totals:
         yield from _problems_of_total(given, total, numbers)
+    if {name for part in given.row_text for name in _named(part)} - set(given.columns):
+        yield "the text of a row names what is no column"
 
 
 def _bad_names(given: Definition, names: list[str], columns: list[str]) -> Iterator[str]:
@@ -306,5 +329,5 @@ def _problems_of_storage(given: Definition, total: Total) -> Iterator[str]:
         *(group.column for group in total.by),
         *(s.column for s in total.sums),
     ]
-    if len(set(columns)) < len(columns) or set(columns) & {"bucket", "left_at", "last_changed_at"}:
+    if len(set(columns)) < len(columns) or set(columns) & _KEPT_COLUMNS:
         yield f"{total.name} has a column twice, or one of the storage's own"

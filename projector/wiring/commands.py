@@ -11,7 +11,7 @@ from projector.core.lease import Lease
 from projector.cosmos.client import CosmosGateway
 from projector.operations import leases, status
 from projector.operations.checks import Check, Finding, examine, fine, refusal, skipped
-from projector.operations.explain import ExplainedCart
+from projector.operations.explain import ExplainedKey
 from projector.operations.leases import Consent, Done, Reset, ResetSides
 from projector.operations.quarantine import ENTRIES_AT_ONCE, Quarantine, in_steps
 from projector.operations.source_checks import COPY, SourceChecks, same_source
@@ -184,7 +184,7 @@ async def verify(
         return report
 
 
-async def explain(settings: Settings, key: str, *, clock: Clock) -> ExplainedCart:
+async def explain(settings: Settings, key: str, *, clock: Clock) -> ExplainedKey:
     """What both sides have of one cart, and why."""
     async with both_sides(settings, clock=clock) as both:
         return await both.explain(key)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from projector import __version__
-from projector.operations.explain import ExplainedCart, explain
+from projector.operations.explain import ExplainedKey, explain
 from projector.operations.quarantine import ENTRIES_AT_ONCE, Quarantine, in_steps
 from projector.operations.source_checks import refuse_others
 from projector.ports.copy import VERIFICATION
@@ -19,7 +19,7 @@ from projector.ports.feed import Clock
 from projector.ports.quarantine import QuarantineEntry
 from projector.postgres import entries
 from projector.postgres.connections import Connections
-from projector.postgres.explain import stored_cart
+from projector.postgres.explain import stored_key
 from projector.postgres.housekeeping import record_run
 from projector.postgres.verification import Verification
 from projector.reconcile.answers import Judge
@@ -73,19 +73,19 @@ class Copy:
         """Keep the outcome where that of a scheduled verification is kept."""
         await record_run(self.connections, VERIFICATION, report.counts())
 
-    async def explain(self, key: str) -> ExplainedCart:
-        """What both sides have of one cart, and why."""
+    async def explain(self, key: str) -> ExplainedKey:
+        """What both sides have of one key, and why."""
         text = json.dumps(key, ensure_ascii=False)
         # The tables first: what they lack then may have been read since, never the reverse.
-        stored = await stored_cart(
+        stored = await stored_key(
             self.connections,
             container_rid=self.opened.container_rid,
-            cart_id=key,
+            key=key,
             partition_key_json=text,
         )
         pages = await self.opened.carts.read(text)
         told = explain(pages, stored, self.settings.projection)
-        return ExplainedCart(stored=stored, documents=told)
+        return ExplainedKey(stored=stored, documents=told)
 
     async def retry_entry(self, entry_id: int) -> Retried:
         """Ask for the document of one quarantine entry again.

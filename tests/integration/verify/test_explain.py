@@ -6,7 +6,7 @@ import pytest
 
 from projector.operations.explain import Explanation, explain
 from projector.postgres.entries import discard_entry
-from projector.postgres.explain import stored_cart
+from projector.postgres.explain import stored_key
 from tests.carts import CART_PROJECTION
 from tests.integration.verify.support import Pair
 
@@ -14,10 +14,10 @@ from tests.integration.verify.support import Pair
 async def explained(pair: Pair, cart_id: str = "cart") -> dict[str, Explanation]:
     key = f'"{cart_id}"'
     async with pair.copy() as copy:
-        stored = await stored_cart(
+        stored = await stored_key(
             copy.connections,
             container_rid=copy.opened.container_rid,
-            cart_id=cart_id,
+            key=cart_id,
             partition_key_json=key,
         )
         pages = await copy.opened.carts.read(key)

@@ -1,0 +1,165 @@
+"""A column and a total more are a change of the definition alone, and everything follows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from projector.ports.rows import DocumentKey, Verdict
+from projector.postgres import tables
+from projector.postgres.connections import ConnectionOptions, Connections
+from projector.postgres.explain import stored_key
+from projector.postgres.generation import Generation
+from projector.postgres.sink import PostgresSink
+from projector.postgres.verification import Verification
+from projector.projection.carts import CARTS
+from projector.projection.definition import Field, Group, Kind, Sum, Total
+from projector.projection.project import Projection
+from projector.projection.writes import ProjectedPage
+from tests.integration.postgres.carts import RID, apply, begun
+from tests.unit.projection import documents
+
+DISCOUNT = Field(
+    name="discount", column="discount", kind=Kind.NUMBER, optional=True, comment="Off the price."
+)
+BY_CURRENCY = Total(
+    name="currency_totals",
+    comment="One row per currency.",
+    by=(Group(column="currency", of="currency", comment="The currency; NULL when not told."),),
+    row_count="line_count",
+    row_count_comment="Number of live lines.",
+    sums=(Sum(column="total_discount", of="discount", comment="Sum of their discounts."),),
+)
+DISCOUNTED = Generation(
+    definition=replace(
+        CARTS,
+        schema="discounted",
+        fields=(*CARTS.fields, DISCOUNT),
+        totals=(*CARTS.totals, BY_CURRENCY),
+    ),
+    schema="projector_discounted",
+)
+WRITTEN_AT = 1_763_790_000
+PROJECTION = Projection(DISCOUNTED.definition)
+
+WRITTEN = (
+    '"id":"1","cartId":"a","quantity":2,"price":"3","currency":"EUR","discount":0.50',
+    '"id":"2","cartId":"a","currency":"EUR"',
+    '"id":"1","cartId":"b","discount":1,"note":"x"',
+)
+
+
+def page(*members: str, lsn: int = 1) -> ProjectedPage:
+    return PROJECTION.page(documents.page([documents.document(one, lsn=lsn) for one in members]))
+
+
+@pytest.fixture
+async def target(database_url: str) -> AsyncIterator[Connections]:
+    """A database with the second generation beside the first."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        tables.create(connection, DISCOUNTED)
+    async with Connections(ConnectionOptions(url=database_url, connections=4)) as opened:
+        yield opened
+
+
+async def asked(connections: Connections, view: str) -> Sequence[tuple[Any, ...]]:
+    rows = await connections.read(f"SELECT * FROM discounted.{view} ORDER BY 1, 2, 3")
+    return [tuple(str(value) for value in row.values()) for row in rows]
+
+
+async def differences(store: Verification, seen: ProjectedPage) -> list[str]:
+    async with store.comparison() as comparison:
+        return [one.detail for one in await comparison.compare_page(seen)]
+
+
+async def test_batches_replays_and_deletes_keep_the_new_column_and_total(
+    target: Connections, returning_old: bool | None
+) -> None:
+    sink = PostgresSink(target, generation=DISCOUNTED, returning_old=returning_old)
+    verification = Verification(target, container_rid=RID, generation=DISCOUNTED)
+    grant = await begun(sink)
+    await apply(sink, grant, page(*WRITTEN))
+    assert await asked(target, "currency_totals") == [
+        ("EUR", "2", "0.5"),
+        ("None", "1", "1"),
+    ]
+    before = await asked(target, "cart_items")
+    assert [row[:8] for row in before] == [
+        ("a", "1", "Mug", "2", "3", "EUR", "0.50", "6"),
+        ("a", "2", "Mug", "1", "None", "EUR", "None", "None"),
+        ("b", "1", "Mug", "1", "None", "None", "1", "None"),
+    ]
+    assert (await apply(sink, grant, page(*WRITTEN))).upserted == 0
+    assert await asked(target, "cart_items") == before
+
+    later = page(
+        '"id":"1","cartId":"a","quantity":2,"price":"3","currency":"USD","discount":0.25',
+        '"id":"1","cartId":"b","ttl":5',
+        lsn=2,
+    )
+    await apply(sink, grant, later)
+    assert await asked(target, "currency_totals") == [("EUR", "1", "0"), ("USD", "1", "0.25")]
+    assert await asked(target, "cart_amounts") == [("a", "USD", "1", "6")]
+    assert (await verification.recount(examples=3)).wrong == 0
+    assert await differences(verification, later) == []
+
+
+async def test_drift_of_the_new_column_and_total_is_told_and_mended(target: Connections) -> None:
+    sink = PostgresSink(target, generation=DISCOUNTED)
+    verification = Verification(target, container_rid=RID, generation=DISCOUNTED)
+    grant = await begun(sink)
+    await apply(sink, grant, page(*WRITTEN))
+    async with target.session() as session:
+        await session.execute(
+            "UPDATE projector_discounted.cart_items SET discount = 9 WHERE (cart_id, id) = ('a', '1')"
+        )
+    assert await differences(verification, page(*WRITTEN)) == ["discount is 9, not 0.50"]
+    recount = await verification.recount(examples=3)
+    assert recount.examples == ("currency EUR: off by 0 lines, discount -8.50",)
+
+    [place] = await verification.places()
+    mark = await verification.read_mark(place.range_id)
+    assert mark is not None
+    seen = page(WRITTEN[0])
+    [write] = seen.writes
+    verdict = Verdict(key=DocumentKey(partition_key='"a"', id="1"), lsn=write.lsn, write=write)
+    assert await verification.repair(place, mark, [verdict]) is not None
+    assert await differences(verification, page(*WRITTEN)) == []
+
+    async with target.session() as session:
+        await session.execute(
+            "UPDATE projector_discounted.currency_totals SET total_discount = 7, line_count = 3"
+            " WHERE currency = ''"
+        )
+    assert (await verification.recount(examples=3)).examples == (
+        "currency none: off by 2 lines, discount 6",
+        "currency EUR: off by 0 lines, discount -8.50",  # a repair moves it as a batch does
+    )
+    assert await verification.mend_totals() == 2
+    assert (await verification.recount(examples=3)).wrong == 0
+
+
+async def test_the_last_good_row_of_a_rejected_document_has_the_new_column(
+    target: Connections,
+) -> None:
+    sink = PostgresSink(target, generation=DISCOUNTED)
+    grant = await begun(sink)
+    await apply(sink, grant, page(*WRITTEN))
+    bad = page('"id":"1","cartId":"a","discount":"half"', lsn=2)
+    assert [one.reason for one in bad.rejections] == ["bad_discount"]
+    await apply(sink, grant, bad)
+    [kept] = await target.read("SELECT reason, key, last_good FROM projector.quarantine")
+    assert (kept["reason"], kept["key"]) == ("bad_discount", "a")
+    assert kept["last_good"] == {
+        "cart_id": "a", "id": "1", "item": "Mug", "quantity": 2, "unit_price": 3,
+        "currency": "EUR", "discount": 0.5, "ts": WRITTEN_AT, "etag": kept["last_good"]["etag"],
+        "extra": None,
+    }  # fmt: skip
+    stored = await stored_key(
+        target, container_rid=RID, key="a", partition_key_json='"a"', generation=DISCOUNTED
+    )
+    assert [one.values["discount"] for one in stored.rows] == [None, None]
