@@ -17,7 +17,7 @@ from benchmarks.documents import CONTAINER_RID
 from benchmarks.target import WrongResult
 from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.ports.feed import Beginning, Grant, RangeClaim
 from projector.postgres import statements
 from projector.postgres.connections import ConnectionOptions, Connections
@@ -42,7 +42,7 @@ BEGIN
 END $$""")
 
 NEVER = 1 << 60
-_START = StoredPlace(continuation=None, lsn=None)
+_START = Position(continuation=None, lsn=None)
 
 
 class Ours:
@@ -65,7 +65,7 @@ class Ours:
     async def __aenter__(self) -> Self:
         await self._connections.open()
         grant = await self._sink.open(self._claim)
-        beginning = Beginning(place=_START, replay_mark_lsn=NEVER)
+        beginning = Beginning(position=_START, replay_mark_lsn=NEVER)
         self._opened = await self._sink.begin(grant, beginning)
         async with self._connections.session() as session:
             self.backend_pid = session.info.backend_pid
@@ -84,8 +84,8 @@ class Ours:
         if self._opened is None:
             raise WrongResult("the range was not opened")
         self._lsn += 1
-        place = StoredPlace(continuation=Continuation(f'"{self._lsn}"'), lsn=self._lsn)
-        await self._sink.apply(self._opened, pages, place)
+        position = Position(continuation=Continuation(f'"{self._lsn}"'), lsn=self._lsn)
+        await self._sink.apply(self._opened, pages, position)
 
 
 def create_plain(url: str) -> None:

@@ -16,8 +16,8 @@ class ChangeContext:
     Attributes:
         lease_token: the range they belong to; changes of one partition key share it.
         feed_range: its keys.
-        etag: the place after this page, quoted, as a bookmark holds it.
-        lsn: that place as a number, None when unknown.
+        etag: the position after this page, quoted, as a bookmark holds it.
+        lsn: that position as a number, None when unknown.
         session_token: to read the same documents with session consistency.
         request_units: what reading the page cost.
     """

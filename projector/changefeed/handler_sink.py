@@ -17,7 +17,7 @@ import msgspec
 from projector.changefeed.context import ChangeContext, ChangeHandlerFailed
 from projector.core.errors import LeaseError
 from projector.core.names import Continuation, Epoch, LeaseToken
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class HandlerSink(Generic[T]):
         """Leave decoding to the time when the handler can be told of its failure."""
         return page
 
-    async def apply(self, grant: Grant, pages: Sequence[Page], _place: StoredPlace) -> Applied:
+    async def apply(self, grant: Grant, pages: Sequence[Page], _position: Position) -> Applied:
         """Call the handler for each page that holds a document.
 
         Raises: ChangeHandlerFailed.

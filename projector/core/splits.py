@@ -3,7 +3,7 @@
 A partition's lease (version 0) is replaced by one lease per child, or, after a merge, by one
 key-range lease (version 1) for its own former keys. A key-range lease is cut at the borders
 of the present partitions, or stays as it is while it lies inside one. Sub-ranges never widen.
-Every child takes over the place it is given and the properties; ids are the store's affair.
+Every child takes over the position it is given and the properties; ids are the store's affair.
 Source: .NET v3 change feed processor, split and merge handling; docs/reference/conformance.md,
 checks 86 to 95.
 """

@@ -69,7 +69,7 @@ NOW = StartFrom(kind=StartKind.NOW)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bookmark:
-    """What a lease says of its place.
+    """What a lease says of its position.
 
     `lsn` is None when the continuation cannot be placed; `anchored_from` is the START_FROM
     text while no delivered change has passed it, else None.
@@ -81,8 +81,8 @@ class Bookmark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredPlace:
-    """What the target says of a range: its committed place. `continuation` None: the feed's start."""
+class Position:
+    """How far the feed was read: up to here; `continuation` None is its start, `lsn` None unknown."""
 
     continuation: Continuation | None
     lsn: int | None
@@ -104,23 +104,15 @@ class StartOver:
     reason: StartReason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resume:
-    """Go on after `continuation`; None is the start of the feed."""
-
-    continuation: Continuation | None
-    lsn: int | None
-
-
 def decide_start(
     *,
     bookmark: Bookmark | None,
-    stored: StoredPlace | None,
+    stored: Position | None,
     replay_requested: bool,
     target_keeps_positions: bool,
     start_from: StartFrom,
-) -> StartOver | Resume:
-    """Choose where a freshly acquired range begins.
+) -> StartOver | Position:
+    """Choose where a freshly acquired range begins: over again, or after a position.
 
     `stored` None means that the target has no position that covers the range; with
     `target_keeps_positions` false (a plain handler) the bookmark alone decides.
@@ -132,19 +124,19 @@ def decide_start(
     if bookmark.anchored_from is not None and bookmark.anchored_from != str(start_from):
         return StartOver(reason=StartReason.START_FROM_CHANGED)
     if not target_keeps_positions:
-        return Resume(continuation=bookmark.continuation, lsn=bookmark.lsn)
+        return Position(continuation=bookmark.continuation, lsn=bookmark.lsn)
     if stored is None:
         return StartOver(reason=StartReason.NO_STORED_POSITION)
     return _lower(bookmark, stored)
 
 
-def _lower(bookmark: Bookmark, stored: StoredPlace) -> Resume:
-    """The earlier of the two; a place that cannot be compared loses to the stored one."""
+def _lower(bookmark: Bookmark, stored: Position) -> Position:
+    """The earlier of the two; a position that cannot be compared loses to the stored one."""
     if (
         stored.continuation is not None
         and stored.lsn is not None
         and bookmark.lsn is not None
         and bookmark.lsn < stored.lsn
     ):
-        return Resume(continuation=bookmark.continuation, lsn=bookmark.lsn)
-    return Resume(continuation=stored.continuation, lsn=stored.lsn)
+        return Position(continuation=bookmark.continuation, lsn=bookmark.lsn)
+    return stored

@@ -3,7 +3,7 @@
 Each read is stateless: one SDK query over one feed range from one etag, which is abandoned
 after its page, so that the SDK's own handling of splits (it walks on into the children, without
 bound) never runs. Body, etag, session token and charge are those of that very response. 200 and
-304 alike give a place; a page never stands for another container or another range.
+304 alike give a position; a page never stands for another container or another range.
 Source: azure-cosmos 4.17.1; traps T1 to T5, T7 and T9 of
 tests/integration/cosmos/test_traps.py.
 """
@@ -19,7 +19,7 @@ import msgspec
 
 from projector.core.errors import ContinuationRefused, SourceRecreated, SourceUnavailable
 from projector.core.names import Continuation
-from projector.core.start import StartFrom, StartKind
+from projector.core.start import Position, StartFrom, StartKind
 from projector.cosmos.client import ContainerPath, CosmosGateway
 from projector.cosmos.continuations import at_lsn, composite, feed_range_json, lsn_of
 from projector.cosmos.monitored import MonitoredContainer, OtherContainer, Request
@@ -30,7 +30,7 @@ from projector.cosmos.wire import (
     Answer,
     session_lsn,
 )
-from projector.ports.feed import Anchor, FeedTarget, Page, PhysicalRange
+from projector.ports.feed import FeedTarget, Page, PhysicalRange
 
 _HEAD_BYTES = 256
 _BODY_RID = re.compile(rb'^\s*\{\s*"_rid"\s*:\s*"([^"\\]*)"')
@@ -82,12 +82,12 @@ class CosmosChangeSource:
             judge=partial(self._judge, target, continuation, max_documents=max_documents),
             stand_in=PAGE_STAND_IN,
         )
-        place = _place(answer, continuation)
+        position = _position(answer, continuation)
         page = None if answer.status == HTTP_NOT_MODIFIED else answer.body
         return Page(
             body=page,
-            continuation=place,
-            lsn=lsn_of(place),
+            continuation=position,
+            lsn=lsn_of(position),
             session_lsn=session_lsn(answer.session_token, target.range_id),
             session_token=answer.session_token,
             size_bytes=len(page or b""),
@@ -95,14 +95,14 @@ class CosmosChangeSource:
             request_units=answer.request_units,
         )
 
-    async def resolve(self, target: FeedTarget, start: StartFrom) -> Anchor:
-        """Turn `now` or a time into the place after which reading has to begin.
+    async def resolve(self, target: FeedTarget, start: StartFrom) -> Position:
+        """Turn `now` or a time into the position after which reading has to begin.
 
         A time counts in whole seconds, rounded down. Raises ValueError for the beginning, which
-        is the absence of a place.
+        is the absence of a position.
         """
         if start.kind is StartKind.BEGINNING:
-            raise ValueError("the beginning of a feed has no place to resolve")
+            raise ValueError("the beginning of a feed has no position to resolve")
         when: Any = "Now" if start.time is None else start.time
         answer = await self._container.ask(
             partial(_first_page, target=target, start=when),
@@ -110,10 +110,10 @@ class CosmosChangeSource:
             judge=partial(self._judge, target, None, max_documents=1),
             stand_in=PAGE_STAND_IN,
         )
-        place = _place(answer, None)
+        position = _position(answer, None)
         if start.kind is StartKind.TIME and answer.status != HTTP_NOT_MODIFIED:
-            place = at_lsn(max(0, _first_lsn(answer.body, place) - 1))
-        return Anchor(continuation=place, lsn=lsn_of(place))
+            position = at_lsn(max(0, _first_lsn(answer.body, position) - 1))
+        return Position(continuation=position, lsn=lsn_of(position))
 
     def _judge(
         self,
@@ -148,20 +148,20 @@ async def _first_page(
     ).by_page()
     try:
         await anext(pages, None)
-    except ValueError as error:  # the SDK's word for a place in another container
+    except ValueError as error:  # the SDK's word for a position in another container
         raise OtherContainer from error
     answer = request.answer()
     _check_body(answer.body, request.rid)
     return answer
 
 
-def _place(answer: Answer, continuation: Continuation | None) -> Continuation:
-    """The place after the answer; without an etag the old one, and none is an outage."""
+def _position(answer: Answer, continuation: Continuation | None) -> Continuation:
+    """The position after the answer; without an etag the old one, and none is an outage."""
     if answer.etag:
         return Continuation(answer.etag)
     if answer.status == HTTP_NOT_MODIFIED and continuation is not None:
         return continuation
-    raise SourceUnavailable("the change feed answered without an etag, so the place is unknown")
+    raise SourceUnavailable("the change feed answered without an etag, so the position is unknown")
 
 
 def _check_body(body: bytes, rid: str) -> None:
@@ -170,10 +170,10 @@ def _check_body(body: bytes, rid: str) -> None:
         raise SourceRecreated(expected_rid=rid, found_rid=head[1].decode("ascii", "replace"))
 
 
-def _first_lsn(body: bytes, place: Continuation) -> int:
+def _first_lsn(body: bytes, position: Continuation) -> int:
     """The LSN of the first change of a page; too low rather than too high when in doubt."""
     try:
         return msgspec.json.decode(body, type=_FirstPage).Documents[0].lsn
     except (msgspec.DecodeError, IndexError):
         found = [int(match) for match in _ANY_LSN.findall(body)]
-        return min(found, default=lsn_of(place) or 0)
+        return min(found, default=lsn_of(position) or 0)

@@ -32,7 +32,7 @@ from projector.core.errors import (
     SourceUnavailable,
 )
 from projector.core.secrets import conceal
-from projector.cosmos.faults import SDK_ERRORS, Place, RegionMoved, translate, without_role
+from projector.cosmos.faults import SDK_ERRORS, ContainerLabel, RegionMoved, translate, without_role
 from projector.cosmos.proxies import EnvironmentProxies
 from projector.cosmos.transport import Transport
 from projector.cosmos.unreachable import NameUnknown
@@ -175,9 +175,9 @@ class CosmosGateway:
                 retired, self._current = self._current, None
                 await retired.close()
 
-    def place(self, path: ContainerPath) -> Place:
+    def label(self, path: ContainerPath) -> ContainerLabel:
         """What messages say of a container."""
-        return Place(
+        return ContainerLabel(
             endpoint=self.account.endpoint,
             database=path.database,
             container=path.container,
@@ -202,7 +202,7 @@ class CosmosGateway:
                 raise
             raise judged from error
         except SDK_ERRORS as error:
-            meant = translate(error, self.place(path))
+            meant = translate(error, self.label(path))
             raise await self._judged(meant, path, connection) from error
         finally:
             if connection is not None:
@@ -222,7 +222,7 @@ class CosmosGateway:
                 clients.count(connection)
                 await self.rebuild()
                 if clients.counted >= REFUSED_CLIENTS:
-                    return without_role(self.place(path))
+                    return without_role(self.label(path))
             case _:
                 pass
         return error

@@ -29,7 +29,7 @@ def lsn_of(continuation: Continuation) -> int | None:
 
 
 def at_lsn(lsn: int) -> Continuation:
-    """The place after that LSN, in the service's form."""
+    """The position after that LSN, in the service's form."""
     return Continuation(f'"{lsn}"')
 
 
@@ -41,7 +41,7 @@ def composite(continuation: Continuation, feed_range: FeedRange, container_rid: 
             or text that no header can carry would be refused by the service.
     """
     if continuation == "*" or not _HEADER_TEXT.fullmatch(continuation):
-        raise ContinuationRefused(f"{continuation[:40]!r} is no place in a change feed")
+        raise ContinuationRefused(f"{continuation[:40]!r} is no position in a change feed")
     if foreign_state(continuation):
         raise ContinuationRefused("the bookmark holds the state of another SDK, not an etag")
     bounds = feed_range_json(feed_range)["Range"]

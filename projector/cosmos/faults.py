@@ -60,7 +60,7 @@ SDK_ERRORS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ContainerLabel:
     """What was talked to, for messages.
 
     `settings` are the names a person would correct; `proxy` is what stands between, as it may be
@@ -105,52 +105,54 @@ class SessionAhead(SourceUnavailable):
     """The session token is ahead of the answering replica, or of a container made since."""
 
 
-def translate(error: Exception, place: Place) -> ProjectorError:
+def translate(error: Exception, label: ContainerLabel) -> ProjectorError:
     """What any error that left the SDK means."""
     if isinstance(error, ProjectorError):
         return error
     if isinstance(error, CosmosHttpResponseError):
-        return refused(refusal_of(error), place)
+        return refused(refusal_of(error), label)
     if isinstance(error, ClientAuthenticationError):
         return ConfigurationError(
-            f"no Entra credential for {place.endpoint}: {one_line(str(error))};"
+            f"no Entra credential for {label.endpoint}: {one_line(str(error))};"
             " set PROJECTOR_COSMOS_KEY, or sign in (managed identity, az login)"
         )
     if isinstance(error, ServiceRequestError | ServiceResponseError):
-        return _unanswered(error, place)
+        return _unanswered(error, label)
     if isinstance(error, TimeoutError):
-        return SourceUnavailable(f"{place} did not answer in time")
-    return _unusable(error, place)
+        return SourceUnavailable(f"{label} did not answer in time")
+    return _unusable(error, label)
 
 
-def _unusable(error: Exception, place: Place) -> SourceUnavailable:
+def _unusable(error: Exception, label: ContainerLabel) -> SourceUnavailable:
     return SourceUnavailable(
-        f"{place} answered in a way that cannot be used:"
+        f"{label} answered in a way that cannot be used:"
         f" {type(error).__name__}: {one_line(str(error))}"
     )
 
 
-def _unanswered(error: ServiceRequestError | ServiceResponseError, place: Place) -> ProjectorError:
-    mistake = mistake_of(error, endpoint=place.endpoint, proxy=place.proxy)
+def _unanswered(
+    error: ServiceRequestError | ServiceResponseError, label: ContainerLabel
+) -> ProjectorError:
+    mistake = mistake_of(error, endpoint=label.endpoint, proxy=label.proxy)
     if mistake is not None:
         return mistake
     if isinstance(error, ServiceResponseTimeoutError):
-        return SourceUnavailable(f"{place} did not answer in time")
+        return SourceUnavailable(f"{label} did not answer in time")
     if isinstance(error, ServiceRequestError):
-        way = "" if place.proxy is None else f" through the proxy {place.proxy}"
+        way = "" if label.proxy is None else f" through the proxy {label.proxy}"
         return SourceUnavailable(
-            f"cannot reach {place.endpoint}{way}: {one_line(str(error))};"
+            f"cannot reach {label.endpoint}{way}: {one_line(str(error))};"
             " check PROJECTOR_COSMOS_ENDPOINT and the network"
         )
-    return _unusable(error, place)
+    return _unusable(error, label)
 
 
-def refused(refusal: Refusal, place: Place) -> ProjectorError:
+def refused(refusal: Refusal, label: ContainerLabel) -> ProjectorError:
     """What a refusal means, whatever was asked."""
     maker = _BY_SUBSTATUS.get((refusal.status, refusal.substatus)) or _BY_STATUS.get(refusal.status)
     if maker is None:
-        return SourceUnavailable(f"{place} answered {refusal}")
-    return maker(refusal, place)
+        return SourceUnavailable(f"{label} answered {refusal}")
+    return maker(refusal, label)
 
 
 def refusal_of(error: CosmosHttpResponseError) -> Refusal:
@@ -186,78 +188,78 @@ def one_line(text: str) -> str:
     return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
 
 
-def _clock_wrong(refusal: Refusal, place: Place) -> ProjectorError | None:
+def _clock_wrong(refusal: Refusal, label: ContainerLabel) -> ProjectorError | None:
     """A signature or a token counts for a few minutes only, by the service's clock."""
     ahead = refusal.clock_ahead_seconds
     if ahead is None or abs(ahead) < CLOCK_SECONDS:
         return None
     side = "ahead of" if ahead > 0 else "behind"
     return ConfigurationError(
-        f"{place.endpoint} refused the request ({refusal.status}) because this machine's clock is"
+        f"{label.endpoint} refused the request ({refusal.status}) because this machine's clock is"
         f" {abs(ahead) / 60:.0f} minutes {side} the service's: set it right, by NTP"
     )
 
 
-def _wrong_key(refusal: Refusal, place: Place) -> ProjectorError:
-    if wrong := _clock_wrong(refusal, place):
+def _wrong_key(refusal: Refusal, label: ContainerLabel) -> ProjectorError:
+    if wrong := _clock_wrong(refusal, label):
         return wrong
-    if place.has_key:
+    if label.has_key:
         return KeyRefused(
-            f"{place.endpoint} refused the account key (401): correct PROJECTOR_COSMOS_KEY"
+            f"{label.endpoint} refused the account key (401): correct PROJECTOR_COSMOS_KEY"
         )
     return AccessRefused(
-        f"{place.endpoint} refused the Entra credential (401): give the identity a data role,"
+        f"{label.endpoint} refused the Entra credential (401): give the identity a data role,"
         " or set PROJECTOR_COSMOS_KEY"
     )
 
 
-def _forbidden(refusal: Refusal, place: Place) -> ProjectorError:
-    if wrong := _clock_wrong(refusal, place):
+def _forbidden(refusal: Refusal, label: ContainerLabel) -> ProjectorError:
+    if wrong := _clock_wrong(refusal, label):
         return wrong
     return AccessRefused(
-        f"{place} refuses access ({refusal}): grant the right it names or open the firewall"
+        f"{label} refuses access ({refusal}): grant the right it names or open the firewall"
     )
 
 
-def _region_moved(refusal: Refusal, place: Place) -> ProjectorError:
-    return RegionMoved(f"{place} answered {refusal}: the account is changing regions")
+def _region_moved(refusal: Refusal, label: ContainerLabel) -> ProjectorError:
+    return RegionMoved(f"{label} answered {refusal}: the account is changing regions")
 
 
-def _aged_token(refusal: Refusal, place: Place) -> ProjectorError:
+def _aged_token(refusal: Refusal, label: ContainerLabel) -> ProjectorError:
     return CredentialExpired(
-        f"{place.endpoint} refused the Entra token ({refusal}): it is aged, or the identity has"
+        f"{label.endpoint} refused the Entra token ({refusal}): it is aged, or the identity has"
         " no data role"
     )
 
 
-def _missing(_refusal: Refusal, place: Place) -> ProjectorError:
-    return SourceMissing(f"there is no {place}: create it, or correct {place.settings}")
+def _missing(_refusal: Refusal, label: ContainerLabel) -> ProjectorError:
+    return SourceMissing(f"there is no {label}: create it, or correct {label.settings}")
 
 
-def _proxy_refused(refusal: Refusal, place: Place) -> ProjectorError:
-    return proxy_refused(refusal.status, endpoint=place.endpoint, proxy=place.proxy)
+def _proxy_refused(refusal: Refusal, label: ContainerLabel) -> ProjectorError:
+    return proxy_refused(refusal.status, endpoint=label.endpoint, proxy=label.proxy)
 
 
-def _malformed(refusal: Refusal, place: Place) -> ProjectorError:
-    return ConfigurationError(f"{place} refused the request as malformed: {refusal}")
+def _malformed(refusal: Refusal, label: ContainerLabel) -> ProjectorError:
+    return ConfigurationError(f"{label} refused the request as malformed: {refusal}")
 
 
-def _gone(refusal: Refusal, place: Place) -> ProjectorError:
-    return FeedRangeGone(f"the physical range is gone from {place}: {refusal}")
+def _gone(refusal: Refusal, label: ContainerLabel) -> ProjectorError:
+    return FeedRangeGone(f"the physical range is gone from {label}: {refusal}")
 
 
-def _session_ahead(refusal: Refusal, place: Place) -> ProjectorError:
-    return SessionAhead(f"{place} answered {refusal}")
+def _session_ahead(refusal: Refusal, label: ContainerLabel) -> ProjectorError:
+    return SessionAhead(f"{label} answered {refusal}")
 
 
-def _too_large(refusal: Refusal, place: Place) -> ProjectorError:
-    return PageTooLarge(f"{place} cannot build a page of that size: {refusal}")
+def _too_large(refusal: Refusal, label: ContainerLabel) -> ProjectorError:
+    return PageTooLarge(f"{label} cannot build a page of that size: {refusal}")
 
 
-def without_role(place: Place) -> ConfigurationError:
+def without_role(label: ContainerLabel) -> ConfigurationError:
     """New tokens are refused as well, so it is not their age."""
     return ConfigurationError(
-        f"{place} refuses the Entra identity, with new tokens too (403/5300): give it the role"
+        f"{label} refuses the Entra identity, with new tokens too (403/5300): give it the role"
         " 'Cosmos DB Built-in Data Contributor'"
     )
 
@@ -269,11 +271,11 @@ def throttled(wait_seconds: float | None) -> Throttled:
     )
 
 
-def _throttled(refusal: Refusal, _place: Place) -> ProjectorError:
+def _throttled(refusal: Refusal, _label: ContainerLabel) -> ProjectorError:
     return throttled(refusal.retry_after_seconds)
 
 
-_Maker = Callable[[Refusal, Place], ProjectorError]
+_Maker = Callable[[Refusal, ContainerLabel], ProjectorError]
 
 _BY_SUBSTATUS: dict[tuple[int, int | None], _Maker] = {
     (403, WRITE_FORBIDDEN): _region_moved,

@@ -238,7 +238,7 @@ class LeaseContainer:
         if not tried:
             await self._gateway.rebuild()
         elif isinstance(error, CredentialExpired):  # with a new token, too: not its age, then
-            raise without_role(self._gateway.place(self._path)) from error
+            raise without_role(self._gateway.label(self._path)) from error
         else:
             raise _unavailable(error) from error
 

@@ -2,7 +2,7 @@
 
 `lease_of` reads what .NET (v0, v1 and migrated v2 documents) and this program write, takes
 Java's `feedRange` for `FeedRange`, and refuses a bookmark that holds the state of the Java or
-Python SDK: sent to the service it would be a wrong place. `document_of` writes the fields of the
+Python SDK: sent to the service it would be a wrong position. `document_of` writes the fields of the
 format in its order, then the fields of other writers. Whatever JSON it is given, `lease_of`
 raises nothing but ConfigurationError: only a person can tell what a broken lease meant.
 Source: docs/reference/lease-document.md.

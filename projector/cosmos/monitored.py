@@ -28,7 +28,7 @@ from projector.cosmos.client import ContainerPath, CosmosGateway
 from projector.cosmos.faults import (
     RID_MISMATCH,
     SESSION_NOT_AVAILABLE,
-    Place,
+    ContainerLabel,
     Refusal,
     reason_of,
     refused,
@@ -78,7 +78,7 @@ class Request:
     container: ContainerProxy
     rid: str
     exchange: Exchange
-    place: Place
+    label: ContainerLabel
 
     @property
     def hooks(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Request:
         """The answer that came last. Raises SourceUnavailable when there is none."""
         answer = self.exchange.taken()
         if answer is None:
-            raise SourceUnavailable(f"{self.place} gave no answer")
+            raise SourceUnavailable(f"{self.label} gave no answer")
         return answer
 
 
@@ -107,7 +107,7 @@ class MonitoredContainer:
         self._path = path
         self._pinned = rid
         self._routing = asyncio.Lock()
-        self.place = gateway.place(path)
+        self.label = gateway.label(path)
 
     async def rebuild(self) -> None:
         """See `CosmosGateway.rebuild`."""
@@ -137,7 +137,7 @@ class MonitoredContainer:
                     raise SourceUnavailable(str(gone)) from gone
                 if (ranges := routes.live()) is not None:
                     return ranges
-        raise SourceUnavailable(f"the partitions of {self.place} could not be listed; trying again")
+        raise SourceUnavailable(f"the partitions of {self.label} could not be listed; trying again")
 
     async def ask(
         self,
@@ -180,14 +180,14 @@ class MonitoredContainer:
             )
             try:
                 async with self._gateway.container(self._path) as sdk:
-                    return await call(Request(sdk, rid, exchange, self.place))
+                    return await call(Request(sdk, rid, exchange, self.label))
             except OtherContainer:
                 if tried:
-                    raise SourceUnavailable(f"{self.place} is being made anew") from None
+                    raise SourceUnavailable(f"{self.label} is being made anew") from None
                 await self.confirm(rid)
             except OtherRange as difference:
                 if tried or target is None or not await self._still_there(target):
-                    raise FeedRangeGone(f"{difference}; {self.place}") from None
+                    raise FeedRangeGone(f"{difference}; {self.label}") from None
             tried = True
 
     async def confirm(self, rid: str) -> None:
@@ -220,7 +220,7 @@ class MonitoredContainer:
         plain = answer.status == HTTP_BAD_REQUEST and not answer.substatus
         if plain and max_documents > 1:
             raise PageTooLarge(
-                f"{self.place} refused a page of {max_documents} documents: {self.meaning(answer)}"
+                f"{self.label} refused a page of {max_documents} documents: {self.meaning(answer)}"
             )
         self.judge(answer)
 
@@ -233,7 +233,7 @@ class MonitoredContainer:
             retry_after_seconds=answer.retry_after_seconds,
             clock_ahead_seconds=answer.clock_ahead_seconds,
         )
-        return refused(refusal, self.place)
+        return refused(refusal, self.label)
 
 
 async def read_routes(request: Request) -> None:

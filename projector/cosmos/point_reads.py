@@ -122,7 +122,7 @@ class _Asked:
             answer = request.answer()
             for document in _documents(answer.body):
                 if not _may_be(document, self.document_id):
-                    raise SourceUnavailable(f"{request.place} answered for another id")
+                    raise SourceUnavailable(f"{request.label} answered for another id")
                 return _found(answer, document)
             absence = absence or _found(answer, None)
         return absence or _found(request.answer(), None)

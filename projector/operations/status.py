@@ -23,7 +23,7 @@ from projector.core.states import FailureCategory, RangeFailure, RangeState
 from projector.ports.copy import CopyFacts, StoredReport
 from projector.ports.feed import ChangeSource, Clock, LeaseStore, RangeReport
 from projector.ports.ranges import StoredRange
-from projector.processor.estimator import Behind, Estimator, Place
+from projector.processor.estimator import Behind, Estimator, Span
 
 FRESH_SECONDS = 10.0
 """A report is written every second; an older one says nothing about now."""
@@ -172,7 +172,7 @@ async def asked(
     Raises: errors of listing the partitions.
     """
     places = {
-        one.lease_token: _places(one, target)
+        one.lease_token: _spans(one, target)
         for one in ranges
         if target is not None and one.opened and not one.heard(now)
     }
@@ -277,7 +277,7 @@ def _completed(
             lsn=position.lsn,
             position_time=position.position_time,
             last_commit_at=position.last_commit_at,
-            opened=bool(_places(one, target)),
+            opened=bool(_spans(one, target)),
             opened_at=position.opened_at,
             replaying=position.replaying,
             complete_at=position.position_time,
@@ -347,7 +347,7 @@ def _position_of(one: RangeStatus, target: CopyFacts) -> StoredRange | None:
     return same[0] if same else None
 
 
-def _places(one: RangeStatus, target: CopyFacts) -> Sequence[Place]:
+def _spans(one: RangeStatus, target: CopyFacts) -> Sequence[Span]:
     """Up to where the rows of these keys are read; nothing unless that is known of all of them."""
     keys = one.feed_range
     if keys is None:
@@ -358,7 +358,7 @@ def _places(one: RangeStatus, target: CopyFacts) -> Sequence[Place]:
     over = [p for p in stored if p.feed_range.overlaps(keys)]
     if any(not p.started for p in over) or uncovered(keys, [p.feed_range for p in over]):
         return ()
-    return [Place(feed_range=keys.clip(p.feed_range), continuation=p.continuation) for p in over]
+    return [Span(feed_range=keys.clip(p.feed_range), continuation=p.continuation) for p in over]
 
 
 def _with_estimate(one: RangeStatus, behind: Behind | None) -> RangeStatus:

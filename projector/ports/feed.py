@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from projector.core.lease import Lease
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
-from projector.core.start import StartFrom, StoredPlace
+from projector.core.start import Position, StartFrom
 from projector.core.states import CloseReason, RangeFailure, RangeState
 
 P = TypeVar("P")
@@ -61,8 +61,8 @@ class Page:
 
     Attributes:
         body: the JSON of a 200 answer as sent (`{"_rid", "Documents": [...]}`), None on 304.
-        continuation: the place after this page.
-        lsn: that place as a number, None when unknown.
+        continuation: the position after this page.
+        lsn: that position as a number, None when unknown.
         session_lsn: the partition's newest LSN when it answered, None when not told.
         session_token: the partition's session token, to be sent with point reads.
         size_bytes: bytes of the body; 0 on 304.
@@ -78,14 +78,6 @@ class Page:
     size_bytes: int = 0
     document_count: int | None = None
     request_units: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anchor:
-    """A concrete place in the feed that a start position was resolved to."""
-
-    continuation: Continuation
-    lsn: int | None
 
 
 class ChangeSource(Protocol):
@@ -106,8 +98,8 @@ class ChangeSource(Protocol):
             PageTooLarge, ContinuationRefused, CredentialExpired.
         """
 
-    async def resolve(self, target: FeedTarget, start: StartFrom) -> Anchor:
-        """Turn `now` or a time into the place after which reading has to begin."""
+    async def resolve(self, target: FeedTarget, start: StartFrom) -> Position:
+        """Turn `now` or a time into the position after which reading has to begin."""
 
     async def rebuild(self) -> None:
         """Throw the client away and make a new one (aged credentials, hung connections)."""
@@ -175,7 +167,7 @@ class Grant:
 
     Attributes:
         range_id: the target's own id of the stored range.
-        stored: the committed place that covers the range; None when the target has none.
+        stored: the committed position that covers the range; None when the target has none.
         retired: the range was split or merged away; it may only finish its split.
         replay_requested: a replay was asked for and has not begun.
         replay_mark_lsn: LSN to pass before the open replay may end; None without a replay.
@@ -188,7 +180,7 @@ class Grant:
     epoch: Epoch
     range_id: int = 0
     lineage: int = 0
-    stored: StoredPlace | None = None
+    stored: Position | None = None
     retired: bool = False
     replay_requested: bool = False
     replay_open: bool = False
@@ -202,13 +194,13 @@ class Beginning:
     """How a granted range starts.
 
     Attributes:
-        place: where reading begins; continuation None is the start of the feed.
+        position: where reading begins; continuation None is the start of the feed.
         replay_mark_lsn: set when this start is a replay: the source's end as it stands now.
-        anchored_from: START_FROM text when the place was resolved from `now` or a time.
+        anchored_from: START_FROM text when the position was resolved from `now` or a time.
         raise_lineage: the service's LSNs went back or were merged: older versions lose to any new one.
     """
 
-    place: StoredPlace
+    position: Position
     replay_mark_lsn: int | None = None
     anchored_from: str | None = None
     raise_lineage: bool = False
@@ -232,7 +224,7 @@ class RangeReport:
     """One range's condition, as `status` shows it.
 
     `last_poll_at` is the end of the last answered read; `gap_changes` and `lag_seconds` are
-    None while unknown. `committed_lsn` is the place that the owner knows to be committed,
+    None while unknown. `committed_lsn` is the position that the owner knows to be committed,
     `replay_open` whether its replay is; both are None until the range is read. `told_at` is the
     owner's time of telling: it says how far the owner's clock is from the target's.
     """
@@ -260,7 +252,7 @@ class Sink(Protocol[P]):
     """Where changes go; P is one page made ready by `prepare`."""
 
     async def open(self, claim: RangeClaim) -> Grant:
-        """Fence the range: raise its epoch, retire every overlapping one, tell its place.
+        """Fence the range: raise its epoch, retire every overlapping one, tell its position.
 
         Raises: SinkUnavailable, SourceRecreated (the target copies another container).
         """
@@ -277,10 +269,10 @@ class Sink(Protocol[P]):
         Raises: SourceUnavailable when the page is cut off, so that it has to be read again.
         """
 
-    async def apply(self, grant: Grant, pages: Sequence[P], place: StoredPlace) -> Applied:
-        """Write the pages (oldest first) and their place in one transaction under the fence.
+    async def apply(self, grant: Grant, pages: Sequence[P], position: Position) -> Applied:
+        """Write the pages (oldest first) and their position in one transaction under the fence.
 
-        `pages` may be empty: a 304 moves the place alone. Idempotent.
+        `pages` may be empty: a 304 moves the position alone. Idempotent.
 
         Raises: FencedOut, SinkUnavailable, HandlerFailed (user code only).
         """
@@ -288,7 +280,7 @@ class Sink(Protocol[P]):
     async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
         """Store the conditions; answer the tokens that the reporter has lost.
 
-        Their epoch is no longer theirs, or the target's place lies before what they committed, or
+        Their epoch is no longer theirs, or the target's position lies before what they committed, or
         a replay is open that they ended: the target failed over without the last commits.
         """
 

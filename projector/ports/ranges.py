@@ -10,7 +10,7 @@ from datetime import datetime
 
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class StoredRange:
     epoch: Epoch
     opened_epoch: Epoch
     lineage: int
-    position: StoredPlace | None
+    position: Position | None
     owner: InstanceName | None = None
     anchored_from: str | None = None
     tick: int = 0

@@ -77,7 +77,7 @@ class Comparison(Protocol):
 class VerifyStore(Protocol):
     """The tables, for verify, repair and retry."""
 
-    async def places(self) -> Sequence[StoredRange]:
+    async def stored_ranges(self) -> Sequence[StoredRange]:
         """The live stored ranges, lowest first."""
 
     def comparison(self) -> AbstractAsyncContextManager[Comparison]:
@@ -87,7 +87,7 @@ class VerifyStore(Protocol):
         """What to note before point reads; None when the range is not live any more."""
 
     async def repair(
-        self, place: StoredRange, mark: ReadMark, verdicts: Sequence[Verdict]
+        self, stored: StoredRange, mark: ReadMark, verdicts: Sequence[Verdict]
     ) -> Settled | None:
         """Write verdicts beside the owner of the range; None: it changed, read again."""
 

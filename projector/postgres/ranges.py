@@ -17,7 +17,7 @@ from psycopg.rows import DictRow, dict_row
 from projector.core.errors import FencedOut, SinkUnavailable
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.ports.feed import Beginning, Grant, RangeClaim
 from projector.ports.ranges import StoredRange
 from projector.postgres import replays
@@ -99,7 +99,7 @@ RETURNING lineage"""
 async def open_range(
     connections: Connections, claim: RangeClaim, *, projection: str | None = None
 ) -> Grant:
-    """Fence the range and tell its place.
+    """Fence the range and tell its position.
 
     1. The container must be the one that is copied (the first one ever seen is), and the rows
     those of `projection`.
@@ -138,7 +138,7 @@ async def open_range(
         decision = decide_inheritance(claim, stored)
         if isinstance(decision, FinishSplit):
             return _retired(claim, decision.stored)
-        return await place_range(session, claim, decision, stored)
+        return await store_range(session, claim, decision, stored)
 
 
 async def begin_range(connections: Connections, grant: Grant, beginning: Beginning) -> Grant:
@@ -150,8 +150,8 @@ async def begin_range(connections: Connections, grant: Grant, beginning: Beginni
     parameters = {
         "id": grant.range_id,
         "epoch": grant.epoch,
-        "continuation": beginning.place.continuation,
-        "lsn": beginning.place.lsn,
+        "continuation": beginning.position.continuation,
+        "lsn": beginning.position.lsn,
         "anchored_from": beginning.anchored_from,
         "raise": beginning.raise_lineage,
         "replay": beginning.replay_mark_lsn is not None,
@@ -160,7 +160,7 @@ async def begin_range(connections: Connections, grant: Grant, beginning: Beginni
         row = await (await session.execute(BEGIN, parameters)).fetchone()
         if row is None:
             raise FencedOut(f"range {grant.claim.lease_token} has a newer epoch")
-        begun = replace(grant, stored=beginning.place, lineage=row[0], replay_requested=False)
+        begun = replace(grant, stored=beginning.position, lineage=row[0], replay_requested=False)
         if beginning.replay_mark_lsn is not None:
             await replays.start_replay(session, grant.range_id, beginning.replay_mark_lsn)
             return replace(begun, replay_open=True, replay_mark_lsn=beginning.replay_mark_lsn)
@@ -200,7 +200,7 @@ async def live_ranges(
     return sorted(found, key=lambda one: one.feed_range)
 
 
-async def place_range(
+async def store_range(
     session: Session,
     claim: RangeClaim,
     decision: Reopen | TakeOver | StartFresh,
@@ -266,7 +266,7 @@ def _row_of(
     claim: RangeClaim, decision: Inheritance, stored: Sequence[StoredRange]
 ) -> Mapping[str, Any]:
     holder = _holder(decision)
-    place = None if holder is None else holder.position
+    position = None if holder is None else holder.position
     running = holder is not None and holder.replay_phase == replays.RUNNING
     low, high = bounds(claim.feed_range)
     return {
@@ -277,9 +277,9 @@ def _row_of(
         "token": claim.lease_token,
         "owner": claim.owner,
         "lineage": _lineage(decision),
-        "placed": place is not None,
-        "continuation": None if place is None else place.continuation,
-        "lsn": None if place is None else place.lsn,
+        "placed": position is not None,
+        "continuation": None if position is None else position.continuation,
+        "lsn": None if position is None else position.lsn,
         "anchored_from": None if holder is None else holder.anchored_from,
         "position_time": None if holder is None else holder.position_time,
         "read_since": None if holder is None else holder.read_since,
@@ -310,7 +310,7 @@ def _bounds_of(claim: RangeClaim) -> Mapping[str, Any]:
 
 def _stored_range(row: DictRow) -> StoredRange:
     continuation = row["continuation"]
-    position = StoredPlace(
+    position = Position(
         continuation=None if continuation is None else Continuation(continuation), lsn=row["lsn"]
     )
     taken = {name: row[name] for name in _AS_STORED}

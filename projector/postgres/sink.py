@@ -1,6 +1,6 @@
 """The target as the processor sees it: PostgreSQL behind `projector.ports.feed.Sink`.
 
-Pages are decoded by `projector.projection`. A batch of them is applied with its place: rows, totals,
+Pages are decoded by `projector.projection`. A batch of them is applied with its position: rows, totals,
 quarantine and position in one transaction, under the fence. The usual batch is one statement, which is
 a transaction by itself; a bulk of new rows is copied in (see `copying`), all of it or nothing. The longer
 way is taken when documents were rejected, when the range has quarantine entries that may heal, when the
@@ -24,7 +24,7 @@ from msgspec import structs
 
 from projector.core.errors import FencedOut, SinkTooSlow, SinkUnavailable
 from projector.core.names import Continuation, Epoch, LeaseToken
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport
 from projector.postgres.columns import version_columns
 from projector.postgres.connections import Connections, Session
@@ -88,7 +88,7 @@ class PostgresSink:
         """What sweeps write to: `SweepStore` of `projector.ports.rows`."""
 
     async def open(self, claim: RangeClaim) -> Grant:
-        """Fence the range: raise its epoch, retire every overlapping one, tell its place.
+        """Fence the range: raise its epoch, retire every overlapping one, tell its position.
 
         Raises:
             SinkUnavailable, SourceRecreated, ProjectionChanged.
@@ -112,16 +112,16 @@ class PostgresSink:
         return self._projection.page(page.body)
 
     async def apply(
-        self, grant: Grant, pages: Sequence[ProjectedPage], place: StoredPlace
+        self, grant: Grant, pages: Sequence[ProjectedPage], position: Position
     ) -> Applied:
-        """Write the pages and their place in one transaction under the fence.
+        """Write the pages and their position in one transaction under the fence.
 
         Raises:
             FencedOut, SinkUnavailable.
         """
         batch = fold(pages)
         with self._admission(pages):
-            done = await self.write(grant, batch, place)
+            done = await self.write(grant, batch, position)
         return _applied(batch, done)
 
     async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
@@ -132,23 +132,23 @@ class PostgresSink:
         """
         return await store_reports(self._connections, reports)
 
-    async def write(self, grant: Grant, batch: Batch, place: StoredPlace) -> Outcome:
-        """Commit the batch and its place, usually in one transaction; see `apply`.
+    async def write(self, grant: Grant, batch: Batch, position: Position) -> Outcome:
+        """Commit the batch and its position, usually in one transaction; see `apply`.
 
-        In portions, the last one moves the place; what was committed before an outage is not sent
+        In portions, the last one moves the position; what was committed before an outage is not sent
         again. Gives up now and then, so that whoever waits sees that this range is slow, not stalled.
 
         Raises:
-            FencedOut: A newer epoch or lineage owns the range, or its place is not where this
+            FencedOut: A newer epoch or lineage owns the range, or its position is not where this
                 sink left it: a standby took over without the last commits.
             SinkUnavailable: The target has to be waited for.
         """
         clock = asyncio.get_running_loop().time
         range_id, began = grant.range_id, clock()
-        left, done = self._portions.remaining(range_id, grant.epoch, batch, place.continuation)
+        left, done = self._portions.remaining(range_id, grant.epoch, batch, position.continuation)
         while True:
             portion, rest = self._portions.next_of(range_id, left)
-            at = self._parameters(grant, batch, place, after_tick=done.tick)
+            at = self._parameters(grant, batch, position, after_tick=done.tick)
             started, moves = clock(), rest is None
             written: Batch | None = portion
             try:
@@ -164,7 +164,7 @@ class PostgresSink:
                 left = rest
                 self._portions.leave(
                     range_id,
-                    Remainder(epoch=grant.epoch, end=place.continuation, batch=rest, done=done),
+                    Remainder(epoch=grant.epoch, end=position.continuation, batch=rest, done=done),
                 )
             if clock() - began > self._connections.statement_seconds * 2:
                 raise SinkTooSlow(
@@ -172,7 +172,7 @@ class PostgresSink:
                 )
         self._portions.leave(range_id, None)
         self._learn(grant, batch, done)
-        self._committed[range_id] = grant.epoch, place.continuation
+        self._committed[range_id] = grant.epoch, position.continuation
         return done
 
     async def _after_failure(
@@ -207,7 +207,7 @@ class PostgresSink:
     async def _commit(
         self, grant: Grant, batch: Batch, at: Mapping[str, Any], *, moves: bool
     ) -> Outcome:
-        """One transaction, which moves the position to the place, or leaves it where it is."""
+        """One transaction, which moves the position to its end, or leaves it where it is."""
         if not moves:
             return await self._apply_locked(grant, batch, at, BatchHint(), fence=PORTION_FENCE)
         hint = self._hints.of(grant.range_id, grant.epoch)
@@ -219,22 +219,22 @@ class PostgresSink:
         return done
 
     def _after(self, grant: Grant) -> Continuation | None:
-        """The place that the next batch of the range follows."""
+        """The position that the next batch of the range follows."""
         epoch, continuation = self._committed.get(grant.range_id, (None, None))
         if epoch == grant.epoch:
             return continuation
         return None if grant.stored is None else grant.stored.continuation
 
     def _parameters(
-        self, grant: Grant, batch: Batch, place: StoredPlace, *, after_tick: int
+        self, grant: Grant, batch: Batch, position: Position, *, after_tick: int
     ) -> Mapping[str, Any]:
         return {
             "range_id": grant.range_id,
             "epoch": grant.epoch,
             "lineage": grant.lineage,
             "after": self._after(grant),
-            "continuation": place.continuation,
-            "place_lsn": place.lsn,
+            "continuation": position.continuation,
+            "place_lsn": position.lsn,
             "newest_ts": batch.newest_ts,
             "delivered": batch.delivered,
             "after_tick": after_tick,
@@ -247,7 +247,7 @@ class PostgresSink:
         parameters = {**at, "only_clean": True}
         async with self._connections.session() as session:
             if not batch.writes:
-                _, entries = await move_place(session, parameters)
+                _, entries = await move_position(session, parameters)
                 return Outcome() if entries is False else None
             try:
                 if hint.insert_only:
@@ -288,10 +288,10 @@ class PostgresSink:
             if looks:
                 entries, writes = await self._look(session, parameters, writes)
             else:
-                tick, entries = await move_place(session, parameters, fence=fence)
+                tick, entries = await move_position(session, parameters, fence=fence)
             if entries is None:
                 raise FencedOut(
-                    f"range {grant.claim.lease_token} has a newer epoch or another place"
+                    f"range {grant.claim.lease_token} has a newer epoch or another position"
                 )
             heal = entries or bool(batch.rejections)
             shape = self._shape(session, heal=heal, locked=True, looked=looks)
@@ -307,7 +307,7 @@ class PostgresSink:
         row = await one_row(session, look_statement(self._generation), arguments)
         if row is None:
             return None, ()
-        return row[0], tuple(writes[place - 1] for place in row[1])
+        return row[0], tuple(writes[number - 1] for number in row[1])
 
     def _shape(self, session: Session, **choices: bool) -> BatchShape:
         return BatchShape(
@@ -331,7 +331,7 @@ def _applied(batch: Batch, done: Outcome) -> Applied:
     )
 
 
-async def move_place(
+async def move_position(
     session: Session, parameters: Mapping[str, Any], *, fence: str = FENCE
 ) -> tuple[int, bool | None]:
     """Move the position under the fence and hold it until COMMIT; or hold it alone.

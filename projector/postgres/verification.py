@@ -46,7 +46,7 @@ class Verification:
             connections, generation=generation, returning_old=returning_old
         )
 
-    async def places(self) -> Sequence[StoredRange]:
+    async def stored_ranges(self) -> Sequence[StoredRange]:
         """The live stored ranges; see `VerifyStore`."""
         return await live_ranges(self._connections, self._container_rid)
 
@@ -59,10 +59,10 @@ class Verification:
         return await self._verdicts.read_mark(range_id)
 
     async def repair(
-        self, place: StoredRange, mark: ReadMark, verdicts: Sequence[Verdict]
+        self, stored: StoredRange, mark: ReadMark, verdicts: Sequence[Verdict]
     ) -> Settled | None:
         """Write what point reads said; see `VerifyStore`."""
-        return await self._verdicts.apply_repairs(self._grant(place), mark, verdicts)
+        return await self._verdicts.apply_repairs(self._grant(stored), mark, verdicts)
 
     async def recount(self, *, examples: int) -> Recount:
         """One statement, so one snapshot, for each total; see `VerifyStore`."""
@@ -101,12 +101,12 @@ class Verification:
                 break
         return mended
 
-    def _grant(self, place: StoredRange) -> Grant:
+    def _grant(self, stored: StoredRange) -> Grant:
         claim = RangeClaim(
             container_rid=self._container_rid,
             processor_name="",
-            lease_token=LeaseToken(str(place.feed_range)),
-            feed_range=place.feed_range,
+            lease_token=LeaseToken(str(stored.feed_range)),
+            feed_range=stored.feed_range,
             owner=InstanceName(""),
         )
-        return Grant(claim=claim, epoch=Epoch(0), range_id=place.range_id, lineage=place.lineage)
+        return Grant(claim=claim, epoch=Epoch(0), range_id=stored.range_id, lineage=stored.lineage)

@@ -1,6 +1,6 @@
 """Hands batches to the target, one after the other, and tells the checkpointer what is durable.
 
-Order: 1. the batch is committed with its place; 2. only then its bookmark is offered. While
+Order: 1. the batch is committed with its position; 2. only then its bookmark is offered. While
 the target is down the same batch is tried again and nothing is lost; a stop in that time
 leaves the batch to the next owner.
 """
@@ -60,14 +60,14 @@ class Applier(Generic[P]):
                 return error
             self._pages.done()
             self._status.go_on(Role.APPLIER)
-            self._status.moved(batch.place, applied)
-            self._checkpointer.offer(batch.place, delivered=applied.delivered > 0)
+            self._status.moved(batch.position, applied)
+            self._checkpointer.offer(batch.position, delivered=applied.delivered > 0)
             self._observer.applied(token, applied, seconds=self._clock.monotonic() - began)
         return None
 
     async def _apply(self, batch: Gathered[P]) -> Applied:
         with self._status.attempt(Role.APPLIER):
-            return await self._sink.apply(self._grant, batch.pages, batch.place)
+            return await self._sink.apply(self._grant, batch.pages, batch.position)
 
     async def _waits(self, failed: Failed) -> None:
         if self._status.wait(Role.APPLIER, RangeState.WAITING_FOR_TARGET, failed.error):

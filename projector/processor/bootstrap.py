@@ -27,8 +27,8 @@ from projector.core.errors import (
 )
 from projector.core.lease import START_FROM_PROPERTY, Lease
 from projector.core.mode import check_mode
-from projector.core.start import StartKind, StoredPlace
-from projector.ports.feed import Anchor, Beginning, BootstrapMarkers, FeedTarget, RangeClaim
+from projector.core.start import Position, StartKind
+from projector.ports.feed import Beginning, BootstrapMarkers, FeedTarget, RangeClaim
 from projector.processor.events import Event
 from projector.processor.neighbours import Neighbours
 from projector.processor.waiting import Failed, Patience, Stopped, is_passing, pause
@@ -144,7 +144,7 @@ class Bootstrapper(Generic[P]):
             properties={START_FROM_PROPERTY: str(start)},
         )
 
-    async def _committed(self, part: MissingLease, anchor: Anchor) -> bool:
+    async def _committed(self, part: MissingLease, anchor: Position) -> bool:
         """Write the anchor to the target; False when the range has to be opened first.
 
         So it is when the target copies another container so far, and when the range was retired
@@ -157,12 +157,12 @@ class Bootstrapper(Generic[P]):
             feed_range=part.feed_range,
             owner=self._options.instance_name,
         )
-        place = StoredPlace(continuation=anchor.continuation, lsn=anchor.lsn)
+        position = Position(continuation=anchor.continuation, lsn=anchor.lsn)
         try:
             grant = await self._sink.open(claim)
             if grant.keeps_positions:
                 await self._sink.begin(
-                    grant, Beginning(place=place, anchored_from=str(self._options.start_from))
+                    grant, Beginning(position=position, anchored_from=str(self._options.start_from))
                 )
         except (SourceRecreated, FencedOut):
             return False

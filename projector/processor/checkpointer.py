@@ -1,6 +1,6 @@
-"""Writes the newest committed place to the lease; older ones that wait are skipped.
+"""Writes the newest committed position to the lease; older ones that wait are skipped.
 
-Never ahead of the target: only places that the applier has committed are offered. A quiet
+Never ahead of the target: only positions that the applier has committed are offered. A quiet
 range is bookmarked at once, a busy one every so often and at its end. An outage of the lease
 container delays the bookmark and nothing else; a lost lease ends the range.
 """
@@ -17,7 +17,7 @@ import structlog
 from projector.core.errors import ProjectorError
 from projector.core.lease import DELIVERED_PROPERTY
 from projector.core.names import Continuation
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.ports.feed import Clock
 from projector.processor.events import Event
 from projector.processor.lease_keeper import LeaseKeeper
@@ -61,16 +61,16 @@ class Checkpointer:
         self._closing = asyncio.Event()
         self._patience = Patience(clock=clock, draw=self._draw, stopping=self._closing)
 
-    def offer(self, place: StoredPlace, *, delivered: bool) -> None:
-        """Take a committed place; in manual mode only polls without changes count."""
+    def offer(self, position: Position, *, delivered: bool) -> None:
+        """Take a committed position; in manual mode only polls without changes count."""
         if self._options.checkpointing is Checkpointing.MANUAL:
-            self._delivered = place.continuation if delivered else self._delivered
+            self._delivered = position.continuation if delivered else self._delivered
             if self._delivered != self._acknowledged:
                 return
         elif delivered:
             self._properties[DELIVERED_PROPERTY] = "true"
-        if place.continuation is not None:
-            self._pending = place.continuation
+        if position.continuation is not None:
+            self._pending = position.continuation
             self._wake.set()
 
     async def write(self, continuation: Continuation) -> None:
@@ -104,7 +104,7 @@ class Checkpointer:
         await pause(self._clock, due - self._clock.monotonic(), until=self._closing)
 
     async def _write(self) -> None:
-        """Write the newest place that is pending, however long that takes; at the end, briefly."""
+        """Write the newest position that is pending, however long that takes; at the end, briefly."""
         if not self._closing.is_set():
             with suppress(Stopped):
                 await self._patience.until_done(self._write_pending, waits=self._failed)

@@ -43,7 +43,7 @@ class Stalled(ProjectorError):
 
 
 class SourceWentBack(FeedError):
-    """The service's LSNs lie below the range's place: the container was restored."""
+    """The service's LSNs lie below the range's position: the container was restored."""
 
 
 def ending_of(errors: BaseExceptionGroup[Exception]) -> Ending:

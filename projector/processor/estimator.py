@@ -58,7 +58,7 @@ class RangeEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Span:
     """Keys that were read up to `continuation`; None is the start of the feed."""
 
     feed_range: FeedRange
@@ -67,7 +67,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behind:
-    """How far some places together are behind; see `RangeEstimate`."""
+    """How far some spans together are behind; see `RangeEstimate`."""
 
     gap_changes: int | None = None
     lag_seconds: float | None = None
@@ -111,23 +111,23 @@ class Estimator:
         physical = await self._source.physical_ranges()
         return await asyncio.gather(*(self._one(lease, physical) for lease in leases))
 
-    async def behind(self, places: Sequence[Sequence[Place]]) -> Sequence[Behind]:
-        """How far each group of places is behind, whatever the leases say.
+    async def behind(self, spans: Sequence[Sequence[Span]]) -> Sequence[Behind]:
+        """How far each group of spans is behind, whatever the leases say.
 
         Raises: errors of listing partitions; a read that fails is told in `error`.
         """
-        if not places:
+        if not spans:
             return ()
         physical = await self._source.physical_ranges()
-        return await asyncio.gather(*(self._behind(group, physical) for group in places))
+        return await asyncio.gather(*(self._behind(group, physical) for group in spans))
 
     async def _one(self, lease: Lease, physical: Sequence[PhysicalRange]) -> RangeEstimate:
         bare = _bare(self._source, lease)
         keys = range_of(lease, physical)
         if lease.continuation is None or keys is None:
             return bare
-        place = Place(feed_range=keys, continuation=lease.continuation)
-        behind = await self._behind([place], physical)
+        span = Span(feed_range=keys, continuation=lease.continuation)
+        behind = await self._behind([span], physical)
         return replace(
             bare,
             gap_changes=behind.gap_changes,
@@ -136,26 +136,26 @@ class Estimator:
             error=behind.error,
         )
 
-    async def _behind(self, places: Sequence[Place], physical: Sequence[PhysicalRange]) -> Behind:
+    async def _behind(self, spans: Sequence[Span], physical: Sequence[PhysicalRange]) -> Behind:
         try:
             unread = [
-                await self._ask(place, part)
-                for place in places
+                await self._ask(span, part)
+                for span in spans
                 for part in physical
-                if part.feed_range.overlaps(place.feed_range)
+                if part.feed_range.overlaps(span.feed_range)
             ]
         except ProjectorError as error:
             return Behind(error=f"{type(error).__name__}: {error}")
         return _summed(unread, self._clock.now())
 
-    async def _ask(self, place: Place, part: PhysicalRange) -> _Unread:
+    async def _ask(self, span: Span, part: PhysicalRange) -> _Unread:
         target = FeedTarget(
             lease_token=LeaseToken(part.id),
-            feed_range=place.feed_range.clip(part.feed_range),
+            feed_range=span.feed_range.clip(part.feed_range),
             range_id=part.id,
         )
         async with self._room:
-            page = await self._source.read_page(target, place.continuation, max_documents=1)
+            page = await self._source.read_page(target, span.continuation, max_documents=1)
         if page.body is None:
             return _Unread(gap=0, oldest=None, request_units=page.request_units)
         first = _first_item(page.body)

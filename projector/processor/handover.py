@@ -1,6 +1,6 @@
 """Puts the children of a lease in its place after a split or a merge.
 
-The children begin at the last committed place and bear the properties of the one they replace.
+The children begin at the last committed position and bear the properties of the one they replace.
 Creating them comes before deleting it, so no key is ever without a lease; a crash in between
 leaves both, and the deletion is finished by whoever acquires the old one (the target has
 retired its range by then).

@@ -148,9 +148,9 @@ class Host(Generic[P]):
         return () if self._controller is None else self._controller.conditions()
 
     async def checkpoint(self, token: LeaseToken, epoch: Epoch, continuation: Continuation) -> None:
-        """Bookmark a place at the user's word (manual mode).
+        """Bookmark a position at the user's word (manual mode).
 
-        Raises: LeaseLost when the lease, or the epoch in which the place was read, is gone.
+        Raises: LeaseLost when the lease, or the epoch in which the position was read, is gone.
         """
         if self._controller is None:
             raise RuntimeError("the host has not started")

@@ -1,4 +1,4 @@
-"""From an acquired lease to a place to read from: fence, look, decide, write down.
+"""From an acquired lease to a position to read from: fence, look, decide, write down.
 
 Nothing is looked at before the fence (docs/explanation/leases-and-fencing.md), and where a range
 begins is committed in the target before its lease says so and before any page is read.
@@ -20,12 +20,11 @@ from projector.core.splits import RANGE_ID_PROPERTY, home_of, merged_away
 from projector.core.start import (
     NOW,
     Bookmark,
-    Resume,
+    Position,
     StartFrom,
     StartKind,
     StartOver,
     StartReason,
-    StoredPlace,
     decide_start,
 )
 from projector.core.states import RangeState
@@ -43,11 +42,11 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """The range may be read from `place`; `properties` go into its lease with each bookmark."""
+    """The range may be read from `position`; `properties` go into its lease with each bookmark."""
 
     grant: Grant
     target: FeedTarget
-    place: StoredPlace
+    position: Position
     properties: Mapping[str, str]
 
 
@@ -86,7 +85,7 @@ class Opening(Generic[P]):
         4. Decide where it starts. 5. Commit that in the target. 6. Write an anchor to the lease.
 
         Args:
-            went_back: the service's LSNs lie below the place: start over in a new lineage.
+            went_back: the service's LSNs lie below the position: start over in a new lineage.
 
         Raises: SourceRecreated, FencedOut, LeaseLost, LeaseMissing, Stopped.
         """
@@ -111,7 +110,7 @@ class Opening(Generic[P]):
         else:
             started = await self._resume(grant, target, lease, decision)
         self._status.started(
-            started.place, dict(started.properties), replay_open=started.grant.replay_open
+            started.position, dict(started.properties), replay_open=started.grant.replay_open
         )
         return started
 
@@ -130,7 +129,7 @@ class Opening(Generic[P]):
         with self._status.attempt(Role.OPENER):
             return await self._sink.open(self.claim())
 
-    def _decide(self, grant: Grant, lease: Lease) -> StartOver | Resume:
+    def _decide(self, grant: Grant, lease: Lease) -> StartOver | Position:
         bookmark = None
         if lease.continuation:
             bookmark = Bookmark(
@@ -183,7 +182,7 @@ class Opening(Generic[P]):
         started = Started(
             grant=grant,
             target=target,
-            place=beginning.place,
+            position=beginning.position,
             properties=_properties(lease, target, start_from=self._start_from),
         )
         await self._write_anchor(started)
@@ -193,30 +192,29 @@ class Opening(Generic[P]):
         """Where START_FROM lies now; from the beginning that is a replay with a mark to pass."""
         if start.kind is not StartKind.BEGINNING:
             anchor = await self._source.resolve(target, start)
-            place = StoredPlace(continuation=anchor.continuation, lsn=anchor.lsn)
-            return Beginning(place=place, anchored_from=str(start))
-        nowhere = StoredPlace(continuation=None, lsn=None)
+            position = Position(continuation=anchor.continuation, lsn=anchor.lsn)
+            return Beginning(position=position, anchored_from=str(start))
+        nowhere = Position(continuation=None, lsn=None)
         if not grant.keeps_positions:
-            return Beginning(place=nowhere)
+            return Beginning(position=nowhere)
         mark = await self._source.resolve(target, NOW)
-        return Beginning(place=nowhere, replay_mark_lsn=mark.lsn)
+        return Beginning(position=nowhere, replay_mark_lsn=mark.lsn)
 
     async def _resume(
-        self, grant: Grant, target: FeedTarget, lease: Lease, decision: Resume
+        self, grant: Grant, target: FeedTarget, lease: Lease, position: Position
     ) -> Started:
-        place = StoredPlace(continuation=decision.continuation, lsn=decision.lsn)
         merged = merged_away(lease, target.range_id)
-        if place != grant.stored or merged:
-            grant = await self._begin(grant, Beginning(place=place, raise_lineage=merged))
-        log.info(Event.RANGE_RESUMED, lease=lease.token, lsn=place.lsn)
+        if position != grant.stored or merged:
+            grant = await self._begin(grant, Beginning(position=position, raise_lineage=merged))
+        log.info(Event.RANGE_RESUMED, lease=lease.token, lsn=position.lsn)
         started = Started(
             grant=grant,
             target=target,
-            place=place,
+            position=position,
             properties=_properties(lease, target, start_from=None),
         )
         # A quiet range may not get another bookmark for days.
-        if (place.continuation, started.properties) != (lease.continuation, lease.properties):
+        if (position.continuation, started.properties) != (lease.continuation, lease.properties):
             await self._write_anchor(started)
         return started
 
@@ -229,7 +227,7 @@ class Opening(Generic[P]):
 
     async def _write_anchor(self, started: Started) -> None:
         """The lease says where the range is read from before it is read."""
-        continuation = started.place.continuation
+        continuation = started.position.continuation
         if continuation is not None:
             await self._patience.until_done(
                 lambda: self._keeper.checkpoint(continuation, started.properties),
@@ -260,10 +258,10 @@ def own_range(lease: Lease) -> FeedRange:
     return lease.feed_range
 
 
-def _inherited(lease: Lease, decision: StartOver | Resume) -> Continuation | None:
-    """Where children go on: as the range itself would; without a place they start over too."""
+def _inherited(lease: Lease, decision: StartOver | Position) -> Continuation | None:
+    """Where children go on: as the range itself would; without a position they start over too."""
     match decision:
-        case Resume():
+        case Position():
             return decision.continuation
         case StartOver(reason=StartReason.REPLAY_REQUESTED | StartReason.NO_BOOKMARK):
             return None

@@ -33,11 +33,11 @@ class ProcessorOptions:
         limits: bounds of this host's share of the leases.
         checkpoint_seconds: least time between two bookmarks of a busy range; a quiet range is
             bookmarked at once.
-        place_seconds: least time between two commits of a place alone (polls without changes).
+        place_seconds: least time between two commits of a position alone (polls without changes).
         stall_seconds: a range behind and not moving for that long is restarted.
         apply_stall_seconds: the same for one call of `Sink.apply`; None for handlers that may
             take as long as they like.
-        restore_seconds: how long the service must answer below a range's place before that
+        restore_seconds: how long the service must answer below a range's position before that
             counts as a restore (and three times in a row).
         recheck_seconds: how often a range whose container was recreated looks again.
         drain_seconds: budget of a stop; after it ranges are left as they are.

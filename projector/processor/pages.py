@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.ports.feed import Clock
 from projector.processor.waiting import pause
 
@@ -21,10 +21,10 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered(Generic[P]):
-    """What one `Sink.apply` gets: pages, oldest first (none: the place moves alone), their end."""
+    """What one `Sink.apply` gets: pages, oldest first (none: the position moves alone), their end."""
 
     pages: tuple[P, ...]
-    place: StoredPlace
+    position: Position
 
 
 class WaitingPages(Generic[P]):
@@ -33,7 +33,7 @@ class WaitingPages(Generic[P]):
     def __init__(
         self,
         *,
-        start: StoredPlace,
+        start: Position,
         max_documents: int,
         max_bytes: int,
         clock: Clock,
@@ -74,12 +74,12 @@ class WaitingPages(Generic[P]):
         self,
         page: P,
         *,
-        place: StoredPlace,
+        position: Position,
         documents: int,
         size_bytes: int,
         more_follows: bool = False,
     ) -> None:
-        """Add a page that ends at `place`; `more_follows`: the next one is as good as here."""
+        """Add a page that ends at `position`; `more_follows`: the next one is as good as here."""
         if more_follows:
             self._gathered.clear()
         else:
@@ -88,12 +88,12 @@ class WaitingPages(Generic[P]):
         self._documents += documents
         self._size_bytes += size_bytes
         self._largest_page_bytes = max(self._largest_page_bytes, size_bytes)
-        self.tail = place
+        self.tail = position
         self._arrived.set()
 
-    def move(self, place: StoredPlace) -> None:
+    def move(self, position: Position) -> None:
         """Move the end without a page: the source has nothing up to there."""
-        self.tail = place
+        self.tail = position
         self._moved = True
         self.hurry()
         self._arrived.set()
@@ -131,7 +131,7 @@ class WaitingPages(Generic[P]):
         )
 
     def _gather(self) -> Gathered[P]:
-        gathered = Gathered(pages=tuple(self._pages), place=self.tail)
+        gathered = Gathered(pages=tuple(self._pages), position=self.tail)
         self._pages.clear()
         self._documents = self._size_bytes = 0
         self._moved = False

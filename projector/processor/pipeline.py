@@ -40,7 +40,7 @@ class Pipeline(Generic[P]):
         self._token = keeper.token
         self._epoch = started.grant.epoch
         self._pages: WaitingPages[P] = WaitingPages(
-            start=started.place,
+            start=started.position,
             max_documents=neighbours.options.batch_documents,
             max_bytes=neighbours.options.batch_bytes,
             clock=neighbours.clock,
@@ -71,7 +71,7 @@ class Pipeline(Generic[P]):
         self._sweeping = Sweeping(neighbours=neighbours, grant=started.grant, status=status)
 
     async def checkpoint(self, epoch: Epoch, continuation: Continuation) -> bool:
-        """Bookmark at the user's word; False when the place belongs to a former epoch."""
+        """Bookmark at the user's word; False when the position belongs to a former epoch."""
         if epoch != self._epoch:
             return False
         await self._checkpointer.write(continuation)

@@ -2,7 +2,7 @@
 
 A verdict is as old as its oldest fact, so the facts come in this order: every range was opened under
 today's settings by a host that lives, and no replay is open; then the source's end is read; then each
-lease and each committed place over its keys lies at or above it. Whatever opens a range anew makes the
+lease and each committed position over its keys lies at or above it. Whatever opens a range anew makes the
 end that was read before it too old. Changes that come later do not move an end. Children of a split
 go on above their parent's LSN, so an end outlives splits and merges.
 """
@@ -45,11 +45,11 @@ class Reached:
     """How far one live range has come.
 
     Attributes:
-        started: a place is known, even if it cannot be placed.
-        lsn: the place as a number, None when it has none.
+        started: a position is known, even if it cannot be placed.
+        lsn: the position as a number, None when it has none.
         replaying: a replay was asked for or is open.
         opened: a host that lives holds it and has opened it.
-        anchored_from: START_FROM text while no delivered change has passed the place, else None.
+        anchored_from: START_FROM text while no delivered change has passed the position, else None.
         owner: who holds it, for whoever wonders what is waited for.
     """
 
@@ -96,7 +96,7 @@ async def wait_until_caught_up(
         leases: the processor's leases.
         clock: for waiting.
         start_from: today's setting; a range that was only anchored under another one has to be
-            opened again before its place counts.
+            opened again before its position counts.
         committed: the live ranges of a target that keeps positions; None where the leases are
             all there is.
         poll_seconds: how often to look.
@@ -142,27 +142,29 @@ class _Verdict:
         """What is in the way now; None when it is caught up.
 
         1. Ranges that have to be opened or swept make an end of before useless. 2. The end is read
-        once all are. 3. Places are read after it. 4. A place above the end is no sign of having
+        once all are. 3. Positions are read after it. 4. A position above the end is no sign of having
         read everything but of a source that went back, unless a newer end says otherwise.
         """
-        found = self._unsettled(await self._places())
+        found = self._unsettled(await self._positions())
         if found is not None:
             self.marks = None
             return found
         if self.marks is None:
             self.marks = await take_marks(self._source)
-        places = await self._places()
-        found = self._unsettled(places) or behind(self.marks, places)
-        if found is None and beyond(self.marks, places):
-            found = beyond(await take_marks(self._source), places)
+        positions = await self._positions()
+        found = self._unsettled(positions) or behind(self.marks, positions)
+        if found is None and beyond(self.marks, positions):
+            found = beyond(await take_marks(self._source), positions)
         return found
 
-    async def _places(self) -> Sequence[Sequence[Reached]]:
+    async def _positions(self) -> Sequence[Sequence[Reached]]:
         bookmarks = await _bookmarks(self._source, self._leases)
         return [bookmarks] if self._committed is None else [bookmarks, await self._committed()]
 
-    def _unsettled(self, places: Sequence[Sequence[Reached]]) -> Obstructed | None:
-        return next(filter(None, (unsettled(ranges, self._start_from) for ranges in places)), None)
+    def _unsettled(self, positions: Sequence[Sequence[Reached]]) -> Obstructed | None:
+        return next(
+            filter(None, (unsettled(ranges, self._start_from) for ranges in positions)), None
+        )
 
 
 async def take_marks(source: ChangeSource) -> Sequence[SourceMark]:
@@ -178,7 +180,7 @@ async def take_marks(source: ChangeSource) -> Sequence[SourceMark]:
 
 
 def unsettled(ranges: Sequence[Reached], start_from: str) -> Obstructed | None:
-    """What is yet to be decided about some range, so that its place may still go back.
+    """What is yet to be decided about some range, so that its position may still go back.
 
     One that was read from the beginning has read what any other start would have.
     """
@@ -194,9 +196,11 @@ def unsettled(ranges: Sequence[Reached], start_from: str) -> Obstructed | None:
     )
 
 
-def behind(marks: Sequence[SourceMark], places: Sequence[Sequence[Reached]]) -> Obstructed | None:
+def behind(
+    marks: Sequence[SourceMark], positions: Sequence[Sequence[Reached]]
+) -> Obstructed | None:
     """The ranges that have not passed their marks; keys without a range were never opened."""
-    for ranges in places:
+    for ranges in positions:
         for mark in marks:
             over = [one for one in ranges if one.feed_range.overlaps(mark.feed_range)]
             gaps = uncovered(mark.feed_range, [one.feed_range for one in over])
@@ -208,13 +212,15 @@ def behind(marks: Sequence[SourceMark], places: Sequence[Sequence[Reached]]) -> 
     return None
 
 
-def beyond(marks: Sequence[SourceMark], places: Sequence[Sequence[Reached]]) -> Obstructed | None:
-    """The ranges whose place lies above the end, where the source has nothing."""
+def beyond(
+    marks: Sequence[SourceMark], positions: Sequence[Sequence[Reached]]
+) -> Obstructed | None:
+    """The ranges whose position lies above the end, where the source has nothing."""
     return _where(
         Obstacle.BEYOND_THE_END,
         [
             one
-            for ranges in places
+            for ranges in positions
             for one in ranges
             for mark in marks
             if one.feed_range.overlaps(mark.feed_range)

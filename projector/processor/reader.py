@@ -1,7 +1,7 @@
 """Reads one range, page after page, as far as there is room; waits outages out in place.
 
-A place that was read but not committed lives here and in the waiting pages only; it never
-reaches a lease. Throttling, outages, aged credentials and pages too large keep lease, place
+A position that was read but not committed lives here and in the waiting pages only; it never
+reaches a lease. Throttling, outages, aged credentials and pages too large keep lease, position
 and order. What ends the reading for good is returned as a value, so that the batch in hand
 can be finished first: the range is gone, the container is another one, or was restored.
 Source: .NET v3 change feed processor; Java SDK v4, waiting in place for 429 and 5xx.
@@ -23,7 +23,7 @@ from projector.core.errors import (
     Throttled,
 )
 from projector.core.pacing import next_poll_seconds, page_size
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.core.states import RangeState
 from projector.ports.feed import FeedTarget, Grant, Page
 from projector.processor.endings import SourceWentBack
@@ -33,7 +33,7 @@ from projector.processor.status import RangeStatus, Role
 from projector.processor.waiting import Failed, Patience, is_passing
 
 RESTORE_ANSWERS = 3
-"""Answers in a row below a range's place that count as a restored container."""
+"""Answers in a row below a range's position that count as a restored container."""
 
 P = TypeVar("P")
 
@@ -59,12 +59,12 @@ class Reader(Generic[P]):
         self._target = target
         self._pages = pages
         self._status = status
-        self._place = pages.tail
+        self._position = pages.tail
         self._size = page_size(neighbours.options.page_size)
         self._generation = 0
         self._patience = Patience(clock=neighbours.clock, draw=neighbours.draw.random, helps=_helps)
         self._idle_seconds: float | None = None
-        self._place_moved_at: float | None = None
+        self._position_moved_at: float | None = None
         self._below_since: float | None = None
         self._below_count = 0
 
@@ -97,7 +97,7 @@ class Reader(Generic[P]):
         try:
             with self._status.attempt(Role.READER):
                 page = await self._source.feed.read_page(
-                    self._target, self._place.continuation, max_documents=self._size.current
+                    self._target, self._position.continuation, max_documents=self._size.current
                 )
                 return page, None if page.body is None else self._sink.prepare(self._grant, page)
         except PageTooLarge:
@@ -121,10 +121,10 @@ class Reader(Generic[P]):
         full = page.document_count is not None and page.document_count >= self._size.current
         self._size = self._size.recovered()
         self._idle_seconds = None
-        self._place = StoredPlace(continuation=page.continuation, lsn=page.lsn)
+        self._position = Position(continuation=page.continuation, lsn=page.lsn)
         self._pages.put(
             ready,
-            place=self._place,
+            position=self._position,
             documents=self._options.page_size
             if page.document_count is None
             else page.document_count,
@@ -133,19 +133,19 @@ class Reader(Generic[P]):
         )
 
     def _take_nothing(self, page: Page, began: datetime) -> None:
-        """Let the place move with a poll without changes, but not at every one of them."""
-        self._place = StoredPlace(continuation=page.continuation, lsn=page.lsn)
+        """Let the position move with a poll without changes, but not at every one of them."""
+        self._position = Position(continuation=page.continuation, lsn=page.lsn)
         if self._pages.idle:
             self._status.nothing_unread(since=began)
-        if self._place.continuation == self._pages.tail.continuation:
+        if self._position.continuation == self._pages.tail.continuation:
             return
         now = self._clock.monotonic()
         if (
-            self._place_moved_at is None
-            or now - self._place_moved_at >= self._options.place_seconds
+            self._position_moved_at is None
+            or now - self._position_moved_at >= self._options.place_seconds
         ):
-            self._place_moved_at = now
-            self._pages.move(self._place)
+            self._position_moved_at = now
+            self._pages.move(self._position)
 
     async def _rest(self) -> None:
         self._idle_seconds = next_poll_seconds(
@@ -158,10 +158,10 @@ class Reader(Generic[P]):
     def _below(self, page: Page) -> bool:
         """Whether the service knows less than was read before: a late replica, or a restore.
 
-        Such an answer moves nothing; the place never goes back by itself.
+        Such an answer moves nothing; the position never goes back by itself.
         """
         told = [lsn for lsn in (page.session_lsn, page.lsn) if lsn is not None]
-        if self._place.lsn is None or not told or min(told) >= self._place.lsn:
+        if self._position.lsn is None or not told or min(told) >= self._position.lsn:
             self._below_since, self._below_count = None, 0
             return False
         if self._below_since is None:
@@ -180,7 +180,7 @@ class Reader(Generic[P]):
 
     def _went_back(self, page: Page) -> SourceWentBack:
         return SourceWentBack(
-            f"the service's LSN {page.session_lsn} is below the place {self._place.lsn}"
+            f"the service's LSN {page.session_lsn} is below the position {self._position.lsn}"
             f" of lease {self._target.lease_token}"
         )
 

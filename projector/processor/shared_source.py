@@ -14,8 +14,8 @@ from contextlib import contextmanager
 import structlog
 
 from projector.core.errors import SourceRecreated
-from projector.core.start import StartFrom
-from projector.ports.feed import Anchor, ChangeSource, Clock, FeedTarget, PhysicalRange
+from projector.core.start import Position, StartFrom
+from projector.ports.feed import ChangeSource, Clock, FeedTarget, PhysicalRange
 from projector.processor.events import Event
 
 MAP_SECONDS = 2.0
@@ -29,7 +29,7 @@ class SharedSource:
 
     def __init__(self, source: ChangeSource, clock: Clock) -> None:
         self.feed = source
-        """For what each range asks alone: pages, and what a place means."""
+        """For what each range asks alone: pages, and what a position means."""
         self._clock = clock
         self._rebuilding = asyncio.Lock()
         self._mapping = asyncio.Lock()
@@ -40,8 +40,8 @@ class SharedSource:
         self.generation = 0
         """Number of rebuilds so far; a reader remembers it before each read."""
 
-    async def resolve(self, target: FeedTarget, start: StartFrom) -> Anchor:
-        """Turn `now` or a time into a place."""
+    async def resolve(self, target: FeedTarget, start: StartFrom) -> Position:
+        """Turn `now` or a time into a position."""
         with self._doubting():
             return await self.feed.resolve(target, start)
 

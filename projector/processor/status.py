@@ -22,7 +22,7 @@ from projector.core.lag import gap_after_place, lag_seconds
 from projector.core.lease import Lease
 from projector.core.names import Epoch, InstanceName
 from projector.core.ranges import FULL_RANGE
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.core.states import FailureCategory, RangeFailure, RangeState
 from projector.ports.feed import Applied, Clock, Grant, Page, RangeReport
 from projector.processor.events import Event
@@ -93,7 +93,7 @@ class RangeStatus:
         """Monotonic start of each call that has not returned yet."""
         self.moved_at = clock.monotonic()
         """Monotonic time of the last progress, or of the last end of a declared wait."""
-        self.committed = StoredPlace(continuation=None, lsn=None)
+        self.committed = Position(continuation=None, lsn=None)
         self.session_token: str | None = None
         """How far the service was at the last page: no point read of a sweep may be older."""
         self.committed_event = asyncio.Event()
@@ -181,9 +181,9 @@ class RangeStatus:
         """The target knows the range under this epoch from now on."""
         self._report = replace(self._report, epoch=grant.epoch, range_id=grant.range_id)
 
-    def started(self, place: StoredPlace, properties: dict[str, str], *, replay_open: bool) -> None:
-        """Reading begins after `place`."""
-        self.committed = place
+    def started(self, position: Position, properties: dict[str, str], *, replay_open: bool) -> None:
+        """Reading begins after `position`."""
+        self.committed = position
         self._started = True
         self._report = replace(self._report, properties=properties, replay_open=replay_open)
         self.go_on(Role.OPENER)
@@ -212,9 +212,9 @@ class RangeStatus:
         self._report = replace(self._report, caught_up_at=since)
         self.committed_event.set()
 
-    def moved(self, place: StoredPlace, applied: Applied) -> None:
-        """A batch, or a place alone, was committed."""
-        self.committed = place
+    def moved(self, position: Position, applied: Applied) -> None:
+        """A batch, or a position alone, was committed."""
+        self.committed = position
         self.moved_at = self._clock.monotonic()
         self._newest_time = applied.newest_time or self._newest_time
         self.committed_event.set()

@@ -110,7 +110,7 @@ class RangeSupervisor(Generic[P]):
                 self.end(Ending(reason=CloseReason.LEASE_LOST, error=error))
 
     async def checkpoint(self, epoch: Epoch, continuation: Continuation) -> None:
-        """Bookmark at the user's word. Raises: LeaseLost, also for a place of a former epoch."""
+        """Bookmark at the user's word. Raises: LeaseLost, also for a position of a former epoch."""
         if self._pipeline is None or not await self._pipeline.checkpoint(epoch, continuation):
             raise LeaseLost(f"lease {self.token} was lost before this checkpoint")
 

@@ -1,4 +1,4 @@
-"""Ends the open replay of a range once its place has passed the replay's mark.
+"""Ends the open replay of a range once its position has passed the replay's mark.
 
 The sweep runs beside reading and may take long; an outage is waited out. Whoever owns the
 range after a crash or a stop sweeps it again: the record is the target's.
@@ -55,10 +55,10 @@ class Sweeping(Generic[P]):
         await self._sweeper.sweep(self._grant, session_token=self._status.session_token)
 
     def _passed(self) -> bool:
-        mark, place = self._grant.replay_mark_lsn, self._status.committed
-        if mark is None or place.lsn is None:
-            return self._status.caught_up and place.continuation is not None
-        return place.lsn >= mark
+        mark, position = self._grant.replay_mark_lsn, self._status.committed
+        if mark is None or position.lsn is None:
+            return self._status.caught_up and position.continuation is not None
+        return position.lsn >= mark
 
     async def _waits(self, failed: Failed) -> None:
         self._status.note(failed.error)

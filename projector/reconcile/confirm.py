@@ -20,7 +20,7 @@ from projector.ports.verification import Comparison, Difference
 from projector.projection.identity import can_be_asked_for
 from projector.projection.project import Projection
 from projector.reconcile.answers import read_answers
-from projector.reconcile.places import PlaceWatch
+from projector.reconcile.parts import RangeWatch
 from projector.reconcile.reads import Reads
 from projector.reconcile.repair import Repair, is_newer
 from projector.reconcile.report import Tally
@@ -32,7 +32,7 @@ Version = tuple[int | None, int | None]
 
 
 class Backlog:
-    """The changes of one part behind its committed place."""
+    """The changes of one part behind its committed position."""
 
     def __init__(
         self,
@@ -54,12 +54,12 @@ class Backlog:
         self._reached: Continuation | None = None
 
     async def holding(
-        self, place: StoredRange | None, keys: Sequence[DocumentKey]
+        self, stored: StoredRange | None, keys: Sequence[DocumentKey]
     ) -> frozenset[DocumentKey]:
-        """Those of these documents that changed after `place`. Raises FeedRangeGone."""
-        if place is None or not place.started or place.continuation is None:
+        """Those of these documents that changed after `position`. Raises FeedRangeGone."""
+        if stored is None or not stored.started or stored.continuation is None:
             return frozenset(keys)
-        await self._read_on(self._reached or place.continuation)
+        await self._read_on(self._reached or stored.continuation)
         return await self._comparison.in_backlog(keys)
 
     async def _read_on(self, start: Continuation) -> None:
@@ -133,7 +133,7 @@ class _Turn:
     verdicts: Mapping[DocumentKey, Verdict]
     unread: Mapping[DocumentKey, str]
     reached: bool
-    place: StoredRange | None
+    stored: StoredRange | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ class Confirmer:
     """Settles suspects of one part, and mends them when it has a repair."""
 
     comparison: Comparison
-    watch: PlaceWatch
+    watch: RangeWatch
     backlog: Backlog
     mending: Repair
     repair: bool
@@ -155,7 +155,7 @@ class Confirmer:
         """
         if not suspects.keys:
             return
-        if await self.watch.place() is None:
+        if await self.watch.stored() is None:
             # Nobody has read these keys yet: asking for each document would tell the same slowly.
             self.tally.pending += len(suspects.take_missing())
             if not suspects.keys:
@@ -189,9 +189,9 @@ class Confirmer:
         found = answers.verdicts
         verdicts = {one.key: one for one in found}
         reached = await self.watch.reached(max((one.lsn for one in found), default=0))
-        place = await self.watch.place()
+        stored = await self.watch.stored()
         different = await self.comparison.compare(found)
-        newer = [one for one in different if is_newer(one, place, verdicts[one.key])]
+        newer = [one for one in different if is_newer(one, stored, verdicts[one.key])]
         rest = [one for one in different if one not in newer]
         return _Turn(
             newer=newer,
@@ -199,7 +199,7 @@ class Confirmer:
             verdicts=verdicts,
             unread=answers.unread,
             reached=reached,
-            place=place,
+            stored=stored,
         )
 
     def _give_up(
@@ -226,9 +226,9 @@ class Confirmer:
         self.tally.pending += len(pending)
         self.tally.before_start += len(old)
         self.tally.add_drift(drift)
-        if self.repair and drift and turn.place is not None:
+        if self.repair and drift and turn.stored is not None:
             left = await self.mending.mend(
-                self.comparison, turn.place, drift, session_token=session_token
+                self.comparison, turn.stored, drift, session_token=session_token
             )
             self.tally.repaired += len(drift) - len(left)
             self.tally.add_unmended(left)
@@ -241,22 +241,22 @@ class Confirmer:
             one.key
             for one in different
             if one.kind is DriftKind.EXTRA
-            and turn.place is not None
-            and turn.place.replaying
+            and turn.stored is not None
+            and turn.stored.replaying
             and _is_absent(turn.verdicts[one.key])
         )
         if turn.reached:
             return swept
         keys = [one.key for one in different]
-        return swept | await self.backlog.holding(turn.place, keys)
+        return swept | await self.backlog.holding(turn.stored, keys)
 
     async def _settle_unreadable(self, found: Sequence[Difference]) -> None:
         """Nothing can be asked about these; that they are in no quarantine is wrong by itself."""
         if not found:
             return
-        place = await self.watch.place()
+        stored = await self.watch.stored()
         missing = set(await self.comparison.without_entry([one.key for one in found]))
-        pending = await self.backlog.holding(place, list(missing))
+        pending = await self.backlog.holding(stored, list(missing))
         drift = [one for one in found if one.key in missing - pending]
         self.tally.pending += len(pending)
         self.tally.add_drift(drift)
@@ -277,7 +277,7 @@ def _is_absent(verdict: Verdict) -> bool:
 def _is_before_start(difference: Difference, turn: _Turn) -> bool:
     """Whether nothing is known of a document that is older than what was asked for."""
     verdict = turn.verdicts[difference.key]
-    since = None if turn.place is None else turn.place.read_since
+    since = None if turn.stored is None else turn.stored.read_since
     if since is None or difference.lineage is not None:
         return False
     if difference.kind is not DriftKind.MISSING:

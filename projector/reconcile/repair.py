@@ -19,11 +19,11 @@ from projector.reconcile.answers import Answers, Judge, in_halves, read_answers
 ATTEMPTS = 5
 
 
-def is_newer(difference: Difference, place: StoredRange | None, verdict: Verdict) -> bool:
+def is_newer(difference: Difference, stored: StoredRange | None, verdict: Verdict) -> bool:
     """Whether the tables hold a later version than the one read, so that the read decides nothing."""
-    if difference.lineage is None or difference.lsn is None or place is None:
+    if difference.lineage is None or difference.lsn is None or stored is None:
         return False
-    return (difference.lineage, difference.lsn) > (place.lineage, verdict.lsn)
+    return (difference.lineage, difference.lsn) > (stored.lineage, verdict.lsn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Repair:
     async def mend(
         self,
         comparison: Comparison,
-        place: StoredRange,
+        stored: StoredRange,
         drift: Sequence[Difference],
         *,
         session_token: str | None,
@@ -48,7 +48,7 @@ class Repair:
         """
         before = {one.key: (one.lineage, one.lsn) for one in drift}
         for _ in range(ATTEMPTS):
-            answers = await self.write(place, list(before), session_token=session_token)
+            answers = await self.write(stored, list(before), session_token=session_token)
             if answers is not None:
                 by_key = {verdict.key: verdict for verdict in answers.verdicts}
                 left = await comparison.compare(answers.verdicts)
@@ -58,21 +58,21 @@ class Repair:
                         one
                         for one in left
                         if before[one.key] == (one.lineage, one.lsn)
-                        or not is_newer(one, place, by_key[one.key])
+                        or not is_newer(one, stored, by_key[one.key])
                     ),
                 ]
         return drift
 
     async def write(
-        self, place: StoredRange, keys: Sequence[DocumentKey], *, session_token: str | None = None
+        self, stored: StoredRange, keys: Sequence[DocumentKey], *, session_token: str | None = None
     ) -> Answers | None:
         """Read and write once; None when the range changed meanwhile, so nothing was written."""
-        mark = await self.store.read_mark(place.range_id)
+        mark = await self.store.read_mark(stored.range_id)
         if mark is None:
             return None
         answers = await read_answers(self.judge, keys, session_token=session_token)
         done = await in_halves(
-            lambda verdicts: self.store.repair(place, mark, verdicts), answers.verdicts
+            lambda verdicts: self.store.repair(stored, mark, verdicts), answers.verdicts
         )
         if None in done.answers:
             return None

@@ -70,10 +70,10 @@ class Retry:
                 " a replay closes it when it is gone",
             )
         for _ in range(ATTEMPTS):
-            place = self._holder(key, await self.store.places())
-            if place is None:
+            stored = self._holder(key, await self.store.stored_ranges())
+            if stored is None:
                 break
-            answers = await self.repair.write(place, [key])
+            answers = await self.repair.write(stored, [key])
             if answers is not None and answers.unread:
                 return Retried(
                     entry_id=entry_id, outcome=RetryOutcome.UNDECIDED, detail=answers.unread[key]
@@ -108,6 +108,6 @@ class Retry:
         detail = "the document is good now, its row is back"
         return Retried(entry_id=entry_id, outcome=RetryOutcome.HEALED, detail=detail)
 
-    def _holder(self, key: DocumentKey, places: Sequence[StoredRange]) -> StoredRange | None:
+    def _holder(self, key: DocumentKey, stored_ranges: Sequence[StoredRange]) -> StoredRange | None:
         epk = epk_of_json(key.partition_key)
-        return next((one for one in places if one.feed_range.contains(epk)), None)
+        return next((one for one in stored_ranges if one.feed_range.contains(epk)), None)

@@ -24,7 +24,7 @@ from projector.ports.verification import Comparison, VerifyStore
 from projector.projection.project import Projection
 from projector.reconcile.answers import Judge
 from projector.reconcile.confirm import Backlog, Confirmer, Suspects
-from projector.reconcile.places import PlaceWatch, Waiting, parts_of
+from projector.reconcile.parts import RangeWatch, Waiting, parts_of
 from projector.reconcile.reads import PatientReader, PatientScanner, Reads
 from projector.reconcile.repair import Repair
 from projector.reconcile.report import EXAMPLES, Progress, Tally, VerifyReport
@@ -128,7 +128,7 @@ class Verifier:
 
     async def _parts(self, keys: FeedRange) -> list[FeedTarget]:
         physical = await self._reads.until_done(self._source.physical_ranges)
-        return list(parts_of(keys, physical, await self._store.places()))
+        return list(parts_of(keys, physical, await self._store.stored_ranges()))
 
     async def _compare_keys(self, keys: FeedRange, *, repair: bool) -> Tally:
         """Compare all parts of these keys; one that is gone is cut anew and begins anew."""
@@ -189,7 +189,7 @@ class Verifier:
     def _confirmer(
         self, part: FeedTarget, comparison: Comparison, tally: Tally, *, repair: bool
     ) -> Confirmer:
-        watch = PlaceWatch(
+        watch = RangeWatch(
             store=self._store,
             keys=part.feed_range,
             clock=self._clock,

@@ -23,7 +23,7 @@ from projector.postgres.explain import stored_key
 from projector.postgres.housekeeping import record_run
 from projector.postgres.verification import Verification
 from projector.reconcile.answers import Judge
-from projector.reconcile.places import Waiting
+from projector.reconcile.parts import Waiting
 from projector.reconcile.reads import PatientReader, Reads
 from projector.reconcile.repair import Repair
 from projector.reconcile.report import Progress, VerifyReport

@@ -291,7 +291,7 @@ async def test_anchor_is_in_the_target_before_the_lease_exists(world: World) -> 
     world.start_member(member)
     with pytest.raises(ConfigurationError):
         await world.until(lambda: False, within_seconds=5)
-    assert len([s for s in world.sink.ranges if s.place is not None]) == 4
+    assert len([s for s in world.sink.ranges if s.position is not None]) == 4
     world.members.clear()
 
 

@@ -17,13 +17,13 @@ import pytest
 from projector.core.errors import FencedOut, SourceRecreated
 from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.core.states import RangeState
 from projector.ports.feed import Beginning, Grant, Page, RangeClaim, RangeReport, Sink, Sweeper
 from tests.fakes.clock import START
 
 RID = "rid1"
-NOWHERE = StoredPlace(continuation=None, lsn=None)
+NOWHERE = Position(continuation=None, lsn=None)
 LEFT, RIGHT = FeedRange(min="", max="20"), FeedRange(min="20", max="FF")
 
 
@@ -39,9 +39,9 @@ def claim(token: str = "0", keys: FeedRange = FULL_RANGE, **changes: Any) -> Ran
     return replace(made, **changes)
 
 
-def place(lsn: int) -> StoredPlace:
+def position(lsn: int) -> Position:
     """A place in the feed."""
-    return StoredPlace(continuation=Continuation(f'"{lsn}"'), lsn=lsn)
+    return Position(continuation=Continuation(f'"{lsn}"'), lsn=lsn)
 
 
 def document(cart: str, lsn: int, **fields: Any) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class SinkContract:
     """Subclass it with the fixtures `sink` and `sweeper`."""
 
     async def apply(
-        self, sink: Sink[Any], grant: Grant, at: StoredPlace, *documents: dict[str, Any]
+        self, sink: Sink[Any], grant: Grant, at: Position, *documents: dict[str, Any]
     ) -> int:
         """Apply one page, or a place alone; documents upserted."""
         pages: Sequence[Any] = [sink.prepare(grant, page_of(RID, *documents))] if documents else []
@@ -105,34 +105,34 @@ class SinkContract:
 
     async def test_committed_place_is_told_to_the_next_owner(self, sink: Sink[Any]) -> None:
         grant = await sink.open(claim())
-        grant = await sink.begin(grant, Beginning(place=NOWHERE))
-        assert await self.apply(sink, grant, place(7), document("a", 5), document("b", 7)) == 2
+        grant = await sink.begin(grant, Beginning(position=NOWHERE))
+        assert await self.apply(sink, grant, position(7), document("a", 5), document("b", 7)) == 2
         again = await sink.open(claim(owner=InstanceName("b")))
-        assert again.stored == place(7)
+        assert again.stored == position(7)
         assert again.epoch > grant.epoch
 
     async def test_place_moves_without_pages(self, sink: Sink[Any]) -> None:
-        grant = await sink.begin(await sink.open(claim()), Beginning(place=NOWHERE))
-        await self.apply(sink, grant, place(9))
-        assert (await sink.open(claim())).stored == place(9)
+        grant = await sink.begin(await sink.open(claim()), Beginning(position=NOWHERE))
+        await self.apply(sink, grant, position(9))
+        assert (await sink.open(claim())).stored == position(9)
 
     async def test_same_batch_again_changes_nothing(self, sink: Sink[Any]) -> None:
-        grant = await sink.begin(await sink.open(claim()), Beginning(place=NOWHERE))
+        grant = await sink.begin(await sink.open(claim()), Beginning(position=NOWHERE))
         batch = (document("a", 5), document("b", 7))
-        await self.apply(sink, grant, place(7), *batch)
-        assert await self.apply(sink, grant, place(7), *batch) == 0
+        await self.apply(sink, grant, position(7), *batch)
+        assert await self.apply(sink, grant, position(7), *batch) == 0
 
     @pytest.mark.parametrize("work", ["apply", "begin", "sweep"])
     async def test_second_owner_fences_out_the_first(
         self, sink: Sink[Any], sweeper: Sweeper, work: str
     ) -> None:
         first = await sink.begin(
-            await sink.open(claim()), Beginning(place=NOWHERE, replay_mark_lsn=0)
+            await sink.open(claim()), Beginning(position=NOWHERE, replay_mark_lsn=0)
         )
         await sink.open(claim(owner=InstanceName("b")))
         works: dict[str, Callable[[], Awaitable[object]]] = {
-            "apply": lambda: self.apply(sink, first, place(9), document("a", 9)),
-            "begin": lambda: sink.begin(first, Beginning(place=place(9))),
+            "apply": lambda: self.apply(sink, first, position(9), document("a", 9)),
+            "begin": lambda: sink.begin(first, Beginning(position=position(9))),
             "sweep": lambda: sweeper.sweep(first, session_token=None),
         }
         with pytest.raises(FencedOut):
@@ -142,30 +142,30 @@ class SinkContract:
     async def test_children_retire_the_parent_and_take_over_its_place(
         self, sink: Sink[Any]
     ) -> None:
-        parent = await sink.begin(await sink.open(claim()), Beginning(place=NOWHERE))
-        await self.apply(sink, parent, place(7), document("a", 7))
+        parent = await sink.begin(await sink.open(claim()), Beginning(position=NOWHERE))
+        await self.apply(sink, parent, position(7), document("a", 7))
         left = await sink.open(claim("1", LEFT))
-        assert left.stored == place(7)
+        assert left.stored == position(7)
         with pytest.raises(FencedOut):
-            await self.apply(sink, parent, place(9), document("b", 9))
+            await self.apply(sink, parent, position(9), document("b", 9))
         right = await sink.open(claim("2", RIGHT))
-        assert right.stored == place(7)
-        await self.apply(sink, left, place(11))
-        assert (await sink.open(claim("2", RIGHT))).stored == place(7)
+        assert right.stored == position(7)
+        await self.apply(sink, left, position(11))
+        assert (await sink.open(claim("2", RIGHT))).stored == position(7)
 
     async def test_retired_range_may_only_finish_its_split(self, sink: Sink[Any]) -> None:
-        parent = await sink.begin(await sink.open(claim()), Beginning(place=NOWHERE))
-        await self.apply(sink, parent, place(7), document("a", 7))
+        parent = await sink.begin(await sink.open(claim()), Beginning(position=NOWHERE))
+        await self.apply(sink, parent, position(7), document("a", 7))
         left = await sink.open(claim("1", LEFT))
         await sink.open(claim("2", RIGHT))
         again = await sink.open(claim())
         assert again.retired
-        assert again.stored == place(7)
-        await self.apply(sink, left, place(8))  # the child was not fenced out by that
+        assert again.stored == position(7)
+        await self.apply(sink, left, position(8))  # the child was not fenced out by that
 
     async def test_replay_is_open_from_its_beginning_and_inherited(self, sink: Sink[Any]) -> None:
         grant = await sink.begin(
-            await sink.open(claim()), Beginning(place=NOWHERE, replay_mark_lsn=42)
+            await sink.open(claim()), Beginning(position=NOWHERE, replay_mark_lsn=42)
         )
         assert (grant.replay_open, grant.replay_mark_lsn) == (True, 42)
         again = await sink.open(claim(owner=InstanceName("b")))
@@ -175,22 +175,22 @@ class SinkContract:
 
     async def test_anchored_start_is_no_replay(self, sink: Sink[Any]) -> None:
         grant = await sink.begin(
-            await sink.open(claim()), Beginning(place=place(5), anchored_from="now")
+            await sink.open(claim()), Beginning(position=position(5), anchored_from="now")
         )
         assert not grant.replay_open
-        assert (await sink.open(claim())).stored == place(5)
+        assert (await sink.open(claim())).stored == position(5)
 
     async def test_raised_lineage_lets_lower_lsns_win(self, sink: Sink[Any]) -> None:
-        grant = await sink.begin(await sink.open(claim()), Beginning(place=NOWHERE))
-        await self.apply(sink, grant, place(90), document("a", 90))
-        assert await self.apply(sink, grant, place(91), document("a", 40)) == 0
-        raised = await sink.begin(grant, Beginning(place=NOWHERE, raise_lineage=True))
+        grant = await sink.begin(await sink.open(claim()), Beginning(position=NOWHERE))
+        await self.apply(sink, grant, position(90), document("a", 90))
+        assert await self.apply(sink, grant, position(91), document("a", 40)) == 0
+        raised = await sink.begin(grant, Beginning(position=NOWHERE, raise_lineage=True))
         assert raised.lineage > grant.lineage
-        assert await self.apply(sink, raised, place(41), document("a", 41, quantity=2)) == 1
+        assert await self.apply(sink, raised, position(41), document("a", 41, quantity=2)) == 1
 
     async def test_ranges_merged_into_one_start_a_new_lineage(self, sink: Sink[Any]) -> None:
-        left = await sink.begin(await sink.open(claim("1", LEFT)), Beginning(place=place(5)))
-        await sink.begin(await sink.open(claim("2", RIGHT)), Beginning(place=place(9)))
+        left = await sink.begin(await sink.open(claim("1", LEFT)), Beginning(position=position(5)))
+        await sink.begin(await sink.open(claim("2", RIGHT)), Beginning(position=position(9)))
         merged = await sink.open(claim("3"))
         assert merged.stored is None
         assert merged.lineage > left.lineage
@@ -203,10 +203,10 @@ class SinkContract:
 
     async def test_probe_fences_nobody(self, sink: Sink[Any]) -> None:
         """A host of a former container asks which one is copied; its ranges had other bounds."""
-        owner = await sink.begin(await sink.open(claim("1", LEFT)), Beginning(place=NOWHERE))
+        owner = await sink.begin(await sink.open(claim("1", LEFT)), Beginning(position=NOWHERE))
         await sink.open(claim(probe=True))
-        await self.apply(sink, owner, place(7), document("a", 7))
-        assert (await sink.open(claim("1", LEFT))).stored == place(7)
+        await self.apply(sink, owner, position(7), document("a", 7))
+        assert (await sink.open(claim("1", LEFT))).stored == position(7)
         with pytest.raises(SourceRecreated):
             await sink.open(claim(probe=True, container_rid="rid2"))
 
@@ -220,10 +220,10 @@ class SinkContract:
 
     async def test_report_names_the_ranges_whose_commits_were_lost(self, sink: Sink[Any]) -> None:
         """A standby took over: it knows the epoch, and less than its owner has committed."""
-        grant = await sink.begin(await sink.open(claim()), Beginning(place=NOWHERE))
+        grant = await sink.begin(await sink.open(claim()), Beginning(position=NOWHERE))
         assert await sink.report([report_of(grant)]) == frozenset()
         assert await sink.report([report_of(grant, committed_lsn=7)]) == {"0"}
-        await self.apply(sink, grant, place(7), document("a", 7))
+        await self.apply(sink, grant, position(7), document("a", 7))
         assert await sink.report([report_of(grant, committed_lsn=7)]) == frozenset()
         assert await sink.report([report_of(grant, committed_lsn=6)]) == frozenset()
         assert await sink.report([report_of(grant, committed_lsn=8)]) == {"0"}
@@ -232,7 +232,7 @@ class SinkContract:
         self, sink: Sink[Any]
     ) -> None:
         """A standby took over that does not know of the end of the sweep."""
-        begun = Beginning(place=NOWHERE, replay_mark_lsn=7)
+        begun = Beginning(position=NOWHERE, replay_mark_lsn=7)
         grant = await sink.begin(await sink.open(claim()), begun)
         assert await sink.report([report_of(grant)]) == frozenset()
         assert await sink.report([report_of(grant, replay_open=True)]) == frozenset()

@@ -12,7 +12,7 @@ from typing import Any
 
 from projector.core.errors import FencedOut, SourceRecreated
 from projector.core.names import Epoch, LeaseToken
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport
 from tests.fakes.clock import FakeClock
 from tests.fakes.container import epk_of
@@ -42,7 +42,7 @@ class Stored:
     claim: RangeClaim
     epoch: Epoch
     lineage: int = 0
-    place: StoredPlace | None = None
+    position: Position | None = None
     replay: Replay | None = None
     retired: bool = False
     read_since: datetime | None = None
@@ -70,7 +70,7 @@ class FakeSink:
         self.ranges: list[Stored] = []
         self.rows: dict[Key, Row] = {}
         self.delivered: list[tuple[LeaseToken, str, str]] = []
-        self.batches: list[tuple[LeaseToken, int, StoredPlace]] = []
+        self.batches: list[tuple[LeaseToken, int, Position]] = []
         self.reports: dict[LeaseToken, RangeReport] = {}
         self.states: list[tuple[LeaseToken, str]] = []
         self.swept: list[LeaseToken] = []
@@ -112,7 +112,7 @@ class FakeSink:
     async def begin(self, grant: Grant, beginning: Beginning) -> Grant:
         await self.faults.before("begin", grant.claim.lease_token)
         stored = self._fenced(grant)
-        stored.place = beginning.place
+        stored.position = beginning.position
         stored.lineage += beginning.raise_lineage
         if beginning.replay_mark_lsn is not None:
             stored.replay = Replay(phase=Phase.RUNNING, mark_lsn=beginning.replay_mark_lsn)
@@ -130,15 +130,15 @@ class FakeSink:
     def prepare(self, _grant: Grant, page: Page) -> Documents:
         return tuple(json.loads(page.body)["Documents"]) if page.body else ()
 
-    async def apply(self, grant: Grant, pages: Sequence[Documents], place: StoredPlace) -> Applied:
+    async def apply(self, grant: Grant, pages: Sequence[Documents], position: Position) -> Applied:
         token = grant.claim.lease_token
         await self.faults.before("apply", token)
         stored = self._fenced(grant)
         documents = [document for page in pages for document in page]
         written = [self._write(stored, document) for document in documents]
-        stored.place = place
+        stored.position = position
         self.delivered += [(token, d["cartId"], d["_etag"]) for d in documents]
-        self.batches.append((token, len(documents), place))
+        self.batches.append((token, len(documents), position))
         await self.faults.after("apply", token)
         newest = max((d["_ts"] for d in documents), default=None)
         return Applied(
@@ -153,7 +153,7 @@ class FakeSink:
         stored = self._fenced(grant)
         seen = stored.replay.seen if stored.replay else set()
         mark = stored.replay.mark_lsn if stored.replay else None
-        if mark is not None and (stored.place is None or (stored.place.lsn or 0) < mark):
+        if mark is not None and (stored.position is None or (stored.position.lsn or 0) < mark):
             raise AssertionError("swept before the place had passed the mark")
         keys = grant.claim.feed_range
         for key, row in list(self.rows.items()):
@@ -197,7 +197,7 @@ class FakeSink:
         covering = [s for s in known if s.claim.feed_range.covers(claim.feed_range)]
         if covering:
             holder = min(covering, key=lambda s: (s.claim.feed_range.max, -s.epoch))
-            fresh.place, fresh.lineage = holder.place, holder.lineage
+            fresh.position, fresh.lineage = holder.position, holder.lineage
             fresh.read_since = holder.read_since
             if holder.replay is not None:
                 replay = holder.replay
@@ -229,7 +229,7 @@ class FakeSink:
 
 
 def _lost(stored: Stored, report: RangeReport) -> bool:
-    reached = None if stored.place is None else stored.place.lsn
+    reached = None if stored.position is None else stored.position.lsn
     behind = report.committed_lsn is not None and (
         reached is None or reached < report.committed_lsn
     )
@@ -246,7 +246,7 @@ def _grant(stored: Stored, claim: RangeClaim) -> Grant:
         epoch=stored.epoch,
         range_id=stored.id,
         lineage=stored.lineage,
-        stored=stored.place,
+        stored=stored.position,
         retired=stored.retired,
         replay_requested=replay is not None and replay.phase is Phase.REQUESTED,
         replay_open=replay is not None and replay.phase is Phase.RUNNING,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from projector.core.errors import ContinuationRefused, FeedRangeGone, SourceRecreated
 from projector.core.names import Continuation
-from projector.core.start import StartFrom, StartKind
-from projector.ports.feed import Anchor, FeedTarget, Page, PhysicalRange
+from projector.core.start import Position, StartFrom, StartKind
+from projector.ports.feed import FeedTarget, Page, PhysicalRange
 from tests.fakes.clock import FakeClock
 from tests.fakes.container import Entry, FakeContainer, Partition
 from tests.fakes.faults import Faults
@@ -47,7 +47,7 @@ class FakeChangeSource:
         body = json.dumps({"_rid": self._container.rid, "Documents": documents}).encode()
         return _page(partition, body, page[-1].lsn, len(page))
 
-    async def resolve(self, target: FeedTarget, start: StartFrom) -> Anchor:
+    async def resolve(self, target: FeedTarget, start: StartFrom) -> Position:
         await self.faults.before("resolve", target.lease_token)
         partition = self._partition(target)
         lsn = partition.lsn
@@ -57,7 +57,7 @@ class FakeChangeSource:
             since = start.time.timestamp()
             later = [e.lsn for e in partition.entries.values() if e.document["_ts"] >= since]
             lsn = min(later) - 1 if later else lsn
-        return Anchor(continuation=_quoted(lsn), lsn=lsn)
+        return Position(continuation=_quoted(lsn), lsn=lsn)
 
     async def rebuild(self) -> None:
         await self.faults.before("rebuild")

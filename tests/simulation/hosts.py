@@ -10,7 +10,7 @@ from random import Random
 from cosmos_emulator import Engine
 from projector.core.errors import ProjectorError, SinkUnavailable, SourceRecreated
 from projector.core.names import InstanceName, LeaseToken
-from projector.core.start import BEGINNING, StartFrom, StoredPlace
+from projector.core.start import BEGINNING, Position, StartFrom
 from projector.cosmos.lease_documents import lease_prefix
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport, Sink
 from projector.ports.rows import DocumentKey, ReadMark, Settled, SweepStore, Verdict
@@ -66,12 +66,12 @@ class GatedSink:
         return self._sink.prepare(grant, page)
 
     async def apply(
-        self, grant: Grant, pages: Sequence[ProjectedPage], place: StoredPlace
+        self, grant: Grant, pages: Sequence[ProjectedPage], position: Position
     ) -> Applied:
         return await self._passage.cross(
             f"sink.apply {grant.claim.lease_token}",
             _sink_failure,
-            lambda: self._sink.apply(grant, pages, place),
+            lambda: self._sink.apply(grant, pages, position),
         )
 
     async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:

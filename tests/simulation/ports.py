@@ -34,9 +34,9 @@ from projector.core.errors import (
 from projector.core.lease import Lease
 from projector.core.names import Continuation, LeaseToken
 from projector.core.ranges import FeedRange
-from projector.core.start import StartFrom, StartKind
+from projector.core.start import Position, StartFrom, StartKind
 from projector.cosmos.lease_documents import document_of, idle_seconds, lease_id, lease_of
-from projector.ports.feed import Anchor, Clock, FeedTarget, Page, PhysicalRange
+from projector.ports.feed import Clock, FeedTarget, Page, PhysicalRange
 from projector.ports.points import PointRead
 from tests.simulation.loop import VirtualLoop
 
@@ -153,20 +153,20 @@ class SimulatedSource:
 
         return await self._passage.cross("source.read_page", self._failure, act)
 
-    async def resolve(self, target: FeedTarget, start: StartFrom) -> Anchor:
-        async def act() -> Anchor:
+    async def resolve(self, target: FeedTarget, start: StartFrom) -> Position:
+        async def act() -> Position:
             if start.kind is StartKind.NOW:
                 answer = self._feed(target, Continuation("*"), 1)
-                return Anchor(
+                return Position(
                     continuation=Continuation(answer.etag), lsn=int(answer.etag.strip('"'))
                 )
             if start.time is None:
-                return Anchor(continuation=Continuation('"0"'), lsn=0)
+                return Position(continuation=Continuation('"0"'), lsn=0)
             answer = self._feed(target, Since(timestamp=start.time.timestamp()), 1)
             lsn = int(answer.etag.strip('"'))
             if answer.status == 200:
                 lsn = int(json.loads(answer.bodies[0])["_lsn"]) - 1
-            return Anchor(continuation=Continuation(f'"{lsn}"'), lsn=lsn)
+            return Position(continuation=Continuation(f'"{lsn}"'), lsn=lsn)
 
         return await self._passage.cross("source.resolve", self._failure, act)
 

@@ -114,7 +114,7 @@ async def test_the_proxy_of_the_environment_is_used(
             source = CosmosChangeSource(gateway, CART)
             assert await source.container_rid()
             assert await source.physical_ranges()
-            assert "s3cret" not in str(gateway.place(CART))
+            assert "s3cret" not in str(gateway.label(CART))
     assert proxy.asked
     assert all(ELSEWHERE in one for one in proxy.asked)
 

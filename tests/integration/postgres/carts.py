@@ -18,7 +18,7 @@ import msgspec
 from projector.core.epk import effective_partition_key, routing_key
 from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.ports.feed import Applied, Beginning, Grant, RangeClaim
 from projector.postgres.connections import Connections, Session
 from projector.postgres.sink import PostgresSink
@@ -26,7 +26,7 @@ from projector.projection.writes import ProjectedPage, Rejection, RowWrite
 from tests.carts import number_of, value_of
 
 RID = "rid1"
-NOWHERE = StoredPlace(continuation=None, lsn=None)
+NOWHERE = Position(continuation=None, lsn=None)
 ITEMS = ("Surface", "Book", "Pen", 'Dock "mini"', "Köder\tx")
 CURRENCIES = (None, "EUR", "USD")
 
@@ -105,8 +105,8 @@ def page(*writes: RowWrite, rejections: Sequence[Rejection] = ()) -> ProjectedPa
     )
 
 
-def place(lsn: int) -> StoredPlace:
-    return StoredPlace(continuation=Continuation(f'"{lsn}"'), lsn=lsn)
+def position(lsn: int) -> Position:
+    return Position(continuation=Continuation(f'"{lsn}"'), lsn=lsn)
 
 
 def claim(
@@ -129,11 +129,11 @@ def claim(
 async def begun(sink: PostgresSink, *, mark: int | None = None, **changes: Any) -> Grant:
     """A granted range that reads from the beginning; with a mark it is a replay."""
     grant = await sink.open(claim(**changes))
-    return await sink.begin(grant, Beginning(place=NOWHERE, replay_mark_lsn=mark))
+    return await sink.begin(grant, Beginning(position=NOWHERE, replay_mark_lsn=mark))
 
 
 async def apply(sink: PostgresSink, grant: Grant, *pages: ProjectedPage, at: int = 1) -> Applied:
-    return await sink.apply(grant, pages, place(at))
+    return await sink.apply(grant, pages, position(at))
 
 
 class Shop:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.ports.feed import Beginning
 from projector.postgres.connections import Connections
 from projector.postgres.sink import PostgresSink
@@ -18,7 +18,7 @@ from tests.integration.postgres.carts import (
     begun,
     line,
     page,
-    place,
+    position,
     tombstone,
     views,
 )
@@ -47,7 +47,7 @@ async def test_any_history_equals_a_recount(
         await apply(sink, grant, *pages)
         model.apply((write for one in pages for write in one.writes), lineage=grant.lineage)
         if shop.draw.random() < 0.1:
-            grant = await sink.begin(grant, Beginning(place=place(1), raise_lineage=True))
+            grant = await sink.begin(grant, Beginning(position=position(1), raise_lineage=True))
         if shop.draw.random() < 0.3:
             assert await views(connections) == model.views()
     assert await views(connections) == model.views()
@@ -75,7 +75,7 @@ async def test_higher_version_with_the_same_etag_is_unchanged(
     sink = PostgresSink(connections, returning_old=returning_old)
     grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 5, etag='"e"')))
-    grant = await sink.begin(grant, Beginning(place=place(1), raise_lineage=True))
+    grant = await sink.begin(grant, Beginning(position=position(1), raise_lineage=True))
     again = await apply(sink, grant, page(line("a", "1", 3, etag='"e"')))
     assert (again.upserted, again.unchanged) == (0, 1)
     older = await apply(sink, grant, page(line("a", "1", 2, etag='"f"', quantity="9")))
@@ -132,10 +132,10 @@ async def test_mixed_currencies_have_no_total_amount(
 
 async def test_the_place_is_what_was_given(sink: PostgresSink) -> None:
     grant = await begun(sink)
-    await sink.apply(grant, [page(line("a", "1", 5))], place(5))
-    await sink.apply(grant, [], place(9))
+    await sink.apply(grant, [page(line("a", "1", 5))], position(5))
+    await sink.apply(grant, [], position(9))
     reopened = await sink.open(grant.claim)
-    assert reopened.stored == StoredPlace(continuation=place(9).continuation, lsn=9)
+    assert reopened.stored == Position(continuation=position(9).continuation, lsn=9)
 
 
 @pytest.mark.parametrize(

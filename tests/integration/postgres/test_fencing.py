@@ -25,7 +25,7 @@ from tests.integration.postgres.carts import (
     claim,
     line,
     page,
-    place,
+    position,
     rows,
     views,
 )
@@ -42,7 +42,7 @@ async def test_older_owner_commits_nothing(connections: Connections, sink: Postg
     with pytest.raises(FencedOut):
         await apply(sink, old)
     with pytest.raises(FencedOut):
-        await sink.begin(old, Beginning(place=NOWHERE))
+        await sink.begin(old, Beginning(position=NOWHERE))
     assert (await views(connections))["cart_items"] == set()
 
 
@@ -77,7 +77,7 @@ async def test_host_that_outlived_a_failover_reads_what_it_lost_again(
     for pages in ((), (page(line("a", "3", 9)),)):
         with pytest.raises(FencedOut):
             await apply(sink, grant, *pages, at=9)
-    assert (await sink.open(claim())).stored == place(7)
+    assert (await sink.open(claim())).stored == position(7)
 
 
 async def test_host_of_a_lost_history_is_not_taken_for_the_owner_in_the_new_one(
@@ -104,7 +104,7 @@ async def test_batch_whose_answer_was_lost_is_applied_again(
 ) -> None:
     grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 7)), at=7)
-    await apply(PostgresSink(connections), replace(grant, stored=place(7)), at=8)
+    await apply(PostgresSink(connections), replace(grant, stored=position(7)), at=8)
     assert (await apply(sink, grant, page(line("a", "2", 8)), at=8)).upserted == 1
 
 
@@ -143,23 +143,24 @@ async def test_neighbours_do_not_fence_each_other(sink: PostgresSink) -> None:
 
 async def test_batches_of_an_older_lineage_are_refused(sink: PostgresSink) -> None:
     old = await begun(sink)
-    await sink.begin(old, Beginning(place=NOWHERE, raise_lineage=True))
+    await sink.begin(old, Beginning(position=NOWHERE, raise_lineage=True))
     with pytest.raises(FencedOut):
         await apply(sink, old, page(line("a", "1", 1)))
 
 
 async def test_children_take_over_place_lineage_and_replay(sink: PostgresSink) -> None:
     parent = await sink.begin(
-        await sink.open(claim()), Beginning(place=NOWHERE, replay_mark_lsn=50, raise_lineage=True)
+        await sink.open(claim()),
+        Beginning(position=NOWHERE, replay_mark_lsn=50, raise_lineage=True),
     )
     await apply(sink, parent, page(line("a", "1", 7)), at=7)
     for token, keys in (("1", LEFT), ("2", RIGHT)):
         child = await sink.open(claim(token, keys))
-        assert child.stored == place(7)
+        assert child.stored == position(7)
         assert child.lineage == parent.lineage
         assert (child.replay_open, child.replay_mark_lsn) == (True, 50)
     grandchild = await sink.open(claim("5", LEFT_HIGH))
-    assert (grandchild.stored, grandchild.replay_open) == (place(7), True)
+    assert (grandchild.stored, grandchild.replay_open) == (position(7), True)
 
 
 async def test_split_parent_may_only_finish_its_split(sink: PostgresSink) -> None:
@@ -167,7 +168,7 @@ async def test_split_parent_may_only_finish_its_split(sink: PostgresSink) -> Non
     await apply(sink, parent, page(line("a", "1", 7)), at=7)
     child = await sink.open(claim("1", LEFT))
     again = await sink.open(claim())
-    assert (again.retired, again.stored) == (True, place(7))
+    assert (again.retired, again.stored) == (True, position(7))
     assert (await apply(sink, child, at=9)).delivered == 0
     with pytest.raises(FencedOut):
         await apply(sink, again, page(line("a", "1", 8)))
@@ -178,13 +179,13 @@ async def test_child_opened_late_inherits_from_the_retired_parent(sink: Postgres
     await apply(sink, parent, page(line("a", "1", 7)), at=7)
     first = await sink.open(claim("1", LEFT))
     await apply(sink, first, at=99)
-    assert (await sink.open(claim("2", RIGHT))).stored == place(7)
+    assert (await sink.open(claim("2", RIGHT))).stored == position(7)
 
 
 async def test_merged_range_starts_above_all_it_covers(sink: PostgresSink) -> None:
     left = await begun(sink, token="1", keys=LEFT)
     right = await sink.begin(
-        await sink.open(claim("2", RIGHT)), Beginning(place=NOWHERE, raise_lineage=True)
+        await sink.open(claim("2", RIGHT)), Beginning(position=NOWHERE, raise_lineage=True)
     )
     await apply(sink, left, page(line("a", "1", 7)), at=7)
     await apply(sink, right, at=8)
@@ -196,7 +197,7 @@ async def test_key_range_goes_on_from_the_physical_range_it_replaces(sink: Postg
     physical = await begun(sink, token="1", keys=LEFT)
     await apply(sink, physical, at=7)
     by_keys = await sink.open(claim("-20", LEFT))
-    assert (by_keys.stored, by_keys.retired) == (place(7), False)
+    assert (by_keys.stored, by_keys.retired) == (position(7), False)
     assert (await sink.open(claim("1", LEFT))).retired
 
 
@@ -205,7 +206,7 @@ async def test_key_range_may_come_again_after_another_token(sink: PostgresSink) 
     physical = await sink.open(claim("4", LEFT))
     await apply(sink, physical, at=12)
     again = await sink.open(claim("-20", LEFT))
-    assert (again.stored, again.retired) == (place(12), False)
+    assert (again.stored, again.retired) == (position(12), False)
 
 
 async def test_second_processor_and_back_never_ends_in_a_dead_end(sink: PostgresSink) -> None:
@@ -214,9 +215,9 @@ async def test_second_processor_and_back_never_ends_in_a_dead_end(sink: Postgres
     for _ in range(2):
         other = await sink.open(claim("3", processor="another"))
         assert not other.retired
-        other = await sink.begin(other, Beginning(place=place(5)))
+        other = await sink.begin(other, Beginning(position=position(5)))
         back = await sink.open(claim("-20", LEFT))
-        assert (back.retired, back.stored) == (False, place(5))
+        assert (back.retired, back.stored) == (False, position(5))
         assert not (await sink.open(claim("20-FF", RIGHT))).retired
 
 

@@ -29,7 +29,7 @@ from tests.integration.postgres.carts import (
     claim,
     line,
     page,
-    place,
+    position,
     rejection,
     rows,
     tombstone,
@@ -80,7 +80,7 @@ async def test_new_owner_has_to_commit_first(connections: Connections, sink: Pos
     await apply(sink, grant, page(tombstone("a", "1", 5)))
     next_owner = await sink.open(claim(owner="host-b"))
     assert await purge_tombstones(connections) == 0
-    next_owner = await sink.begin(next_owner, Beginning(place=place(5)))
+    next_owner = await sink.begin(next_owner, Beginning(position=position(5)))
     assert await purge_tombstones(connections) == 0
     await drained(sink, next_owner, 1)
     assert await purge_tombstones(connections) == 1
@@ -175,7 +175,7 @@ class Host:
     async def reopen(self) -> None:
         if self.draw.random() < 0.2:
             self.grant = await self.sink.open(claim())
-            self.grant = await self.sink.begin(self.grant, Beginning(place=NOWHERE))
+            self.grant = await self.sink.begin(self.grant, Beginning(position=NOWHERE))
             self.read_to, self.in_flight = 0, []
 
 

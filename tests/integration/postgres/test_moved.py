@@ -31,7 +31,7 @@ from tests.integration.postgres.carts import (
     claim,
     line,
     page,
-    place,
+    position,
     rejection,
     rows,
     tombstone,
@@ -185,7 +185,7 @@ async def test_entries_are_stored_without_opening_the_range_anew(
     ) as url:
         async with Connections(ConnectionOptions(url=url)) as connections:
             sink = PostgresSink(connections)
-            sink._committed[held.range_id] = held.epoch, place(2).continuation
+            sink._committed[held.range_id] = held.epoch, position(2).continuation
             bad = page(rejections=[rejection("z", "new", 7)])
             with pytest.raises(SinkUnavailable) as taken:
                 await apply(sink, held, bad, at=7)

@@ -24,7 +24,7 @@ from tests.integration.postgres.carts import (
     claim,
     line,
     page,
-    place,
+    position,
     rejection,
     rows,
     tombstone,
@@ -183,7 +183,7 @@ async def test_a_portion_that_a_failover_lost_is_read_again(
     with pytest.raises(FencedOut):
         await apply(sink, grant, batch, at=2)
     again = await sink.open(claim())
-    again = await sink.begin(again, Beginning(place=place(1)))
+    again = await sink.begin(again, Beginning(position=position(1)))
     await apply(sink, again, batch, at=2)
     assert await found(connections, "SELECT count(*) FROM carts.cart_items") == [(40,)]
 

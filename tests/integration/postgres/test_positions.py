@@ -13,7 +13,7 @@ from projector.postgres.positions import reports
 from projector.postgres.ranges import live_ranges
 from projector.postgres.resets import accept_new_source, request_replay
 from projector.postgres.sink import PostgresSink
-from tests.integration.postgres.carts import RID, apply, begun, claim, line, page, place, rows
+from tests.integration.postgres.carts import RID, apply, begun, claim, line, page, position, rows
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -35,7 +35,7 @@ def report(grant: Grant, **changes: object) -> RangeReport:
 async def test_position_of_a_live_range(connections: Connections, sink: PostgresSink) -> None:
     opened = await sink.open(claim())
     assert [one.started for one in await live_ranges(connections, RID)] == [False]
-    grant = await sink.begin(opened, Beginning(place=place(3), anchored_from="now"))
+    grant = await sink.begin(opened, Beginning(position=position(3), anchored_from="now"))
     anchored = (await live_ranges(connections))[0]
     assert (anchored.started, anchored.lsn, anchored.anchored_from) == (True, 3, "now")
     assert (anchored.position_time, anchored.replaying) == (None, False)
@@ -53,7 +53,7 @@ async def test_an_empty_page_keeps_time_and_anchor(
     connections: Connections, sink: PostgresSink
 ) -> None:
     grant = await sink.begin(
-        await sink.open(claim()), Beginning(place=place(3), anchored_from="now")
+        await sink.open(claim()), Beginning(position=position(3), anchored_from="now")
     )
     await apply(sink, grant, at=9)
     found = (await live_ranges(connections))[0]

@@ -17,7 +17,7 @@ from projector.projection.extra import FEW_NAMES, MAX_EXTRA_BYTES
 from projector.projection.numbers import MAX_JSONB_DIGITS
 from projector.projection.writes import ProjectedPage, RowWrite
 from tests.carts import number_of, project_document, project_page, value_of
-from tests.contract.sink import NOWHERE, claim, place
+from tests.contract.sink import NOWHERE, claim, position
 from tests.fuzz.documents import members
 from tests.fuzz.inputs import damaged
 from tests.unit.projection.documents import document, finished, page
@@ -49,11 +49,11 @@ def apart(found: ProjectedPage) -> ProjectedPage:
 async def test_database_takes_all_that_is_good_and_keeps_it_exactly(
     sink: PostgresSink, database_url: str
 ) -> None:
-    grant = await sink.begin(await sink.open(claim()), Beginning(place=NOWHERE))
+    grant = await sink.begin(await sink.open(claim()), Beginning(position=NOWHERE))
     found = apart(project_page(page(odd_documents())))
     live = {write.id: write for write in found.writes if not write.deleted}
 
-    await sink.apply(grant, [found], place(9))
+    await sink.apply(grant, [found], position(9))
 
     with psycopg.connect(database_url) as connection:
         refused = connection.execute(
@@ -108,10 +108,10 @@ async def test_the_server_sorts_names_into_the_order_that_they_are_sent_in(
 async def test_the_largest_other_fields_are_read_and_dumped(
     sink: PostgresSink, database_url: str
 ) -> None:
-    grant = await sink.begin(await sink.open(claim()), Beginning(place=NOWHERE))
+    grant = await sink.begin(await sink.open(claim()), Beginning(position=NOWHERE))
     many = MAX_EXTRA_BYTES // MAX_JSONB_DIGITS - 100
     numbers = ",".join([f"1e{MAX_JSONB_DIGITS - 1}"] * many)
-    await sink.apply(grant, [project_page(page([document(f'"n": [{numbers}]')]))], place(9))
+    await sink.apply(grant, [project_page(page([document(f'"n": [{numbers}]')]))], position(9))
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         row = await (await connection.execute("SELECT extra FROM carts.cart_items")).fetchone()
         assert row is not None

@@ -28,7 +28,7 @@ from tests.integration.postgres.carts import (
     begun,
     line,
     page,
-    place,
+    position,
     rejection,
     rows,
     tombstone,
@@ -167,7 +167,7 @@ async def test_range_that_is_opened_anew_still_heals(
 ) -> None:
     await apply(sink, await begun(sink), rejected(3))
     grant = await sink.open((await begun(sink)).claim)
-    grant = await sink.begin(grant, Beginning(place=place(3)))
+    grant = await sink.begin(grant, Beginning(position=position(3)))
     await apply(sink, grant, page(line("a", "1", 5)))
     assert await count_open(connections) == 0
 
@@ -231,7 +231,7 @@ async def test_what_the_server_refuses_costs_only_itself(
     assert [(e.document_id, e.reason, e.sqlstate) for e in entries] == [
         ("7", "refused_by_target", sqlstate)
     ]
-    assert (await sink.open(grant.claim)).stored == place(40)
+    assert (await sink.open(grant.claim)).stored == position(40)
     found = await views(connections)
     assert found["item_totals"] == {("Surface", 29, 29)}
 

@@ -23,7 +23,7 @@ from tests.integration.postgres.carts import (
     claim,
     line,
     page,
-    place,
+    position,
     rows,
     views,
 )
@@ -50,7 +50,9 @@ async def test_request_outlives_openings_until_it_has_begun(
     await request_replay(connections, RID)
     for owner in ("host-a", "host-b"):
         assert (await sink.open(claim(owner=owner))).replay_requested
-    grant = await sink.begin(await sink.open(claim()), Beginning(place=NOWHERE, replay_mark_lsn=50))
+    grant = await sink.begin(
+        await sink.open(claim()), Beginning(position=NOWHERE, replay_mark_lsn=50)
+    )
     assert (grant.replay_open, grant.replay_requested) == (True, False)
     again = await sink.open(claim())
     assert (again.replay_open, again.replay_requested, again.replay_mark_lsn) == (True, False, 50)
@@ -61,9 +63,9 @@ async def test_start_from_now_ends_a_request_without_a_sweep(
 ) -> None:
     await begun(sink)
     await request_replay(connections, RID)
-    await sink.begin(await sink.open(claim()), Beginning(place=place(5), anchored_from="now"))
+    await sink.begin(await sink.open(claim()), Beginning(position=position(5), anchored_from="now"))
     again = await sink.open(claim())
-    assert (again.replay_open, again.replay_requested, again.stored) == (False, False, place(5))
+    assert (again.replay_open, again.replay_requested, again.stored) == (False, False, position(5))
 
 
 async def test_one_range_alone(connections: Connections, sink: PostgresSink) -> None:
@@ -111,7 +113,7 @@ async def test_following_a_recreated_container_keeps_the_rows_and_starts_above_t
     new = await sink.open(claim(rid="rid2"))
     assert (new.stored, new.lineage) == (None, grant.lineage + 1)
     assert len((await views(connections))["cart_items"]) == 1
-    new = await sink.begin(new, Beginning(place=NOWHERE, replay_mark_lsn=3))
+    new = await sink.begin(new, Beginning(position=NOWHERE, replay_mark_lsn=3))
     await apply(sink, new, page(line("a", "1", 2, item="Pen")))
     assert (await views(connections))["item_totals"] == {("Pen", 1, 1)}
     assert [one.container_rid for one in await live_ranges(connections)] == ["rid2"]
@@ -126,12 +128,12 @@ async def test_going_back_to_the_first_container_starts_above_the_rows_of_the_ot
     await apply(sink, first, page(line("a", "1", 7)), at=7)
     await accept_new_source(connections, "rid2")
     other = await sink.open(claim(rid="rid2"))
-    other = await sink.begin(other, Beginning(place=NOWHERE, replay_mark_lsn=3))
+    other = await sink.begin(other, Beginning(position=NOWHERE, replay_mark_lsn=3))
     await apply(sink, other, page(line("a", "1", 900, item="Pen")), at=900)
     assert await accept_new_source(connections, RID)
     again = await sink.open(claim())
     assert again.stored is None
-    again = await sink.begin(again, Beginning(place=NOWHERE, replay_mark_lsn=7))
+    again = await sink.begin(again, Beginning(position=NOWHERE, replay_mark_lsn=7))
     await apply(sink, again, page(line("a", "1", 7)), at=7)
     assert (await views(connections))["item_totals"] == {("Surface", 1, 1)}
 

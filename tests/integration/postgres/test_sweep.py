@@ -27,7 +27,7 @@ from tests.integration.postgres.carts import (
     epk_of,
     line,
     page,
-    place,
+    position,
     rejection,
     rows,
     tombstone,
@@ -59,7 +59,7 @@ async def replayed(sink: PostgresSink) -> Grant:
     """Rows a/1 to a/9, then a replay that delivered only the even ones."""
     grant = await begun(sink)
     await apply(sink, grant, page(*(line("a", str(n), n) for n in range(1, 10))))
-    grant = await sink.begin(grant, Beginning(place=NOWHERE, replay_mark_lsn=9))
+    grant = await sink.begin(grant, Beginning(position=NOWHERE, replay_mark_lsn=9))
     await apply(sink, grant, page(*(line("a", str(n), n) for n in range(2, 10, 2))))
     return grant
 
@@ -101,7 +101,7 @@ async def test_seen_keys_are_remembered_without_touching_unchanged_rows(
     grant = await begun(sink)
     everything = page(*(line("a", str(n), n) for n in range(1, 50)))
     await apply(sink, grant, everything)
-    grant = await sink.begin(grant, Beginning(place=NOWHERE, replay_mark_lsn=9))
+    grant = await sink.begin(grant, Beginning(position=NOWHERE, replay_mark_lsn=9))
     await apply(sink, grant, everything)
     stamps = "SELECT id, xmin, xmax, ctid FROM projector_g1.cart_items ORDER BY id"
     async with connections.session() as session:
@@ -117,7 +117,7 @@ async def test_rejected_keys_count_as_seen(sink: PostgresSink, connections: Conn
     seen = page(tombstone("a", "1", 3), rejections=[rejection("a", "1", 3)])
     unseen = page(tombstone("a", "2", 4), rejections=[rejection("a", "2", 4)])
     await apply(sink, grant, seen, unseen)
-    grant = await sink.begin(grant, Beginning(place=NOWHERE, replay_mark_lsn=9))
+    grant = await sink.begin(grant, Beginning(position=NOWHERE, replay_mark_lsn=9))
     await apply(sink, grant, seen)
     assert await candidates(sink, grant) == ["2"]
     absent = Verdict(key=key("a", "2"), lsn=9, write=tombstone("a", "2", 9))
@@ -131,7 +131,7 @@ async def test_rows_beside_a_rejected_document_count_as_seen(sink: PostgresSink)
     grant = await begun(sink)
     everything = [line("a", str(n), n) for n in range(1, 4)]
     await apply(sink, grant, page(*everything))
-    grant = await sink.begin(grant, Beginning(place=NOWHERE, replay_mark_lsn=9))
+    grant = await sink.begin(grant, Beginning(position=NOWHERE, replay_mark_lsn=9))
     bad = rejection("b", "1", 10)
     await apply(sink, grant, page(*everything[:2], tombstone("b", "1", 10), rejections=[bad]))
     assert await candidates(sink, grant) == ["3"]
@@ -143,7 +143,7 @@ async def test_unreadable_entries_end_with_the_replay_that_missed_them(
     grant = await begun(sink)
     unreadable = rejection("a", "\\x", 3, partition_key="\\abc", epk=None)
     await apply(sink, grant, page(rejections=[msgspec.structs.replace(unreadable, key=None)]))
-    grant = await sink.begin(grant, Beginning(place=NOWHERE, replay_mark_lsn=9))
+    grant = await sink.begin(grant, Beginning(position=NOWHERE, replay_mark_lsn=9))
     assert await candidates(sink, grant) == []
     await sink.verdicts.finish_replay(grant)
     assert await count_open(connections) == 0
@@ -155,7 +155,7 @@ async def test_children_sweep_their_own_keys_only(sink: PostgresSink) -> None:
     await apply(
         sink, grant, page(*(line(cart, "1", n + 1) for n, cart in enumerate(sorted(carts))))
     )
-    await sink.begin(grant, Beginning(place=NOWHERE, replay_mark_lsn=9))
+    await sink.begin(grant, Beginning(position=NOWHERE, replay_mark_lsn=9))
     found = []
     for token, keys in (("1", LEFT), ("2", RIGHT)):
         child = await sink.open(claim(token, keys))
@@ -177,7 +177,7 @@ async def test_second_reset_forgets_what_the_first_replay_saw(
     sink: PostgresSink, connections: Connections
 ) -> None:
     grant = await replayed(sink)
-    grant = await sink.begin(grant, Beginning(place=NOWHERE, replay_mark_lsn=9))
+    grant = await sink.begin(grant, Beginning(position=NOWHERE, replay_mark_lsn=9))
     assert len(await candidates(sink, grant)) == 9
     async with connections.session() as session:
         assert await rows(session, "SELECT count(*) FROM projector.replay_seen") == [(0,)]
@@ -246,7 +246,7 @@ async def test_what_a_replay_brings_though_it_was_absent_is_a_candidate(
     await sink.verdicts.apply_verdicts(grant, mark=mark, verdicts=gone)
     assert await count_open(connections) == 0
 
-    grant = await sink.begin(grant, Beginning(place=NOWHERE, replay_mark_lsn=9))
+    grant = await sink.begin(grant, Beginning(position=NOWHERE, replay_mark_lsn=9))
     assert await candidates(sink, grant) == []
     await apply(sink, grant, *everything)
     assert sorted(await candidates(sink, grant)) == ["1", "2", "3"]
@@ -294,7 +294,7 @@ async def test_verdicts_of_another_lineage_are_refused(
     grant = await replayed(sink)
     before = await sink.verdicts.mark(grant)
     raised = await sink.begin(
-        grant, Beginning(place=NOWHERE, replay_mark_lsn=9, raise_lineage=True)
+        grant, Beginning(position=NOWHERE, replay_mark_lsn=9, raise_lineage=True)
     )
     with pytest.raises(FencedOut):
         await sink.verdicts.apply_verdicts(
@@ -358,6 +358,6 @@ async def test_repairs_need_no_epoch_but_a_fresh_mark(
     async with connections.session() as session:
         await session.execute("UPDATE projector.ranges SET purged_tick = %s", [mark.tick + 1])
     assert await verdicts.apply_repairs(stranger, mark, gone) is None
-    await sink.begin(grant, Beginning(place=place(9), raise_lineage=True))
+    await sink.begin(grant, Beginning(position=position(9), raise_lineage=True))
     assert await verdicts.apply_repairs(stranger, mark, gone) is None
     assert await verdicts.read_mark(grant.range_id + 1) is None

@@ -29,7 +29,7 @@ from tests.integration.postgres.carts import (
     claim,
     line,
     page,
-    place,
+    position,
     rejection,
     tombstone,
     views,
@@ -80,7 +80,7 @@ async def write(
     writer = PostgresSink(connections, returning_old=returning_old, bulk=1)
     if way in LESSONS:
         writer._hints.learn(grant.range_id, grant.epoch, LESSONS[way])
-    return await writer.write(grant, fold([one]), place(1))
+    return await writer.write(grant, fold([one]), position(1))
 
 
 async def found(connections: Connections, query: str) -> Sequence[Any]:

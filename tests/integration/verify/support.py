@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 from cosmos_emulator import EmulatorServer
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.processor.clock import SystemClock
-from projector.reconcile.places import Waiting
+from projector.reconcile.parts import Waiting
 from projector.reconcile.report import VerifyReport
 from projector.settings import Settings
 from projector.wiring.copy import Copy, both_sides

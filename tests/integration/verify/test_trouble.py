@@ -10,12 +10,12 @@ from projector.core.errors import (
 )
 from projector.core.names import Epoch, LeaseToken
 from projector.core.ranges import FeedRange
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.ports.feed import FeedTarget, PhysicalRange
 from projector.ports.points import ScannedPage
 from projector.ports.ranges import StoredRange
 from projector.reconcile import reads, verify
-from projector.reconcile.places import parts_of, place_of
+from projector.reconcile.parts import holder_of, parts_of
 from projector.reconcile.reads import PatientScanner, Reads
 from tests.integration.cosmos.support import ShiftedClock
 from tests.integration.verify.support import Pair
@@ -128,7 +128,7 @@ def stored(range_id: int, low: str, high: str) -> StoredRange:
         epoch=Epoch(1),
         opened_epoch=Epoch(1),
         lineage=0,
-        position=StoredPlace(continuation=None, lsn=1),
+        position=Position(continuation=None, lsn=1),
     )
 
 
@@ -153,7 +153,7 @@ def test_parts_cover_the_container_once_and_lie_in_one_stored_range(
     for part in parts:
         assert part.feed_range.min == reached
         reached = part.feed_range.max
-        place_of(part.feed_range, places)  # raises when several hold its keys
+        holder_of(part.feed_range, places)  # raises when several hold its keys
     assert reached == "FF"
 
 

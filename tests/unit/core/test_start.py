@@ -13,12 +13,11 @@ from projector.core.start import (
     BEGINNING,
     NOW,
     Bookmark,
-    Resume,
+    Position,
     StartFrom,
     StartKind,
     StartOver,
     StartReason,
-    StoredPlace,
     check_not_ahead,
     decide_start,
 )
@@ -34,15 +33,15 @@ def bookmark(lsn: int | None, *, anchored_from: str | None = None) -> Bookmark:
     return Bookmark(continuation=place(lsn), lsn=lsn, anchored_from=anchored_from)
 
 
-def stored(lsn: int | None) -> StoredPlace:
-    return StoredPlace(continuation=place(lsn), lsn=lsn)
+def stored(lsn: int | None) -> Position:
+    return Position(continuation=place(lsn), lsn=lsn)
 
 
-def resume(lsn: int | None) -> Resume:
-    return Resume(continuation=place(lsn), lsn=lsn)
+def resume(lsn: int | None) -> Position:
+    return Position(continuation=place(lsn), lsn=lsn)
 
 
-START_OF_FEED = StoredPlace(continuation=None, lsn=None)
+START_OF_FEED = Position(continuation=None, lsn=None)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +55,7 @@ START_OF_FEED = StoredPlace(continuation=None, lsn=None)
         pytest.param(
             bookmark(5),
             START_OF_FEED,
-            Resume(continuation=None, lsn=None),
+            Position(continuation=None, lsn=None),
             id="target at the start",
         ),
         pytest.param(
@@ -79,7 +78,7 @@ START_OF_FEED = StoredPlace(continuation=None, lsn=None)
     ],
 )
 def test_range_starts_at_the_lower_of_bookmark_and_target(
-    mark: Bookmark | None, kept: StoredPlace | None, expected: Resume | StartOver
+    mark: Bookmark | None, kept: Position | None, expected: Position | StartOver
 ) -> None:
     assert (
         decide_start(
@@ -99,7 +98,7 @@ def test_range_starts_at_the_lower_of_bookmark_and_target(
     st.booleans(),
 )
 def test_requested_replay_outranks_every_place(
-    mark: Bookmark | None, kept: StoredPlace | None, keeps: bool
+    mark: Bookmark | None, kept: Position | None, keeps: bool
 ) -> None:
     assert decide_start(
         bookmark=mark,
@@ -111,7 +110,7 @@ def test_requested_replay_outranks_every_place(
 
 
 @given(st.none() | st.builds(stored, st.none() | st.integers(0, 9)))
-def test_bookmark_alone_decides_for_targets_without_positions(kept: StoredPlace | None) -> None:
+def test_bookmark_alone_decides_for_targets_without_positions(kept: Position | None) -> None:
     assert decide_start(
         bookmark=bookmark(7),
         stored=kept,

@@ -6,7 +6,7 @@ import pytest
 
 from projector.core.errors import SourceRecreated, SourceUnavailable
 from projector.core.names import Continuation
-from projector.cosmos.change_source import _check_body, _first_lsn, _place
+from projector.cosmos.change_source import _check_body, _first_lsn, _position
 from projector.cosmos.wire import Answer
 
 RID = "b0wPAK3lXxQ="
@@ -15,11 +15,11 @@ PLACE = Continuation('"9"')
 
 @pytest.mark.parametrize("status", [200, 304])
 def test_etag_of_any_answer_is_the_place_after_it(status: int) -> None:
-    assert _place(Answer(status=status, body=b"", etag='"10"'), PLACE) == '"10"'
+    assert _position(Answer(status=status, body=b"", etag='"10"'), PLACE) == '"10"'
 
 
 def test_nothing_new_without_an_etag_stays_where_it_was() -> None:
-    assert _place(Answer(status=304, body=b""), PLACE) == PLACE
+    assert _position(Answer(status=304, body=b""), PLACE) == PLACE
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_place_that_is_not_told_is_an_outage_never_the_start(
     status: int, before: Continuation | None
 ) -> None:
     with pytest.raises(SourceUnavailable, match="etag"):
-        _place(Answer(status=status, body=b"{}"), before)
+        _position(Answer(status=status, body=b"{}"), before)
 
 
 @pytest.mark.parametrize(

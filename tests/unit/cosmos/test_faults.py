@@ -22,14 +22,14 @@ from projector.core.errors import (
 )
 from projector.cosmos.faults import (
     MAX_REASON,
-    Place,
+    ContainerLabel,
     Refusal,
     reason_of,
     refused,
     translate,
 )
 
-PLACE = Place(endpoint="https://acme/", database="shop", container="cart")
+LABEL = ContainerLabel(endpoint="https://acme/", database="shop", container="cart")
 
 
 @pytest.mark.parametrize(
@@ -61,11 +61,11 @@ PLACE = Place(endpoint="https://acme/", database="shop", container="cart")
 def test_every_refusal_has_one_meaning(
     status: int, substatus: int | None, expected: type[ProjectorError]
 ) -> None:
-    assert isinstance(refused(Refusal(status=status, substatus=substatus), PLACE), expected)
+    assert isinstance(refused(Refusal(status=status, substatus=substatus), LABEL), expected)
 
 
 def test_throttling_without_a_wait_still_waits() -> None:
-    error = refused(Refusal(status=429), PLACE)
+    error = refused(Refusal(status=429), LABEL)
     assert isinstance(error, Throttled)
     assert error.retry_after_seconds > 0
 
@@ -107,7 +107,7 @@ def test_throttling_without_a_wait_still_waits() -> None:
 def test_every_error_becomes_one_line_of_ours(
     error: Exception, expected: type[ProjectorError], words: str
 ) -> None:
-    translated = translate(error, PLACE)
+    translated = translate(error, LABEL)
     assert isinstance(translated, expected)
     assert words in str(translated)
     assert "\n" not in str(translated)
@@ -115,12 +115,12 @@ def test_every_error_becomes_one_line_of_ours(
 
 def test_error_of_ours_is_kept() -> None:
     error = SourceMissing("gone")
-    assert translate(error, PLACE) is error
+    assert translate(error, LABEL) is error
 
 
 def test_outages_are_retried_and_wrong_settings_are_not() -> None:
-    assert refused(Refusal(status=503), PLACE).disposition is Disposition.RETRY
-    assert refused(Refusal(status=401), PLACE).disposition is Disposition.ASK_PERSON
+    assert refused(Refusal(status=503), LABEL).disposition is Disposition.RETRY
+    assert refused(Refusal(status=401), LABEL).disposition is Disposition.ASK_PERSON
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from projector.core.health import Health, Limits, diagnose
 from projector.core.lease import Lease
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.core.states import FailureCategory, RangeFailure, RangeState
 from projector.operations.fleet import with_own
 from projector.operations.status import RangeStatus, facts, keys_without, picture
@@ -52,7 +52,7 @@ def position(token: str = "0", *, keys: FeedRange = FULL_RANGE) -> StoredRange:
         lineage=0,
         processor_name="p",
         opened_epoch=Epoch(1),
-        position=StoredPlace(continuation=Continuation('"7"'), lsn=7),
+        position=Position(continuation=Continuation('"7"'), lsn=7),
         position_time=NOW,
         last_commit_at=NOW,
     )

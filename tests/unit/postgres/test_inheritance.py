@@ -9,7 +9,7 @@ import pytest
 
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange, uncovered
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.ports.feed import RangeClaim
 from projector.ports.ranges import StoredRange
 from projector.postgres.inheritance import (
@@ -49,7 +49,7 @@ def stored(
         epoch=Epoch(number),
         opened_epoch=Epoch(number),
         lineage=lineage,
-        position=StoredPlace(continuation=Continuation(str(number)), lsn=number),
+        position=Position(continuation=Continuation(str(number)), lsn=number),
         anchored_from=None,
         tick=number,
         purged_tick=0,

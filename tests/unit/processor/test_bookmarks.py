@@ -110,9 +110,9 @@ async def test_bookmark_never_runs_ahead_of_the_target(one: World) -> None:
         lease = one.leases.leases.get(ZERO)
         if lease is not None and lease.continuation is not None:
             lsn = int(lease.continuation.strip('"'))
-            place = one.sink.stored("0").place
-            assert place is not None
-            assert lsn <= (place.lsn or 0)
+            position = one.sink.stored("0").position
+            assert position is not None
+            assert lsn <= (position.lsn or 0)
         await one.clock.sleep(0.001)
     assert lsn > 0
     await one.stop_all()

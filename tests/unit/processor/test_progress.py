@@ -106,8 +106,8 @@ class Watch:
         return [
             Reached(
                 feed_range=stored.claim.feed_range,
-                started=stored.place is not None,
-                lsn=None if stored.place is None else stored.place.lsn,
+                started=stored.position is not None,
+                lsn=None if stored.position is None else stored.position.lsn,
                 replaying=stored.replay is not None,
                 opened=self._opened(stored),
             )

@@ -9,7 +9,7 @@ import pytest
 from projector.core.errors import SinkUnavailable, SourceUnavailable
 from projector.core.lease import reset
 from projector.core.names import Continuation, LeaseToken
-from projector.core.start import BEGINNING, NOW, StoredPlace
+from projector.core.start import BEGINNING, NOW, Position
 from projector.core.states import RangeState
 from tests.fakes.sink import FakeSink
 from tests.fakes.world import World
@@ -233,7 +233,7 @@ async def test_lower_bookmark_is_committed_in_the_target_before_any_read(one: Wo
     member.source.faults.plan("read", hang=True)
     one.start_member(member)
     await one.until(lambda: member.source.reads)
-    assert one.sink.stored("0").place == StoredPlace(continuation=Continuation('"4"'), lsn=4)
+    assert one.sink.stored("0").position == Position(continuation=Continuation('"4"'), lsn=4)
     await one.stop_all()
 
 
@@ -249,9 +249,9 @@ async def test_new_anchor_is_in_target_and_lease_before_any_read(one: World) -> 
     await one.until(lambda: member.source.reads)
     assert one.leases.leases[ZERO].continuation == '"9"'
     assert one.leases.leases[ZERO].anchored_from == "now"
-    place = one.sink.stored("0").place
-    assert place is not None
-    assert place.continuation == '"9"'
+    position = one.sink.stored("0").position
+    assert position is not None
+    assert position.continuation == '"9"'
     await one.stop_all()
 
 

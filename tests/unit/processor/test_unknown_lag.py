@@ -8,7 +8,7 @@ from projector.core.errors import ProjectorError, SinkUnavailable, SourceUnavail
 from projector.core.lease import Lease
 from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
-from projector.core.start import StoredPlace
+from projector.core.start import Position
 from projector.ports.feed import RangeReport
 from projector.processor.status import RangeStatus
 from tests.fakes.clock import FakeClock
@@ -89,11 +89,11 @@ async def test_a_range_that_is_opened_anew_forgets_what_was_known_of_its_end() -
     clock = FakeClock()
     lease = Lease(id="0", token=LeaseToken("0"), feed_range=FULL_RANGE)
     status = RangeStatus(lease=lease, owner=InstanceName("a"), clock=clock)
-    place = StoredPlace(continuation=Continuation('"5"'), lsn=5)
-    status.started(place, {}, replay_open=False)
+    position = Position(continuation=Continuation('"5"'), lsn=5)
+    status.started(position, {}, replay_open=False)
     status.nothing_unread(since=clock.now())
     assert status.report().lag_seconds == 0.0
     status.reopening()
-    status.started(place, {}, replay_open=True)
+    status.started(position, {}, replay_open=True)
     report = status.report()
     assert (report.gap_changes, report.lag_seconds, report.caught_up_at) == (None, None, None)

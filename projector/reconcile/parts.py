@@ -29,7 +29,7 @@ class Waiting:
     """How long to wait for hosts to bring a range to where its document was read.
 
     Attributes:
-        stall_seconds: a place that has not moved for so long has no host.
+        stall_seconds: a position that has not moved for so long has no host.
         limit_seconds: the longest wait for one set of documents, however it moves.
     """
 
@@ -43,7 +43,7 @@ class Waiting:
 
 
 def parts_of(
-    whole: FeedRange, physical: Sequence[PhysicalRange], places: Sequence[StoredRange]
+    whole: FeedRange, physical: Sequence[PhysicalRange], stored_ranges: Sequence[StoredRange]
 ) -> Sequence[FeedTarget]:
     """Cut `whole` at the bounds of partitions and stored ranges, lowest first."""
     parts: list[FeedTarget] = []
@@ -51,7 +51,7 @@ def parts_of(
         if not partition.feed_range.overlaps(whole):
             continue
         keys = partition.feed_range.clip(whole)
-        cuts = [keys.clip(one.feed_range) for one in places if one.feed_range.overlaps(keys)]
+        cuts = [keys.clip(one.feed_range) for one in stored_ranges if one.feed_range.overlaps(keys)]
         parts += [
             FeedTarget(lease_token=TOKEN, feed_range=cut, range_id=partition.id)
             for cut in sorted([*cuts, *uncovered(keys, cuts)])
@@ -59,13 +59,13 @@ def parts_of(
     return parts
 
 
-def place_of(keys: FeedRange, places: Sequence[StoredRange]) -> StoredRange | None:
+def holder_of(keys: FeedRange, stored_ranges: Sequence[StoredRange]) -> StoredRange | None:
     """The stored range that holds all these keys; None when none of them has one.
 
     Raises:
         FeedRangeGone: Several do, or one that holds some: the part has to be cut anew.
     """
-    found = [one for one in places if one.feed_range.overlaps(keys)]
+    found = [one for one in stored_ranges if one.feed_range.overlaps(keys)]
     if not found:
         return None
     if not found[0].feed_range.covers(keys):
@@ -73,7 +73,7 @@ def place_of(keys: FeedRange, places: Sequence[StoredRange]) -> StoredRange | No
     return found[0]
 
 
-class PlaceWatch:
+class RangeWatch:
     """Waits until the tables of one part have come to an LSN."""
 
     def __init__(
@@ -86,9 +86,9 @@ class PlaceWatch:
         self._waiting = waiting
         self._stalled_at: tuple[int | None, int | None] | None = None
 
-    async def place(self) -> StoredRange | None:
+    async def stored(self) -> StoredRange | None:
         """How far the part is now. Raises FeedRangeGone."""
-        return place_of(self._keys, await self._store.places())
+        return holder_of(self._keys, await self._store.stored_ranges())
 
     async def reached(self, lsn: int) -> bool:
         """Whether the part comes to `lsn`; False when it stopped before, or takes too long.
@@ -101,11 +101,11 @@ class PlaceWatch:
         began = moved = self._clock.monotonic()
         seen: tuple[int | None, int | None] | None = None
         while True:
-            place = await self.place()
-            if place is not None and place.lsn is not None and place.lsn >= lsn:
+            stored = await self.stored()
+            if stored is not None and stored.lsn is not None and stored.lsn >= lsn:
                 self._stalled_at = None
                 return True
-            here = (None, None) if place is None else (place.range_id, place.lsn)
+            here = (None, None) if stored is None else (stored.range_id, stored.lsn)
             if here == self._stalled_at:
                 return False
             now = self._clock.monotonic()
