@@ -121,7 +121,7 @@ async def test_drift_of_the_new_column_and_total_is_told_and_mended(target: Conn
     recount = await verification.recount(examples=3)
     assert recount.examples == ("currency EUR: off by 0 lines, discount -8.50",)
 
-    [place] = await verification.places()
+    [place] = await verification.stored_ranges()
     mark = await verification.read_mark(place.range_id)
     assert mark is not None
     seen = page(WRITTEN[0])
