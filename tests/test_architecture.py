@@ -220,7 +220,6 @@ STILL_NAME_CARTS = frozenset(
     {
         "projector/postgres/copying.py",
         "projector/postgres/triggers.py",
-        "projector/settings/model.py",
     }
 )
 """Files that name columns of carts beside the definition; it shrinks to none."""

@@ -19,6 +19,7 @@ from projector.cli.output import duration, print_json
 from projector.core.pace import Pace
 from projector.ports.verification import Difference
 from projector.processor.clock import SystemClock
+from projector.projection.carts import CARTS
 from projector.reconcile.report import Progress, VerifyReport
 from projector.wiring import commands
 
@@ -121,12 +122,12 @@ def _example(one: Difference) -> dict[str, str]:
 
 def _lines(report: VerifyReport, *, repair: bool) -> list[str]:
     lines = [
-        f"{one.kind}: document {one.key.id} in cart {one.key.partition_key}: {one.detail}"
+        f"{one.kind}: document {one.key.id} in {CARTS.noun} {one.key.partition_key}: {one.detail}"
         for one in report.examples
     ]
     lines += [f"total: {text}" for text in report.totals_examples]
     lines += [
-        f"not repaired: document {one.key.id} in cart {one.key.partition_key}: {one.detail}"
+        f"not repaired: document {one.key.id} in {CARTS.noun} {one.key.partition_key}: {one.detail}"
         for one in report.unmended
     ]
     lines.append(

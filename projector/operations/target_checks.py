@@ -14,7 +14,8 @@ from projector.ports.diagnosis import Encryption, SchemaLook, ServerFacts, Targe
 from projector.ports.feed import Clock
 
 GRANT_READER = (
-    "GRANT USAGE ON SCHEMA carts TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA carts TO {role}"
+    "GRANT USAGE ON SCHEMA {schema} TO {role};"
+    " GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}"
 )
 SERVER = "PostgreSQL"
 POOLER = "connection pooler"
@@ -109,7 +110,9 @@ class TargetChecks:
         told = ", ".join(f"{one.needed} on {one.name}" for one in missing[:SHOWN] if not one.owner)
         if told:
             rest = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
-            return [fault(TABLES, f"{user} lacks {told}{rest}", _grant(user))]
+            return [
+                fault(TABLES, f"{user} lacks {told}{rest}", _grant(user, self.ask.storage_schemas))
+            ]
         owner = missing[0].needed
         return [
             fault(
@@ -152,7 +155,7 @@ class TargetChecks:
         """The role that analysts get."""
         role = self.reader_role
         facts = await self._server()
-        name, grant = f"role {role}", GRANT_READER.format(role=role)
+        name, grant = f"role {role}", GRANT_READER.format(schema=self.ask.views_schema, role=role)
         if facts.reader_may_read is False:
             return [doubt(name, "it may not read the views", grant)]
         if facts.reader_may_read and facts.reader_elsewhere:
@@ -239,12 +242,12 @@ def _encryption(found: Encryption) -> Finding:
             )
 
 
-def _grant(user: str) -> str:
+def _grant(user: str, schemas: Sequence[str]) -> str:
     return "; ".join(
         f'GRANT USAGE ON SCHEMA {name} TO "{user}";'
         f' GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO "{user}";'
         f' GRANT USAGE ON ALL SEQUENCES IN SCHEMA {name} TO "{user}"'
-        for name in ("projector", "projector_g1")
+        for name in schemas
     )
 
 

@@ -125,7 +125,8 @@ class Settings(BaseSettings):
         default="acme-webstore", description="Database of the cart container."
     )
     cosmos_container: _ResourceName = Field(
-        default="cart", description="The container to copy, partitioned on `/cartId`."
+        default=CARTS.container,
+        description=f"The container to copy, partitioned on `{CARTS.key_path}`.",
     )
     lease_database: _ResourceName | None = Field(
         default=None, description="Database of the lease container. Absent: the cart container's."

@@ -29,6 +29,7 @@ from projector.ports.diagnosis import SourceQuestions, TargetQuestions
 from projector.ports.feed import Clock
 from projector.postgres import diagnosis
 from projector.postgres.connections import ConnectionOptions, Connections
+from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.source import copied_source
 from projector.settings import Settings, required_endpoint
 from projector.telemetry.logs import Event
@@ -195,6 +196,8 @@ def target_questions(settings: Settings, reached: Target) -> TargetQuestions:
     connections, me = reached.connections, settings.processor_name
     return TargetQuestions(
         embedded=settings.database_url is None,
+        views_schema=FIRST_GENERATION.definition.schema,
+        storage_schemas=diagnosis.OWN_SCHEMAS[1:],
         server=partial(diagnosis.server_facts, connections, reader=settings.reader_role),
         look=partial(database.look, reached.url),
         sessions=partial(diagnosis.server_sessions, connections),
