@@ -91,8 +91,10 @@ def run_batch(
     now: float,
 ) -> BatchOutcome:
     """Applies the operations in order; commits when none is refused."""
-    if not 0 < len(operations) <= _MOST_OPERATIONS:
-        raise bad_request(f"A batch has 1 to {_MOST_OPERATIONS} operations.")
+    if not operations:
+        raise bad_request("Batch request has no operations.")
+    if len(operations) > _MOST_OPERATIONS:
+        raise bad_request(f"A batch has at most {_MOST_OPERATIONS} operations.")
     if sum(len(encode_json(operation)) for operation in operations) > MOST_DOCUMENT_BYTES:
         raise too_large()
     store = _Uncommitted(partition)

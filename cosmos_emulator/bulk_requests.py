@@ -43,8 +43,10 @@ def run_bulk(
     bare: bool,
 ) -> BulkOutcome:
     """Applies operation after operation; 410 for a range that is gone, before any is applied."""
-    if not 0 < len(operations) <= MOST_OPERATIONS:
-        raise bad_request(f"A bulk request has 1 to {MOST_OPERATIONS} operations.")
+    if not operations:
+        raise bad_request("Batch request has no operations.")
+    if len(operations) > MOST_OPERATIONS:
+        raise bad_request(f"A batch has at most {MOST_OPERATIONS} operations.")
     if sum(len(encode_json(each)) for each in operations) > MOST_DOCUMENT_BYTES:
         raise too_large()
     partition = container.partition(range_id)

@@ -90,7 +90,9 @@ class Container:
         self.database_rid = rid_text(database_rid)
         self.definition = definition
         self.keys = parse_definition(definition["partitionKey"])
-        self.topology = Topology(count=partitions, default_ttl=default_ttl(definition))
+        self.topology = Topology(
+            count=partitions, default_ttl=default_ttl(definition), hashing=self.keys.hashing
+        )
         self.written_at = int(now())
         self.purges_itself = True
         self._now = now

@@ -187,7 +187,11 @@ def _decoded(text: str) -> tuple[int, int, int]:
     try:
         cursor, row, mark = map(int, base64.b64decode(text, validate=True).split(b":"))
     except (binascii.Error, ValueError) as error:
-        raise bad_request("The continuation token is not valid.") from error
+        raise bad_request(
+            "Invalid Continuation Token: it is none that a page of this container was answered with."
+        ) from error
     if row < 0:
-        raise bad_request("The continuation token is not valid.")
+        raise bad_request(
+            "Invalid Continuation Token: it is none that a page of this container was answered with."
+        )
     return cursor, row, mark

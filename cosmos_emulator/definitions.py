@@ -43,12 +43,13 @@ SYSTEM_LINKS = {
 def checked_definition(requested: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a full definition; refuses one that the service would not accept."""
     checked_id(requested)
-    parse_definition(requested.get("partitionKey"))
+    keys = parse_definition(requested.get("partitionKey"))
     definition = {name: value for name, value in requested.items() if name not in _SYSTEM}
     partition_key = definition["partitionKey"]
-    definition["partitionKey"] = {"kind": "Hash", **partition_key, "version": 2}
+    definition["partitionKey"] = {"kind": "Hash", **partition_key, "version": keys.version}
     definition["indexingPolicy"] = _indexing_policy(definition.get("indexingPolicy"))
     definition.setdefault("conflictResolutionPolicy", _CONFLICT_POLICY)
+    definition["geospatialConfig"] = _geospatial(definition.get("geospatialConfig"))
     _check_ttl(definition)
     _refuse_what_is_not_done(definition)
     return definition
@@ -65,6 +66,17 @@ def _indexing_policy(asked: object) -> dict[str, Any]:
     if policy.get("indexingMode") != "none" and _ETAG_PATH not in excluded:
         policy["excludedPaths"] = [*excluded, _ETAG_PATH]
     return policy
+
+
+def _geospatial(asked: object) -> dict[str, Any]:
+    """How points are read; kept and shown, since there are no spatial functions here."""
+    match asked:
+        case None:
+            return {"type": "Geography"}
+        case {"type": "Geography" | "Geometry" as kind}:
+            return {"type": kind}
+        case _:
+            raise bad_request("The type in geospatialConfig must be Geography or Geometry.")
 
 
 def _refuse_what_is_not_done(definition: Mapping[str, Any]) -> None:
@@ -84,6 +96,7 @@ def checked_replacement(current: Mapping[str, Any], requested: Mapping[str, Any]
         raise bad_request("The id of a container cannot be changed.")
     if definition["partitionKey"]["paths"] != current["partitionKey"]["paths"]:
         raise bad_request("The partition key of a container cannot be changed.")
+    definition["partitionKey"] = current["partitionKey"]
     return definition
 
 

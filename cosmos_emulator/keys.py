@@ -13,11 +13,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cosmos_emulator.epk import UNDEFINED, Component, Undefined, effective_partition_key
+from cosmos_emulator.epk import UNDEFINED, Component, Undefined
 from cosmos_emulator.errors import bad_request
+from cosmos_emulator.hashing import HASHINGS, Hashing
 
 PartitionKey = tuple[Component, ...]
 _MOST_PATHS = 3
+_VERSIONS = {
+    "1": 1,
+    "2": 2,
+    "'V1'": 1,
+    "'V2'": 2,
+}  # the texts are how Java's enumeration writes them
 _PATH_PART = re.compile(r'/(?:"(?P<quoted>[^"]+)"|(?P<plain>[^/"\s?*]+))')
 
 
@@ -26,6 +33,12 @@ class PartitionKeyDefinition:
     """The paths whose values make a document's partition key, outermost first."""
 
     paths: tuple[tuple[str, ...], ...]
+    version: int = 2
+
+    @property
+    def hashing(self) -> Hashing:
+        """How the keys are hashed."""
+        return HASHINGS[self.version]
 
     @property
     def pointers(self) -> list[str]:
@@ -40,13 +53,13 @@ class PartitionKeyDefinition:
         """Returns where a complete key lies; refuses one with too few components."""
         if len(key) != len(self.paths):
             raise bad_request("PartitionKey value must be supplied for this operation.", 1001)
-        return effective_partition_key(key)
+        return self.hashing.effective_partition_key(key)
 
     def epk_range(self, key: PartitionKey) -> tuple[str, str]:
         """Returns the range of keys that begin with the components given."""
         if not 0 < len(key) <= len(self.paths):
             raise bad_request("The partition key has the wrong number of components.", 1001)
-        prefix = effective_partition_key(key)
+        prefix = self.hashing.effective_partition_key(key)
         if len(key) == len(self.paths):
             return prefix, prefix + "0"
         return prefix, prefix + "FF"
@@ -59,11 +72,14 @@ def parse_definition(value: object) -> PartitionKeyDefinition:
     paths, kind = value["paths"], value.get("kind", "Hash")
     if kind not in ("Hash", "MultiHash"):
         raise bad_request(f"The partition key kind {kind!r} is not supported.")
-    if value.get("version", 2) not in (2, "V2"):  # the second is how Java's enumeration writes it
-        raise bad_request("Only version 2 of partition key hashing is supported.")
-    if not 1 <= len(paths) <= (1 if kind == "Hash" else _MOST_PATHS):
-        raise bad_request(f"A {kind} partition key cannot have {len(paths)} paths.")
-    return PartitionKeyDefinition(paths=tuple(_parse_path(path) for path in paths))
+    version = _VERSIONS.get(repr(value.get("version", 2)))
+    if version is None or (version == 1 and kind == "MultiHash"):
+        raise bad_request(f"A {kind} partition key cannot have version {value['version']!r}.")
+    if not paths:
+        raise bad_request("The partition key definition must have a path.")
+    if len(paths) > (most := 1 if kind == "Hash" else _MOST_PATHS):
+        raise bad_request(f"Too many partition key paths: {len(paths)}, {kind} takes {most}.")
+    return PartitionKeyDefinition(paths=tuple(_parse_path(path) for path in paths), version=version)
 
 
 def parse_key(text: str) -> PartitionKey:

@@ -36,6 +36,7 @@ class Partition:
         self.maximum = maximum
         self.ancestors = tuple(ancestors)
         self.lsn = 0
+        self.size_bytes = 0
         self._default_ttl = default_ttl
         self._items: dict[ItemKey, Document] = {}
         self._lsns: list[int] = []
@@ -45,6 +46,11 @@ class Partition:
 
     def __len__(self) -> int:
         return len(self._items)
+
+    @property
+    def distinct_keys(self) -> int:
+        """How many partition keys have items here."""
+        return len({epk for epk, _ in self._items})
 
     @property
     def next_lsn(self) -> int:
@@ -78,13 +84,16 @@ class Partition:
         previous = self._items.get(document.key)
         if previous is not None:
             self._empty_slot(previous)
+            self.size_bytes -= len(previous.body)
         self._items[document.key] = document
+        self.size_bytes += len(document.body)
         self._append(document)
         self.lsn = document.lsn
 
     def remove(self, document: Document, lsn: int) -> None:
         """Removes an item; the removal takes `lsn` and shows nothing."""
         del self._items[document.key]
+        self.size_bytes -= len(document.body)
         self._empty_slot(document)
         self.lsn = lsn
 
@@ -109,6 +118,7 @@ class Partition:
         self._items = {item.key: item for item in sorted(ordered, key=_by_number)}
         self._log = list(ordered)
         self._lsns = [item.lsn for item in ordered]
+        self.size_bytes = sum(len(item.body) for item in ordered)
         self.lsn = lsn
         self._rebuild_expiries()
 

@@ -25,6 +25,8 @@ from cosmos_emulator.wire import (
 )
 
 QUOTA_INFO = "x-ms-documentdb-populatequotainfo"
+STATISTICS = "x-ms-documentdb-populatepartitionstatistics"
+_KIB = 1024
 
 
 def create_container(account: Account, call: Call) -> Answer:
@@ -39,12 +41,18 @@ def create_container(account: Account, call: Call) -> Answer:
 def read_container(account: Account, call: Call) -> Answer:
     """Describes a container."""
     container = account.engine.container(*call.names)
-    answer = _answer(200, container)
-    if call.headers.get(QUOTA_INFO, "").lower() != "true":
+    more = {"statistics": _statistics(container)} if call.flag(STATISTICS) else {}
+    answer = _answer(200, container, **more)
+    if not call.flag(QUOTA_INFO):
         return answer
     count = sum(len(partition) for partition in container.partitions())
-    usage = f"documentSize=0;documentsSize=0;documentsCount={count};"
-    return replace(answer, headers={**answer.headers, "x-ms-resource-usage": usage})
+    size = sum(map(_size_kib, container.partitions()))
+    usage = f"documentSize=0;documentsSize={size};documentsCount={count};collectionSize={size};"
+    quota = {
+        "x-ms-resource-usage": usage,
+        "x-ms-documentdb-collection-index-transformation-progress": "100",
+    }
+    return replace(answer, headers={**answer.headers, **quota})
 
 
 def replace_container(account: Account, call: Call) -> Answer:
@@ -92,8 +100,26 @@ def _known_version(call: Call, container: Container) -> int | None:
     return whole_number(version) if rid == container.rid else None
 
 
-def _answer(status: int, container: Container) -> Answer:
-    resource = _resource(container)
+def _statistics(container: Container) -> list[dict[str, Any]]:
+    """What each partition holds; no key is told apart from the others, as where none is large."""
+    return [
+        {
+            "id": partition.range_id,
+            "sizeInKB": _size_kib(partition),
+            "documentCount": len(partition),
+            "sampledDistinctPartitionKeyCount": partition.distinct_keys,
+            "partitionKeys": [],
+        }
+        for partition in container.partitions()
+    ]
+
+
+def _size_kib(partition: Partition) -> int:
+    return -(-partition.size_bytes // _KIB)
+
+
+def _answer(status: int, container: Container, **more: object) -> Answer:
+    resource = {**_resource(container), **more}
     answer = json_answer(status, resource, etag=resource["_etag"])
     owner = {
         "x-ms-alt-content-path": container.database_path,

@@ -42,8 +42,8 @@ _FIXED_HEADERS = {
     "x-ms-gatewayversion": "version=2.14.0",
     "x-ms-serviceversion": "version=2.14.0.0",
     "x-ms-schemaversion": "1.18",
-    "x-ms-resource-quota": "documentSize=52428800;documentsSize=52428800;documentsCount=-1;",
-    "x-ms-resource-usage": "documentSize=0;documentsSize=0;documentsCount=0;",
+    "x-ms-resource-quota": "documentSize=10240;documentsSize=52428800;documentsCount=-1;collectionSize=52428800;",
+    "x-ms-resource-usage": "documentSize=0;documentsSize=0;documentsCount=0;collectionSize=0;",
 }
 
 

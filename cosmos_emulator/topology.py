@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from cosmos_emulator.documents import Document
-from cosmos_emulator.epk import even_boundaries, midpoint
 from cosmos_emulator.errors import RANGE_COMPLETING_SPLIT, bad_request, range_gone
+from cosmos_emulator.hashing import Hashing
 from cosmos_emulator.partition import Partition
 
 
@@ -30,14 +30,15 @@ class RangeListing:
 class Topology:
     """All living partitions of a container, lowest key first."""
 
-    def __init__(self, *, count: int, default_ttl: int | None) -> None:
+    def __init__(self, *, count: int, default_ttl: int | None, hashing: Hashing) -> None:
         self._default_ttl = default_ttl
+        self._hashing = hashing
         self._version = 0
         self._next_id = 0
         self._born: dict[str, int] = {}
         self._completing: dict[str, float] = {}
         self._partitions: list[Partition] = []
-        for minimum, maximum in even_boundaries(count):
+        for minimum, maximum in hashing.even_boundaries(count):
             self._add(self._create(minimum, maximum, ()))
 
     @property
@@ -79,7 +80,7 @@ class Topology:
     def split(self, range_id: str, *, now: float, completing_seconds: float = 0) -> list[Partition]:
         """Replaces a partition by two halves of its key range, which inherit its LSN."""
         parent = self.get(range_id, now)
-        middle = midpoint(parent.minimum, parent.maximum)
+        middle = self._hashing.midpoint(parent.minimum, parent.maximum)
         if middle is None:
             raise bad_request(f"Partition key range {range_id} is too narrow to be split.")
         ancestors = (*parent.ancestors, range_id)

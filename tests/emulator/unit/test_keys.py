@@ -64,7 +64,9 @@ def test_a_list_is_no_key() -> None:
         pytest.param({"paths": ["a"]}, id="no slash"),
         pytest.param({"paths": ["/a", "/b"]}, id="hash of two"),
         pytest.param({"paths": ["/a"], "kind": "Range"}, id="kind"),
-        pytest.param({"paths": ["/a"], "version": 1}, id="version 1"),
+        pytest.param({"paths": ["/a"], "version": 3}, id="version 3"),
+        pytest.param({"paths": ["/a"], "version": [1]}, id="no version at all"),
+        pytest.param({"paths": ["/a"], "version": 1, "kind": "MultiHash"}, id="version 1 of many"),
         pytest.param({"paths": ["/a"] * 4, "kind": "MultiHash"}, id="four levels"),
     ],
 )
