@@ -59,8 +59,7 @@ SELECT to_json(x.{key})::text, x.id,
   CASE WHEN x.deleted THEN 'the document is gone, marked or not good, and its row lives'
     WHEN t.{key} IS NULL THEN 'there is no row' WHEN t.deleted THEN 'the row is a tombstone'
     ELSE concat_ws('; ',
-      {differences},
-      CASE WHEN t.extra IS DISTINCT FROM x.extra THEN 'other fields differ' END,
+      {differences}CASE WHEN t.extra IS DISTINCT FROM x.extra THEN 'other fields differ' END,
       CASE WHEN t.ts <> x.ts THEN format('_ts is %%s, not %%s', t.ts, x.ts) END,
       CASE WHEN t.etag <> x.etag THEN format('_etag is %%s, not %%s', t.etag, x.etag) END,
       CASE WHEN t.epk <> x.epk THEN 'its place among the keys is wrong' END) END,
@@ -160,7 +159,7 @@ def rows_statement(generation: Generation) -> str:
         ROWS,
         key=definition.key.column,
         arrays=value_arrays(definition),
-        differences=",\n      ".join(map(_difference, definition.fields)),
+        differences="".join(f"{_difference(field)},\n      " for field in definition.fields),
         rows=generation.rows,
         stored=each("t.{}", compared),
         given=each("x.{}", compared),

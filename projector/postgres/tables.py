@@ -39,17 +39,8 @@ CREATE TABLE {table} (
     lineage integer NOT NULL,
     deleted boolean NOT NULL,
     rejected boolean NOT NULL DEFAULT false,
-    {key} text COLLATE "C" NOT NULL,
-    id text COLLATE "C" NOT NULL,
     {columns},
-    etag text NOT NULL,
-    extra jsonb,
-    tombstone_tick bigint,
-    p_deleted boolean,
-    p_same boolean,
-    {previous},
     CONSTRAINT {rows}_pkey PRIMARY KEY ({key}, id),
-    CONSTRAINT {rows}_key CHECK ({key} <> '' AND id <> '' AND octet_length({key}) <= 1024),
     {checks}
 ) WITH (fillfactor = 75)"""
 
@@ -95,17 +86,26 @@ def create(connection: psycopg.Connection[Any], generation: Generation) -> None:
 
 def _rows(generation: Generation) -> Iterator[str]:
     definition = generation.definition
-    previous = [f"p_{_column(definition.field_of(name))}" for name in previous_columns(definition)]
-    if keeps_last_change(definition):
-        previous.append("p_ts bigint")
     names = {"table": generation.rows, "rows": definition.rows, "key": definition.key.column}
     yield ROWS.format(
         **names,
-        columns=_lines(map(_column, definition.fields)),
-        previous=_lines(previous),
-        checks=_lines(_checks(definition)),
+        columns=_lines(list(_columns(definition))),
+        checks=_lines(list(_checks(definition))),
     )
     yield TOMBSTONES.format(**names)
+
+
+def _columns(definition: Definition) -> Iterator[str]:
+    key = definition.key.column
+    yield f'{key} text COLLATE "C" NOT NULL'
+    yield 'id text COLLATE "C" NOT NULL'
+    yield from map(_column, definition.fields)
+    yield from ("etag text NOT NULL", "extra jsonb", "tombstone_tick bigint")
+    yield from ("p_deleted boolean", "p_same boolean")
+    for name in previous_columns(definition):
+        yield f"p_{_column(definition.field_of(name))}"
+    if keeps_last_change(definition):
+        yield "p_ts bigint"
 
 
 def _column(field: Field) -> str:
@@ -117,12 +117,17 @@ def _collated(type_: str) -> str:
 
 
 def _checks(definition: Definition) -> Iterator[str]:
+    key = definition.key.column
+    yield _check(
+        f"{definition.rows}_key", f"{key} <> '' AND id <> '' AND octet_length({key}) <= 1024"
+    )
     needed = [
         f"{field.column} IS NOT NULL{_and(_net_of_text(field))}"
         for field in definition.fields
         if not field.optional
     ]
-    yield _check(f"{definition.rows}_live", f"deleted OR ({' AND '.join(needed)})")
+    if needed:
+        yield _check(f"{definition.rows}_live", f"deleted OR ({' AND '.join(needed)})")
     for field in definition.fields:
         net = _net(field)
         if net:
@@ -194,5 +199,5 @@ def _and(condition: str) -> str:
     return f" AND {condition}" if condition else ""
 
 
-def _lines(parts: Iterator[str] | Sequence[str]) -> str:
+def _lines(parts: Sequence[str]) -> str:
     return ",\n    ".join(parts)

@@ -28,7 +28,7 @@ RESERVED_COLUMNS = frozenset({
 
 RESERVED_PREFIXES = ("p_", "o_", "n_", "of_")
 
-_KEPT_COLUMNS = frozenset({"bucket", "last_changed_at", "left_at", "stored_at"})
+_KEPT_COLUMNS = frozenset({"bucket", "first_changed_at", "last_changed_at", "left_at", "stored_at"})
 """Names that every table of a total uses for itself."""
 
 _SQL_NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
@@ -282,7 +282,8 @@ def _bad_names(given: Definition, names: list[str], columns: list[str]) -> Itera
         yield "a field is named twice, or as one of the service's own"
     if len(set(columns)) < len(columns):
         yield "a column is named twice"
-    tables = [given.rows, *(each.name for each in given.totals)]
+    views = [each.bucket.view for each in given.totals if each.bucket is not None]
+    tables = [given.rows, "freshness", *(each.name for each in given.totals), *views]
     if len(set(tables)) < len(tables):
         yield "a table is named twice"
     for name in (given.schema, *tables, *columns):
@@ -324,10 +325,17 @@ def _problems_of_storage(given: Definition, total: Total) -> Iterator[str]:
         pattern = given.field_of(bucket.by).pattern
         if not pattern or any(re.fullmatch(pattern, taken) for taken in ("", "-")):
             yield f"{total.name} has buckets by what is no code, or a code that may be '-'"
-    columns = [
-        total.row_count,
-        *(group.column for group in total.by),
-        *(s.column for s in total.sums),
-    ]
+    yield from _bad_columns(total)
+
+
+def _bad_columns(total: Total) -> Iterator[str]:
+    bucket = total.bucket
+    groups = [group.column for group in total.by]
+    columns = [total.row_count, *groups, *(each.column for each in total.sums)]
+    if bucket is not None:
+        columns += [bucket.column, bucket.row_count]
     if len(set(columns)) < len(columns) or set(columns) & _KEPT_COLUMNS:
         yield f"{total.name} has a column twice, or one of the storage's own"
+    for column in columns:
+        if not _SQL_NAME.fullmatch(column):
+            yield f"{column!r} is no plain lower-case SQL name"

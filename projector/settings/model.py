@@ -149,7 +149,7 @@ class Settings(BaseSettings):
         " Absent: the embedded PostgreSQL in `PROJECTOR_DATA_DIR`.",
     )
     reader_role: _RoleName = Field(
-        default="carts_reader",
+        default=CARTS.reader_role,
         description="Role that may read the views and nothing else. Roles belong to the whole server: give"
         " each of its databases a role of its own where their readers differ.",
     )

@@ -10,12 +10,15 @@ import psycopg
 import pytest
 
 from projector.ports.rows import DocumentKey, Verdict
+from projector.ports.verification import Recount
 from projector.postgres import tables
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.explain import stored_key
 from projector.postgres.generation import Generation
+from projector.postgres.housekeeping import purge_empty_totals
 from projector.postgres.sink import PostgresSink
 from projector.postgres.verification import Verification
+from projector.postgres.views import views_of
 from projector.projection.carts import CARTS
 from projector.projection.definition import Field, Group, Kind, Sum, Total
 from projector.projection.project import Projection
@@ -163,3 +166,77 @@ async def test_the_last_good_row_of_a_rejected_document_has_the_new_column(
         target, container_rid=RID, key="a", partition_key_json='"a"', generation=DISCOUNTED
     )
     assert [one.values["discount"] for one in stored.rows] == [None, None]
+
+
+BARE = replace(CARTS, name="bare", schema="bare", fields=(), products=(), totals=(), row_text=())
+CURRENCY = CARTS.fields[-1]
+PER_CART, PER_ITEM = CARTS.totals
+assert PER_CART.bucket is not None
+BY_KEY = Group(column="cart_id", of="cart_id", comment="The cart.")
+BUCKETS = replace(PER_CART.bucket, view="item_amounts", column="money", row_count="priced_count")
+SHAPES = {
+    "key and id alone": BARE,
+    "one optional field": replace(BARE, fields=(CURRENCY,)),
+    "a total without sums": replace(
+        BARE, fields=(CURRENCY,), totals=(replace(BY_CURRENCY, sums=()),)
+    ),
+    "groups of two, one of them the key": replace(
+        BARE,
+        fields=CARTS.fields,
+        totals=(replace(PER_ITEM, by=(BY_KEY, *BY_CURRENCY.by), keeps_last_change=True),),
+    ),
+    "two with buckets, one of them shared": replace(
+        CARTS,
+        schema="bare",
+        totals=(
+            replace(PER_ITEM, name="item_money", sums=PER_CART.sums, bucket=BUCKETS),
+            PER_CART,
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("bulk", [1_000], ids=["batched"])
+async def test_a_definition_of_any_shape_is_kept_counted_and_mended(
+    shape: str, bulk: int, database_url: str
+) -> None:
+    definition = SHAPES[shape]
+    generation = Generation(definition=definition, schema="projector_any")
+    projection, first = Projection(definition), WRITTEN
+
+    def made(members: Sequence[str], *, lsn: int) -> ProjectedPage:
+        return projection.page(
+            documents.page([documents.document(one, lsn=lsn) for one in members])
+        )
+
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        tables.create(connection, generation)
+    async with Connections(ConnectionOptions(url=database_url)) as connections:
+        sink = PostgresSink(connections, generation=generation, bulk=bulk)
+        store = Verification(connections, container_rid=RID, generation=generation)
+        grant = await begun(sink)
+        assert (await apply(sink, grant, made(first, lsn=1))).upserted == 3
+        assert (await apply(sink, grant, made(first, lsn=1))).upserted == 0
+        assert (await store.recount(examples=3)) == Recount(rows=3, wrong=0)
+        assert await differences(store, made(first, lsn=1)) == []
+
+        later = made([first[1].replace('"new"', '"sent"'), first[2] + ',"ttl":5'], lsn=2)
+        await apply(sink, grant, later)
+        assert (await store.recount(examples=3)) == Recount(rows=2, wrong=0)
+        for view in views_of(generation):
+            await connections.read(f"SELECT * FROM bare.{view.name}")
+        stored = await stored_key(
+            connections, container_rid=RID, key="a", partition_key_json='"a"', generation=generation
+        )
+        assert [definition.told(row.values) for row in stored.rows]
+
+        for total in definition.totals:
+            async with connections.session() as session:
+                damage = f"UPDATE projector_any.{total.name} SET {total.row_count} = 7"
+                await session.execute(damage.encode())
+        wrong = (await store.recount(examples=3)).wrong
+        assert (wrong == 0) == (not definition.totals)
+        assert await store.mend_totals() == wrong
+        assert (await store.recount(examples=3)) == Recount(rows=2, wrong=0)
+        await purge_empty_totals(connections, generation=generation)

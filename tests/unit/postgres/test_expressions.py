@@ -13,7 +13,7 @@ from projector.projection.definition import Definition, Field, Group, Kind, Tota
 
 PER_CART, PER_ITEM = CARTS.totals
 assert PER_CART.bucket is not None
-BY_ITEM = replace(PER_CART.bucket, by="item")
+BY_ITEM = replace(PER_CART.bucket, by="item", view="other_amounts")
 
 
 def field(name: str, kind: Kind, *, optional: bool = False) -> Field:
