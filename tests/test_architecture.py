@@ -231,6 +231,16 @@ def test_only_the_definition_names_the_columns_of_carts() -> None:
     assert STILL_NAME_CARTS - found == set(), "take these out of the list: they are right now"
 
 
+TESTED_BY_NAME = ("operations", "reconcile")
+
+
+@pytest.mark.parametrize("room", TESTED_BY_NAME)
+def test_what_decides_something_has_a_test_module_of_its_name(room: str) -> None:
+    names = {path.name for path in ROOT.glob("tests/**/test_*.py")}
+    modules = ROOT.glob(f"projector/{room}/[!_]*.py")
+    assert [path.name for path in modules if f"test_{path.name}" not in names] == []
+
+
 CONNECTS = {
     ("psycopg", "connect"): {"postgres/sessions.py", "postgres/embedded.py"},
     ("PGconn", "connect_start"): {"postgres/refusals.py"},

@@ -3,21 +3,10 @@ from __future__ import annotations
 import pytest
 
 from projector.core.errors import (
-    PageTooLarge,
     SourceRecreated,
     SourceUnavailable,
-    Throttled,
 )
-from projector.core.names import Epoch, LeaseToken
-from projector.core.ranges import FeedRange
-from projector.core.start import Position
-from projector.ports.feed import FeedTarget, PhysicalRange
-from projector.ports.points import ScannedPage
-from projector.ports.ranges import StoredRange
 from projector.reconcile import reads, verify
-from projector.reconcile.parts import holder_of, parts_of
-from projector.reconcile.reads import PatientScanner, Reads
-from tests.integration.cosmos.support import ShiftedClock
 from tests.integration.verify.support import Pair
 
 FAULTS = {
@@ -112,98 +101,3 @@ async def test_more_differences_than_fit_are_all_mended(
     assert len(report.examples) == 20
     again = await pair.verify()
     assert (again.consistent, again.rows, again.documents) == (True, 50, 50)
-
-
-def physical(id_: str, low: str, high: str) -> PhysicalRange:
-    return PhysicalRange(id=id_, feed_range=FeedRange(min=low, max=high))
-
-
-def stored(range_id: int, low: str, high: str) -> StoredRange:
-    return StoredRange(
-        range_id=range_id,
-        container_rid="rid",
-        lease_token=LeaseToken("0"),
-        processor_name="p",
-        feed_range=FeedRange(min=low, max=high),
-        epoch=Epoch(1),
-        opened_epoch=Epoch(1),
-        lineage=0,
-        position=Position(continuation=None, lsn=1),
-    )
-
-
-CUTS = {
-    "one for one": ([("0", "", "80"), ("1", "80", "FF")], [(1, "", "80"), (2, "80", "FF")], 2),
-    "nothing stored": ([("0", "", "80"), ("1", "80", "FF")], [], 2),
-    "split, parent stored": ([("1", "", "80"), ("2", "80", "FF")], [(1, "", "FF")], 2),
-    "merged, sub-ranges stored": ([("3", "", "FF")], [(1, "", "40"), (2, "40", "FF")], 2),
-    "a gap between stored ranges": ([("0", "", "FF")], [(1, "", "20"), (2, "40", "FF")], 3),
-}
-
-
-@pytest.mark.parametrize(("partitions", "ranges", "count"), CUTS.values(), ids=CUTS.keys())
-def test_parts_cover_the_container_once_and_lie_in_one_stored_range(
-    partitions: list[tuple[str, str, str]], ranges: list[tuple[int, str, str]], count: int
-) -> None:
-    places = [stored(*one) for one in ranges]
-    whole = FeedRange(min="", max="FF")
-    parts = parts_of(whole, [physical(*one) for one in partitions], places)
-    assert len(parts) == count
-    reached = ""
-    for part in parts:
-        assert part.feed_range.min == reached
-        reached = part.feed_range.max
-        holder_of(part.feed_range, places)  # raises when several hold its keys
-    assert reached == "FF"
-
-
-async def test_waits_of_the_service_are_kept_and_never_counted() -> None:
-    clock = ShiftedClock()
-    began = clock.monotonic()
-    answers = [Throttled(retry_after_seconds=3)] * 50
-
-    async def read() -> str:
-        if answers:
-            raise answers.pop()
-        return "done"
-
-    assert await Reads(clock=clock, draw=lambda: 0.5).until_done(read) == "done"
-    assert clock.monotonic() - began >= 150
-
-
-async def test_throttling_without_a_useful_wait_is_asked_again_ever_more_slowly() -> None:
-    clock = ShiftedClock()
-    began = clock.monotonic()
-    answers = [Throttled(retry_after_seconds=0)] * 20
-
-    async def read() -> str:
-        if answers:
-            raise answers.pop()
-        return "done"
-
-    assert await Reads(clock=clock, draw=lambda: 0.0).until_done(read) == "done"
-    assert clock.monotonic() - began >= 30
-
-
-async def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones() -> None:
-    class Small:
-        def __init__(self) -> None:
-            self.asked: list[int] = []
-
-        async def count(self) -> int | None:
-            raise SourceUnavailable("not now")
-
-        async def scan(
-            self, target: FeedTarget, next_page: str | None, *, max_documents: int
-        ) -> ScannedPage:
-            self.asked.append(max_documents)
-            if max_documents > 3:
-                raise PageTooLarge("smaller")
-            return ScannedPage(body=b"", next_page=None, session_lsn=1)
-
-    small = Small()
-    scanner = PatientScanner(small, Reads(clock=ShiftedClock(), draw=lambda: 0.5), max_documents=10)
-    target = parts_of(FeedRange(min="", max="FF"), [physical("0", "", "FF")], [])[0]
-    await scanner.scan(target, None)
-    await scanner.scan(target, None)
-    assert small.asked == [10, 5, 2, 4, 2]
