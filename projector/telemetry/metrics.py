@@ -89,6 +89,14 @@ class Metrics:
             "Errors that ended or paused a range.",
             ("lease_token", "error_type"),
         )
+        self.leases_acquired = counter(
+            "projector_leases_acquired_total", "Times this host took the lease."
+        )
+        self.leases_released = counter(
+            "projector_leases_released_total",
+            "Times this host ceased to read the range, by reason.",
+            ("lease_token", "reason"),
+        )
         self.batch_seconds = Histogram(
             "projector_batch_seconds",
             "Time from the start of a batch's transaction to its commit.",
@@ -120,6 +128,9 @@ class Metrics:
     async def acquired(self, token: LeaseToken) -> None:
         """Counts the lease as owned; all its counters begin now, if they have not yet."""
         self.owned.inc()
+        self.leases_acquired.labels(token).inc()
+        for reason in CloseReason:
+            self.leases_released.labels(token, reason.value)
         for counter in (self.delivered, self.polls, self.request_units, self.page_bytes):
             counter.labels(token)
         for outcome in OUTCOMES:
@@ -132,6 +143,7 @@ class Metrics:
     async def released(self, token: LeaseToken, reason: CloseReason) -> None:
         """Drops what is known only while the lease is owned."""
         self.owned.dec()
+        self.leases_released.labels(token, reason.value).inc()
         for metric in (self.gap, self.lag):
             metric.remove_by_labels({"lease_token": token})
         self.state.remove_by_labels({"lease_token": token})

@@ -77,6 +77,25 @@ async def test_counters_are_there_at_0_as_soon_as_their_range_is() -> None:
         assert value(metrics, "projector_range_failures_total", error_type=error_type) == 0
 
 
+async def test_leases_are_counted_as_taken_and_as_given_up_by_reason() -> None:
+    metrics = Metrics()
+    await metrics.acquired(TOKEN)
+    assert value(metrics, "projector_leases_released_total", reason="lease_lost") == 0
+    await metrics.released(TOKEN, CloseReason.STALLED)
+    await metrics.acquired(TOKEN)
+    await metrics.released(TOKEN, CloseReason.LEASE_LOST)
+    await metrics.acquired(TOKEN)
+    assert value(metrics, "projector_leases_acquired_total") == 3
+    told = {
+        reason: value(metrics, "projector_leases_released_total", reason=reason.value)
+        for reason in CloseReason
+    }
+    assert {reason for reason, count in told.items() if count} == {
+        CloseReason.STALLED,
+        CloseReason.LEASE_LOST,
+    }
+
+
 def test_the_process_and_its_version_are_told() -> None:
     metrics = Metrics(version="1.2.3")
     assert metrics.registry.get_sample_value("process_resident_memory_bytes")
