@@ -150,7 +150,7 @@ def _raw(
     key = query.get("partitionKey", call.headers.get(PARTITION_KEY))
     try:
         partition_key = None if key is None else json.loads(key)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise bad_request("The partition key must be JSON.") from error
     result = container.upsert_raw(call.body, item_id=query.get("id"), partition_key=partition_key)
     answer = {"status": result.status, "etag": result.etag, "lsn": result.lsn}

@@ -21,6 +21,7 @@ from cosmos_emulator.rids import item_rid
 from cosmos_emulator.ttl import item_ttl
 
 MOST_DOCUMENT_BYTES = 2 * 1024 * 1024
+MOST_LEVELS = 128
 SYSTEM_PROPERTIES = frozenset({"_rid", "_self", "_etag", "_attachments", "_ts", "_lsn"})
 _FORBIDDEN_IN_NAME = frozenset("/\\?#")
 _LONGEST_ID = 1023
@@ -114,7 +115,29 @@ def accept(body: bytes | Mapping[str, Any], definition: PartitionKeyDefinition) 
     text = encode_json(body) if not isinstance(body, bytes) else body.strip()
     if len(text) > MOST_DOCUMENT_BYTES:
         raise too_large()
+    _check_levels(document, text)
     return Incoming(id=identity, epk=definition.epk_of(key), ttl=ttl, head=text[:-1].rstrip())
+
+
+def _check_levels(document: Mapping[str, Any], text: bytes) -> None:
+    """Refuses deeper nesting than the service takes; what goes through a document goes by levels."""
+    if text.count(b"[") + text.count(b"{") <= MOST_LEVELS:
+        return
+    level: list[object] = [document]
+    for _ in range(MOST_LEVELS + 1):
+        level = [
+            item
+            for part in level
+            for item in (part.values() if isinstance(part, Mapping) else _items(part))
+            if isinstance(item, list | Mapping)
+        ]
+        if not level:
+            return
+    raise bad_request(f"A document has at most {MOST_LEVELS} levels of nesting.")
+
+
+def _items(part: object) -> list[object]:
+    return part if isinstance(part, list) else []
 
 
 def checked_id(document: Mapping[str, Any], *, forbidden: Set[str] = _FORBIDDEN_IN_NAME) -> str:

@@ -86,7 +86,7 @@ def parse_key(text: str) -> PartitionKey:
     """Reads a partition key header, a JSON list of components."""
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise bad_request("The partition key header is not valid JSON.") from error
     if not isinstance(value, list):
         raise bad_request("The partition key header must be a JSON list.")

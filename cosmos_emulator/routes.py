@@ -13,7 +13,7 @@ from cosmos_emulator import (
     routes_plans,
 )
 from cosmos_emulator.account import Account
-from cosmos_emulator.errors import EmulatorError
+from cosmos_emulator.errors import EmulatorError, bad_request
 from cosmos_emulator.query import Budget, is_limited
 from cosmos_emulator.refused import check_offered
 from cosmos_emulator.wire import Answer, Call, error_answer
@@ -68,6 +68,10 @@ def answer(account: Account, operation: str | None, call: Call) -> Answer:
             return route(account, account.by_names(call))
     except EmulatorError as error:
         return error_answer(error)
+    except RecursionError:
+        return error_answer(
+            bad_request("Something in the request, or read by it, nests too deeply.")
+        )
 
 
 def _route(operation: str | None, call: Call) -> Callable[[Account, Call], Answer]:
