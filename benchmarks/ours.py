@@ -19,7 +19,6 @@ from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.core.start import Position
 from projector.ports.feed import Beginning, Grant, RangeClaim
-from projector.postgres import statements
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.sink import PostgresSink
@@ -29,17 +28,6 @@ from projector.projection.writes import ProjectedPage
 
 PLAIN = Generation(definition=replace(CARTS, totals=()), schema="projector_plain")
 """A generation whose batches write no totals."""
-
-# The trigger of copied rows, with the accounting of seen keys and without the totals.
-COUNT_NOTHING = statements.with_seeds("""
-CREATE OR REPLACE FUNCTION {rows}.count_copied() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
-  SELECT current_setting('projector.copied')::bigint,
-    array_agg(hashtextextended(cart_id || chr(1) || id, {seed_1})),
-    array_agg(hashtextextended(cart_id || chr(1) || id, {seed_2})) FROM copied;
-  RETURN NULL;
-END $$""")
 
 NEVER = 1 << 60
 _START = Position(continuation=None, lsn=None)
@@ -91,5 +79,5 @@ class Ours:
 def create_plain(url: str) -> None:
     """Make the generation without totals."""
     with psycopg.connect(url) as connection:
-        for statement in (*table_statements(PLAIN), COUNT_NOTHING.replace("{rows}", PLAIN.schema)):
+        for statement in table_statements(PLAIN):
             connection.execute(statement.encode())

@@ -117,7 +117,9 @@ def _computing(lines: Sequence[Document], batch: int) -> list[Step]:
         ),
         (
             "encode: rows for COPY (new)",
-            _cpu_micros(lambda: [copy_text(one, lineage=0, tick=1) for one in folded], count),
+            _cpu_micros(
+                lambda: [copy_text(one, CARTS, lineage=0, tick=1) for one in folded], count
+            ),
         ),
         (
             "encode: columns (changed)",

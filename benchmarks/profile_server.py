@@ -41,11 +41,7 @@ RETURNING id"""
 COUNT_INPUT = "SELECT (SELECT count(*) FROM fence), 0, 0, 0, count(*) FROM input"
 SEEN = f",\nseen AS ({statements.with_seeds(statements.SEEN)})"
 PER_CART, ITEMS = (total.name for total in CARTS.totals)
-TRIGGER_PARTS = {
-    PER_CART: re.compile(r"INSERT INTO \{rows\}\.cart_totals.*?;", re.DOTALL),
-    ITEMS: re.compile(r"INSERT INTO \{rows\}\.item_totals.*?;", re.DOTALL),
-    "seen": re.compile(r"IF current_setting.*?END IF;", re.DOTALL),
-}
+SEEN_BY_TRIGGER = re.compile(r"IF current_setting.*?END IF;", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,10 +195,10 @@ def _batches(documents: Sequence[Document], batch: int) -> list[Sequence[RowWrit
 
 
 def _create(url: str, variant: Variant) -> None:
-    function = triggers.COUNT_COPIED.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
-    for part in variant.without:
-        function = TRIGGER_PARTS[part].sub("", function)
-    text = statements.with_seeds(function).replace("{rows}", variant.schema)
+    count = triggers.count_copied(variant.generation)
+    if "seen" in variant.without:
+        count = SEEN_BY_TRIGGER.sub("", count)
+    text = count.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
     with psycopg.connect(url) as connection:
         for statement in (*tables.table_statements(variant.generation), text):
             connection.execute(statement.encode())

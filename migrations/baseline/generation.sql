@@ -59,36 +59,36 @@ CREATE TABLE projector_g1.item_totals (
 
 CREATE INDEX item_totals_item ON projector_g1.item_totals USING hash ((item COLLATE pg_catalog."default"));
 
-CREATE FUNCTION projector_g1.newest_line(of_cart text, of_bucket text) RETURNS timestamptz
+CREATE FUNCTION projector_g1.newest_line(of_cart_id text, of_bucket text) RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN (SELECT to_timestamp(max(i.ts)) FROM projector_g1.cart_items AS i
-    WHERE i.cart_id = of_cart AND NOT i.deleted
+    WHERE NOT i.deleted
+      AND i.cart_id = of_cart_id
       AND CASE WHEN i.unit_price IS NULL THEN '' ELSE COALESCE(i.currency, '-') END = of_bucket);
 END $$;
 
 CREATE FUNCTION projector_g1.count_copied() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  INSERT INTO projector_g1.cart_totals AS c
-    (cart_id, bucket, line_count, total_quantity, total_amount, last_changed_at)
+  INSERT INTO projector_g1.cart_totals AS t (cart_id, bucket, line_count, total_quantity,
+    total_amount, last_changed_at)
   SELECT cart_id, CASE WHEN unit_price IS NULL THEN '' ELSE COALESCE(currency, '-') END AS bucket,
     count(*), sum(quantity), COALESCE(sum(quantity * unit_price), 0), to_timestamp(max(ts))
   FROM copied WHERE NOT deleted
   GROUP BY 1, 2 ORDER BY 1, 2
   ON CONFLICT (cart_id, bucket) DO UPDATE SET
-    line_count = c.line_count + excluded.line_count,
-    total_quantity = c.total_quantity + excluded.total_quantity,
-    total_amount = c.total_amount + excluded.total_amount,
-    last_changed_at = CASE WHEN c.line_count > 0 AND c.last_changed_at IS NULL
-      THEN projector_g1.newest_line(c.cart_id, c.bucket)
-      ELSE GREATEST(c.last_changed_at, excluded.last_changed_at) END;
-  INSERT INTO projector_g1.item_totals AS i (item, line_count, total_quantity)
-  SELECT item, count(*), sum(quantity) FROM copied WHERE NOT deleted
+    line_count = t.line_count + excluded.line_count,
+    total_quantity = t.total_quantity + excluded.total_quantity,
+    total_amount = t.total_amount + excluded.total_amount,
+    last_changed_at = GREATEST(t.last_changed_at, excluded.last_changed_at);
+  INSERT INTO projector_g1.item_totals AS t (item, line_count, total_quantity)
+  SELECT item, count(*), sum(quantity)
+  FROM copied WHERE NOT deleted
   GROUP BY 1 ORDER BY 1
   ON CONFLICT (item) DO UPDATE SET
-    line_count = i.line_count + excluded.line_count,
-    total_quantity = i.total_quantity + excluded.total_quantity;
+    line_count = t.line_count + excluded.line_count,
+    total_quantity = t.total_quantity + excluded.total_quantity;
   IF current_setting('projector.copied') <> 'alone' THEN
     INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
     SELECT current_setting('projector.copied')::bigint,

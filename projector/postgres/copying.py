@@ -5,25 +5,30 @@ batch, nothing has happened, and the caller writes it the usual way. So the newe
 as everywhere, and guessing wrong costs time only.
 
 One transaction: (1) the position row is updated under the epoch, which holds it until COMMIT; (2) the
-rows are copied, sorted by key; (3) the table's trigger counts carts, then items, from the rows that
-were really stored, and keeps the hashes of their keys while a replay is open; (4) it is asked whether it
+rows are copied, sorted by key; (3) the table's trigger counts from the rows that were
+really stored, and keeps the hashes of their keys while a replay is open; (4) it is asked whether it
 did, since a trigger can be switched off by others; COMMIT. Locks are taken in the order of the batch
 statement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from projector.core.errors import ConfigurationError
+from projector.postgres.columns import values_by_column
 from projector.postgres.connections import Session
 from projector.postgres.generation import Generation
 from projector.postgres.prepared import one_row
-from projector.postgres.statements import FENCE
-from projector.projection.writes import RowWrite, Value
+from projector.postgres.statements import FENCE, stored_values
+from projector.postgres.templates import filled
+from projector.postgres.triggers import trigger_of
+from projector.projection.definition import Definition, Kind
+from projector.projection.writes import RowWrite
 
 # The trigger works only in transactions that say so, and is told here which replay is open.
 COUNTED_FENCE = (
@@ -34,23 +39,27 @@ COUNTED_FENCE = (
 COUNTED = "SELECT 1 WHERE current_setting('projector.copied') = ''"
 NOT_COUNTED = (
     "the trigger that counts copied rows did not run, so nothing was committed: ALTER TABLE"
-    " {rows}.cart_items ENABLE TRIGGER cart_items_copied, and see that no trigger of others drops rows"
+    " {rows} ENABLE TRIGGER {trigger}, and see that no trigger of others drops rows"
 )
 
-# A text that is exactly the mark of NULL stands in a column that refuses NULL.
+# A text that is exactly the mark of NULL is escaped where NULL may stand; elsewhere it is refused.
 COPY = """
-COPY {rows}.cart_items (epk, lsn, ts, lineage, deleted, cart_id, id, etag, item, quantity,
-  unit_price, currency, extra, tombstone_tick) FROM STDIN (NULL E'\\x01')"""
+COPY {rows} (epk, lsn, ts, lineage, deleted, {key}, id, etag, {values}, tombstone_tick)
+FROM STDIN (NULL E'\\x01')"""
 
 # The server stores one piece while the next is formatted, and no buffer grows with the batch, nor, but
 # for a single large document, with what documents hold.
 PIECE = 100
 PIECE_BYTES = 100_000
 
-_NULL = b"\x01"
-_TABS_PER_ROW = 13
-_encoder = msgspec.json.Encoder()
-_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+_MARK = "\1"
+_NULL = _MARK.encode()
+_TABS_BESIDE_VALUES = 9
+_STRANGERS = frozenset({Kind.TEXT, Kind.CODE})
+_BOOLEANS = {None: _NULL, True: b"t", False: b"f"}
+_ESCAPES = str.maketrans({
+    "\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", _MARK: r"\x01",
+})  # fmt: skip
 
 
 async def copy_rows(
@@ -71,71 +80,122 @@ async def copy_rows(
         if held is None:
             return False
         cursor = session.cursor()
-        async with cursor.copy(COPY.replace("{rows}", generation.schema)) as copy:
+        async with cursor.copy(copy_statement(generation)) as copy:
             for piece in pieces(writes):
-                await copy.write(copy_text(piece, lineage=parameters["lineage"], tick=held[0]))
+                text = copy_text(
+                    piece, generation.definition, lineage=parameters["lineage"], tick=held[0]
+                )
+                await copy.write(text)
         if await one_row(session, COUNTED, {}) is None or cursor.rowcount != len(writes):
-            raise ConfigurationError(NOT_COUNTED.replace("{rows}", generation.schema))
+            trigger = trigger_of(generation.definition)
+            raise ConfigurationError(filled(NOT_COUNTED, rows=generation.rows, trigger=trigger))
     return True
+
+
+@lru_cache(maxsize=8)
+def copy_statement(generation: Generation) -> str:
+    """The text for rows that come in as text."""
+    definition = generation.definition
+    return filled(
+        COPY,
+        rows=generation.rows,
+        key=definition.key.column,
+        values=stored_values(definition),
+    )
 
 
 def pieces(writes: Sequence[RowWrite]) -> Iterator[Sequence[RowWrite]]:
     """The writes in pieces that are bounded in rows and in bytes."""
+    for start in range(0, len(writes), PIECE):
+        piece = writes[start : start + PIECE]
+        if sum([len(write.extra) for write in piece if write.extra]) <= PIECE_BYTES:
+            yield piece
+        else:
+            yield from _by_bytes(piece)
+
+
+def _by_bytes(writes: Sequence[RowWrite]) -> Iterator[Sequence[RowWrite]]:
     start = size_bytes = 0
     for place, write in enumerate(writes):
         more_bytes = len(write.extra or b"")
-        full = place - start >= PIECE or size_bytes + more_bytes > PIECE_BYTES
-        if full and place > start:
+        if size_bytes + more_bytes > PIECE_BYTES and place > start:
             yield writes[start:place]
             start, size_bytes = place, 0
         size_bytes += more_bytes
-    if start < len(writes):
-        yield writes[start:]
+    yield writes[start:]
 
 
-def copy_text(writes: Sequence[RowWrite], *, lineage: int, tick: int) -> bytes:
+def copy_text(
+    writes: Sequence[RowWrite], definition: Definition, *, lineage: int, tick: int
+) -> bytes:
     """The rows in COPY's text format; a tombstone bears the tick of its commit."""
-    text = _unescaped(writes, lineage, tick)
+    columns = values_by_column(writes, definition)
+    text = _unescaped(writes, definition, columns, lineage, tick)
+    tabs = (_TABS_BESIDE_VALUES + len(columns)) * len(writes)
     # Few shops write such characters, so it is cheaper to look once for all rows.
     if (
         b"\\" in text
         or b"\r" in text
         or text.count(b"\n") != len(writes)
-        or text.count(b"\t") != _TABS_PER_ROW * len(writes)
+        or text.count(b"\t") != tabs
+        or _has_mark(columns, definition)
     ):
-        text = _unescaped([_escaped(write) for write in writes], lineage, tick)
+        escaped = [_escaped(write) for write in writes]
+        columns = values_by_column(escaped, definition)
+        text = _unescaped(escaped, definition, columns, lineage, tick)
     return text
 
 
-def _unescaped(writes: Sequence[RowWrite], lineage: int, tick: int) -> bytes:
+def _unescaped(
+    writes: Sequence[RowWrite],
+    definition: Definition,
+    columns: Sequence[Sequence[Any]],
+    lineage: int,
+    tick: int,
+) -> bytes:
     live, gone = b"%d\tf" % lineage, b"%d\tt" % lineage
-    tail = b"\t".join([_NULL] * 5) + b"\t%d\n" % tick
-    return b"".join(
-        [
-            b"%d\t%d\t%d\t%b\t%b\t%b\t%b\t%b\t%b\t\x01\n"
-            % (
-                w.epk,
-                w.lsn,
-                w.ts,
-                live,
-                w.key.encode(),
-                w.id.encode(),
-                w.etag.encode(),
-                b"\t".join([_text(value) for value in w.values]),
-                w.extra or _NULL,
-            )
-            if w.values
-            else b"%d\t%d\t%d\t%b\t%b\t%b\t%b\t%b"
-            % (w.epk, w.lsn, w.ts, gone, w.key.encode(), w.id.encode(), w.etag.encode(), tail)
-            for w in writes
-        ]
+    deleted = [write.deleted for write in writes]
+    removed = True in deleted
+    ticks = (
+        [b"%d\n" % tick if one else b"\1\n" for one in deleted]
+        if removed
+        else [b"\1\n"] * len(writes)
     )
+    rows = zip(
+        [b"%d\t%d\t%d\t%b" % (w.epk, w.lsn, w.ts, gone if w.deleted else live) for w in writes],
+        [write.key.encode() for write in writes],
+        [write.id.encode() for write in writes],
+        [write.etag.encode() for write in writes],
+        *[
+            _as_text(values, field.kind, all_there=not (removed or field.optional))
+            for field, values in zip(definition.fields, columns, strict=True)
+        ],
+        [write.extra or _NULL for write in writes],
+        ticks,
+        strict=True,
+    )
+    return b"".join(map(b"\t".join, rows))
 
 
-def _text(value: Value) -> bytes:
-    if isinstance(value, str):
-        return value.encode()
-    return _NULL if value is None else _encoder.encode(value)
+def _as_text(values: Sequence[Any], kind: Kind, *, all_there: bool) -> Iterable[bytes]:
+    """The values of a column, NULL by its mark."""
+    match kind:
+        case Kind.BOOLEAN:
+            return [_BOOLEANS[value] for value in values]
+        case Kind.NUMBER:
+            return values if all_there else [_NULL if one is None else one for one in values]
+        case Kind.TEXT | Kind.CODE | Kind.TIME:
+            if all_there:
+                return map(str.encode, values)
+            return [_NULL if one is None else one.encode() for one in values]
+
+
+def _has_mark(columns: Sequence[Sequence[Any]], definition: Definition) -> bool:
+    """Whether a text would be taken for NULL."""
+    return any(
+        field.optional and field.kind in _STRANGERS and _MARK in values
+        for field, values in zip(definition.fields, columns, strict=True)
+    )
 
 
 def _escaped(write: RowWrite) -> RowWrite:

@@ -8,63 +8,123 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from projector.postgres.deltas import in_locking_order, newest_function
+from projector.postgres.expressions import BUCKET, group_type, key_columns, keys_of, value_of
 from projector.postgres.generation import Generation
 from projector.postgres.statements import with_seeds
+from projector.postgres.templates import each, filled
+from projector.projection.definition import Definition, Total
 
-# The newest change of a bucket's live lines. Volatile, so it sees what the statement that calls it has
-# written, and what others have committed meanwhile: it is called for a row that is locked already.
-NEWEST_LINE = """
-CREATE FUNCTION {rows}.newest_line(of_cart text, of_bucket text) RETURNS timestamptz
+# The newest change of a group's live rows. Volatile, so it sees what the statement that calls it has
+# written, and what others have committed meanwhile: it is called for a total that is locked already.
+NEWEST = """
+CREATE FUNCTION {name}({arguments}) RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  RETURN (SELECT to_timestamp(max(i.ts)) FROM {rows}.cart_items AS i
-    WHERE i.cart_id = of_cart AND NOT i.deleted
-      AND CASE WHEN i.unit_price IS NULL THEN '' ELSE COALESCE(i.currency, '-') END = of_bucket);
+  RETURN (SELECT to_timestamp(max(i.ts)) FROM {rows} AS i
+    WHERE NOT i.deleted
+      AND {of_group});
 END $$"""
 
-# Rows that come by COPY are counted by the server itself, from what it has stored, in the order of
-# the batch statement: carts, then items. Asleep unless the transaction says that it copies; says that
-# it has counted by taking that back. Its names are looked up in the server's own schema, whatever the
-# session says.
+# Rows that come by COPY are counted by the server itself, from what it has stored, in the order in which
+# a batch locks totals. Asleep unless the transaction says that it copies; says that it has counted by
+# taking that back.
 COUNT_COPIED = """
-CREATE FUNCTION {rows}.count_copied() RETURNS trigger LANGUAGE plpgsql
+CREATE FUNCTION {schema}.count_copied() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  INSERT INTO {rows}.cart_totals AS c
-    (cart_id, bucket, line_count, total_quantity, total_amount, last_changed_at)
-  SELECT cart_id, CASE WHEN unit_price IS NULL THEN '' ELSE COALESCE(currency, '-') END AS bucket,
-    count(*), sum(quantity), COALESCE(sum(quantity * unit_price), 0), to_timestamp(max(ts))
-  FROM copied WHERE NOT deleted
-  GROUP BY 1, 2 ORDER BY 1, 2
-  ON CONFLICT (cart_id, bucket) DO UPDATE SET
-    line_count = c.line_count + excluded.line_count,
-    total_quantity = c.total_quantity + excluded.total_quantity,
-    total_amount = c.total_amount + excluded.total_amount,
-    last_changed_at = CASE WHEN c.line_count > 0 AND c.last_changed_at IS NULL
-      THEN {rows}.newest_line(c.cart_id, c.bucket)
-      ELSE GREATEST(c.last_changed_at, excluded.last_changed_at) END;
-  INSERT INTO {rows}.item_totals AS i (item, line_count, total_quantity)
-  SELECT item, count(*), sum(quantity) FROM copied WHERE NOT deleted
-  GROUP BY 1 ORDER BY 1
-  ON CONFLICT (item) DO UPDATE SET
-    line_count = i.line_count + excluded.line_count,
-    total_quantity = i.total_quantity + excluded.total_quantity;
+BEGIN{counts}
   IF current_setting('projector.copied') <> 'alone' THEN
     INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
     SELECT current_setting('projector.copied')::bigint,
-      array_agg(hashtextextended(cart_id || chr(1) || id, {seed_1})),
-      array_agg(hashtextextended(cart_id || chr(1) || id, {seed_2})) FROM copied;
+      array_agg(hashtextextended({key} || chr(1) || id, {seed_1})),
+      array_agg(hashtextextended({key} || chr(1) || id, {seed_2})) FROM copied;
   END IF;
   PERFORM set_config('projector.copied', '', true);
   RETURN NULL;
 END $$"""
+
+COUNT = """
+  INSERT INTO {total} AS t ({columns})
+  SELECT {values}
+  FROM copied WHERE NOT deleted
+  GROUP BY {places} ORDER BY {places}
+  ON CONFLICT ({keys}) DO UPDATE SET
+    {added};"""
+
 ON_COPY = """
-CREATE TRIGGER cart_items_copied AFTER INSERT ON {rows}.cart_items
+CREATE TRIGGER {trigger} AFTER INSERT ON {rows}
 REFERENCING NEW TABLE AS copied FOR EACH STATEMENT
-WHEN (current_setting('projector.copied', true) <> '') EXECUTE FUNCTION {rows}.count_copied()"""
+WHEN (current_setting('projector.copied', true) <> '') EXECUTE FUNCTION {schema}.count_copied()"""
 
 
 def counting(generation: Generation) -> Sequence[str]:
     """SQL that makes them for one generation, once its tables are there."""
-    statements = (NEWEST_LINE, COUNT_COPIED, ON_COPY)
-    return [with_seeds(text).replace("{rows}", generation.schema) for text in statements]
+    trigger = trigger_of(generation.definition)
+    return [
+        *(_newest(generation, one) for one in _totals(generation) if one.keeps_last_change),
+        count_copied(generation),
+        filled(ON_COPY, trigger=trigger, rows=generation.rows, schema=generation.schema),
+    ]
+
+
+def count_copied(generation: Generation) -> str:
+    """SQL that makes the function which counts."""
+    return filled(
+        with_seeds(COUNT_COPIED),
+        schema=generation.schema,
+        key=generation.definition.key.column,
+        counts="".join(_count(generation, total) for total in _totals(generation)),
+    )
+
+
+def trigger_of(definition: Definition) -> str:
+    """The trigger that counts the rows that are copied in."""
+    return f"{definition.rows}_copied"
+
+
+def _totals(generation: Generation) -> Sequence[Total]:
+    return in_locking_order(generation.definition)
+
+
+def _newest(generation: Generation, total: Total) -> str:
+    definition = generation.definition
+    types = {group.column: group_type(definition, group) for group in total.by}
+    names = key_columns(total)
+    of_group = [
+        f"{expression} = of_{column}" for column, expression in keys_of(definition, total, "i.")
+    ]
+    return filled(
+        NEWEST,
+        name=newest_function(generation, total),
+        arguments=[f"of_{name} {'text' if name == BUCKET else types[name]}" for name in names],
+        rows=generation.rows,
+        of_group="\n      AND ".join(of_group),
+    )
+
+
+def _count(generation: Generation, total: Total) -> str:
+    definition = generation.definition
+    keys = [
+        expression if expression == column else f"{expression} AS {column}"
+        for column, expression in keys_of(definition, total)
+    ]
+    sums = {one.column: f"sum({value_of(definition, one.of)})" for one in total.sums}
+    for one in total.sums:
+        if definition.is_nullable(one.of):
+            sums[one.column] = f"COALESCE({sums[one.column]}, 0)"
+    columns = [*key_columns(total), total.row_count, *sums]
+    values = [*keys, "count(*)", *sums.values()]
+    added = each("{} = t.{} + excluded.{}", [total.row_count, *sums])
+    if total.keeps_last_change:
+        columns.append("last_changed_at")
+        values.append("to_timestamp(max(ts))")
+        added.append("last_changed_at = GREATEST(t.last_changed_at, excluded.last_changed_at)")
+    return filled(
+        COUNT,
+        total=generation.table(total.name),
+        columns=columns,
+        values=values,
+        places=[str(place) for place, _ in enumerate(keys, 1)],
+        keys=key_columns(total),
+        added=added,
+    )

@@ -15,7 +15,8 @@ from projector.core.names import Epoch
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.ports.feed import Beginning, Grant, RangeClaim
 from projector.postgres.connections import ConnectionOptions, Connections
-from projector.postgres.copying import COPY
+from projector.postgres.copying import copy_statement
+from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.sink import PostgresSink
 from tests.contract.sink import report_of
 from tests.integration.postgres.carts import (
@@ -122,7 +123,7 @@ async def test_host_that_is_stopped_while_it_copies_blocks_nobody(database_url: 
 async def stopped_in_copy(connections: Connections, *, until: Awaitable[object]) -> None:
     async with connections.transaction(seconds=60) as session:
         await session.execute("SELECT FROM projector.ranges FOR UPDATE")
-        async with session.cursor().copy(COPY.replace("{rows}", "projector_g1")) as copy:
+        async with session.cursor().copy(copy_statement(FIRST_GENERATION)) as copy:
             await until
             await copy.write(b"late")
 

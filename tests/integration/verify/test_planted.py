@@ -11,8 +11,10 @@ import pytest
 
 from cosmos_emulator import EmulatorServer
 from projector.operations.checks import failed
-from projector.postgres.copying import COPY, copy_text
+from projector.postgres.copying import copy_statement, copy_text
+from projector.postgres.generation import FIRST_GENERATION
 from projector.processor.clock import SystemClock
+from projector.projection.carts import CARTS
 from projector.wiring import commands
 from projector.wiring.service import Service
 from tests.fixtures.postgres import database_name
@@ -91,8 +93,8 @@ async def test_nothing_that_others_planted_is_ever_called(
         assert not failed(await commands.doctor(pair.settings, clock=SystemClock()))
         with psycopg.connect(url) as older:  # a release whose sessions have no search_path
             older.execute("SET projector.copied = 'alone'")
-            with older.cursor().copy(COPY.replace("{rows}", "projector_g1")) as copy:
-                copy.write(copy_text([line("a", "b", 1)], lineage=0, tick=1))
+            with older.cursor().copy(copy_statement(FIRST_GENERATION).encode()) as copy:
+                copy.write(copy_text([line("a", "b", 1)], CARTS, lineage=0, tick=1))
             older.commit()
         report = await pair.verify(repair=True)
         assert report.extra == 1
