@@ -58,20 +58,6 @@ def table_of(
     return table
 
 
-def duration(seconds: float) -> str:
-    """A length of time as people say it, in its two largest units."""
-    whole = round(seconds)
-    for unit, size, smaller, part in (
-        ("d", 86_400, "h", 3_600),
-        ("h", 3_600, "min", 60),
-        ("min", 60, "s", 1),
-    ):
-        if whole >= size:
-            rest = whole % size // part
-            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
-    return f"{whole} s"
-
-
 def print_table(
     rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, nothing: str
 ) -> None:

@@ -14,10 +14,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from projector.cli.output import UNKNOWN, duration, shown
+from projector.cli.output import UNKNOWN, shown
 from projector.core.health import GRAVEST_FIRST, Health, Judged
 from projector.core.keyspace import share
-from projector.core.texts import printable
+from projector.core.texts import duration, printable
 from projector.operations.status import RangeStatus, Status
 
 STYLES = {

@@ -11,7 +11,6 @@ Source: `PartitionKey._get_effective_partition_key_string` of azure-cosmos; vers
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
@@ -46,11 +45,6 @@ def effective_partition_key(value: PartitionKeyValue) -> str:
     """
     low, high = _hash(_encode(value))
     return f"{high:016X}{low:016X}"
-
-
-def hierarchical_partition_key(components: Sequence[PartitionKeyValue]) -> str:
-    """Hash a key of several levels; a prefix of the levels gives a prefix of the text."""
-    return "".join(map(effective_partition_key, components))
 
 
 def epk_of_json(text: str) -> str:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import StrEnum
 
 from projector.core.names import InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.core.states import RangeState
+from projector.core.texts import duration
 
 WAIT_SECONDS = 10.0
 """A declared wait that short is a hiccup: the range counts as behind, not as standing still."""
@@ -188,7 +188,7 @@ def _unread(facts: RangeFacts, limits: Limits) -> Verdict | None:
         return Verdict(health=known, reason=f"no host reads it, {_waiting(facts)}")
     if facts.heard_seconds is None:
         return Verdict(health=Health.UNKNOWN, reason=f"its owner {facts.owner} never reported")
-    silence = f"its owner {facts.owner} has said nothing for {_shown(facts.heard_seconds)}"
+    silence = f"its owner {facts.owner} has said nothing for {duration(facts.heard_seconds)}"
     gone = facts.heard_seconds > limits.expiration_seconds
     return Verdict(
         health=Health.NOT_ADVANCING if gone else Health.UNKNOWN,
@@ -203,7 +203,7 @@ def _parked(facts: RangeFacts, _limits: Limits) -> Verdict | None:
     if state in _WAITS and facts.state_seconds > WAIT_SECONDS:
         return Verdict(
             health=Health.NOT_ADVANCING,
-            reason=f"{_WAITS[state]}, for {_shown(facts.state_seconds)}",
+            reason=f"{_WAITS[state]}, for {duration(facts.state_seconds)}",
         )
     return None
 
@@ -213,7 +213,7 @@ def _still(facts: RangeFacts, limits: Limits) -> Verdict | None:
     if facts.read_age_seconds > limits.still_seconds and facts.state is RangeState.READING:
         return Verdict(
             health=Health.NOT_ADVANCING,
-            reason=f"no read of it was answered for {_shown(facts.read_age_seconds)}",
+            reason=f"no read of it was answered for {duration(facts.read_age_seconds)}",
         )
     complete = facts.complete_age_seconds
     uncommitted = min(facts.commit_age_seconds, math.inf if complete is None else complete)
@@ -221,7 +221,7 @@ def _still(facts: RangeFacts, limits: Limits) -> Verdict | None:
         return Verdict(
             health=Health.NOT_ADVANCING,
             reason=f"{facts.gap_changes} changes wait, and none was committed for"
-            f" {_shown(uncommitted)}",
+            f" {duration(uncommitted)}",
         )
     return None
 
@@ -238,7 +238,7 @@ def _behind(facts: RangeFacts, limits: Limits) -> Verdict:
     if seconds is None:
         return Verdict(health=Health.BEHIND, reason=what)
     beyond = f", more than the {limits.lag_seconds:g} s allowed"
-    reason = f"{what}, its rows are at most {_shown(seconds)} old"
+    reason = f"{what}, its rows are at most {duration(seconds)} old"
     return Verdict(
         health=Health.BEHIND,
         reason=reason + (beyond if seconds > limits.lag_seconds else ""),
@@ -258,11 +258,3 @@ def _waiting(facts: RangeFacts) -> str:
 
 def _keys(feed_range: FeedRange | None) -> str:
     return "some of the keys" if feed_range is None else f"the keys {feed_range}"
-
-
-def _shown(seconds: float) -> str:
-    """As `12 s`, `4 min`, `3 h`, `40 days`; a time itself says more than its digits."""
-    for unit, length, few in (("s", 1.0, 120), ("min", 60.0, 120), ("h", 3600.0, 48)):
-        if seconds < few * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{timedelta(seconds=seconds).days} days"

@@ -47,15 +47,3 @@ def lag_seconds(
     if not known or gap is None:
         return None
     return max(0.0, (now - max(known)).total_seconds())
-
-
-def session_lsn_of(token: str | None) -> int | None:
-    """The LSN in a partition's session token; None when it bears none.
-
-    Forms: `0:12345`, `0:-1#12345`, `0:-1#12345#1=1#2=2`.
-    """
-    if not token:
-        return None
-    segments = token.rpartition(":")[2].split("#")
-    text = segments[0] if len(segments) == 1 else segments[1]
-    return int(text) if text.isascii() and text.lstrip("-").isdigit() else None

@@ -171,7 +171,4 @@ def _found(answer: Answer, raw: bytes | None) -> PointRead:
     return PointRead(
         raw=raw,
         session_lsn=session_lsn(answer.session_token),
-        session_token=answer.session_token,
-        etag=answer.etag if raw is not None else None,
-        request_units=answer.request_units,
     )

@@ -140,7 +140,7 @@ def session_lsn(token: str | None, range_id: str | None = None) -> int | None:
 
     A list of tokens is searched for `range_id`; None when nothing fits.
     """
-    entries = [part.partition(":") for part in (token or "").split(",") if part]
+    entries = [part.rpartition(":") for part in (token or "").split(",") if part]
     if len(entries) != 1:
         entries = [entry for entry in entries if entry[0].strip() == range_id]
     if len(entries) != 1:

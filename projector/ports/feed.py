@@ -7,8 +7,8 @@ Adapters raise only errors of `projector.core.errors`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -244,7 +244,6 @@ class RangeReport:
     replay_open: bool | None = None
     caught_up_at: datetime | None = None
     failure: RangeFailure | None = None
-    properties: Mapping[str, str] = field(default_factory=dict)
     told_at: datetime | None = None
 
 

@@ -25,16 +25,10 @@ class PointRead:
         raw: the document's bytes as sent; None when it is absent for certain.
         session_lsn: upper bound of the version read, below any later write; None when the
             service did not tell: then nothing may be removed on the strength of this answer.
-        session_token: the token that `session_lsn` was taken from.
-        etag: of the document, None when absent.
-        request_units: what the read cost.
     """
 
     raw: bytes | None
     session_lsn: int | None
-    session_token: str | None = None
-    etag: str | None = None
-    request_units: float = 0.0
 
 
 class PointReader(Protocol):
@@ -62,14 +56,12 @@ class ScannedPage:
         next_page: opaque text to go on with; None when this was the last page.
         session_lsn: the partition's newest LSN when it answered, None when not told.
         session_token: the token that `session_lsn` was taken from.
-        request_units: what the page cost.
     """
 
     body: bytes
     next_page: str | None
     session_lsn: int | None
     session_token: str | None = None
-    request_units: float = 0.0
 
 
 class DocumentScanner(Protocol):

@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from projector.core.errors import SchemaBusy, SchemaMismatch, SinkError, SinkUnavailable
+from projector.core.texts import duration
 from projector.postgres import schema
 from projector.postgres.errors import translated_error
 from projector.postgres.generation import FIRST_GENERATION
@@ -203,13 +204,8 @@ def _holders(url: str) -> str:
 
 
 def _described(pid: int, user: str | None, seconds: int | None) -> str:
-    since = "" if seconds is None else f", {_duration(seconds)}"
+    since = "" if seconds is None else f", {duration(seconds)}"
     return f"pid {pid} (user {user}{since})"
-
-
-def _duration(seconds: int) -> str:
-    minutes = seconds // 60
-    return f"{seconds} s" if minutes == 0 else f"{minutes} min"
 
 
 @contextmanager

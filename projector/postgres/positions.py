@@ -54,7 +54,6 @@ def _report(row: DictRow) -> StoredReport:
         session_lsn=row["session_lsn"],
         caught_up_at=row["caught_up_at"],
         failure=_failure(row["failure"]),
-        properties=row["properties"],
     )
     return StoredReport(
         report=report, reported_at=row["reported_at"], complete_at=row["complete_at"]

@@ -43,12 +43,6 @@ async def copied_source(session: Session) -> CopiedSource | None:
     return CopiedSource(rid=row["container_rid"], name=name, projection=row["projection"])
 
 
-async def stored_source(session: Session) -> str | None:
-    """The `_rid` of the container that is copied; None before the first opening."""
-    found = await copied_source(session)
-    return None if found is None else found.rid
-
-
 async def register_source(
     session: Session, container_rid: str, *, projection: str | None = None
 ) -> None:

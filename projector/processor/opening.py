@@ -109,9 +109,7 @@ class Opening(Generic[P]):
             started = await self._start_over(grant, target, lease, decision, went_back=went_back)
         else:
             started = await self._resume(grant, target, lease, decision)
-        self._status.started(
-            started.position, dict(started.properties), replay_open=started.grant.replay_open
-        )
+        self._status.started(started.position, replay_open=started.grant.replay_open)
         return started
 
     def claim(self) -> RangeClaim:

@@ -40,8 +40,6 @@ class Role(StrEnum):
     READER = "reader"
     APPLIER = "applier"
     SWEEPER = "sweeper"
-    CHECKPOINTER = "checkpointer"
-    RENEWER = "renewer"
 
 
 _GRAVEST_FIRST = (
@@ -181,11 +179,11 @@ class RangeStatus:
         """The target knows the range under this epoch from now on."""
         self._report = replace(self._report, epoch=grant.epoch, range_id=grant.range_id)
 
-    def started(self, position: Position, properties: dict[str, str], *, replay_open: bool) -> None:
+    def started(self, position: Position, *, replay_open: bool) -> None:
         """Reading begins after `position`."""
         self.committed = position
         self._started = True
-        self._report = replace(self._report, properties=properties, replay_open=replay_open)
+        self._report = replace(self._report, replay_open=replay_open)
         self.go_on(Role.OPENER)
 
     def swept(self) -> None:

@@ -9,7 +9,7 @@ costs itself and never its neighbours.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -98,16 +98,16 @@ class Projection:
             plain = self._shapes.decode(body)
         if plain is not None:
             return self._plain(body, plain, lsn)
-        container_rid, documents = _pieces_of(body)
+        documents = _pieces_of(body)
         writes: list[RowWrite] = []
         rejections: list[Rejection] = []
         for raw in documents:
             self._slowly(raw, lsn, writes, rejections)
-        return _page(body, container_rid, len(documents), writes, rejections)
+        return _page(len(documents), writes, rejections)
 
     def _selected(self, body: bytes, lsn: int | None) -> ProjectedPage:
         """The documents that are meant go their usual way together, the others are passed over."""
-        container_rid, documents = _pieces_of(body)
+        documents = _pieces_of(body)
         verdicts = [self.selection.takes(raw) for raw in documents]
         meant = [raw for raw, taken in zip(documents, verdicts, strict=True) if taken]
         passed = [
@@ -117,7 +117,7 @@ class Projection:
         ]
         if not passed:
             return self._whole(body, lsn)
-        page = self._whole(_joined(container_rid, meant), lsn) if meant else ProjectedPage()
+        page = self._whole(_joined(meant), lsn) if meant else ProjectedPage()
         tombstones = tuple(one for one in passed if isinstance(one, RowWrite))
         keyless = tuple(one for one in passed if isinstance(one, PassedOver))
         newest = [page.newest_ts] if page.newest_ts is not None else []
@@ -128,25 +128,23 @@ class Projection:
             filtered=len(passed),
             delivered=len(documents),
             newest_ts=max([*newest, *map(_ts_of, (*tombstones, *keyless))], default=None),
-            container_rid=container_rid,
-            size_bytes=len(body),
         )
 
     def _plain(self, body: bytes, plain: PlainPage, lsn: int | None) -> ProjectedPage:
         sure = self._lane.writes(body, plain) if lsn is None else None
         if sure is not None:
-            return _page(body, plain.container_rid, len(sure), sure, [])
+            return _page(len(sure), sure, [])
         writes: list[RowWrite] = []
         rejections: list[Rejection] = []
-        pieces: list[bytes] = []
+        pieces: Sequence[bytes] = ()
         for number, document in enumerate(plain.documents):
             write = self._write_of(document, plain.extras, document.lsn if lsn is None else lsn)
             if write is not None:
                 writes.append(write)
             else:
-                pieces = pieces or _pieces_of(body)[1]
+                pieces = pieces or _pieces_of(body)
                 self._slowly(pieces[number], lsn, writes, rejections)
-        return _page(body, plain.container_rid, len(plain.documents), writes, rejections)
+        return _page(len(plain.documents), writes, rejections)
 
     def _slowly(
         self, raw: bytes, lsn: int | None, writes: list[RowWrite], rejections: list[Rejection]
@@ -191,30 +189,25 @@ def document_of(write: RowWrite, definition: Definition) -> bytes:
     return msgspec.json.encode(found)
 
 
-def _joined(container_rid: str | None, documents: list[bytes]) -> bytes:
+def _joined(documents: Sequence[bytes]) -> bytes:
     """A page of these documents alone."""
-    rid = msgspec.json.encode(container_rid)
-    return b'{"_rid":%s,"Documents":[%s]}' % (rid, b",".join(documents))
+    return b'{"Documents":[%s]}' % b",".join(documents)
 
 
-def _pieces_of(body: bytes) -> tuple[str | None, list[bytes]]:
-    frame = split_page(body)
-    if frame is not None:
-        return frame[0], [bytes(document) for document in frame[1]]
+def _pieces_of(body: bytes) -> Sequence[bytes]:
+    documents = split_page(body)
+    if documents is not None:
+        return [bytes(document) for document in documents]
     cut = cut_page(body)
     if cut is None:
         raise SourceUnavailable(
             f"the page of {len(body):,} bytes is cut off or is none; reading it again"
         )
-    return cut.container_rid, list(cut.documents)
+    return cut
 
 
 def _page(
-    body: bytes,
-    container_rid: str | None,
-    delivered: int,
-    writes: list[RowWrite],
-    rejections: list[Rejection],
+    delivered: int, writes: Sequence[RowWrite], rejections: Sequence[Rejection]
 ) -> ProjectedPage:
     newest = max(map(_ts_of, (*writes, *rejections)), default=None)
     return ProjectedPage(
@@ -222,8 +215,6 @@ def _page(
         rejections=tuple(rejections),
         delivered=delivered,
         newest_ts=newest,
-        container_rid=container_rid,
-        size_bytes=len(body),
     )
 
 

@@ -25,7 +25,6 @@ _SPACE = re.compile(rb"[ \t\r\n]*+")
 _OPEN = re.compile(rb"[ \t\r\n]*+\{")
 _CLOSE = re.compile(rb"[ \t\r\n]*+\}[ \t\r\n]*+")
 _DOCUMENTS = re.compile(rb'"Documents"[ \t\r\n]*+:[ \t\r\n]*+\[')
-_RID = re.compile(rb'"_rid"[ \t\r\n]*+:[ \t\r\n]*+"([^"\\]*+)"')
 _COUNT = re.compile(rb'"_count"[ \t\r\n]*+:[ \t\r\n]*+([0-9]{1,9})')
 _TRAILER = re.compile(
     rb'\][ \t\r\n]*+(?:,[ \t\r\n]*+"[^"\\]*+"[ \t\r\n]*+:[ \t\r\n]*+'
@@ -42,14 +41,6 @@ _CLOSER_OF = {b"{": b"}", b"[": b"]"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CutPage:
-    """A page in pieces: the container's `_rid`, when it could be read, and the documents' bytes."""
-
-    container_rid: str | None
-    documents: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Members:
     """The members of one object, as bytes.
 
@@ -63,7 +54,7 @@ class Members:
     complete: bool = False
 
 
-def cut_page(body: bytes) -> CutPage | None:
+def cut_page(body: bytes) -> tuple[bytes, ...] | None:
     """Cut a page at its documents' borders; None when its beginning or its end is missing."""
     head = _DOCUMENTS.search(body)
     end = body.rfind(b"]")
@@ -76,10 +67,7 @@ def cut_page(body: bytes) -> CutPage | None:
     if count is not None and len(documents) != int(count[1]):
         by_tails, _ = _cut_documents(body, head.end(), end, trusts_brackets=False)
         documents = by_tails if len(by_tails) == int(count[1]) else documents
-    rid = _RID.search(body, 0, head.start()) or _RID.search(body, end)
-    return CutPage(
-        container_rid=rid[1].decode("utf-8", "replace") if rid else None, documents=tuple(documents)
-    )
+    return tuple(documents)
 
 
 def members_of(document: bytes) -> Members:

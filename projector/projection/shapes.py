@@ -86,7 +86,6 @@ class OtherField:
 
 class _Frame(msgspec.Struct, frozen=True, kw_only=True):
     documents: list[Raw] = msgspec.field(name="Documents")
-    container_rid: str | None = msgspec.field(default=None, name="_rid")
 
 
 class _LooseFrame(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +99,6 @@ class PlainPage:
     `sure_documents` is set when all documents are of that kind.
     """
 
-    container_rid: str | None
     documents: Sequence[PlainDocument]
     sure_documents: Sequence[SureDocument] | None
     extras: ExtrasReader
@@ -111,13 +109,13 @@ _FRAMES = msgspec.json.Decoder(_Frame)
 _LOOSE_FRAMES = msgspec.json.Decoder(_LooseFrame)
 
 
-def split_page(body: bytes) -> tuple[str | None, list[Raw]] | None:
-    """The container's `_rid` and the documents' bytes; None when the page is no sound JSON."""
+def split_page(body: bytes) -> list[Raw] | None:
+    """The documents' bytes; None when the page is no sound JSON."""
     try:
         frame = _FRAMES.decode(body)
     except NOT_DECODED:
         return None
-    return frame.container_rid, frame.documents
+    return frame.documents
 
 
 class PageShapes:
@@ -143,7 +141,6 @@ class PageShapes:
         if frame is None:
             return None
         return PlainPage(
-            container_rid=frame.container_rid,
             documents=frame.documents,
             sure_documents=None if sure is None else sure.documents,
             extras=shape.extras,
@@ -256,7 +253,6 @@ def _decoder(
         "ShapedFrame",
         [
             ("documents", list[document], msgspec.field(name="Documents")),  # type: ignore[valid-type]  # built at run time
-            ("container_rid", str | None, msgspec.field(default=None, name="_rid")),
         ],
         kw_only=True,
     )

@@ -103,8 +103,6 @@ class ProjectedPage(msgspec.Struct, frozen=True, kw_only=True):
         filtered: documents that are not meant, those with a tombstone in `writes` included.
         delivered: documents in the page, good or bad.
         newest_ts: highest `_ts` in the page, None for an empty page.
-        container_rid: `_rid` of the page, None when it could not be read.
-        size_bytes: of the page's body.
     """
 
     writes: tuple[RowWrite, ...] = ()
@@ -113,8 +111,6 @@ class ProjectedPage(msgspec.Struct, frozen=True, kw_only=True):
     filtered: int = 0
     delivered: int = 0
     newest_ts: int | None = None
-    container_rid: str | None = None
-    size_bytes: int = 0
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):

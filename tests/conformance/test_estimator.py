@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from projector.core.errors import SourceUnavailable
-from projector.core.lag import gap_after_page, session_lsn_of
+from projector.core.lag import gap_after_page
 from projector.core.names import Continuation, LeaseToken
+from projector.cosmos.wire import session_lsn
 from projector.ports.feed import FeedTarget
 from projector.processor.estimator import Estimator, gap_in_all
 from tests.fakes.leases import FakeLeaseStore
@@ -107,7 +108,7 @@ async def test_check_105_failed_read_is_unknown_not_zero(stopped: World) -> None
     ],
 )
 def test_check_106_session_token_forms(token: str | None, lsn: int | None) -> None:
-    assert session_lsn_of(token) == lsn
+    assert session_lsn(token) == lsn
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from random import Random
 from cosmos_emulator import Engine
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.resets import accept_new_source, request_replay
-from projector.postgres.source import stored_source
+from projector.postgres.source import copied_source
 from tests.simulation.database import Standby, fail_over, standby
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.ports import CART, DATABASE, LEASE
@@ -102,7 +102,8 @@ class Disasters:
         with self._loop.real_io():
             async with Connections(ConnectionOptions(url=self._url, connections=1)) as pool:
                 async with pool.session() as session:
-                    followed = await stored_source(session)
+                    copied = await copied_source(session)
+                    followed = None if copied is None else copied.rid
                 if followed in {None, rid}:
                     return "nothing to follow"
                 await accept_new_source(pool, rid)

@@ -358,7 +358,7 @@ class SimulatedPoints:
                 if error.status != _NOT_FOUND or error.substatus:
                     raise SourceUnavailable(error.message) from error
                 return PointRead(raw=None, session_lsn=error.lsn)
-            return PointRead(raw=answer.body, session_lsn=answer.lsn, etag=answer.etag)
+            return PointRead(raw=answer.body, session_lsn=answer.lsn)
 
         return await self._passage.cross(f"points.read {document_id}", _source_failure, act)
 

@@ -88,7 +88,6 @@ async def test_reports_come_back_as_they_went(connections: Connections, sink: Po
         session_lsn=9,
         caught_up_at=NOW,
         failure=failure,
-        properties={"startFrom": "now"},
     )
     assert await sink.report([sent]) == frozenset()
     assert [one.report for one in await reports(connections)] == [sent]

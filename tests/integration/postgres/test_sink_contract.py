@@ -18,7 +18,7 @@ class EmptyContainer:
     async def read(
         self, partition_key_json: str, document_id: str, *, session_token: str | None = None
     ) -> PointRead:
-        return PointRead(raw=None, session_lsn=1000, session_token=session_token)
+        return PointRead(raw=None, session_lsn=1000)
 
 
 class TestPostgresSink(SinkContract):

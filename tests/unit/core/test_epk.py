@@ -9,7 +9,6 @@ from projector.core.epk import (
     PartitionKeyValue,
     effective_partition_key,
     epk_of_json,
-    hierarchical_partition_key,
     routing_key,
     routing_key_of_text,
 )
@@ -58,14 +57,6 @@ def test_keys_lie_where_the_service_puts_them(
 ) -> None:
     assert effective_partition_key(value) == expected
     assert epk_of_json(text) == expected
-
-
-def test_levels_of_a_hierarchical_key_stand_one_after_the_other() -> None:
-    whole = hierarchical_partition_key(["a", 1])
-
-    assert whole == "3A5381E1114EB8D3FCC90795045B49B720CD98B339BA78A5D0CF6953B87070B0"
-    assert whole.startswith(hierarchical_partition_key(["a"]))
-    assert hierarchical_partition_key([]) == ""
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))

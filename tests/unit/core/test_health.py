@@ -86,7 +86,7 @@ UNANSWERED = {"gap_changes": None, "lag_seconds": None}
         pytest.param(
             SILENT | {"heard_seconds": 4000.0},
             "not_advancing",
-            "its owner host has said nothing for 67 min",
+            "its owner host has said nothing for 1 h 7 min",
             id="a dead owner",
         ),
         pytest.param(
@@ -107,7 +107,7 @@ UNANSWERED = {"gap_changes": None, "lag_seconds": None}
         pytest.param(
             BEHIND | {"commit_age_seconds": 90.0, "complete_age_seconds": 95.0},
             "not_advancing",
-            "7 changes wait, and none was committed for 90 s",
+            "7 changes wait, and none was committed for 1 min 30 s",
             id="reads and commits nothing",
         ),
         pytest.param(

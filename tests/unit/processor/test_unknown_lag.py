@@ -90,10 +90,10 @@ async def test_a_range_that_is_opened_anew_forgets_what_was_known_of_its_end() -
     lease = Lease(id="0", token=LeaseToken("0"), feed_range=FULL_RANGE)
     status = RangeStatus(lease=lease, owner=InstanceName("a"), clock=clock)
     position = Position(continuation=Continuation('"5"'), lsn=5)
-    status.started(position, {}, replay_open=False)
+    status.started(position, replay_open=False)
     status.nothing_unread(since=clock.now())
     assert status.report().lag_seconds == 0.0
     status.reopening()
-    status.started(position, {}, replay_open=True)
+    status.started(position, replay_open=True)
     report = status.report()
     assert (report.gap_changes, report.lag_seconds, report.caught_up_at) == (None, None, None)

@@ -14,7 +14,7 @@ from projector.projection.fields import MAX_DEPTH
 from projector.projection.shapes import MAX_LEARNED_NAMES, PageShapes
 from projector.projection.writes import ProjectedPage, RejectionReason
 from tests.carts import number_of, project_document, project_page
-from tests.unit.projection.documents import RID, document, finished, page, row
+from tests.unit.projection.documents import document, finished, page, row
 
 NAMES = st.sampled_from(["note", "a", "ä", 'x"y', "lsn", "epk", "deleted", "", "price2", "a b"])
 VALUES = st.sampled_from(
@@ -94,8 +94,6 @@ def test_page_is_projected_as_its_documents_are_one_by_one(
 
     assert together(found) == one_by_one(documents, lsn)
     assert found.delivered == len(documents)
-    assert found.container_rid == RID
-    assert found.size_bytes == len(page(documents))
 
 
 @given(st.binary() | st.text(alphabet='{}[]",:\\u0d8 id1.e-').map(str.encode))
@@ -133,7 +131,6 @@ def test_one_bad_document_in_a_page_of_1000_costs_itself(bad: bytes) -> None:
     assert [(w.id, w.lsn) for w in found.writes if w.deleted] == [("bad", 500)]
     assert [(r.id, r.partition_key, r.raw) for r in found.rejections] == [("bad", '"c"', broken)]
     assert found.newest_ts == 1_999_999_999
-    assert found.container_rid == RID
 
 
 def test_every_second_document_may_be_bad() -> None:
@@ -149,7 +146,7 @@ def test_every_second_document_may_be_bad() -> None:
 def test_empty_page_says_nothing_new() -> None:
     found = project_page(page([]))
 
-    assert found == ProjectedPage(container_rid=RID, size_bytes=len(page([])))
+    assert found == ProjectedPage()
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,6 @@ def test_others_are_tombstones_of_their_key_and_no_rejections() -> None:
     assert [one.id for one in found.rejections] == ["3"]
     assert [(one.partition_key, one.id, one.lsn) for one in found.passed] == [("5", "4", 7)]
     assert (found.delivered, found.filtered, found.newest_ts) == (4, 2, 11)
-    assert found.container_rid == "rid"
 
 
 def test_a_page_of_meant_documents_is_what_it_is_without_a_filter() -> None:
