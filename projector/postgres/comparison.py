@@ -21,6 +21,7 @@ from projector.ports.verification import Difference
 from projector.postgres.columns import columns_of
 from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.epks import bounds
+from projector.postgres.expressions import quoted
 from projector.postgres.generation import Generation
 from projector.postgres.quarantine import ENTRIES
 from projector.postgres.quarantine import encoded as encoded_rejections
@@ -77,7 +78,7 @@ WHERE CASE WHEN x.deleted THEN NOT t.deleted
   END""")
 
 DIFFERENCE = """CASE WHEN t.{column} IS DISTINCT FROM x.{column}
-        THEN format('{name} is %%s, not %%s', {stored}, {given}) END"""
+        THEN format({sentence}, {stored}, {given}) END"""
 LONGEST = 60
 """Characters of a text that a difference shows."""
 
@@ -173,7 +174,8 @@ def collect_statement(generation: Generation) -> str:
 
 def _difference(field: Field) -> str:
     stored, given = _shown(field, "t."), _shown(field, "x.")
-    return filled(DIFFERENCE, column=field.column, name=field.name, stored=stored, given=given)
+    sentence = quoted(f"{field.name.replace('%', '%%')} is %s, not %s").replace("%", "%%")
+    return filled(DIFFERENCE, column=field.column, sentence=sentence, stored=stored, given=given)
 
 
 def _shown(field: Field, prefix: str) -> str:

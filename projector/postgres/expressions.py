@@ -23,6 +23,11 @@ _NO_VALUE = {Kind.TEXT: "''", Kind.CODE: "''", Kind.NUMBER: "'NaN'", Kind.TIME: 
 _IN_NO_BUCKET, _WITHOUT_NAME = "''", "'-'"
 
 
+def quoted(text: str) -> str:
+    """The text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def sql_type(field: Field) -> str:
     """The type of the field's column."""
     return SQL_TYPES[field.kind]

@@ -13,7 +13,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from projector.postgres.deltas import newest_call
-from projector.postgres.expressions import group_type, key_columns, keys_of, shown_group, value_of
+from projector.postgres.expressions import (
+    group_type,
+    key_columns,
+    keys_of,
+    quoted,
+    shown_group,
+    value_of,
+)
 from projector.postgres.generation import Generation
 from projector.postgres.templates import each, filled
 from projector.projection.definition import Bucket, Definition, Group, Total
@@ -23,8 +30,7 @@ LOCK = "LOCK TABLE {total} IN SHARE UPDATE EXCLUSIVE MODE"
 
 LIVE_ROWS = "SELECT count(*) FROM {rows} WHERE NOT deleted"
 
-WRONG = """
-counted AS (
+WRONG = """counted AS (
   SELECT {groups}, {counted}
   FROM {rows} WHERE NOT deleted GROUP BY {places}),
 wrong AS (
@@ -135,5 +141,5 @@ def _shown(definition: Definition, group: Group) -> str:
 
 
 def _shown_bucket(definition: Definition, bucket: Bucket) -> str:
-    nothing = f"none (no {definition.field_of(bucket.of).name})"
-    return f"CASE bucket WHEN '' THEN '{nothing}' WHEN '-' THEN 'none' ELSE bucket END"
+    nothing = quoted(f"none (no {definition.field_of(bucket.of).name})").replace("%", "%%")
+    return f"CASE bucket WHEN '' THEN {nothing} WHEN '-' THEN 'none' ELSE bucket END"

@@ -21,6 +21,7 @@ from projector.postgres.expressions import (
     keeps_last_change,
     key_columns,
     previous_columns,
+    quoted,
     shown_group,
     sql_type,
 )
@@ -161,7 +162,7 @@ def _net_of_code(column: str, pattern: str) -> str:
     letters = UPPER_LETTERS.fullmatch(pattern)
     if letters is not None:  # a third of what the pattern costs, and most codes are such
         return f"octet_length({column}) = {letters[1]} AND {column} = upper({column})"
-    return f"{column} ~ '^(?:{pattern.replace(chr(39), chr(39) * 2)})$'"
+    return f"{column} ~ {quoted(f'^(?:{pattern})$')}"
 
 
 def _total(generation: Generation, total: Total) -> Iterator[str]:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from projector.postgres.expressions import (
     group_of,
     group_type,
+    quoted,
     shown_group,
     sql_type,
     value_of,
@@ -195,11 +196,6 @@ def schema_statements(definition: Definition) -> Sequence[str]:
 def is_collated(definition: Definition, group: Group) -> bool:
     """Whether people search in it: a text that is no key."""
     return group.of != definition.key.column and group_type(definition, group) == "text"
-
-
-def quoted(text: str) -> str:
-    """The text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _reader(definition: Definition) -> str:

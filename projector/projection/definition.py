@@ -286,7 +286,7 @@ def _bad_names(given: Definition, names: list[str], columns: list[str]) -> Itera
     tables = [given.rows, "freshness", *(each.name for each in given.totals), *views]
     if len(set(tables)) < len(tables):
         yield "a table is named twice"
-    for name in (given.schema, *tables, *columns):
+    for name in (given.schema, given.noun, given.row_noun, *tables, *columns):
         if not _SQL_NAME.fullmatch(name):
             yield f"{name!r} is no plain lower-case SQL name"
     for column in columns:

@@ -177,6 +177,7 @@ BUCKETS = replace(PER_CART.bucket, view="item_amounts", column="money", row_coun
 SHAPES = {
     "key and id alone": BARE,
     "one optional field": replace(BARE, fields=(CURRENCY,)),
+    "a field of an odd name": replace(BARE, fields=(replace(DISCOUNT, name="100 %s' {off}"),)),
     "a total without sums": replace(
         BARE, fields=(CURRENCY,), totals=(replace(BY_CURRENCY, sums=()),)
     ),
