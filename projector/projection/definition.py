@@ -233,9 +233,13 @@ class Definition:
 
     def told(self, values: Mapping[str, str | None]) -> str:
         """A row in one line; `values` by column, as the database prints them."""
-        parts = self.row_text or tuple(f" {each.name} {{{each.column}}}" for each in self.fields)
-        told = (part for part in parts if all(values[name] is not None for name in _named(part)))
-        return "".join(told).format_map(values).strip()
+        there = {column for column, value in values.items() if value is not None}
+        if self.row_text:
+            told = (part for part in self.row_text if there.issuperset(_named(part)))
+            return "".join(told).format_map(values).strip()
+        return ", ".join(
+            f"{each.name} {values[each.column]}" for each in self.fields if each.column in there
+        )
 
     def is_nullable(self, column: str) -> bool:
         """Whether a live row may have no value there."""

@@ -24,6 +24,7 @@ from projector.projection.definition import Field, Group, Kind, Sum, Total
 from projector.projection.project import Projection
 from projector.projection.writes import ProjectedPage
 from tests.integration.postgres.carts import RID, apply, begun
+from tests.orders import ORDERS
 from tests.unit.projection import documents
 
 DISCOUNT = Field(
@@ -181,6 +182,11 @@ SHAPES = {
     "a total without sums": replace(
         BARE, fields=(CURRENCY,), totals=(replace(BY_CURRENCY, sums=()),)
     ),
+    "a total of the key without buckets": replace(
+        BARE,
+        fields=CARTS.fields,
+        totals=(replace(PER_CART, sums=PER_CART.sums[:1], bucket=None),),
+    ),
     "groups of two, one of them the key": replace(
         BARE,
         fields=CARTS.fields,
@@ -194,17 +200,25 @@ SHAPES = {
             PER_CART,
         ),
     ),
+    "orders": replace(ORDERS, schema="bare"),
 }
 
 
+MORE_ORDERS = (
+    '"id":"1","customerId":"a","status":"new","units":2,"unitPrice":1.5,"placedAt":"2026-01-01T23:30:00-05:00"',
+    '"id":"2","customerId":"a","status":"new","units":1,"unitPrice":4,"placedAt":"2026-01-02T00:00:00Z","isPaid":true,"weightKg":"2.5"',
+    '"id":"1","customerId":"b","status":"sent","units":0,"unitPrice":1,"placedAt":"2026-01-01T00:00:00Z"',
+)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("bulk", [1_000], ids=["batched"])
+@pytest.mark.parametrize("bulk", [1, 1_000], ids=["copied", "batched"])
 async def test_a_definition_of_any_shape_is_kept_counted_and_mended(
     shape: str, bulk: int, database_url: str
 ) -> None:
     definition = SHAPES[shape]
     generation = Generation(definition=definition, schema="projector_any")
-    projection, first = Projection(definition), WRITTEN
+    projection, first = Projection(definition), MORE_ORDERS if shape == "orders" else WRITTEN
 
     def made(members: Sequence[str], *, lsn: int) -> ProjectedPage:
         return projection.page(
