@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from cosmos_emulator.cursors import Row
@@ -21,6 +22,7 @@ from cosmos_emulator.query import (
     QueryError,
     compile_query,
     distributed,
+    scans_backwards,
     spend,
 )
 from cosmos_emulator.rids import item_number
@@ -47,6 +49,12 @@ class Query:
     def sorts(self) -> bool:
         """True for a query that may hand out a document long after it was given it."""
         return _SORTS.search(self.text) is not None
+
+    @property
+    def execution_info(self) -> str:
+        """How equal rows are ordered, for clients that go on among them by their resource ids."""
+        backwards = self.sorts and _scans_backwards(self.text)
+        return encode_json({"reverseRidEnabled": False, "reverseIndexScan": backwards}).decode()
 
 
 class _Origins:
@@ -125,6 +133,11 @@ def _compiled(query: Query, now: Callable[[], float]) -> CompiledQuery:
         return compile_query(query.text, query.parameters, now_seconds=now)
     except QueryError as error:
         raise bad_request(str(error)) from error
+
+
+@lru_cache(maxsize=64)
+def _scans_backwards(text: str) -> bool:
+    return scans_backwards(text)
 
 
 def _refusing(rows: Iterable[_T]) -> Iterator[_T]:

@@ -189,6 +189,8 @@ def _page(
         **_metrics(call, len(page.rows), sum(map(len, page.rows))),
         ITEM_COUNT: str(len(page.rows)),
     }
+    if query is not None:
+        headers["x-ms-cosmos-query-execution-info"] = query.execution_info
     if page.continuation is not None:
         headers[CONTINUATION] = page.continuation
     body = page_body(container.rid, page.rows)

@@ -10,7 +10,12 @@ from __future__ import annotations
 from cosmos_emulator.query.budget import PAUSE_STEPS, Budget, is_limited, spend
 from cosmos_emulator.query.distributed import DistributedQuery, distributed
 from cosmos_emulator.query.errors import QueryError
-from cosmos_emulator.query.plan import CompiledQuery, compile_condition, compile_query
+from cosmos_emulator.query.plan import (
+    CompiledQuery,
+    compile_condition,
+    compile_query,
+    scans_backwards,
+)
 
 __all__ = [
     "PAUSE_STEPS",
@@ -22,5 +27,6 @@ __all__ = [
     "compile_query",
     "distributed",
     "is_limited",
+    "scans_backwards",
     "spend",
 ]

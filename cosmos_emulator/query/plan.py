@@ -78,6 +78,16 @@ def compile_query(
     return _compiled(parse_query(text), parameter_values(parameters), now_seconds)
 
 
+def scans_backwards(text: str) -> bool:
+    """Whether equal rows of a query come newest first: where its first order descends.
+
+    Raises:
+        QueryError: a syntax error.
+    """
+    order = parse_query(text).order_by
+    return bool(order) and order[0].descending
+
+
 def compile_condition(
     text: str, *, now_seconds: Callable[[], float] | None = None
 ) -> CompiledQuery:
@@ -218,6 +228,8 @@ def _projected(select: Select, scope: Scope) -> Callable[[Iterable[Env]], Iterat
 
     def sorted_results(rows: Iterable[Env]) -> Iterator[Value]:
         ordered = kept(rows)
+        if keys[0][1]:  # the index is read backwards, equal rows among them
+            ordered.reverse()
         for run, descending in reversed(keys):  # each sort keeps the order of the one before
             ordered = sorted_in_parts(ordered, key=_sort_key(run), reverse=descending)
         return map(project, ordered)

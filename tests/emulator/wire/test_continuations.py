@@ -6,6 +6,7 @@ and a merged range each child's; the service's continuation is a position among 
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -197,3 +198,24 @@ async def test_a_continuation_that_is_too_old_for_a_split_is_refused(
     answer = await page(emulator, query, {RANGE: child}, token)
     assert (answer.status, answer.json["code"]) == (400, "BadRequest")
     assert "again without" in answer.json["message"]
+
+
+@pytest.mark.parametrize(
+    ("order", "backwards"),
+    [("c.none", False), ("c.none DESC", True), ("c.none DESC, c.n", True), ("c.same, c.n", False)],
+)
+async def test_equal_rows_come_in_the_order_of_the_scan(
+    emulator: EmulatorServer, order: str, backwards: bool
+) -> None:
+    """Who goes on within equal rows skips resource ids, up or down as the answer says."""
+    query = f"SELECT c._rid, c.id FROM c ORDER BY {order.removesuffix(', c.n')}"
+    answer = await page(emulator, query, {RANGE: "0"}, most=COUNT)
+    told = json.loads(answer.headers["x-ms-cosmos-query-execution-info"])
+    assert told == {"reverseRidEnabled": False, "reverseIndexScan": backwards}
+    found = [int(row["id"]) for row in answer.json["Documents"]]
+    assert found == sorted(range(COUNT), reverse=backwards)
+    both = await page(emulator, f"SELECT * FROM c ORDER BY {order}", {RANGE: "0"})
+    assert (
+        both.headers["x-ms-cosmos-query-execution-info"]
+        == (answer.headers["x-ms-cosmos-query-execution-info"])
+    )

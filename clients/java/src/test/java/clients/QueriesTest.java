@@ -55,7 +55,13 @@ class QueriesTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"SELECT * FROM c", "SELECT * FROM c ORDER BY c.n DESC"})
+    @CsvSource({
+        "SELECT * FROM c",
+        "SELECT * FROM c ORDER BY c.n DESC",
+        "SELECT * FROM c ORDER BY c.cartId DESC",
+        "SELECT * FROM c ORDER BY c.none",
+        "SELECT * FROM c ORDER BY c.none DESC"
+    })
     void aQueryGoesOnByItsContinuation(String query) {
         List<JsonNode> found = new ArrayList<>();
         String token = null;
