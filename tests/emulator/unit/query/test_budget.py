@@ -75,7 +75,7 @@ def test_a_query_pauses_at_the_same_steps_every_time(query: str) -> None:
 def test_sorting_in_parts_is_sorting() -> None:
     documents = [{"id": n, "a": n * 7919 % 13, "b": n % 3} for n in range(2500)]
     query = "SELECT VALUE c.id FROM c ORDER BY c.a DESC, c.b"
-    expected = sorted(reversed(documents), key=lambda each: (-each["a"], each["b"]))
+    expected = sorted(documents, key=lambda each: (-each["a"], each["b"], -each["id"]))
     assert compile_query(query).run(documents) == [each["id"] for each in expected]
 
 
