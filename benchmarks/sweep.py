@@ -21,7 +21,7 @@ from benchmarks.account import DATABASE, Account, emulator, running
 from benchmarks.documents import Document, Shop
 from benchmarks.target import bench_server, check_rows, check_totals
 from projector.ports.feed import Grant
-from projector.ports.rows import Settled
+from projector.ports.rows import Mended
 from projector.reconcile.sweep import Sweeper
 from projector.settings import Settings
 from projector.wiring import service
@@ -37,7 +37,7 @@ class TimedSweeper(Sweeper):
     taken: list[tuple[float, int]]
 
     @override
-    async def sweep(self, grant: Grant, *, session_token: str | None) -> Settled:
+    async def sweep(self, grant: Grant, *, session_token: str | None) -> Mended:
         began = time.perf_counter()
         done = await super().sweep(grant, session_token=session_token)
         self.taken.append((time.perf_counter() - began, done.removed))

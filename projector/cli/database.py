@@ -15,7 +15,7 @@ from projector.postgres.psql import find_psql, libpq_environment
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
 from projector.wiring import database
-from projector.wiring.waiting import Waiting
+from projector.wiring.servers import Servers
 
 
 def upgrade(*, as_json: bool) -> None:
@@ -25,7 +25,7 @@ def upgrade(*, as_json: bool) -> None:
     async def command() -> str:
         async with database.target_url(settings, create=True) as url:
             return await database.upgrade(
-                url, Waiting(clock=SystemClock()), reader_role=settings.reader_role
+                url, Servers(clock=SystemClock()), reader_role=settings.reader_role
             )
 
     revision = enter(command)

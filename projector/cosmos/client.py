@@ -206,7 +206,7 @@ class CosmosGateway:
             raise await self._judged(meant, path, connection) from error
         finally:
             if connection is not None:
-                await connection.settle()
+                await connection.close_if_done()
 
     async def _judged(
         self, error: ProjectorError, path: ContainerPath, connection: _Connection | None
@@ -288,9 +288,9 @@ class _Connection:
 
     async def retire(self) -> None:
         self._retired = True
-        await self.settle()
+        await self.close_if_done()
 
-    async def settle(self) -> None:
+    async def close_if_done(self) -> None:
         """Close when retired and no longer lent."""
         if self._retired and not self._loans:
             await self.close()

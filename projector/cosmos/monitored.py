@@ -150,7 +150,7 @@ class MonitoredContainer:
     ) -> T:
         """One call of the SDK, for the pinned container and the target only.
 
-        A doubt about container or range is settled once; then the call is made again.
+        A doubt about container or range is looked into once; then the call is made again.
 
         Args:
             call: the SDK's method, with the request's `hooks`.

@@ -125,7 +125,7 @@ class Demo:
             await self._show(service, connections, show)
             shopping.cancel()
             begun = bool(service.reports())  # stopped earlier, there may be no tables to look into
-            in_sql = await _settled(connections, shoppers.open_lines) if begun else None
+            in_sql = await _arrived(connections, shoppers.open_lines) if begun else None
             service.request_stop()
             tally = await host
         self.say(f"stopped: {tally}")
@@ -172,7 +172,7 @@ async def _look(service: Service, connections: Connections) -> Snapshot:
     )
 
 
-async def _settled(connections: Connections, expected: int) -> int:
+async def _arrived(connections: Connections, expected: int) -> int:
     """Lines in SQL, as soon as they are as many as expected, or after a while."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:

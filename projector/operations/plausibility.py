@@ -33,7 +33,7 @@ class Plausibility:
     _error: TooManyRejected | None = None
 
     @property
-    def settled(self) -> bool:
+    def decided(self) -> bool:
         """Whether enough documents were seen, or nobody wants to know."""
         return self.limit >= 1 or self.good + self.rejected >= FIRST_DOCUMENTS
 
@@ -65,7 +65,7 @@ class Plausibility:
         Raises:
             TooManyRejected: These, or some before them, cannot be the documents that are meant.
         """
-        if not self.settled:
+        if not self.decided:
             self._error = self._error or self.judge(pages)
         if self._error is not None:
             self._refused.set()

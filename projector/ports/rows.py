@@ -42,7 +42,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class Mended:
     """What a set of verdicts changed, in documents."""
 
     removed: int = 0
@@ -67,7 +67,7 @@ class SweepStore(Protocol):
 
     async def apply_verdicts(
         self, grant: Grant, *, mark: ReadMark, verdicts: Sequence[Verdict]
-    ) -> Settled:
+    ) -> Mended:
         """Write verdicts with totals in one transaction under the fence.
 
         Raises FencedOut, also when the range's lineage is not the mark's any more.

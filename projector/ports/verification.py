@@ -14,7 +14,7 @@ from typing import Protocol
 
 from projector.core.ranges import FeedRange
 from projector.ports.ranges import StoredRange
-from projector.ports.rows import DocumentKey, DriftKind, ReadMark, Settled, Verdict
+from projector.ports.rows import DocumentKey, DriftKind, Mended, ReadMark, Verdict
 from projector.projection.writes import ProjectedPage
 
 
@@ -88,7 +88,7 @@ class VerifyStore(Protocol):
 
     async def repair(
         self, stored: StoredRange, mark: ReadMark, verdicts: Sequence[Verdict]
-    ) -> Settled | None:
+    ) -> Mended | None:
         """Write verdicts beside the owner of the range; None: it changed, read again."""
 
     async def recount(self, *, examples: int) -> Recount:

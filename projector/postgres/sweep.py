@@ -19,7 +19,7 @@ from psycopg.rows import class_row
 from projector.core.errors import FencedOut
 from projector.core.names import Epoch
 from projector.ports.feed import Grant
-from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
+from projector.ports.rows import DocumentKey, Mended, ReadMark, Verdict
 from projector.postgres import quarantine, replays
 from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.epks import bounds
@@ -149,7 +149,7 @@ class VerdictStore:
 
     async def apply_verdicts(
         self, grant: Grant, *, mark: ReadMark, verdicts: Sequence[Verdict]
-    ) -> Settled:
+    ) -> Mended:
         """Write verdicts with totals in one transaction, under the fence.
 
         Raises FencedOut, also when the range's lineage is another one by now: it was begun anew.
@@ -177,7 +177,7 @@ class VerdictStore:
 
     async def apply_repairs(
         self, grant: Grant, mark: ReadMark, verdicts: Sequence[Verdict]
-    ) -> Settled | None:
+    ) -> Mended | None:
         """Write verdicts beside the owner of the range, whoever it is.
 
         `grant` tells range and bounds only; no epoch is needed, because version and mark decide.
@@ -236,7 +236,7 @@ class VerdictStore:
 
     async def _write(
         self, session: Session, grant: Grant, mark: ReadMark, verdicts: Sequence[Verdict]
-    ) -> Settled:
+    ) -> Mended:
         grant = replace(grant, lineage=mark.lineage)
         shape = BatchShape(
             generation=self._generation,
@@ -253,7 +253,7 @@ class VerdictStore:
         done = await LockedRange(session=session, shape=shape, grant=grant, mark=mark).apply(batch)
         await self._close(session, grant, verdicts)
         changed = done.upserted + done.removed
-        return Settled(
+        return Mended(
             removed=done.removed,
             projected=done.upserted,
             unchanged=max(0, len(verdicts) - changed),

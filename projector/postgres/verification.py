@@ -12,7 +12,7 @@ from typing import Any
 from projector.core.names import Epoch, InstanceName, LeaseToken
 from projector.ports.feed import Grant, RangeClaim
 from projector.ports.ranges import StoredRange
-from projector.ports.rows import ReadMark, Settled, Verdict
+from projector.ports.rows import Mended, ReadMark, Verdict
 from projector.ports.verification import Recount
 from projector.postgres.comparison import SessionComparison, comparison
 from projector.postgres.connections import Connections
@@ -60,7 +60,7 @@ class Verification:
 
     async def repair(
         self, stored: StoredRange, mark: ReadMark, verdicts: Sequence[Verdict]
-    ) -> Settled | None:
+    ) -> Mended | None:
         """Write what point reads said; see `VerifyStore`."""
         return await self._verdicts.apply_repairs(self._grant(stored), mark, verdicts)
 

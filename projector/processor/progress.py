@@ -145,14 +145,14 @@ class _Verdict:
         once all are. 3. Positions are read after it. 4. A position above the end is no sign of having
         read everything but of a source that went back, unless a newer end says otherwise.
         """
-        found = self._unsettled(await self._positions())
+        found = self._undecided(await self._positions())
         if found is not None:
             self.marks = None
             return found
         if self.marks is None:
             self.marks = await take_marks(self._source)
         positions = await self._positions()
-        found = self._unsettled(positions) or behind(self.marks, positions)
+        found = self._undecided(positions) or behind(self.marks, positions)
         if found is None and beyond(self.marks, positions):
             found = beyond(await take_marks(self._source), positions)
         return found
@@ -161,9 +161,9 @@ class _Verdict:
         bookmarks = await _bookmarks(self._source, self._leases)
         return [bookmarks] if self._committed is None else [bookmarks, await self._committed()]
 
-    def _unsettled(self, positions: Sequence[Sequence[Reached]]) -> Obstructed | None:
+    def _undecided(self, positions: Sequence[Sequence[Reached]]) -> Obstructed | None:
         return next(
-            filter(None, (unsettled(ranges, self._start_from) for ranges in positions)), None
+            filter(None, (undecided(ranges, self._start_from) for ranges in positions)), None
         )
 
 
@@ -179,7 +179,7 @@ async def take_marks(source: ChangeSource) -> Sequence[SourceMark]:
     return marks
 
 
-def unsettled(ranges: Sequence[Reached], start_from: str) -> Obstructed | None:
+def undecided(ranges: Sequence[Reached], start_from: str) -> Obstructed | None:
     """What is yet to be decided about some range, so that its position may still go back.
 
     One that was read from the beginning has read what any other start would have.

@@ -29,7 +29,7 @@ from projector.ports.points import PointReader
 from projector.ports.rows import DocumentKey, Verdict
 from projector.projection.project import Projection
 from projector.projection.writes import RowWrite
-from projector.reconcile.together import together
+from projector.reconcile.tasks import all_of
 
 T = TypeVar("T")
 READS_AT_ONCE = 16
@@ -105,7 +105,7 @@ async def read_answers(
             except _MAY_BE_THE_DOCUMENTS as error:
                 return error
 
-    found = await together((one(key) for key in keys), name="point read")
+    found = await all_of((one(key) for key in keys), name="point read")
     unread = {
         key: answer
         for key, answer in zip(keys, found, strict=True)

@@ -1,6 +1,6 @@
 """From suspicion to drift: what still differs once the tables had every chance to follow.
 
-A document differs from its row for a moment after every change. So each suspicion is settled in
+A document differs from its row for a moment after every change. So each suspicion is decided in
 turns: (1) wait until the range has come to where the document was read; (2) read the document;
 (3) wait until the range has come to where that answer stands; (4) compare again. A row that is
 newer than the answer decides nothing and takes another turn. When the range does not move, the feed
@@ -138,7 +138,7 @@ class _Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmer:
-    """Settles suspects of one part, and mends them when it has a repair."""
+    """Confirms suspects of one part, and mends them when it has a repair."""
 
     comparison: Comparison
     watch: RangeWatch
@@ -147,7 +147,7 @@ class Confirmer:
     repair: bool
     tally: Tally
 
-    async def settle(self, suspects: Suspects) -> None:
+    async def confirm(self, suspects: Suspects) -> None:
         """Count all suspects as drift, pending, before the start, or nothing; none is left.
 
         Raises:
@@ -161,7 +161,7 @@ class Confirmer:
             if not suspects.keys:
                 return
         await self.watch.reached(suspects.lsn)
-        await self._settle_unreadable(suspects.unreadable())
+        await self._confirm_unreadable(suspects.unreadable())
         await self._take_turns(suspects.taken(), suspects.session_token)
 
     async def _take_turns(
@@ -250,7 +250,7 @@ class Confirmer:
         keys = [one.key for one in different]
         return swept | await self.backlog.holding(turn.stored, keys)
 
-    async def _settle_unreadable(self, found: Sequence[Difference]) -> None:
+    async def _confirm_unreadable(self, found: Sequence[Difference]) -> None:
         """Nothing can be asked about these; that they are in no quarantine is wrong by itself."""
         if not found:
             return

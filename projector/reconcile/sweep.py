@@ -18,7 +18,7 @@ import structlog
 
 from projector.core.errors import SourceUnavailable
 from projector.ports.feed import Grant
-from projector.ports.rows import DocumentKey, Settled, SweepStore
+from projector.ports.rows import DocumentKey, Mended, SweepStore
 from projector.reconcile.answers import Judge, in_halves, read_answers
 
 CANDIDATES_PER_STEP = 500
@@ -37,7 +37,7 @@ class Sweeper:
         self._judge = judge
         self._failures: Counter[tuple[int, DocumentKey]] = Counter()
 
-    async def sweep(self, grant: Grant, *, session_token: str | None) -> Settled:
+    async def sweep(self, grant: Grant, *, session_token: str | None) -> Mended:
         """Sweep the granted range and close its replay.
 
         `session_token` is that of the range's last page: no answer may be older.
@@ -46,7 +46,7 @@ class Sweeper:
             1. the mark, before any read begins;
             2. a page of candidates, a point read each;
             3. the verdicts, in one transaction under the fence; repeated until none is left;
-            4. the replay is closed, unless a document could not be read: all others are settled by
+            4. the replay is closed, unless a document could not be read: all others are decided by
                then, and the next sweep asks again. One that is not read time after time keeps its
                row or entry, and holds up the replay no more.
 
@@ -75,7 +75,7 @@ class Sweeper:
         self._leave(grant, unread)
         await self._store.finish_replay(grant)
         log.info(REPLAY_SWEPT, lease=grant.claim.lease_token, removed=removed, projected=projected)
-        return Settled(removed=removed, projected=projected, unchanged=unchanged)
+        return Mended(removed=removed, projected=projected, unchanged=unchanged)
 
     def _leave(self, grant: Grant, unread: dict[DocumentKey, str]) -> None:
         """Give up on documents that were never read. Raises SourceUnavailable when there is hope."""
@@ -83,7 +83,7 @@ class Sweeper:
         for key, reason in unread.items():
             if self._failures[grant.range_id, key] < GIVES_UP_AFTER:
                 raise SourceUnavailable(
-                    f"a document about which its replay left a doubt was not settled: {reason}"
+                    f"a document about which its replay left a doubt was not decided: {reason}"
                 )
         for key, reason in unread.items():
             log.warning(

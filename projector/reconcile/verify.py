@@ -28,7 +28,7 @@ from projector.reconcile.parts import RangeWatch, Waiting, parts_of
 from projector.reconcile.reads import PatientReader, PatientScanner, Reads
 from projector.reconcile.repair import Repair
 from projector.reconcile.report import EXAMPLES, Progress, Tally, VerifyReport
-from projector.reconcile.together import side_by_side, together
+from projector.reconcile.tasks import all_of, both_of
 
 BEGINNINGS = 20
 SUSPECTS_AT_ONCE = 500
@@ -123,7 +123,7 @@ class Verifier:
                 total.add(await self._compare_keys(part.feed_range, repair=repair))
 
         parts = await self._parts(FULL_RANGE)
-        await together((one(part) for part in parts), name="verify")
+        await all_of((one(part) for part in parts), name="verify")
         return total
 
     async def _parts(self, keys: FeedRange) -> list[FeedTarget]:
@@ -165,10 +165,10 @@ class Verifier:
                 tally.filtered += projected.filtered
                 self._advance(projected.delivered)
                 if len(suspects.keys) >= SUSPECTS_AT_ONCE:
-                    await confirmer.settle(suspects)
+                    await confirmer.confirm(suspects)
 
             await self._scan(part, take)
-            await confirmer.settle(suspects)
+            await confirmer.confirm(suspects)
             await self._compare_back(part, comparison, confirmer, suspects)
         return tally
 
@@ -184,7 +184,7 @@ class Verifier:
         for after in range(0, count, SUSPECTS_AT_ONCE):
             keys = await comparison.unseen(after=after, limit=SUSPECTS_AT_ONCE)
             suspects.keys.update(dict.fromkeys(keys))
-            await confirmer.settle(suspects)
+            await confirmer.confirm(suspects)
 
     def _confirmer(
         self, part: FeedTarget, comparison: Comparison, tally: Tally, *, repair: bool
@@ -219,7 +219,7 @@ class Verifier:
         page = await self._scanner.scan(part, None)
         while page.next_page is not None:
             coming = self._scanner.scan(part, page.next_page)
-            page, _ = await side_by_side(coming, take(page), name=f"scan:{part.feed_range}")
+            page, _ = await both_of(coming, take(page), name=f"scan:{part.feed_range}")
         await take(page)
 
     def _advance(self, documents: int) -> None:

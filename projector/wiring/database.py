@@ -23,7 +23,7 @@ from projector.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError,
 from projector.postgres.readers import DEFAULT_READER, let_in
 from projector.settings import Settings
 from projector.telemetry.logs import Event
-from projector.wiring.waiting import Waiting
+from projector.wiring.servers import Servers
 
 EMBEDDED_FOLDER = "postgres"
 LOOK_SECONDS = 1.0
@@ -80,25 +80,25 @@ async def _keep_running(server: EmbeddedPostgres) -> None:
             log.warning(Event.TARGET_UNAVAILABLE, error=str(error))
 
 
-async def upgrade(url: str, patience: Waiting, *, reader_role: str = DEFAULT_READER) -> str:
+async def upgrade(url: str, servers: Servers, *, reader_role: str = DEFAULT_READER) -> str:
     """Brings the schema to the newest version and returns it; waits for a server that is down.
 
     The role that reads the views is let in, and it is said which other databases let it in, too.
     """
-    revision = await patience.waiting_for_target(
+    revision = await servers.waiting_for_target(
         lambda: asyncio.to_thread(_upgrade, url, reader_role)
     )
     log.info(Event.SCHEMA_READY, revision=revision, server=address(url).place)
     return revision
 
 
-async def check(url: str, patience: Waiting) -> None:
+async def check(url: str, servers: Servers) -> None:
     """Makes sure that the schema is the one this program needs; waits for a server that is down.
 
     Raises:
         SchemaMismatch: It is older or newer; the message says what to type.
     """
-    await patience.waiting_for_target(lambda: asyncio.to_thread(_check, url))
+    await servers.waiting_for_target(lambda: asyncio.to_thread(_check, url))
 
 
 async def current(url: str) -> tuple[str | None, str]:

@@ -34,7 +34,7 @@ from projector.postgres.source import copied_source
 from projector.settings import Settings, required_endpoint
 from projector.telemetry.logs import Event
 from projector.wiring import database
-from projector.wiring.waiting import Waiting
+from projector.wiring.servers import Servers
 
 POLLS_OF_STILL = 3
 THROTTLED_SECONDS = 20.0
@@ -60,9 +60,9 @@ class Account:
 
 @asynccontextmanager
 async def account(
-    settings: Settings, *, clock: Clock, patience: Waiting | None = None
+    settings: Settings, *, clock: Clock, servers: Servers | None = None
 ) -> AsyncIterator[Account]:
-    """Opens the account; with `patience` an outage is waited out, without it is an error.
+    """Opens the account; with `servers` an outage is waited out, without it is an error.
 
     Throttling, which is over soon, is waited out by a command for a while, too.
 
@@ -72,12 +72,12 @@ async def account(
         SourceMissing: There is no such database or container.
     """
     reached = cosmos_account(settings)
-    if patience is None:
+    if servers is None:
         reached = replace(reached, throttled_seconds=THROTTLED_SECONDS)
     path, name = source_path(settings), source_name(settings, reached)
     async with CosmosGateway(reached) as gateway:
         source = CosmosChangeSource(gateway, path)
-        rid = await _container_rid(source, patience)
+        rid = await _container_rid(source, servers)
         log.info(
             Event.SOURCE_FOUND, container=path.container, database=path.database, container_rid=rid
         )
@@ -126,10 +126,10 @@ def lease_path(settings: Settings) -> ContainerPath:
     )
 
 
-async def _container_rid(source: CosmosChangeSource, patience: Waiting | None) -> str:
-    if patience is None:
+async def _container_rid(source: CosmosChangeSource, servers: Servers | None) -> str:
+    if servers is None:
         return await source.container_rid()
-    return await patience.waiting_for_source(source.container_rid)
+    return await servers.waiting_for_source(source.container_rid)
 
 
 def source_name(settings: Settings, account: CosmosAccount) -> SourceName:

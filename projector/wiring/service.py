@@ -47,8 +47,8 @@ from projector.wiring.catching_up import CatchingUp
 from projector.wiring.copy import Copy
 from projector.wiring.housekeeping import housekeeping
 from projector.wiring.opening import Account, Target, account, limits, target
+from projector.wiring.servers import Servers
 from projector.wiring.start import Start
-from projector.wiring.waiting import Waiting
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -84,7 +84,7 @@ class Service:
         """
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._patience = Waiting(clock=self._clock)
+        self._servers = Servers(clock=self._clock)
         self._more = [] if observer is None else [observer]
         self._host: Host[ProjectedPage] | None = None
         self._connections: Connections | None = None
@@ -146,14 +146,14 @@ class Service:
             self._web(needed=not until_caught_up),
         ):
             self._connections = reached.connections
-            start = Start(settings=self._settings, clock=self._clock, patience=self._patience)
+            start = Start(settings=self._settings, clock=self._clock, servers=self._servers)
             await start.target(reached, migrate=migrate)
             while await self._follow(reached, start, until_caught_up=until_caught_up):
                 log.info(Event.SOURCE_FOLLOWED)
 
     async def _follow(self, reached: Target, start: Start, *, until_caught_up: bool) -> bool:
         """Runs a host on the container as it is now; True when the target follows another one by now."""
-        async with account(self._settings, clock=self._clock, patience=self._patience) as opened:
+        async with account(self._settings, clock=self._clock, servers=self._servers) as opened:
             outdated = False
             try:
                 plausibility = await start.source(opened, reached)
@@ -251,9 +251,9 @@ class Service:
 
     async def _leases(self, opened: Account, connections: Connections) -> StampedLeases:
         """The leases, once it is sure that no other database's hosts live on them."""
-        here = await self._patience.waiting_for_target(partial(identity, connections))
+        here = await self._servers.waiting_for_target(partial(identity, connections))
         leases = StampedLeases(opened.leases, me=self._guard.me, target=here)
-        await self._patience.waiting_for_source(
+        await self._servers.waiting_for_source(
             lambda: meet(
                 leases,
                 me=self._guard.me,

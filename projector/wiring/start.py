@@ -22,7 +22,7 @@ from projector.settings import Settings
 from projector.wiring import database
 from projector.wiring.commands import target_checks
 from projector.wiring.opening import Account, Target, source_identity, source_questions
-from projector.wiring.waiting import Waiting
+from projector.wiring.servers import Servers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Start:
 
     settings: Settings
     clock: Clock
-    patience: Waiting
+    servers: Servers
 
     async def target(self, reached: Target, *, migrate: bool) -> None:
         """The database, its schema included; brings that up to date with `migrate`.
@@ -43,9 +43,9 @@ class Start:
         await self._require_target(checks().before_schema())
         if migrate:
             role = self.settings.reader_role
-            await database.upgrade(reached.url, self.patience, reader_role=role)
+            await database.upgrade(reached.url, self.servers, reader_role=role)
         else:
-            await database.check(reached.url, self.patience)
+            await database.check(reached.url, self.servers)
         await self._require_target(checks().with_schema())
 
     async def source(self, opened: Account, reached: Target) -> Plausibility:
@@ -63,7 +63,7 @@ class Start:
             clock=self.clock,
             thorough=False,
         )
-        await require(checks.listed(), self.patience.waiting_for_source)
+        await require(checks.listed(), self.servers.waiting_for_source)
         rid, identity = opened.container_rid, source_identity(self.settings, opened.name)
 
         async def look() -> list[Finding]:
@@ -77,7 +77,7 @@ class Start:
 
     async def _plausible(self, opened: Account, reached: Target) -> Plausibility:
         """The judge of documents, with what the copy holds already counted."""
-        good, rejected = await self.patience.waiting_for_target(
+        good, rejected = await self.servers.waiting_for_target(
             lambda: first_documents(reached.connections, limit=FIRST_DOCUMENTS)
         )
         return Plausibility(
@@ -88,4 +88,4 @@ class Start:
         )
 
     async def _require_target(self, checks: Sequence[Check]) -> None:
-        await require(checks, self.patience.waiting_for_target)
+        await require(checks, self.servers.waiting_for_target)

@@ -17,7 +17,7 @@ from projector.postgres.housekeeping import turn
 from projector.postgres.sink import PostgresSink
 from projector.processor.clock import SystemClock
 from projector.wiring import database
-from projector.wiring.waiting import Waiting
+from projector.wiring.servers import Servers
 from tests.integration.postgres.carts import claim
 
 LOCKED = "LOCK TABLE projector.alembic_version IN SHARE ROW EXCLUSIVE MODE"
@@ -63,7 +63,7 @@ async def test_an_upgrade_waits_and_says_so_until_it_is_done(
                     analyst.rollback()
 
         with capture_logs() as told:
-            revision = await database.upgrade(database_url, Waiting(clock=EndsAfterTwoWaits()))
+            revision = await database.upgrade(database_url, Servers(clock=EndsAfterTwoWaits()))
     assert revision == next_release
     events = [entry["event"] for entry in told]
     assert events[:2] == ["schema_busy", "schema_busy"]
@@ -89,9 +89,9 @@ async def test_advisory_locks_of_others_stop_nobody(
 def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:
     program = (
         "import asyncio, sys; from projector.processor.clock import SystemClock;"
-        "from projector.wiring import database, waiting;"
-        "patience = waiting.Waiting(clock=SystemClock());"
-        "print(asyncio.run(database.upgrade(sys.argv[1], patience)))"
+        "from projector.wiring import database, servers;"
+        "waits = servers.Servers(clock=SystemClock());"
+        "print(asyncio.run(database.upgrade(sys.argv[1], waits)))"
     )
     command = [sys.executable, "-c", program, empty_database_url]
     started = [

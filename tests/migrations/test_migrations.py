@@ -21,7 +21,7 @@ from projector.postgres.tables import table_statements
 from projector.postgres.views import schema_statements, view_statements, views_of
 from projector.processor.clock import SystemClock
 from projector.wiring import database
-from projector.wiring.waiting import Waiting
+from projector.wiring.servers import Servers
 
 # Everything that makes a schema, as text: what two databases must have in common.
 CATALOGUE = {
@@ -310,16 +310,16 @@ def test_the_short_look_tells_what_alembic_tells(
 async def test_what_is_at_head_is_left_alone_and_all_else_is_migrated(
     empty_database_url: str,
 ) -> None:
-    patience = Waiting(clock=SystemClock())
+    servers = Servers(clock=SystemClock())
     with pytest.raises(SchemaMismatch, match="projector db upgrade"):
-        await database.check(empty_database_url, patience)
-    assert await database.upgrade(empty_database_url, patience) == schema.head()
-    assert await database.upgrade(empty_database_url, patience) == schema.head()
-    await database.check(empty_database_url, patience)
+        await database.check(empty_database_url, servers)
+    assert await database.upgrade(empty_database_url, servers) == schema.head()
+    assert await database.upgrade(empty_database_url, servers) == schema.head()
+    await database.check(empty_database_url, servers)
     with connected(empty_database_url) as connection:
         connection.execute("UPDATE projector.alembic_version SET version_num = '9999'")
     with pytest.raises(SchemaMismatch, match="newer"):
-        await database.upgrade(empty_database_url, patience)
+        await database.upgrade(empty_database_url, servers)
 
 
 def test_a_host_that_finds_its_schema_does_not_load_what_changes_it(database_url: str) -> None:

@@ -13,7 +13,7 @@ from projector.core.names import InstanceName, LeaseToken
 from projector.core.start import BEGINNING, Position, StartFrom
 from projector.cosmos.lease_documents import lease_prefix
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport, Sink
-from projector.ports.rows import DocumentKey, ReadMark, Settled, SweepStore, Verdict
+from projector.ports.rows import DocumentKey, Mended, ReadMark, SweepStore, Verdict
 from projector.postgres.connections import Connections
 from projector.postgres.sink import PostgresSink
 from projector.postgres.sweep import VerdictStore
@@ -103,7 +103,7 @@ class GatedSweepStore:
 
     async def apply_verdicts(
         self, grant: Grant, *, mark: ReadMark, verdicts: Sequence[Verdict]
-    ) -> Settled:
+    ) -> Mended:
         return await self._passage.cross(
             "sweep.verdicts",
             _sink_failure,

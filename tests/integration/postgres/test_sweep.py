@@ -11,7 +11,7 @@ import pytest
 from projector.core.errors import FencedOut
 from projector.core.ranges import FeedRange
 from projector.ports.feed import Beginning, Grant
-from projector.ports.rows import DocumentKey, Settled, Verdict
+from projector.ports.rows import DocumentKey, Mended, Verdict
 from projector.postgres.connections import Connections
 from projector.postgres.entries import count_open
 from projector.postgres.epks import bounds
@@ -193,7 +193,7 @@ async def test_absence_at_the_version_of_the_row_removes_it(
         mark=await sink.verdicts.mark(grant),
         verdicts=[verdict(tombstone("a", "9", 9)), verdict(tombstone("a", "3", 9))],
     )
-    assert done == Settled(removed=2)
+    assert done == Mended(removed=2)
     assert await lines(connections) == {"1", "2", "4", "5", "6", "7", "8"}
 
 
@@ -225,7 +225,7 @@ async def test_document_found_after_its_absence_was_committed_came_back(
     done = await sink.verdicts.apply_verdicts(
         grant, mark=await sink.verdicts.mark(grant), verdicts=found
     )
-    assert done == Settled(projected=1)
+    assert done == Mended(projected=1)
     assert "9" in await lines(connections)
 
 
@@ -269,7 +269,7 @@ async def test_absence_below_the_version_of_the_row_changes_nothing(
     done = await sink.verdicts.apply_verdicts(
         grant, mark=await sink.verdicts.mark(grant), verdicts=[verdict(tombstone("a", "9", 8))]
     )
-    assert done == Settled(unchanged=1)
+    assert done == Mended(unchanged=1)
     assert "9" in await lines(connections)
 
 
@@ -282,7 +282,7 @@ async def test_found_documents_are_projected_anew(
         mark=await sink.verdicts.mark(grant),
         verdicts=[verdict(line("a", "3", 20, item="Pen"))],
     )
-    assert done == Settled(projected=1)
+    assert done == Mended(projected=1)
     assert ("Pen", 1, 1) in (await views(connections))["item_totals"]
     late = await apply(sink, grant, page(line("a", "3", 15, item="Late")))
     assert late.upserted == 0
@@ -354,7 +354,7 @@ async def test_repairs_need_no_epoch_but_a_fresh_mark(
     assert mark is not None
     stranger = replace(grant, epoch=grant.epoch)
     gone = [verdict(tombstone("a", "3", 9))]
-    assert await verdicts.apply_repairs(stranger, mark, gone) == Settled(removed=1)
+    assert await verdicts.apply_repairs(stranger, mark, gone) == Mended(removed=1)
     async with connections.session() as session:
         await session.execute("UPDATE projector.ranges SET purged_tick = %s", [mark.tick + 1])
     assert await verdicts.apply_repairs(stranger, mark, gone) is None

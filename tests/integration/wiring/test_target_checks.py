@@ -17,7 +17,7 @@ from projector.processor.clock import SystemClock
 from projector.settings import Settings
 from projector.wiring.commands import target_checks
 from projector.wiring.opening import target
-from projector.wiring.waiting import Waiting
+from projector.wiring.servers import Servers
 
 pytestmark = pytest.mark.postgres
 
@@ -125,7 +125,7 @@ async def look(url: str) -> None:
         checks = target_checks(settings, SystemClock(), reached)
         await require(
             [one for one in checks.before_schema() if one.name == POOLER],
-            Waiting(clock=SystemClock()).waiting_for_target,
+            Servers(clock=SystemClock()).waiting_for_target,
         )
 
 

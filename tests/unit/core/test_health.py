@@ -86,7 +86,7 @@ UNANSWERED = {"gap_changes": None, "lag_seconds": None}
         pytest.param(
             SILENT | {"heard_seconds": 4000.0},
             "not_advancing",
-            "its owner host has said nothing for 1 h 7 min",
+            "its owner host has said nothing for 1 h 6 min",
             id="a dead owner",
         ),
         pytest.param(

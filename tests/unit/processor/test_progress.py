@@ -17,7 +17,7 @@ from projector.processor.progress import (
     SourceMark,
     behind,
     beyond,
-    unsettled,
+    undecided,
     wait_until_caught_up,
 )
 from tests.fakes.leases import FakeLeaseStore
@@ -84,7 +84,7 @@ def test_mark_without_a_number_asks_for_any_place() -> None:
 def test_place_counts_once_nothing_can_send_it_back(
     one: Reached, expected: Obstacle | None
 ) -> None:
-    found = unsettled([at(LEFT, 9), one], "2026-01-01T00:00:00+00:00")
+    found = undecided([at(LEFT, 9), one], "2026-01-01T00:00:00+00:00")
     assert (None if found is None else found.obstacle) is expected
 
 

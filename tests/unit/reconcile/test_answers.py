@@ -19,7 +19,7 @@ from projector.core.names import Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.ports.feed import Grant, RangeClaim
 from projector.ports.points import PointRead
-from projector.ports.rows import DocumentKey, ReadMark, Settled, Verdict
+from projector.ports.rows import DocumentKey, Mended, ReadMark, Verdict
 from projector.reconcile.answers import Judge, in_halves, read_answers
 from projector.reconcile.sweep import GIVES_UP_AFTER, Sweeper
 from tests.carts import CART_PROJECTION
@@ -69,9 +69,9 @@ class Store:
 
     async def apply_verdicts(
         self, grant: Any, *, mark: ReadMark, verdicts: Sequence[Verdict]
-    ) -> Settled:
+    ) -> Mended:
         self.left = [one for one in self.left if one not in {two.key for two in verdicts}]
-        return Settled(removed=len(verdicts))
+        return Mended(removed=len(verdicts))
 
     async def finish_replay(self, grant: Any) -> None:
         self.finished = True
@@ -126,7 +126,7 @@ async def test_a_sweep_settles_the_others_and_gives_up_on_one_that_is_never_read
     sweeper = Sweeper(store=store, judge=asking(Reader(bad=SourceUnavailable("hangs"))))
 
     for _ in range(GIVES_UP_AFTER - 1):
-        with pytest.raises(SourceUnavailable, match="was not settled: hangs"):
+        with pytest.raises(SourceUnavailable, match="was not decided: hangs"):
             await sweeper.sweep(GRANT, session_token=None)
         assert store.left == [key("bad")]
         assert not store.finished

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from projector.core.errors import ConfigurationError, ProjectorError, SinkUnavailable, Throttled
 from projector.telemetry.logs import Event
-from projector.wiring.waiting import Waiting
+from projector.wiring.servers import Servers
 from tests.fakes.clock import FakeClock
 
 
@@ -25,8 +25,8 @@ class Server:
 
 
 async def asked(server: Server) -> str:
-    patience = Waiting(clock=FakeClock(), draw=lambda: 0.0)
-    return await patience.until_done(
+    servers = Servers(clock=FakeClock(), draw=lambda: 0.0)
+    return await servers.until_done(
         server.ask, failing=Event.TARGET_UNAVAILABLE, back=Event.TARGET_BACK
     )
 

@@ -14,7 +14,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-async def together(works: Iterable[Coroutine[Any, Any, A]], *, name: str) -> list[A]:
+async def all_of(works: Iterable[Coroutine[Any, Any, A]], *, name: str) -> list[A]:
     """Run them as tasks of that name, and give their results in their order.
 
     The first error ends the others and is raised as it is; so does a cancellation. No task is left
@@ -27,10 +27,10 @@ async def together(works: Iterable[Coroutine[Any, Any, A]], *, name: str) -> lis
         await _ended(tasks)
 
 
-async def side_by_side(
+async def both_of(
     first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B], *, name: str
 ) -> tuple[A, B]:
-    """`together` for two works of different kinds."""
+    """`all_of` for two works of different kinds."""
     one, other = _task(first, f"{name}:0"), _task(second, f"{name}:1")
     try:
         await asyncio.gather(one, other)

@@ -20,8 +20,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """How a command waits for its servers."""
+class Servers:
+    """The servers that a command needs, and how it waits for them."""
 
     clock: Clock
     draw: Callable[[], float] = field(default=random.random)

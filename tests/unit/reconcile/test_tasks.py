@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from projector.core.errors import SinkUnavailable
-from projector.reconcile.together import side_by_side, together
+from projector.reconcile.tasks import all_of, both_of
 
 
 class Work:
@@ -31,14 +31,14 @@ async def number(value: int) -> int:
 
 
 async def test_results_come_in_the_order_of_the_works() -> None:
-    assert await together((number(n) for n in range(5)), name="numbers") == [0, 1, 2, 3, 4]
-    assert await side_by_side(number(1), number(2), name="two") == (1, 2)
+    assert await all_of((number(n) for n in range(5)), name="numbers") == [0, 1, 2, 3, 4]
+    assert await both_of(number(1), number(2), name="two") == (1, 2)
 
 
 async def test_the_first_error_is_raised_as_it_is_and_ends_the_others() -> None:
     other = Work()
     with pytest.raises(SinkUnavailable, match="down"):
-        await together([other.run(), Work(SinkUnavailable("down")).run()], name="works")
+        await all_of([other.run(), Work(SinkUnavailable("down")).run()], name="works")
     assert other.ended
 
 
@@ -48,7 +48,7 @@ async def test_a_cancellation_that_meets_an_error_is_not_forgotten() -> None:
     waiting = Work()
 
     async def caller() -> None:
-        await together([waiting.run(), failing.run()], name="works")
+        await all_of([waiting.run(), failing.run()], name="works")
 
     task = asyncio.get_running_loop().create_task(caller())
     await asyncio.sleep(0)
@@ -60,7 +60,7 @@ async def test_a_cancellation_that_meets_an_error_is_not_forgotten() -> None:
 async def test_a_cancellation_ends_all_works() -> None:
     works = [Work(), Work()]
     task = asyncio.get_running_loop().create_task(
-        side_by_side(works[0].run(), works[1].run(), name="two")
+        both_of(works[0].run(), works[1].run(), name="two")
     )
     await asyncio.sleep(0.01)
     task.cancel()
