@@ -25,6 +25,7 @@ MOST_LEVELS = 128
 SYSTEM_PROPERTIES = frozenset({"_rid", "_self", "_etag", "_attachments", "_ts", "_lsn"})
 _FORBIDDEN_IN_NAME = frozenset("/\\?#")
 _LONGEST_ID = 1023
+_LSN = b',"_lsn":'
 
 ItemKey = tuple[str, str]
 
@@ -49,11 +50,11 @@ class Document(NamedTuple):
     @property
     def point_body(self) -> bytes:
         """The document as every answer but the change feed has it: without `_lsn`."""
-        return self.body[: -len(_lsn_tail(self.lsn))] + b"}"
+        return self.body[: self.body.rindex(_LSN)] + b"}"
 
     def moved_to(self, lsn: int) -> Document:
         """The same version under another LSN."""
-        body = self.body[: -len(_lsn_tail(self.lsn))] + _lsn_tail(lsn)
+        body = self.body[: self.body.rindex(_LSN)] + _lsn_tail(lsn)
         return self._replace(lsn=lsn, body=body)
 
 
@@ -199,7 +200,7 @@ def encode_json(value: object) -> bytes:
 
 
 def _lsn_tail(lsn: int) -> bytes:
-    return b',"_lsn":%d}' % lsn
+    return b"%b%d}" % (_LSN, lsn)
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -39,6 +39,7 @@ class Partition:
         self.size_bytes = 0
         self._default_ttl = default_ttl
         self._items: dict[ItemKey, Document] = {}
+        self._listed: list[Document] | None = None
         self._lsns: list[int] = []
         self._log: list[Document | None] = []
         self._empty_slots = 0
@@ -60,9 +61,9 @@ class Partition:
     def get(self, key: ItemKey, now: float) -> Document | None:
         """Returns the item, None when there is none or its time is up."""
         document = self._items.get(key)
-        if document is None or not self.is_visible(document, now):
-            return None
-        return document
+        if document is None or self._none_expired(now) or self.is_visible(document, now):
+            return document
+        return None
 
     def is_visible(self, document: Document, now: float) -> bool:
         """True while the document's time is not up."""
@@ -74,10 +75,16 @@ class Partition:
         unexpired = self._none_expired(now)
         return (
             document
-            for document in list(self._items.values())
+            for document in self._all()
             if (whole or minimum <= document.epk < maximum)
             and (unexpired or self.is_visible(document, now))
         )
+
+    def _all(self) -> list[Document]:
+        """Every item, in a list that stays as it is; the next one is made when something changes."""
+        if self._listed is None:
+            self._listed = list(self._items.values())
+        return self._listed
 
     def put(self, document: Document) -> None:
         """Stores a version that is newer than all others; its LSN becomes the partition's."""
@@ -86,6 +93,7 @@ class Partition:
             self._empty_slot(previous)
             self.size_bytes -= len(previous.body)
         self._items[document.key] = document
+        self._listed = None
         self.size_bytes += len(document.body)
         self._append(document)
         self.lsn = document.lsn
@@ -93,6 +101,7 @@ class Partition:
     def remove(self, document: Document, lsn: int) -> None:
         """Removes an item; the removal takes `lsn` and shows nothing."""
         del self._items[document.key]
+        self._listed = None
         self.size_bytes -= len(document.body)
         self._empty_slot(document)
         self.lsn = lsn
@@ -116,6 +125,7 @@ class Partition:
         """Fills a new partition with another's documents, given in any order."""
         ordered = sorted(documents, key=_by_lsn)
         self._items = {item.key: item for item in sorted(ordered, key=_by_number)}
+        self._listed = None
         self._log = list(ordered)
         self._lsns = [item.lsn for item in ordered]
         self.size_bytes = sum(len(item.body) for item in ordered)
