@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.core.start import Position
+
+OpenedRange: TypeAlias = tuple[int, Epoch]
+"""A stored range, by its id, and the epoch under which it was opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import msgspec
 
 from projector.core.names import Epoch, InstanceName, LeaseToken
 from projector.ports.copy import LastRelease
 from projector.ports.feed import RangeReport
+from projector.ports.ranges import OpenedRange
 from projector.postgres.connections import Connections, JsonText
-
-OpenedRange: TypeAlias = tuple[int, Epoch]
-"""A stored range, by its id, and the epoch under which it was opened."""
 
 # The times of a report are by the clock of its host; how far that one is off, `told_at` tells.
 # A report never replaces that of a newer epoch. One without a range (it could not even be opened)

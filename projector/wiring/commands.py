@@ -24,8 +24,8 @@ from projector.postgres.embedded import exists_in
 from projector.postgres.entries import list_entries
 from projector.postgres.identity import identity
 from projector.postgres.resets import accept_new_source, accept_projection, request_replay
+from projector.reconcile.repair import Retried
 from projector.reconcile.report import Progress, VerifyReport
-from projector.reconcile.retry import Retried
 from projector.settings import Settings
 from projector.wiring import copy, database
 from projector.wiring.copy import both_sides

@@ -25,9 +25,8 @@ from projector.postgres.verification import Verification
 from projector.reconcile.answers import Judge
 from projector.reconcile.parts import Waiting
 from projector.reconcile.reads import PatientReader, Reads
-from projector.reconcile.repair import Repair
+from projector.reconcile.repair import Repair, Retried, Retry, RetryOutcome
 from projector.reconcile.report import Progress, VerifyReport
-from projector.reconcile.retry import Retried, Retry, RetryOutcome
 from projector.reconcile.verify import Verifier, VerifyOptions
 from projector.settings import Settings
 from projector.wiring import database

@@ -21,6 +21,7 @@ from projector.core.balance import Limits
 from projector.core.errors import ConfigurationError, ProjectorError, SourceRecreated
 from projector.core.names import InstanceName
 from projector.core.start import check_not_ahead
+from projector.operations.caught_up import opened_of, reached
 from projector.operations.fleet import FleetWatch, watch_releases
 from projector.operations.observers import Everybody, Mistakes, Tally, tell_progress
 from projector.operations.plausibility import Plausibility
@@ -29,12 +30,14 @@ from projector.ports.feed import Clock, LeaseStore, Observer, RangeReport
 from projector.postgres.connections import Connections
 from projector.postgres.copy_facts import copy_facts
 from projector.postgres.identity import identity
-from projector.postgres.reports import last_release
+from projector.postgres.ranges import live_ranges
+from projector.postgres.reports import last_release, opened_epochs
 from projector.postgres.sink import PostgresSink
 from projector.processor.clock import SystemClock
 from projector.processor.estimator import Estimator
 from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
+from projector.processor.progress import Reached, wait_until_caught_up
 from projector.projection.writes import ProjectedPage
 from projector.reconcile.answers import Judge
 from projector.reconcile.reads import PatientReader, Reads
@@ -43,7 +46,6 @@ from projector.settings import Settings
 from projector.telemetry.logs import Event
 from projector.telemetry.metrics import Metrics
 from projector.web import server
-from projector.wiring.catching_up import CatchingUp
 from projector.wiring.copy import Copy
 from projector.wiring.housekeeping import housekeeping
 from projector.wiring.opening import Account, Target, account, limits, target
@@ -199,14 +201,7 @@ class Service:
             works = self._beside(host, opened, leases, connections)
             works["plausibility"] = plausibility.stop_when_refused(host.request_stop)
             if until_caught_up:
-                catching = CatchingUp(
-                    host=host,
-                    opened=opened,
-                    connections=connections,
-                    clock=self._clock,
-                    start_from=self._settings.start_from,
-                )
-                works["caught-up"] = self._catch_up(catching)
+                works["caught-up"] = self._stop_when_caught_up(host, opened, connections)
                 works["mistakes"] = self._stop_by_mistake(host)
             else:
                 copy = self._copy(opened, connections)
@@ -218,11 +213,29 @@ class Service:
         if until_caught_up and self._mistakes.first is not None:
             raise self._mistakes.first
 
-    async def _catch_up(self, catching: CatchingUp) -> None:
+    async def _stop_when_caught_up(
+        self, host: Host[ProjectedPage], opened: Account, connections: Connections
+    ) -> None:
+        """Asks the host to stop once every range of the container is where the source is."""
+
+        async def committed() -> Sequence[Reached]:
+            stored = await live_ranges(connections, opened.container_rid)
+            others = await opened_epochs(connections)
+            return reached(stored, opened_of(host.reports()) | others)
+
         try:
-            await catching.stop_when_caught_up()
+            await host.wait_until_started()
+            await wait_until_caught_up(
+                source=opened.source,
+                leases=opened.leases,
+                clock=self._clock,
+                start_from=self._settings.start_from,
+                committed=committed,
+            )
         except ProjectorError as error:
             self._mistakes.note(error)
+        else:
+            host.request_stop()
 
     async def _stop_by_mistake(self, host: Host[ProjectedPage]) -> None:
         """A job does not wait for a person; its ranges end in good order all the same."""

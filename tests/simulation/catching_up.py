@@ -8,10 +8,11 @@ from random import Random
 from cosmos_emulator import Engine
 from projector.core.errors import ProjectorError, SinkUnavailable
 from projector.core.start import StartFrom
+from projector.operations.caught_up import opened_of, reached
+from projector.ports.ranges import OpenedRange
 from projector.postgres.connections import Connections
-from projector.postgres.reports import OpenedRange
+from projector.postgres.ranges import live_ranges
 from projector.processor.progress import Reached, wait_until_caught_up
-from projector.wiring.catching_up import opened_of, reached
 from tests.simulation.hosts import SimulatedHost, prefix_of
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ports import CART, DATABASE, Passage, SimulatedLeases, SimulatedSource
@@ -39,7 +40,8 @@ async def caught_up(
     rid = engine.container(DATABASE, CART).rid
 
     async def read() -> Sequence[Reached]:
-        return await reached(pool, rid, opened=opened)
+        stored = await live_ranges(pool, rid)
+        return reached(stored, await opened())
 
     async def opened() -> frozenset[OpenedRange]:
         return opened_of(report for host in hosts() for report in host.host.reports())

@@ -26,9 +26,8 @@ from projector.postgres.housekeeping import (
 )
 from projector.postgres.verification import Verification
 from projector.reconcile.answers import Judge
-from projector.reconcile.repair import Repair
+from projector.reconcile.repair import Repair, Retry
 from projector.reconcile.report import VerifyReport
-from projector.reconcile.retry import Retry
 from projector.reconcile.verify import Verifier, VerifyOptions
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ports import (

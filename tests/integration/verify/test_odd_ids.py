@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cosmos_emulator.odd_ids import OddIdAnswer
-from projector.reconcile.retry import RetryOutcome
+from projector.reconcile.repair import RetryOutcome
 from tests import wild
 from tests.fixtures.emulator import control
 from tests.integration.cosmos.support import CART, COLLECTION

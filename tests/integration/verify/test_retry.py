@@ -7,7 +7,7 @@ import pytest
 from projector.core.errors import ConfigurationError
 from projector.postgres.entries import discard_entry
 from projector.postgres.resets import request_replay
-from projector.reconcile.retry import RetryOutcome
+from projector.reconcile.repair import RetryOutcome
 from tests.fixtures.emulator import control
 from tests.integration.cosmos.support import COLLECTION
 from tests.integration.verify.support import Pair
