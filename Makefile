@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 1000
+# Or orders, a projection that only the tests know.
+TRADE ?= carts
 TESTS ?= tests
 # Two processes share one PostgreSQL server; WORKERS=0 runs the tests in one, for a debugger.
 WORKERS ?= 2
@@ -51,8 +53,8 @@ format: $(STAMP) ## Format the code and apply safe lint fixes
 bench: $(STAMP) ## Run the benchmarks and write benchmarks/results.md
 	@$(BIN)/python -m benchmarks
 
-soak: $(STAMP) ## Check SEEDS=1000 simulated histories, each reproducible by its seed
-	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+soak: $(STAMP) ## Check SEEDS=1000 simulated histories (of TRADE=carts or orders), each reproducible by its seed
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --trade $(TRADE)
 
 figures: $(STAMP) ## Count lines, modules and functions, and list what is too much of something
 	@$(BIN)/python -m tests.figures
