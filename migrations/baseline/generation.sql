@@ -59,7 +59,7 @@ CREATE TABLE projector_g1.item_totals (
 
 CREATE INDEX item_totals_item ON projector_g1.item_totals USING hash ((item COLLATE pg_catalog."default"));
 
-CREATE FUNCTION projector_g1.newest_line(of_cart_id text, of_bucket text) RETURNS timestamptz
+CREATE FUNCTION projector_g1.newest_in_cart_totals(of_cart_id text, of_bucket text) RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN (SELECT to_timestamp(max(i.ts)) FROM projector_g1.cart_items AS i

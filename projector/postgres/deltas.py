@@ -70,9 +70,7 @@ def delta_statements(generation: Generation) -> Iterator[tuple[str, str]]:
 
 def newest_function(generation: Generation, total: Total) -> str:
     """The name of the function that reads the rows of a group again, for its newest change."""
-    keeping = [one for one in generation.definition.totals if one.keeps_last_change]
-    name = f"newest_{generation.definition.row_noun}"
-    return generation.table(name if total == keeping[0] else f"{name}_of_{total.name}")
+    return generation.table(f"newest_in_{total.name}")
 
 
 def newest_call(generation: Generation, total: Total, prefix: str) -> str:

@@ -22,7 +22,7 @@ from projector.postgres.errors import first_line, is_of_document
 from projector.postgres.portions import Outcome
 from projector.postgres.prepared import execute
 from projector.postgres.statements import RETURNING_OLD_SERVER, BatchShape
-from projector.projection.carts import CARTS
+from projector.projection.definition import Definition
 from projector.projection.project import document_of
 from projector.projection.writes import Batch, Rejection, RejectionReason, RowWrite
 
@@ -70,7 +70,8 @@ class LockedRange:
 
     async def _refuse(self, write: RowWrite, error: psycopg.Error) -> Outcome:
         """Quarantine one document; its older row goes, as for every rejected newest version."""
-        rejection = refusal(write, first_line(error), sqlstate=error.sqlstate)
+        definition = self.shape.generation.definition
+        rejection = refusal(write, definition, first_line(error), sqlstate=error.sqlstate)
         await self._store([rejection])
         done = Outcome()
         try:
@@ -120,7 +121,9 @@ def tombstone_of(write: RowWrite) -> RowWrite:
     return RowWrite(write.key, write.id, write.epk, write.lsn, write.ts, write.etag, deleted=True)
 
 
-def refusal(write: RowWrite, detail: str, *, sqlstate: str | None) -> Rejection:
+def refusal(
+    write: RowWrite, definition: Definition, detail: str, *, sqlstate: str | None
+) -> Rejection:
     """A good document that the server cannot store; the bytes are those it was asked to store."""
     return Rejection(
         partition_key=json.dumps(write.key, ensure_ascii=False),
@@ -131,7 +134,7 @@ def refusal(write: RowWrite, detail: str, *, sqlstate: str | None) -> Rejection:
         etag=write.etag,
         reason=RejectionReason.REFUSED_BY_TARGET,
         detail=detail,
-        raw=document_of(write, CARTS),
+        raw=document_of(write, definition),
         sqlstate=sqlstate,
         key=write.key,
     )

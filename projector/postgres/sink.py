@@ -40,6 +40,7 @@ from projector.postgres.reports import store_reports
 from projector.postgres.sequences import raise_sequences
 from projector.postgres.statements import FENCE, PORTION_FENCE, BatchShape, look_statement
 from projector.postgres.sweep import VerdictStore
+from projector.projection.definition import Definition
 from projector.projection.fold import fold
 from projector.projection.project import Projection
 from projector.projection.selection import EVERYTHING, Selection
@@ -192,7 +193,7 @@ class PostgresSink:
             return None
         if not self._portions.gives_up(grant.range_id, portion):
             raise error
-        return _refused(portion, error)
+        return _refused(portion, self._generation.definition, error)
 
     def _learn(self, grant: Grant, batch: Batch, done: Outcome) -> None:
         facts = BatchFacts(
@@ -342,8 +343,8 @@ async def move_position(
     return (0, None) if row is None else (row[0], bool(row[2]))
 
 
-def _refused(portion: Batch, error: SinkTooSlow) -> Batch:
+def _refused(portion: Batch, definition: Definition, error: SinkTooSlow) -> Batch:
     """Quarantine instead of the one document of a portion."""
     (write,) = portion.writes
-    rejection = refusal(write, str(error), sqlstate=error.sqlstate)
+    rejection = refusal(write, definition, str(error), sqlstate=error.sqlstate)
     return structs.replace(portion, writes=(tombstone_of(write),), rejections=(rejection,))
