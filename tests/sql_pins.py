@@ -13,7 +13,9 @@ from pathlib import Path
 
 from projector.postgres import (
     comparison,
+    copying,
     explain,
+    housekeeping,
     quarantine,
     recount,
     statements,
@@ -24,14 +26,21 @@ from projector.postgres.statements import BatchShape
 
 FOLDER = Path(__file__).parent / "sql"
 CART_TOTALS, ITEM_TOTALS = FIRST_GENERATION.definition.totals
+EMPTY_TOTALS = housekeeping.empty_totals(FIRST_GENERATION)
 
 
-def _batch(*, returning_old: bool = True, heal: bool = False, verdict: bool = False) -> str:
+def _batch(
+    *,
+    returning_old: bool = True,
+    heal: bool = False,
+    locked: bool = False,
+    verdict: bool = False,
+) -> str:
     shape = BatchShape(
         generation=FIRST_GENERATION,
         returning_old=returning_old,
         heal=heal,
-        locked=verdict,
+        locked=locked or verdict,
         verdict=verdict,
     )
     return statements.batch_statement(shape)
@@ -41,6 +50,8 @@ STATEMENTS: Mapping[str, str] = {
     "batch": _batch(),
     "batch_before_18": _batch(returning_old=False),
     "batch_of_verdicts": _batch(heal=True, verdict=True),
+    "batch_beside_entries": _batch(heal=True, locked=True),
+    "copy": copying.copy_statement(FIRST_GENERATION),
     "look": statements.look_statement(FIRST_GENERATION),
     "compare_rows": comparison.rows_statement(FIRST_GENERATION),
     "compare_unseen": comparison.collect_statement(FIRST_GENERATION),
@@ -51,6 +62,7 @@ STATEMENTS: Mapping[str, str] = {
     "count_item_totals": recount.count_statement(FIRST_GENERATION, ITEM_TOTALS),
     "mend_cart_totals": recount.mend_statement(FIRST_GENERATION, CART_TOTALS),
     "mend_item_totals": recount.mend_statement(FIRST_GENERATION, ITEM_TOTALS),
+    **dict(zip(("empty_cart_totals", "empty_item_totals"), EMPTY_TOTALS, strict=True)),
     "explain_rows": explain.rows_statement(FIRST_GENERATION),
 }
 

@@ -82,7 +82,7 @@ ON CONFLICT (cart_id, bucket) DO UPDATE SET
   last_changed_at = CASE
     WHEN excluded.last_changed_at >= t.last_changed_at THEN excluded.last_changed_at
     WHEN t.last_changed_at > COALESCE(excluded.left_at, '-infinity') THEN t.last_changed_at
-    WHEN t.line_count + excluded.line_count > 0 THEN projector_g1.newest_line(t.cart_id, t.bucket) END
+    WHEN t.line_count + excluded.line_count > 0 THEN projector_g1.newest_in_cart_totals(t.cart_id, t.bucket) END
 RETURNING 1),
 moved_item_totals AS (
 INSERT INTO projector_g1.item_totals AS t (item, line_count, total_quantity)

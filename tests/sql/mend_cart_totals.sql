@@ -25,4 +25,4 @@ ON CONFLICT (cart_id, bucket) DO UPDATE SET
   line_count = c.line_count + excluded.line_count,
   total_quantity = c.total_quantity + excluded.total_quantity,
   total_amount = c.total_amount + excluded.total_amount,
-  last_changed_at = projector_g1.newest_line(c.cart_id, c.bucket)
+  last_changed_at = projector_g1.newest_in_cart_totals(c.cart_id, c.bucket)

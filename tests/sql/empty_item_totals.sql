@@ -1,0 +1,5 @@
+-- Totals of items without lines, some at a time, in the order in which batches lock them.
+-- Plan: one scan of the totals, a sort of what is empty, each deleted by its place.
+DELETE FROM projector_g1.item_totals WHERE line_count = 0 AND ctid = ANY (ARRAY(
+  SELECT ctid FROM projector_g1.item_totals WHERE line_count = 0
+  ORDER BY item LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
