@@ -172,7 +172,6 @@ CREATE TABLE projector.range_reports (
     session_lsn bigint,
     caught_up_at timestamptz,
     failure jsonb,
-    properties jsonb NOT NULL DEFAULT '{}'::jsonb,
     reported_at timestamptz NOT NULL,
     complete_at timestamptz,
     CONSTRAINT range_reports_pkey PRIMARY KEY (lease_token)

@@ -80,7 +80,7 @@ def connected(url: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def test_the_baseline_is_what_the_definition_says(database_url: str) -> None:
+def test_the_newest_schema_is_what_the_definition_says(database_url: str) -> None:
     found = catalogue(database_url)
     with connected(database_url) as connection:
         connection.execute("DROP SCHEMA carts, projector_g1 CASCADE")
@@ -92,7 +92,7 @@ def test_the_baseline_is_what_the_definition_says(database_url: str) -> None:
 
 
 def test_no_text_of_the_baseline_is_another_one(database_url: str) -> None:
-    """The frozen files are what the definition makes, up to white space."""
+    """Up to white space; until the first step that follows a change of the definition."""
     folder = schema.migrations_folder() / "baseline"
     made = {
         "generation": table_statements(FIRST_GENERATION),
