@@ -51,6 +51,7 @@ from projector.wiring.housekeeping import housekeeping
 from projector.wiring.opening import Account, Target, account, limits, target
 from projector.wiring.servers import Servers
 from projector.wiring.start import Start
+from projector.wiring.systemd import STOPPING, Systemd
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -103,6 +104,9 @@ class Service:
             own=self.reports,
             conflict=lambda: self._guard.conflict,
         )
+        self._systemd = Systemd(
+            reports=self.reports, clock=self._clock, poll_seconds=settings.poll_max_seconds
+        )
         self._mistakes = Mistakes()
         self.tally = Tally()
         self.metrics = Metrics(self._fleet.figures, reports=self.reports, version=__version__)
@@ -114,6 +118,7 @@ class Service:
     def request_stop(self) -> None:
         """Asks for the end: a running host drains, a start that still waits is given up."""
         self._stop_requested = True
+        self._systemd.tell(STOPPING)
         if self._host is not None:
             self._host.request_stop()
             self._hang_up_in(processor_options(self._settings).drain_seconds)
@@ -259,6 +264,7 @@ class Service:
             ),
             "progress": tell_progress(tally=self.tally, reports=host.reports, clock=self._clock),
             "fleet": self._fleet.run(partial(copy_facts, connections), estimator),
+            "systemd": self._systemd.run(),
             "guard": self._guard.run(leases, partial(identity, connections)),
         }
 
