@@ -79,11 +79,9 @@ class StoredReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HousekeepingRun:
-    """When a job ran last, and with what result."""
+    """When a job succeeded last, with what result, and why it failed since."""
 
     job: str
-    last_started_at: datetime
-    last_ended_at: datetime | None
     last_success_at: datetime | None
     last_error: str | None
     result: Mapping[str, Any] | None

@@ -17,7 +17,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -92,17 +92,8 @@ VALUES (%(job)s, now(), now(), now(), %(result)s::jsonb)
 ON CONFLICT (job) DO UPDATE SET last_success_at = now(), result = excluded.result"""
 
 RUNS = """
-SELECT job, last_started_at, last_ended_at, last_success_at, last_error, result
+SELECT job, last_success_at, last_error, result
 FROM projector.housekeeping_runs ORDER BY job"""
-
-TABLES = """
-SELECT n.nspname AS schema, c.relname AS name, GREATEST(c.reltuples, 0)::bigint AS rows_estimate,
-  pg_table_size(c.oid) AS table_bytes, pg_indexes_size(c.oid) AS index_bytes,
-  s.n_live_tup AS live_rows, s.n_dead_tup AS dead_rows, s.n_tup_upd AS updates,
-  s.n_tup_hot_upd AS heap_only_updates, s.last_autovacuum, s.last_autoanalyze
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
-WHERE c.relkind = 'r' AND n.nspname LIKE 'projector%%' ORDER BY 1, 2"""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,23 +101,6 @@ class RunningJob:
     """A job in its turn; what it puts into `result` is kept."""
 
     result: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableStatistics:
-    """Size and wear of one storage table."""
-
-    schema: str
-    name: str
-    rows_estimate: int
-    table_bytes: int
-    index_bytes: int
-    live_rows: int | None
-    dead_rows: int | None
-    updates: int | None
-    heap_only_updates: int | None
-    last_autovacuum: datetime | None
-    last_autoanalyze: datetime | None
 
 
 async def purge_tombstones(
@@ -234,14 +208,6 @@ async def housekeeping_runs(connections: Connections) -> list[HousekeepingRun]:
     async with connections.session() as session:
         cursor = session.cursor(row_factory=class_row(HousekeepingRun))
         await cursor.execute(RUNS)
-        return await cursor.fetchall()
-
-
-async def table_statistics(connections: Connections) -> list[TableStatistics]:
-    """Size and wear of all storage tables."""
-    async with connections.session() as session:
-        cursor = session.cursor(row_factory=class_row(TableStatistics))
-        await cursor.execute(TABLES, {})
         return await cursor.fetchall()
 
 

@@ -209,8 +209,6 @@ def test_drift_is_what_the_last_verification_found_and_left(
 ) -> None:
     run = HousekeepingRun(
         job="verify",
-        last_started_at=NOW,
-        last_ended_at=NOW,
         last_success_at=NOW,
         last_error=None,
         result=result,
