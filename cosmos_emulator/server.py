@@ -24,7 +24,7 @@ from cosmos_emulator.bulk import load_lines
 from cosmos_emulator.control import PREFIX, Controls, control
 from cosmos_emulator.engine import DEFAULT_PARTITIONS, Engine
 from cosmos_emulator.entra import Entra
-from cosmos_emulator.errors import EmulatorError
+from cosmos_emulator.errors import EmulatorError, too_large
 from cosmos_emulator.faults import Fault, Faults
 from cosmos_emulator.operations import operation_of
 from cosmos_emulator.routes import PAUSING, answer
@@ -132,11 +132,15 @@ class EmulatorServer:
         path = request.rel_url.raw_path
         if path.startswith(PREFIX) and path.rstrip("/").endswith("/bulk"):
             return self._response(await load_lines(self.engine, path, _chunks(request)))
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return self._response(error_answer(too_large()))
         call = Call(
             method=request.method,
             path=path,
             headers=request.headers,
-            body=await request.read(),
+            body=body,
             base_url=f"{request.scheme}://{request.host}",
         )
         if path.startswith(PREFIX):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from cosmos_emulator.query.budget import spend
 from cosmos_emulator.query.errors import QueryError
 from cosmos_emulator.query.lexer import Kind, Token, tokenize
 
@@ -40,6 +41,7 @@ class Cursor:
         token = self.token
         if token.kind is not Kind.END:
             self._index += 1
+            spend()
         return token
 
     def at_keyword(self, *words: str) -> bool:

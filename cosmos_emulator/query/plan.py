@@ -118,6 +118,7 @@ def _pipeline(select: Select, outer: Scope, first: list[_Expand]) -> Rows:
     results = _grouped(select, scope) if is_grouped(select) else _projected(select, scope)
     distinct, (start, stop) = select.distinct, _window(select, outer)
     steps = 1 + sum(1 for _ in walked_select(select)) // _NODES_A_STEP
+    spend(steps)
 
     def rows(env: Env) -> Iterator[Value]:
         found: Iterable[Env] = (env,)

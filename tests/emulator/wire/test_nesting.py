@@ -57,6 +57,13 @@ async def test_a_document_nests_128_levels_deep(
     assert answer.status == {201: 200, 400: 207 if levels < 900 else 400}[status]
 
 
+async def test_a_request_beyond_16_mib_is_refused_as_the_service_refuses(
+    emulator: EmulatorServer,
+) -> None:
+    answer = await wire(emulator, "POST", DOCS, b" " * (16 * 2**20 + 1))
+    assert (answer.status, answer.json["code"]) == (413, "RequestEntityTooLarge")
+
+
 @pytest.mark.parametrize("shape", list(SHAPES))
 async def test_whatever_lies_deeper_is_no_error_of_the_emulator(
     emulator: EmulatorServer, shape: str

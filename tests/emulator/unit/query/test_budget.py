@@ -60,6 +60,8 @@ def test_a_query_that_runs_on_is_refused_in_one_line(query: str) -> None:
         "SELECT c.g, COUNT(1) AS n FROM c GROUP BY c.g",
         "SELECT DISTINCT VALUE c.n FROM c",
         "SELECT VALUE c.id FROM c WHERE c.id IN (" + ",".join(f"c.x{n}" for n in range(200)) + ")",
+        "SELECT VALUE 1 FROM c WHERE "
+        + " OR ".join(f"c.id = '{n}' AND c.n = 1" for n in range(40)),
         "SELECT VALUE ARRAY(SELECT VALUE [t, t] FROM t IN c.tags WHERE t > 1) FROM c",
     ],
 )
