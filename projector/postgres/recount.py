@@ -28,7 +28,8 @@ from projector.projection.definition import Bucket, Definition, Group, Total
 # One mender at a time; batches go on meanwhile.
 LOCK = "LOCK TABLE {total} IN SHARE UPDATE EXCLUSIVE MODE"
 
-LIVE_ROWS = "SELECT count(*) FROM {rows} WHERE NOT deleted"
+# Where nothing counts them.
+LIVE_ROWS = "SELECT count(*), 0, ARRAY[]::text[] FROM {rows} WHERE NOT deleted"
 
 WRONG = """counted AS (
   SELECT {groups}, {counted}
@@ -40,7 +41,7 @@ wrong AS (
 
 COUNT = """
 WITH {wrong}
-SELECT (SELECT count(*) FROM wrong), ARRAY(
+SELECT (SELECT COALESCE(sum({row_count}), 0)::bigint FROM counted), (SELECT count(*) FROM wrong), ARRAY(
   SELECT format({told})
   FROM wrong ORDER BY {keys} LIMIT %(examples)s)"""
 
@@ -60,9 +61,10 @@ LONGEST = 60
 
 
 def count_statement(generation: Generation, total: Total) -> str:
-    """How many rows of the total are wrong, and the first of them, in words."""
+    """How many live rows there are, how many of the total's are wrong, and the first of these in words."""
     return filled(
         COUNT,
+        row_count=total.row_count,
         wrong=_wrong(generation, total),
         told=_told(generation.definition, total),
         keys=key_columns(total),

@@ -5,9 +5,8 @@ Each recount is one statement, so one snapshot; how a wrong total is mended besi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 from projector.core.names import Epoch, InstanceName, LeaseToken
 from projector.ports.feed import Grant, RangeClaim
@@ -21,6 +20,7 @@ from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.ranges import live_ranges
 from projector.postgres.recount import LIVE_ROWS, LOCK, count_statement, mend_statement
 from projector.postgres.sweep import SCAN_SECONDS, VerdictStore, allow_scan
+from projector.postgres.templates import filled
 from projector.projection.definition import Total
 
 MENDED_AT_ONCE = 20_000
@@ -66,14 +66,18 @@ class Verification:
 
     async def recount(self, *, examples: int) -> Recount:
         """One statement, so one snapshot, for each total; see `VerifyStore`."""
-        rows = await self._scan(LIVE_ROWS.replace("{rows}", self._generation.rows), {})
-        found = [
-            await self._scan(count_statement(self._generation, total), {"examples": examples})
-            for total in self._generation.definition.totals
+        statements = [
+            count_statement(self._generation, total) for total in self._generation.definition.totals
         ]
-        told = [line for _, lines in found for line in lines]
+        found = [
+            await self._counted(statement, examples)
+            for statement in statements or [filled(LIVE_ROWS, rows=self._generation.rows)]
+        ]
+        told = [line for one in found for line in one.examples]
         return Recount(
-            rows=rows[0], wrong=sum(wrong for wrong, _ in found), examples=tuple(told[:examples])
+            rows=found[0].rows,
+            wrong=sum(one.wrong for one in found),
+            examples=tuple(told[:examples]),
         )
 
     async def mend_totals(self) -> int:
@@ -81,11 +85,12 @@ class Verification:
         totals = in_locking_order(self._generation.definition)
         return sum([await self._mend(total) for total in totals])
 
-    async def _scan(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
+    async def _counted(self, statement: str, examples: int) -> Recount:
         async with self._connections.transaction(seconds=SCAN_SECONDS) as session:
             await allow_scan(session)
-            (row,) = await (await session.execute(statement, parameters)).fetchall()
-        return row
+            rows = await session.execute(statement, {"examples": examples})
+            ((live, wrong, told),) = await rows.fetchall()
+        return Recount(rows=live, wrong=wrong, examples=tuple(told))
 
     async def _mend(self, total: Total) -> int:
         lock = LOCK.replace("{total}", self._generation.table(total.name))

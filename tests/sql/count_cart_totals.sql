@@ -16,7 +16,7 @@ wrong AS (
     OR COALESCE(l.total_quantity, 0) <> COALESCE(c.total_quantity, 0)
     OR COALESCE(l.total_amount, 0) <> COALESCE(c.total_amount, 0)
     OR l.last_changed_at IS DISTINCT FROM c.last_changed_at)
-SELECT (SELECT count(*) FROM wrong), ARRAY(
+SELECT (SELECT COALESCE(sum(line_count), 0)::bigint FROM counted), (SELECT count(*) FROM wrong), ARRAY(
   SELECT format('cart %%s, currency %%s: off by %%s lines, quantity %%s, amount %%s%%s',
     left(cart_id, 60),
     CASE bucket WHEN '' THEN 'none (no price)' WHEN '-' THEN 'none' ELSE bucket END, -line_count,

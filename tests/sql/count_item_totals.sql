@@ -9,7 +9,7 @@ wrong AS (
   FROM counted l FULL JOIN projector_g1.item_totals c USING (item)
   WHERE COALESCE(l.line_count, 0) <> COALESCE(c.line_count, 0)
     OR COALESCE(l.total_quantity, 0) <> COALESCE(c.total_quantity, 0))
-SELECT (SELECT count(*) FROM wrong), ARRAY(
+SELECT (SELECT COALESCE(sum(line_count), 0)::bigint FROM counted), (SELECT count(*) FROM wrong), ARRAY(
   SELECT format('item %%s: off by %%s lines, quantity %%s', left(item, 60), -line_count,
     -total_quantity)
   FROM wrong ORDER BY item LIMIT %(examples)s)
