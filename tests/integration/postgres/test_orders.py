@@ -1,141 +1,226 @@
-"""What reads, compares and mends knows no column of carts by heart: orders go the same ways."""
+"""Batches of another projection, by each way: rows, totals by a text, by the day and by the key."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import pairwise
+from random import Random
+from typing import Any
 
 import psycopg
 import pytest
 
-from projector.ports.feed import Beginning, Grant
-from projector.ports.rows import DocumentKey, Verdict
+from projector.core.ranges import FeedRange
+from projector.ports.feed import Grant
 from projector.postgres import tables
+from projector.postgres.columns import columns_of
 from projector.postgres.connections import ConnectionOptions, Connections
-from projector.postgres.entries import list_entries
+from projector.postgres.hints import BatchFacts
 from projector.postgres.sink import PostgresSink
-from projector.postgres.verification import Verification
-from projector.projection.writes import ProjectedPage
-from tests.integration.postgres.carts import NOWHERE, RID, apply, begun
-from tests.orders import FIRST_ORDERS, ORDER_PROJECTION
+from projector.postgres.statements import BatchShape, batch_statement, numbered
+from projector.projection.fold import fold
+from projector.projection.writes import ProjectedPage, RowWrite
+from tests.integration.postgres.carts import apply, begun, position
+from tests.orders import FIRST_ORDERS, ORDER_PROJECTION, ORDERS
+from tests.simulation.trade import ORDERS_OF_CUSTOMERS
 from tests.unit.projection import documents
 
-FIRST = (
-    '"id":"1","customerId":"a","status":"new","units":2,"unitPrice":1.5,"weightKg":"2.50",'
-    '"placedAt":"2026-01-01T23:30:00-05:00","isPaid":true,"note":"x"'
-)
-SECOND = (
-    '"id":"2","customerId":"a","status":"sent","units":1,"unitPrice":4,'
-    '"placedAt":"2026-01-01T00:00:00Z"'
-)
-DAMAGE = """
-UPDATE projector_orders_g1.orders SET status = 'lost', units = 9, price = 7, weight = NULL,
-  placed_at = '2020-02-02T02:02:02Z', paid = NULL, extra = NULL WHERE id = '1'"""
-TOLD = (
-    "status is lost, not new; units is 9, not 2; unitPrice is 7, not 1.5; weightKg is absent, not 2.50;"
-    " placedAt is 2020-02-02 02:02:02+00, not 2026-01-02 04:30:00+00; isPaid is absent, not true;"
-    " other fields differ"
+QUARTERS = ("", "10", "20", "30", "FF")
+NEW = BatchFacts(writes=1, inserted=1, changed=1, has_entries=False, met_rows=False)
+UNCHANGED = BatchFacts(writes=1, inserted=0, changed=0, has_entries=False, met_rows=False)
+STORED = """
+SELECT customer_id, id, status, units, price, weight, placed_at, paid FROM orders.orders"""
+TOO_SLOW = """
+CREATE FUNCTION public.too_many() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF (SELECT count(*) FROM written) > 3 THEN
+    RAISE EXCEPTION 'canceling statement due to statement timeout' USING ERRCODE = '57014';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER slow AFTER INSERT ON projector_orders_g1.orders REFERENCING NEW TABLE AS written
+FOR EACH STATEMENT EXECUTE FUNCTION public.too_many()"""
+
+EVERY_TABLE = ", ".join(
+    map(FIRST_ORDERS.table, [ORDERS.rows, *(total.name for total in ORDERS.totals)])
 )
 
-
-def page(*members: str, lsn: int = 1) -> ProjectedPage:
-    made = [
-        documents.document(one, without=("cartId", "item", "quantity"), lsn=lsn) for one in members
-    ]
-    return ORDER_PROJECTION.page(documents.page(made))
+Document = Mapping[str, Any]
 
 
 @pytest.fixture
 async def target(database_url: str) -> AsyncIterator[Connections]:
+    """A database with the generation of orders."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         tables.create(connection, FIRST_ORDERS)
-    async with Connections(ConnectionOptions(url=database_url, connections=4)) as opened:
+    async with Connections(ConnectionOptions(url=database_url, connections=6)) as opened:
         yield opened
 
 
-@pytest.fixture
-def orders(target: Connections) -> PostgresSink:
-    return PostgresSink(target, generation=FIRST_ORDERS)
+class Office:
+    """Draws versions of orders, and keeps the newest of each."""
+
+    def __init__(self, seed: int, *, customers: int = 6) -> None:
+        self.draw = Random(seed)
+        self.newest: dict[tuple[str, str], Document | None] = {}
+        self._customers = customers
+        self._lsn = 0
+
+    def page(self, size: int, *, new: bool = False) -> ProjectedPage:
+        """So many versions, each newer than all before it."""
+        return ORDER_PROJECTION.page(documents.page([self._version(new=new) for _ in range(size)]))
+
+    def _version(self, *, new: bool) -> bytes:
+        self._lsn += 1
+        key = f"customer {self.draw.randrange(self._customers)}"
+        document_id = str(self._lsn if new else self.draw.randrange(5))
+        order = {"id": document_id, "customerId": key, **ORDERS_OF_CUSTOMERS.line(self.draw)}
+        gone = not new and self.draw.random() < 0.3
+        self.newest[key, document_id] = None if gone else order
+        body = json.dumps({**order, "ttl": 5} if gone else order)[1:-1]
+        return documents.finished(body, lsn=self._lsn, ts=1_790_000_000 + self._lsn % 7)
+
+    def rows(self) -> set[tuple[Any, ...]]:
+        """What the view holds."""
+        return {_row(order) for order in self.newest.values() if order is not None}
 
 
-@pytest.fixture
-def verification(target: Connections) -> Verification:
-    return Verification(target, container_rid=RID, generation=FIRST_ORDERS)
+def _row(order: Document) -> tuple[Any, ...]:
+    weight = order.get("weightKg")
+    return (
+        order["customerId"], order["id"], order["status"],
+        _number(order["units"]), _number(order["unitPrice"]),
+        None if weight is None else _number(weight),
+        datetime.fromisoformat(order["placedAt"]).astimezone(UTC), order.get("isPaid"),
+    )  # fmt: skip
 
 
-async def begun_with_both(sink: PostgresSink) -> Grant:
-    grant = await begun(sink)
-    await apply(sink, grant, page(FIRST, SECOND))
-    return grant
+def _number(value: object) -> Decimal:
+    return Decimal(str(value))
 
 
-async def test_days_are_those_of_utc_and_values_keep_their_types(
-    target: Connections, orders: PostgresSink
+async def agree(target: Connections, office: Office) -> None:
+    found = await target.read(STORED)
+    assert {tuple(row.values()) for row in found} == office.rows()
+    assert await target.read(ORDERS_OF_CUSTOMERS.wrong_totals) == []
+
+
+@pytest.mark.parametrize("replaying", [False, True], ids=["live", "replaying"])
+@pytest.mark.parametrize("seed", range(2))
+async def test_any_history_by_any_way_equals_a_recount(
+    target: Connections, returning_old: bool | None, seed: int, replaying: bool
 ) -> None:
-    await begun_with_both(orders)
-    days = "SELECT day::text, order_count, value::text FROM orders.daily_totals ORDER BY 1"
-    assert [tuple(row.values()) for row in await target.read(days)] == [
-        ("2026-01-01", 1, "4"),
-        ("2026-01-02", 1, "3"),
-    ]
-    whole = "SELECT order_count, weight::text, last_changed_at > '2020-01-01Z' AS later FROM orders.customer_totals"
-    assert await target.read(whole) == [{"order_count": 2, "weight": "2.5", "later": True}]
-    one = "SELECT paid, value::text, extra FROM orders.orders ORDER BY id"
-    assert await target.read(one) == [
-        {"paid": True, "value": "3.0", "extra": {"note": "x"}},
-        {"paid": None, "value": "4", "extra": {}},
-    ]
+    office = Office(seed)
+    grant = await begun(
+        PostgresSink(target, generation=FIRST_ORDERS), mark=1000 if replaying else None
+    )
+    for _ in range(25):
+        sink = PostgresSink(target, generation=FIRST_ORDERS, returning_old=returning_old, bulk=1)
+        if (lesson := office.draw.choice([None, NEW, UNCHANGED])) is not None:
+            sink._hints.learn(grant.range_id, grant.epoch, lesson)
+        one = office.page(office.draw.choice([1, 1, 2, 12]), new=office.draw.random() < 0.3)
+        await sink.write(grant, fold([one]), position(1))
+    await agree(target, office)
 
 
-async def test_each_kind_of_value_is_compared_told_and_repaired(
-    target: Connections, orders: PostgresSink, verification: Verification
-) -> None:
-    await begun_with_both(orders)
-    seen = page(FIRST, SECOND)
+async def test_copied_orders_are_those_of_the_statement(target: Connections) -> None:
+    office = Office(3)
+    one = office.page(150, new=True)
+    for bulk in (1, 1_000):
+        sink = PostgresSink(target, generation=FIRST_ORDERS, bulk=bulk)
+        grant = await begun(sink)
+        sink._hints.learn(grant.range_id, grant.epoch, NEW)
+        done = await sink.write(grant, fold([one]), position(1))
+        assert (done.inserted, done.met_rows) == (150, False)
+        await agree(target, office)
+        async with target.session() as session:
+            await session.execute(f"TRUNCATE {EVERY_TABLE}".encode())
+
+
+async def test_a_batch_in_portions_equals_a_recount(target: Connections) -> None:
     async with target.session() as session:
-        await session.execute(DAMAGE)
-    async with verification.comparison() as comparison:
-        assert [one.detail for one in await comparison.compare_page(seen)] == [TOLD]
-        [stored] = await verification.stored_ranges()
-        mark = await verification.read_mark(stored.range_id)
-        assert mark is not None
-        key = DocumentKey(partition_key='"a"', id="1")
-        verdict = Verdict(key=key, lsn=1, write=seen.writes[0])
-        assert await verification.repair(stored, mark, [verdict]) is not None
-        assert await comparison.compare_page(seen) == []
-    assert (await verification.recount(examples=1)).wrong == 5
-    assert await verification.mend_totals() == 5
-    assert (await verification.recount(examples=1)).wrong == 0
+        await session.execute(TOO_SLOW)
+    office, sink = Office(4), PostgresSink(target, generation=FIRST_ORDERS)
+    grant = await begun(sink)
+    for _ in range(3):
+        await apply(sink, grant, office.page(20))
+    await agree(target, office)
 
 
-async def test_a_rejected_order_goes_into_quarantine_with_its_last_good_row_and_heals(
-    target: Connections, orders: PostgresSink, verification: Verification
+async def test_four_sessions_with_the_same_days_and_statuses_leave_exact_totals(
+    target: Connections, returning_old: bool | None
 ) -> None:
-    grant = await begun_with_both(orders)
-    await apply(orders, grant, page(FIRST.replace('"2026', '"once 2026'), lsn=2))
-    [entry] = await list_entries(target)
-    assert (entry.key, entry.document_id, entry.reason) == ("a", "1", "bad_placed_at")
-    [kept] = await target.read("SELECT last_good FROM projector.quarantine")
-    assert kept["last_good"]["placed_at"] == "2026-01-02T04:30:00+00:00"
-    assert kept["last_good"]["paid"] is True
-    assert (await verification.recount(examples=1)).rows == 1
-    await apply(orders, grant, page(FIRST, lsn=3))
-    assert await list_entries(target) == []
-    assert (await verification.recount(examples=1)).wrong == 0
+    sink = PostgresSink(target, generation=FIRST_ORDERS, returning_old=returning_old, bulk=30)
+    office = Office(5, customers=9)
+    grants = [
+        await begun(sink, token=str(n), keys=FeedRange(min=low, max=high), mark=1000)
+        for n, (low, high) in enumerate(pairwise(QUARTERS))
+    ]
+    work = {grant.range_id: [office.page(40) for _ in range(8)] for grant in grants}
+
+    async def host(grant: Grant, pages: Sequence[ProjectedPage]) -> None:
+        for one in pages:
+            await apply(sink, grant, one)
+
+    async with asyncio.TaskGroup() as group:
+        for grant in grants:
+            group.create_task(host(grant, work[grant.range_id]))
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    assert await target.read(deadlocks) == [{"deadlocks": 0}]
+    await agree(target, office)
 
 
-async def test_what_a_replay_did_not_bring_is_swept(
-    orders: PostgresSink, verification: Verification
+async def test_a_batch_probes_one_index_per_row_and_total(
+    target: Connections, returning_old: bool | None
 ) -> None:
-    grant = await begun_with_both(orders)
-    grant = await orders.begin(grant, Beginning(position=NOWHERE, replay_mark_lsn=9))
-    await apply(orders, grant, page(FIRST))
-    missing = DocumentKey(partition_key='"a"', id="2")
-    assert await orders.verdicts.sweep_candidates(grant, after=None, limit=9) == [missing]
-    [gone] = page('"id":"2","customerId":"a","ttl":5', lsn=9).writes
-    mark = await orders.verdicts.mark(grant)
-    verdict = Verdict(key=missing, lsn=9, write=gone)
-    settled = await orders.verdicts.apply_verdicts(grant, mark=mark, verdicts=[verdict])
-    assert settled.removed == 1
-    await orders.verdicts.finish_replay(grant)
-    recount = await verification.recount(examples=1)
-    assert (recount.rows, recount.wrong) == (1, 0)
+    office, sink = Office(6), PostgresSink(target, generation=FIRST_ORDERS)
+    grant = await begun(sink)
+    await apply(sink, grant, office.page(200))
+    for verdict in (False, True):
+        shape = BatchShape(
+            generation=FIRST_ORDERS,
+            returning_old=returning_old is None,
+            locked=True,
+            heal=True,
+            verdict=verdict,
+        )
+        plan = await plan_of(target, shape, grant, fold([office.page(50)]).writes)
+        written = [node for node in nodes(plan) if "Conflict Arbiter Indexes" in node]
+        assert [node["Conflict Arbiter Indexes"] for node in written] == [
+            ["orders_pkey"],
+            ["customer_totals_pkey"],
+            ["status_totals_pkey"],
+            ["daily_totals_pkey"],
+        ]
+        read = {node["Relation Name"] for node in nodes(plan) if node["Node Type"] == "Seq Scan"}
+        assert read <= {"ranges", "quarantine"}, "the rows and totals are never scanned"
+
+
+async def plan_of(
+    target: Connections, shape: BatchShape, grant: Grant, writes: Sequence[RowWrite]
+) -> Mapping[str, Any]:
+    statement = numbered(batch_statement(shape))
+    parameters = {
+        **columns_of(writes, ORDERS),
+        "range_id": grant.range_id,
+        "lineage": grant.lineage,
+        "mark_tick": None,
+    }
+    async with target.session() as session:
+        cursor = psycopg.AsyncRawCursor(session)
+        text = f"EXPLAIN (FORMAT JSON) {statement.text}"
+        await cursor.execute(text.encode(), statement.arguments(parameters))
+        row = await cursor.fetchone()
+    assert row is not None
+    plan: Mapping[str, Any] = row[0][0]["Plan"]
+    return plan
+
+
+def nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from nodes(inner)
