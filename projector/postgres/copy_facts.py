@@ -9,8 +9,8 @@ from projector.ports.copy import VERIFICATION, CopyFacts, HousekeepingRun
 from projector.postgres.connections import Connections
 from projector.postgres.entries import count_open
 from projector.postgres.housekeeping import housekeeping_runs
-from projector.postgres.positions import database_time, reports
 from projector.postgres.ranges import live_ranges
+from projector.postgres.reports import database_time, reports
 
 COUNT_EVERY = timedelta(seconds=30)
 """Looks come more often than that; a quarantine of a million entries costs much to count."""

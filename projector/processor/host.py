@@ -129,11 +129,6 @@ class Host(Generic[P]):
         await self._started.wait()
 
     @property
-    def balancing(self) -> bool:
-        """Whether the leases exist and this host takes its share of them."""
-        return self._started.is_set() and not self._ended.is_set()
-
-    @property
     def ended(self) -> bool:
         """Whether `run` is over."""
         return self._ended.is_set()

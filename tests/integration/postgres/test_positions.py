@@ -9,8 +9,8 @@ from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.core.states import FailureCategory, RangeFailure, RangeState
 from projector.ports.feed import Beginning, Grant, RangeReport
 from projector.postgres.connections import Connections
-from projector.postgres.positions import reports
 from projector.postgres.ranges import live_ranges
+from projector.postgres.reports import reports
 from projector.postgres.resets import accept_new_source, request_replay
 from projector.postgres.sink import PostgresSink
 from tests.integration.postgres.carts import RID, apply, begun, claim, line, page, position, rows
