@@ -22,7 +22,7 @@ from clients.emulators import emulator
 from clients.reports import Check
 from clients.suites import SUITES, Suite
 
-_RUN_SECONDS = 600
+_RUN_SECONDS = 1800
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 

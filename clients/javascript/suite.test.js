@@ -283,6 +283,22 @@ test("bulk goes on when ranges split under it", async () => {
   assert.deepEqual(new Set(results.map((each) => each.response?.statusCode)), new Set([201]));
 });
 
+test("bulk goes on while ranges split and merge", async () => {
+  const container = await newContainer();
+  const operations = upTo(500).map((n) => ({
+    operationType: BulkOperationType.Create,
+    partitionKey: `cart ${n}`,
+    resourceBody: { id: String(n), cartId: `cart ${n}`, n },
+  }));
+  const bulk = container.items.executeBulkOperations(operations);
+  await split(container, "0");
+  await merge(container, (await split(container, "1")).children);
+  const results = await bulk;
+  assert.deepEqual(new Set(results.map((each) => each.response?.statusCode)), new Set([201]));
+  const { resources } = await container.items.readAll().fetchAll();
+  assert.deepEqual(numbersOf(resources), upTo(500));
+});
+
 test("a patch sets, adds, increments, replaces, moves and removes", async () => {
   const container = await newContainer();
   await container.items.create({ id: "1", cartId: "a", n: 1, tags: ["x"], old: 1, from: 7 });

@@ -24,6 +24,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
@@ -43,8 +44,8 @@ class ChangeFeedProcessorTest {
                 .setMaxItemCount(10)
                 .setFeedPollDelay(Duration.ofMillis(50))
                 .setLeaseAcquireInterval(Duration.ofMillis(300))
-                .setLeaseRenewInterval(Duration.ofMillis(500))
-                .setLeaseExpirationInterval(Duration.ofSeconds(3));
+                .setLeaseRenewInterval(Duration.ofSeconds(5))
+                .setLeaseExpirationInterval(Duration.ofSeconds(60));
         return new ChangeFeedProcessorBuilder()
                 .hostName(host)
                 .options(options)
@@ -134,5 +135,24 @@ class ChangeFeedProcessorTest {
             two.stop().block(LONGEST);
             one.stop().block(LONGEST);
         }
+    }
+
+    @Test
+    void itGoesOnWhereItWasWhenItStartsAgainAfterASplit() throws Exception {
+        AtomicInteger delivered = new AtomicInteger();
+        for (int version : List.of(1, 2)) {
+            ChangeFeedProcessor processor = builder("host " + version)
+                    .handleChanges(page -> {
+                        delivered.addAndGet(page.size());
+                        page.forEach(this::see);
+                    })
+                    .buildChangeFeedProcessor();
+            processor.start().block(LONGEST);
+            writeAndAwait(version);
+            until(() -> processor.getEstimatedLag().block(LONGEST).values().stream().allMatch(lag -> lag == 0));
+            processor.stop().block(LONGEST);
+            split(carts, String.valueOf(version));
+        }
+        assertEquals(80, delivered.get());
     }
 }

@@ -1,11 +1,13 @@
 package clients;
 
+import static clients.Emulator.ASYNC;
 import static clients.Emulator.DATABASE;
 import static clients.Emulator.JSON;
 import static clients.Emulator.assertRefused;
 import static clients.Emulator.control;
 import static clients.Emulator.document;
 import static clients.Emulator.fill;
+import static clients.Emulator.merge;
 import static clients.Emulator.newContainer;
 import static clients.Emulator.numbers;
 import static clients.Emulator.path;
@@ -39,12 +41,14 @@ import com.azure.cosmos.models.ThroughputProperties;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import reactor.core.publisher.Flux;
 
 /** What a program in Java does with documents, by the SDK as it is published. */
 class DocumentsTest {
@@ -193,6 +197,26 @@ class DocumentsTest {
             split(container, each);
         }
         assertEquals(Set.of(201), bulk(container, creates(50).subList(3, 50)));
+    }
+
+    @Test
+    void bulkGoesOnWhileRangesSplitAndMerge() {
+        CosmosContainer container = newContainer();
+        Flux<CosmosItemOperation> operations = Flux.fromIterable(creates(500)).doOnNext(operation -> {
+            switch (((ObjectNode) operation.getItem()).get("n").asInt()) {
+                case 150 -> split(container, "0");
+                case 300 -> merge(container, split(container, "1"));
+                default -> {}
+            }
+        });
+        List<Integer> statuses = ASYNC.getDatabase(DATABASE.getId())
+                .getContainer(container.getId())
+                .executeBulkOperations(operations)
+                .map(each -> each.getResponse().getStatusCode())
+                .collectList()
+                .block();
+        assertEquals(Collections.nCopies(500, 201), statuses);
+        assertEquals(upTo(500), numbers(container.queryItems("SELECT * FROM c", null, JsonNode.class)));
     }
 
     private static List<CosmosItemOperation> creates(int count) {
