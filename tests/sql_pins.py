@@ -17,9 +17,9 @@ from projector.postgres import (
     explain,
     housekeeping,
     quarantine,
-    recount,
     statements,
     sweep,
+    verification,
 )
 from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.statements import BatchShape
@@ -58,10 +58,10 @@ STATEMENTS: Mapping[str, str] = {
     "sweep_unseen": sweep.collect_statement(FIRST_GENERATION),
     "quarantine_store": quarantine.store_statement(FIRST_GENERATION),
     "quarantine_mark": quarantine.mark_statement(FIRST_GENERATION),
-    "count_cart_totals": recount.count_statement(FIRST_GENERATION, CART_TOTALS),
-    "count_item_totals": recount.count_statement(FIRST_GENERATION, ITEM_TOTALS),
-    "mend_cart_totals": recount.mend_statement(FIRST_GENERATION, CART_TOTALS),
-    "mend_item_totals": recount.mend_statement(FIRST_GENERATION, ITEM_TOTALS),
+    "count_cart_totals": verification.count_statement(FIRST_GENERATION, CART_TOTALS),
+    "count_item_totals": verification.count_statement(FIRST_GENERATION, ITEM_TOTALS),
+    "mend_cart_totals": verification.mend_statement(FIRST_GENERATION, CART_TOTALS),
+    "mend_item_totals": verification.mend_statement(FIRST_GENERATION, ITEM_TOTALS),
     **dict(zip(("empty_cart_totals", "empty_item_totals"), EMPTY_TOTALS, strict=True)),
     "explain_rows": explain.rows_statement(FIRST_GENERATION),
 }

@@ -24,7 +24,7 @@ from projector.demo.shoppers import Shoppers
 from projector.demo.totals import biggest_items, counts, newest_carts
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.embedded import EmbeddedPostgres
-from projector.postgres.entries import count_open
+from projector.postgres.quarantine import count_open
 from projector.postgres.ranges import live_ranges
 from projector.settings import Settings
 from projector.telemetry.logs import configure_logging

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from projector.ports.copy import VERIFICATION, CopyFacts, HousekeepingRun
 from projector.postgres.connections import Connections
-from projector.postgres.entries import count_open
 from projector.postgres.housekeeping import housekeeping_runs
+from projector.postgres.quarantine import count_open
 from projector.postgres.ranges import live_ranges
 from projector.postgres.reports import database_time, reports
 

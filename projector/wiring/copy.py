@@ -17,7 +17,7 @@ from projector.operations.source_checks import refuse_others
 from projector.ports.copy import VERIFICATION
 from projector.ports.feed import Clock
 from projector.ports.quarantine import QuarantineEntry
-from projector.postgres import entries
+from projector.postgres import quarantine as entries
 from projector.postgres.connections import Connections
 from projector.postgres.explain import stored_key
 from projector.postgres.housekeeping import record_run

@@ -18,12 +18,12 @@ from projector.ports.feed import FeedTarget
 from projector.ports.points import ScannedPage
 from projector.ports.verification import VerifyStore
 from projector.postgres.connections import Connections
-from projector.postgres.entries import list_entries
 from projector.postgres.housekeeping import (
     purge_closed_entries,
     purge_empty_totals,
     purge_tombstones,
 )
+from projector.postgres.quarantine import list_entries
 from projector.postgres.verification import Verification
 from projector.reconcile.answers import Judge
 from projector.reconcile.repair import Repair, Retry

@@ -19,7 +19,7 @@ from projector.core.states import RangeState
 from projector.ports.feed import Grant, RangeReport
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.embedded_programs import find_programs
-from projector.postgres.entries import list_entries
+from projector.postgres.quarantine import list_entries
 from projector.postgres.resets import request_replay
 from projector.postgres.sequences import HIGHEST
 from projector.postgres.sink import PostgresSink

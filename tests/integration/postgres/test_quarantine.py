@@ -13,7 +13,7 @@ import pytest
 from projector.ports.feed import Beginning
 from projector.ports.quarantine import EntryStatus
 from projector.postgres.connections import Connections
-from projector.postgres.entries import (
+from projector.postgres.quarantine import (
     count_open,
     discard_entry,
     list_entries,

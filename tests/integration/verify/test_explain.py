@@ -5,8 +5,8 @@ import re
 import pytest
 
 from projector.operations.explain import Explanation, explain
-from projector.postgres.entries import discard_entry
 from projector.postgres.explain import stored_key
+from projector.postgres.quarantine import discard_entry
 from tests.carts import CART_PROJECTION
 from tests.integration.verify.support import Pair
 

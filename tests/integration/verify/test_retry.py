@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from projector.core.errors import ConfigurationError
-from projector.postgres.entries import discard_entry
+from projector.postgres.quarantine import discard_entry
 from projector.postgres.resets import request_replay
 from projector.reconcile.repair import RetryOutcome
 from tests.fixtures.emulator import control
