@@ -126,6 +126,24 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
     assert [target for target in targets if target and not (path.parent / target).exists()] == []
 
 
+def anchors_of(path: Path) -> set[str]:
+    """The names of its sections, as a link has them."""
+    prose = re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).strip().replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(DOCS.parent)))
+def test_links_to_a_section_lead_to_one(path: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]*)#([^)]*)\)", path.read_text("utf-8"))
+    pages = [(path.parent / page if page else path, section) for page, section in links]
+    assert [
+        f"{page.name}#{section}"
+        for page, section in pages
+        if page.suffix == ".md" and section not in anchors_of(page)
+    ] == []
+
+
 @pytest.mark.parametrize("events", [ProcessorEvent, WiringEvent, HousekeepingEvent, WebEvent])
 def test_every_log_event_is_described(events: type[StrEnum]) -> None:
     assert {event.value for event in events} <= first_cells(page("events.md"))
