@@ -35,6 +35,8 @@ EAGER_SECONDS = 1.0
 YOUNG_SECONDS = 60.0
 """A host that has just started looks more often, until all is well."""
 
+WATCHED_SECONDS = 30.0
+
 ASK_SECONDS = 5.0
 """What the source gets to tell of ranges of which no owner speaks: PostgreSQL is looked at all the same."""
 
@@ -82,6 +84,7 @@ class FleetWatch:
         self._own = own
         self._since = clock.monotonic()
         self._seen: Seen | None = None
+        self._watched_until = self._since
         self._failure = "the host is starting and has not reached PostgreSQL and Cosmos DB yet"
 
     async def run(self, ask_copy: AskCopy, estimator: Estimator) -> None:
@@ -96,7 +99,13 @@ class FleetWatch:
                 log.warning(Event.LOOK_FAILED, error=self._failure)
             await self._clock.sleep(self._pause_seconds())
 
+    def watched(self) -> None:
+        """Somebody looks at it just now, so that it looks more often for a while."""
+        self._watched_until = self._clock.monotonic() + WATCHED_SECONDS
+
     def _pause_seconds(self) -> float:
+        if self._clock.monotonic() < self._watched_until:
+            return EAGER_SECONDS
         young = self._clock.monotonic() - self._since < YOUNG_SECONDS
         return EAGER_SECONDS if young and not self.diagnosis().healthy else LOOK_SECONDS
 
@@ -142,6 +151,8 @@ class FleetWatch:
             ),
             look_age_seconds=age,
             known_seconds=known_seconds,
+            now=now,
+            errors={one.lease_token: one.last_error for one in ranges if one.last_error},
             quarantined=target.quarantined,
             drift_found=target.drift_found,
             verified_seconds=None if verified_at is None else (now - verified_at).total_seconds(),

@@ -216,10 +216,19 @@ class Settings(BaseSettings):
     web_host: str = Field(
         default="127.0.0.1",
         min_length=1,
-        description="Address of the health and metrics endpoints.",
+        description="Address of console, health and metrics.",
     )
     web_port: int = Field(
         default=8080, ge=0, le=MAX_PORT, description="Their port; 0 switches them off."
+    )
+    web_token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="What the console asks for, 16 characters or more. Absent: the console is open on loopback, and closed on any other address.",
+    )
+    web_names: str | None = Field(
+        default=None,
+        description="Further names under which the console may be asked for, with commas between them, such as that of an ingress.",
     )
     health_lag_seconds: float = Field(
         default=300.0,
@@ -303,7 +312,7 @@ class Settings(BaseSettings):
     @override
     def model_post_init(self, context: object, /) -> None:
         """Whoever has read a secret sees to it that no text shows it."""
-        given = (self.cosmos_key, self.database_url)
+        given = (self.cosmos_key, self.database_url, self.web_token)
         conceal(secret.get_secret_value() for secret in given if secret is not None)
 
     @property

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from projector.core.health import Diagnosis, Health, RangeFacts
+from projector.core.names import LeaseToken
+from projector.core.states import RangeFailure
 
 BY_RANGE = ("feed_range", "lease_token")
 
@@ -27,12 +30,16 @@ class FleetFigures:
     Attributes:
         look_age_seconds: age of the picture.
         known_seconds: how long this host has been looking.
+        now: by the clock of the database; None before it told it.
+        errors: the last error of each range that has one.
         quarantined, drift_found, verified_seconds: None while unknown, or never.
     """
 
     diagnosis: Diagnosis
     look_age_seconds: float
     known_seconds: float
+    now: datetime | None = None
+    errors: Mapping[LeaseToken, RangeFailure] = field(default_factory=dict)
     quarantined: int | None = None
     drift_found: int | None = None
     verified_seconds: float | None = None

@@ -1,9 +1,9 @@
-"""Serves `/livez`, `/readyz` and `/metrics` on loopback unless told otherwise.
+"""Serves `/livez`, `/readyz`, `/metrics` and the console on loopback unless told otherwise.
 
 Liveness touches neither Cosmos DB nor PostgreSQL: an outage of theirs must not make an orchestrator
 restart hosts in a circle. Readiness is health, as `projector health` tells it: 200 while the copy is
 complete and current, or behind within the limit. Nothing here changes anything, and no answer bears
-a document or a secret.
+a secret; who may look at the console, which shows documents, `access` says.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from projector.core.health import Diagnosis
 from projector.core.secrets import scrubbed
 from projector.core.texts import printable
 from projector.telemetry.metrics import Metrics
+from projector.web.console import MOST_FORM_BYTES, ConsoleRoutes
 from projector.web.door import BACKLOG, Door
 
+SHUTDOWN_SECONDS = 1.0
 METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,12 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def serve(
-    *, host: str, port: int, metrics: Metrics, health: Callable[[], Diagnosis]
+    *,
+    host: str,
+    port: int,
+    metrics: Metrics,
+    health: Callable[[], Diagnosis],
+    console: ConsoleRoutes | None = None,
 ) -> AsyncIterator[int]:
     """Serves until the block is left; yields the port it listens on.
 
@@ -41,7 +48,13 @@ async def serve(
         ConfigurationError: The address cannot be used; names the setting to change.
     """
     log.addFilter(_is_ours)
-    runner = web.AppRunner(_application(metrics, health), access_log=None, logger=log)
+    runner = web.AppRunner(
+        _application(metrics, health, console),
+        access_log=None,
+        logger=log,
+        handler_cancellation=True,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+    )
     await runner.setup()
     try:
         try:
@@ -95,7 +108,9 @@ def _is_ours(record: logging.LogRecord) -> bool:
     return not isinstance(error, HttpProcessingError)
 
 
-def _application(metrics: Metrics, health: Callable[[], Diagnosis]) -> web.Application:
+def _application(
+    metrics: Metrics, health: Callable[[], Diagnosis], console: ConsoleRoutes | None
+) -> web.Application:
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
@@ -109,17 +124,20 @@ def _application(metrics: Metrics, health: Callable[[], Diagnosis]) -> web.Appli
             body=metrics.exposition(), headers={"Content-Type": METRICS_CONTENT_TYPE}
         )
 
-    application = web.Application()
+    application = web.Application(client_max_size=MOST_FORM_BYTES)
     application.on_response_prepare.append(_once)
     application.add_routes(
         [web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", figures)]
     )
+    if console is not None:
+        application.add_routes(console.routes())
     return application
 
 
 async def _once(_: web.Request, response: web.StreamResponse) -> None:
-    """One request to a connection: those who wait come next."""
+    """One request to a connection: those who wait come next, and the client is told so."""
     response.force_close()
+    response.headers["Connection"] = "close"  # it is too late for aiohttp to say it
 
 
 def _refusal(error: OSError, host: str, port: int) -> str:

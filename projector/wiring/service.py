@@ -46,6 +46,7 @@ from projector.settings import Settings
 from projector.telemetry.logs import Event
 from projector.telemetry.metrics import Metrics
 from projector.web import server
+from projector.wiring.console import console, tell_access
 from projector.wiring.copy import Copy
 from projector.wiring.housekeeping import housekeeping
 from projector.wiring.opening import Account, Target, account, limits, target
@@ -150,7 +151,7 @@ class Service:
     async def _run(self, *, migrate: bool, until_caught_up: bool) -> None:
         async with (
             target(self._settings, create=True) as reached,
-            self._web(needed=not until_caught_up),
+            self._web(reached, needed=not until_caught_up),
         ):
             self._connections = reached.connections
             start = Start(settings=self._settings, clock=self._clock, servers=self._servers)
@@ -306,13 +307,14 @@ class Service:
         )
 
     @asynccontextmanager
-    async def _web(self, *, needed: bool) -> AsyncIterator[None]:
-        """Health and metrics; a job beside a host of the same machine does without."""
+    async def _web(self, reached: Target, *, needed: bool) -> AsyncIterator[None]:
+        """Console, health and metrics; a job beside a host of the same machine does without."""
         serving = server.serve(
             host=self._settings.web_host,
             port=self._settings.web_port,
             metrics=self.metrics,
             health=self._fleet.diagnosis,
+            console=console(self._settings, self._fleet, reached.connections, clock=self._clock),
         )
         async with AsyncExitStack() as stack:
             if self._settings.web_port != 0:
@@ -324,4 +326,5 @@ class Service:
                     log.warning(Event.WEB_SKIPPED, error=str(error))
                 else:
                     log.info(Event.WEB_STARTED, host=self._settings.web_host, port=port)
+                    tell_access(self._settings)
             yield

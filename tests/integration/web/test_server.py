@@ -62,6 +62,14 @@ async def test_it_lives_whatever_its_health_and_is_ready_only_with_it() -> None:
         assert await answer(port, "/readyz") == (200, "current: complete and current\n")
 
 
+async def test_a_client_is_told_that_its_connection_ends() -> None:
+    """Or its next request goes where nobody listens any more."""
+    async with served() as port, aiohttp.ClientSession() as session:
+        for _ in range(3):
+            async with session.post(f"http://127.0.0.1:{port}/livez") as response:
+                assert response.headers["Connection"] == "close"
+
+
 async def test_metrics_are_served_as_text() -> None:
     async with served() as port:
         status, text = await answer(port, "/metrics")

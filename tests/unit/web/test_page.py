@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from projector.core.health import Health
+from projector.core.names import LeaseToken
+from projector.core.secrets import conceal, forget
+from projector.core.states import RangeState
+from projector.ports.console import Board, OpenReplay, ViewCount
+from projector.web import document as pages
+from projector.web.html import Html, joined, tag, text
+from projector.web.page import parts, title
+from tests.unit.web.pages import (
+    HALVES,
+    HOSTILE,
+    NOW,
+    Page,
+    board,
+    document,
+    entry,
+    facts,
+    hostile_board,
+    stored,
+)
+
+ONE_OF_EACH = {
+    "console": pages.console(hostile_board()),
+    "console without PostgreSQL": pages.console(board(stored=None, silent="no answer")),
+    "console in order": pages.console(board()),
+    "document": pages.quarantined(document(HOSTILE.encode(), reason=HOSTILE, detail=HOSTILE)),
+    "login": pages.login(wrong=True),
+    "message": pages.message(HOSTILE, HOSTILE),
+}
+
+
+@pytest.fixture(params=ONE_OF_EACH, ids=lambda name: name)
+def page(request: pytest.FixtureRequest) -> Page:
+    return Page(ONE_OF_EACH[request.param])
+
+
+def test_what_strangers_wrote_is_text(page: Page) -> None:
+    assert [one.get("src") for one in page.all("script")] in ([], ["/console.js"])
+    assert page.all("img") == []
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", page.text)
+
+
+def test_nothing_is_inline_and_nothing_is_elsewhere(page: Page) -> None:
+    for name, attributes in page.elements:
+        assert "style" not in attributes, name
+        assert not [one for one in attributes if one.startswith("on")], name
+        for place in ("src", "href", "action"):
+            assert (attributes.get(place) or "/")[0] in "/#", name
+            assert not (attributes.get(place) or "/").startswith("//"), name
+
+
+def test_every_table_tells_what_its_cells_are(page: Page) -> None:
+    scopes = {one.get("scope") for one in page.all("th")}
+    assert scopes <= {"col", "row"}
+    assert len(page.all("caption")) == len(page.all("table"))
+    labels = {one.get("id") for _, one in page.elements} - {None}
+    for one in page.all("section"):
+        assert one["aria-labelledby"] in labels
+
+
+def test_no_id_comes_twice(page: Page) -> None:
+    ids = [one["id"] for _, one in page.elements if "id" in one]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.fixture
+def secret() -> Iterator[str]:
+    conceal(["s3cret/key=="])
+    yield "s3cret/key=="
+    forget()
+
+
+def test_no_secret_is_shown(secret: str) -> None:
+    told = board(copied=secret, silent=f"cannot reach postgres://u:{secret}@h")
+    raw = f'{{"id":"{secret}"}}'.encode()
+    for shown in (pages.console(told), pages.quarantined(document(raw, detail=secret))):
+        assert secret not in shown
+        assert "***" in shown
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        (board(), "The copy is complete and current."),
+        (
+            board(facts(0, gap_changes=9, lag_seconds=8.0)),
+            "The copy is behind, within the limit.",
+        ),
+        (board(facts(0, gap_changes=9, lag_seconds=8000.0)), "The copy is behind."),
+        (board(facts(0, state=RangeState.STOPPED)), "The copy is not advancing."),
+        (board(facts(0, heard=False)), "Whether the copy is current is unknown."),
+    ],
+    ids=["current", "within", "behind", "still", "unknown"],
+)
+def test_the_sentence_is_the_verdict_of_health(told: Board, sentence: str) -> None:
+    shown = Page(pages.console(told))
+    assert sentence in shown.words
+    if told.diagnosis.health is not Health.CURRENT:
+        assert told.diagnosis.reason in shown.words
+    [aloud] = [one for _, one in shown.elements if "aria-live" in one]
+    assert aloud["aria-live"] == "polite"
+
+
+def test_unknown_is_never_nothing() -> None:
+    told = board(
+        facts(0, gap_changes=None, lag_seconds=None),
+        facts(1, gap_changes=4, lag_seconds=2.0),
+        quarantined=None,
+        stored=stored(counts=[ViewCount(view="carts.v", rows=None)]),
+    )
+    figures, totals = (Page(parts(told)[name]).words for name in ("figures", "totals"))
+    assert figures.count("unknown") == 3
+    assert "unknown" in totals
+
+
+def test_the_gravest_range_comes_first_with_its_reason_and_its_command() -> None:
+    told = board(facts(0), facts(1, state=RangeState.STOPPED))
+    words = Page(parts(told)["ranges"]).words
+    assert words.index("no host reads it") < words.index("projector leases reset --range 0")
+    assert words.index("projector leases reset --range 1") < words.index(
+        "projector leases reset --range 0"
+    )
+
+
+def test_an_entry_leads_to_its_document_and_to_what_to_type() -> None:
+    shown = Page(parts(board(stored=stored(entries=[entry()])))["quarantine"])
+    assert {"/quarantine/7"} == {one["href"] for one in shown.all("a")}
+    for way in ("retry", "discard"):
+        assert f"projector quarantine {way} 7" in shown.words
+
+
+def test_a_replay_tells_how_far_it_is() -> None:
+    replay = OpenReplay(
+        lease_token=LeaseToken("0"),
+        feed_range=HALVES[0],
+        phase="running",
+        requested_at=NOW - timedelta(minutes=3),
+        mark_lsn=2000,
+        lsn=500,
+    )
+    shown = Page(parts(board(stored=stored(replays=[replay])))["replays"])
+    [bar] = shown.all("progress")
+    assert (bar["value"], bar["max"]) == ("500", "2000")
+    assert "reading" in shown.words
+    assert "3 min ago" in shown.words
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"a":NaN}', b"\xff\xfe", b"[" * 9000, b"", b'{"q":1e400,"n":"' + b"9" * 40 + b'"}']
+)
+def test_any_bytes_can_be_looked_at(raw: bytes) -> None:
+    assert f"{len(raw):,} bytes" in Page(pages.quarantined(document(raw))).words
+
+
+def test_an_endless_document_is_cut_and_says_so() -> None:
+    shown = pages.quarantined(document(b"x" * (pages.MOST_CHARACTERS + 5)))
+    assert "and 5 characters more" in shown
+    assert len(shown) < 2 * pages.MOST_CHARACTERS
+
+
+def test_a_thousand_ranges_make_no_endless_page() -> None:
+    told = board(*(facts(0) for _ in range(1000)))
+    assert "and 800 more, none of them worse" in Page(parts(told)["ranges"]).words.replace(
+        "800 ranges", "800"
+    )
+
+
+def test_only_markup_is_markup() -> None:
+    assert tag("p", "<b>", Html("<i></i>"), class_="a b", data_x='"') == (
+        '<p class="a b" data-x="&quot;">&lt;b&gt;<i></i></p>'
+    )
+    assert joined(None, "a", 1) == "a1"
+    assert text("\x00") == r"\x00"
+
+
+def test_the_tab_says_it_too() -> None:
+    assert title(board()) == "Complete and current - projector"
