@@ -162,10 +162,19 @@ def _unescaped(
         else [b"\1\n"] * len(writes)
     )
     rows = zip(
-        [b"%d\t%d\t%d\t%b" % (w.epk, w.lsn, w.ts, gone if w.deleted else live) for w in writes],
-        [write.key.encode() for write in writes],
-        [write.id.encode() for write in writes],
-        [write.etag.encode() for write in writes],
+        [
+            b"%d\t%d\t%d\t%b\t%b\t%b\t%b"
+            % (
+                w.epk,
+                w.lsn,
+                w.ts,
+                gone if w.deleted else live,
+                w.key.encode(),
+                w.id.encode(),
+                w.etag.encode(),
+            )
+            for w in writes
+        ],
         *[
             _as_text(values, field.kind, all_there=not (removed or field.optional))
             for field, values in zip(definition.fields, columns, strict=True)

@@ -3,13 +3,13 @@
 Idempotent: a row is written only by a version newer than the one stored, and every total moves by
 what `RETURNING` says really happened to the row, so a second run of a batch finds nothing to do.
 Safe under concurrency: the old image is the one of the row version that was locked and replaced
-(never one that was read beforehand), keys arrive sorted, and the totals of items, which all ranges
-share, come last. Expected plan: the arrays side by side,
-one unique-index probe per row and total.
+(never one that was read beforehand), keys arrive sorted, and the totals that all ranges share come
+last. Expected plan: the arrays side by side, one unique-index probe per row and total. What it comes to
+for carts is pinned in `tests/sql`.
 
 Order inside the statement: (1) the position row is updated under the epoch, which holds it until
-COMMIT; without it the input is empty and nothing else happens. (2) Rows. (3) Cart totals.
-(4) Item totals. Beside them, when a replay is open, the hashes of all keys of the batch.
+COMMIT; without it the input is empty and nothing else happens. (2) Rows. (3) Totals, one after the other
+(see `deltas`). Beside them, when a replay is open, the hashes of all keys of the batch.
 
 Servers before 18 cannot return the old image: there the same UPDATE copies it into the row's `p_`
 columns, and `RETURNING` reads those.
