@@ -37,6 +37,16 @@ class OpenReplay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One minute of all hosts; `lag_seconds` is the greatest told, `unknown` that somebody had none to tell."""
+
+    minute: datetime
+    documents: int
+    lag_seconds: float | None
+    unknown: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSide:
     """What PostgreSQL tells the console beside health; of entries the first of perhaps many."""
 
@@ -46,6 +56,7 @@ class StoredSide:
     has_all_entries: bool = True
     replays: Sequence[OpenReplay] = ()
     runs: Sequence[HousekeepingRun] = ()
+    samples: Sequence[Sample] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.housekeeping import housekeeping_runs
 from projector.postgres.quarantine import list_entries
 from projector.postgres.reports import database_time
+from projector.postgres.samples import last_hour
 from projector.postgres.views import views_of
 
 FRESHNESS = "freshness"
@@ -90,6 +91,7 @@ async def stored_side(connections: Connections, counts: Counts) -> StoredSide:
         has_all_entries=len(entries) <= MOST_ENTRIES,
         replays=await _replays(connections),
         runs=await housekeeping_runs(connections),
+        samples=await last_hour(connections),
     )
 
 

@@ -44,6 +44,7 @@ class Event(StrEnum):
     LOOK_FAILED = "look_failed"
     PRECONDITION_DOUBTFUL = "precondition_doubtful"
     WEB_STARTED = "web_started"
+    SAMPLE_MISSED = "sample_missed"
     CONSOLE_CLOSED = "console_closed"
     WEB_SKIPPED = "web_skipped"
 

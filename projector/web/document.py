@@ -16,6 +16,7 @@ from projector.web.sections import commands_for
 MOST_CHARACTERS = 100_000
 
 HEADINGS: Mapping[str, str] = {
+    "plots": "The last hour",
     "ranges": "Ranges",
     "hosts": "Hosts",
     "totals": "Totals at a glance",

@@ -14,6 +14,7 @@ from projector.core.keyspace import share
 from projector.ports.console import Board
 from projector.web import words
 from projector.web.html import Html, joined, tag
+from projector.web.plots import plots
 from projector.web.sections import (
     hosts,
     housekeeping,
@@ -42,6 +43,7 @@ def parts(board: Board) -> Mapping[str, Html]:
     return {
         "verdict": verdict(board),
         "figures": figures(board),
+        "plots": plots(board),
         "ranges": ranges(board),
         "hosts": hosts(board),
         "totals": totals(board),

@@ -25,6 +25,7 @@ from projector.operations.caught_up import opened_of, reached
 from projector.operations.fleet import FleetWatch, watch_releases
 from projector.operations.observers import Everybody, Mistakes, Tally, tell_progress
 from projector.operations.plausibility import Plausibility
+from projector.operations.samples import keep_samples
 from projector.operations.strangers import Guard, StampedLeases, meet
 from projector.ports.feed import Clock, LeaseStore, Observer, RangeReport
 from projector.postgres.connections import Connections
@@ -32,6 +33,7 @@ from projector.postgres.copy_facts import copy_facts
 from projector.postgres.identity import identity
 from projector.postgres.ranges import live_ranges
 from projector.postgres.reports import last_release, opened_epochs
+from projector.postgres.samples import add_sample
 from projector.postgres.sink import PostgresSink
 from projector.processor.clock import SystemClock
 from projector.processor.estimator import Estimator
@@ -267,6 +269,12 @@ class Service:
             "fleet": self._fleet.run(partial(copy_facts, connections), estimator),
             "systemd": self._systemd.run(),
             "guard": self._guard.run(leases, partial(identity, connections)),
+            "samples": keep_samples(
+                partial(add_sample, connections),
+                delivered=lambda: self.tally.delivered,
+                diagnosis=self._fleet.diagnosis,
+                clock=self._clock,
+            ),
         }
 
     async def _leases(self, opened: Account, connections: Connections) -> StampedLeases:

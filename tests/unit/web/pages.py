@@ -14,12 +14,21 @@ from projector.core.health import Limits, RangeFacts, diagnose
 from projector.core.names import InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.core.states import FailureCategory, RangeFailure, RangeState
-from projector.ports.console import Board, OpenReplay, StoredSide, ViewCount
+from projector.ports.console import Board, OpenReplay, Sample, StoredSide, ViewCount
 from projector.ports.copy import HousekeepingRun
 from projector.ports.quarantine import EntryStatus, QuarantinedDocument, QuarantineEntry
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>\x1b[2J\u202eevil"
+DRAWN = [
+    Sample(
+        minute=NOW - timedelta(minutes=ago),
+        documents=600 * ago,
+        lag_seconds=lag,
+        unknown=lag is None,
+    )
+    for ago, lag in ((0, 0.0), (1, 2.5), (2, None), (59, 90.0), (60, 7.0))
+]
 EMPTY = {"meta", "link", "input", "br", "path", "line", "rect", "polyline", "circle"}
 
 
@@ -123,7 +132,10 @@ def board(*ranges: RangeFacts, **values: Any) -> Board:
 
 def stored(**values: Any) -> StoredSide:
     return replace(
-        StoredSide(read_at=NOW, counts=[ViewCount(view="carts.cart_items", rows=1234)]), **values
+        StoredSide(
+            read_at=NOW, samples=DRAWN, counts=[ViewCount(view="carts.cart_items", rows=1234)]
+        ),
+        **values,
     )
 
 

@@ -173,6 +173,26 @@ def test_a_thousand_ranges_make_no_endless_page() -> None:
     )
 
 
+def test_the_last_hour_is_drawn_by_the_minute_and_said_aloud() -> None:
+    shown = Page(parts(board())["plots"])
+    lag, rate = shown.all("svg")
+    assert lag["aria-label"] == "Lag of the last hour by the minute: at most 1 min 30 s"
+    assert rate["aria-label"] == (
+        "Throughput of the last hour by the minute: at most 600.0 documents/s"
+    )
+    bars = shown.all("rect")
+    assert [one["class"] for one in bars[:4]] == ["bar", "bar", "bar unknown", "bar"]
+    assert len(bars) == 8, "what is older than the hour is not drawn"
+    assert all(0 <= float(one["x"] or -1) <= 600 for one in bars)
+    assert "unknown" in shown.words
+
+
+def test_an_hour_of_which_nothing_is_known_is_no_hour_of_nothing() -> None:
+    shown = Page(parts(board(stored=stored(samples=[])))["plots"])
+    assert shown.words.count("not known yet") >= 2
+    assert shown.all("rect") == []
+
+
 def test_only_markup_is_markup() -> None:
     assert tag("p", "<b>", Html("<i></i>"), class_="a b", data_x='"') == (
         '<p class="a b" data-x="&quot;">&lt;b&gt;<i></i></p>'

@@ -1,0 +1,42 @@
+"""Lag and documents by the minute, for the console's plots: a day of them, never more.
+
+Every host adds what it did to the minute's row, and what it knows of the lag of the whole: the greatest
+counts. Whoever writes also drops what is older than a day, so nothing else has to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg.rows import class_row
+
+from projector.ports.console import Sample
+from projector.postgres.connections import Connections
+
+ADD = """
+INSERT INTO projector.samples AS s (minute, documents, lag_seconds, unknown)
+VALUES (date_trunc('minute', now()), %(documents)s, %(lag)s, %(lag)s::float8 IS NULL)
+ON CONFLICT (minute) DO UPDATE SET documents = s.documents + excluded.documents,
+  lag_seconds = GREATEST(s.lag_seconds, excluded.lag_seconds),
+  unknown = s.unknown OR excluded.unknown"""
+
+FORGET = "DELETE FROM projector.samples WHERE minute < now() - interval '1 day'"
+
+LAST_HOUR = """
+SELECT minute, documents, lag_seconds, unknown FROM projector.samples
+WHERE minute >= date_trunc('minute', now()) - interval '1 hour' ORDER BY minute"""
+
+
+async def add_sample(connections: Connections, documents: int, lag_seconds: float | None) -> None:
+    """Add so many documents, and the lag as it is now, to this minute. Raises SinkUnavailable."""
+    async with connections.session() as session:
+        await session.execute(ADD, {"documents": documents, "lag": lag_seconds})
+        await session.execute(FORGET)
+
+
+async def last_hour(connections: Connections) -> Sequence[Sample]:
+    """The minutes of the last hour that somebody told of, oldest first. Raises SinkUnavailable."""
+    async with connections.session() as session:
+        cursor = session.cursor(row_factory=class_row(Sample))
+        await cursor.execute(LAST_HOUR)
+        return await cursor.fetchall()
