@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -19,10 +20,13 @@ from projector.ports.feed import Grant
 from projector.postgres import tables
 from projector.postgres.columns import columns_of
 from projector.postgres.connections import ConnectionOptions, Connections
+from projector.postgres.generation import Generation
 from projector.postgres.hints import BatchFacts
 from projector.postgres.sink import PostgresSink
 from projector.postgres.statements import BatchShape, batch_statement, numbered
+from projector.projection.definition import Field, Kind
 from projector.projection.fold import fold
+from projector.projection.project import Projection
 from projector.projection.writes import ProjectedPage, RowWrite
 from tests.integration.postgres.carts import apply, begun, position
 from tests.orders import FIRST_ORDERS, ORDER_PROJECTION, ORDERS
@@ -224,3 +228,30 @@ def nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield plan
     for inner in plan.get("Plans", ()):
         yield from nodes(inner)
+
+
+async def test_any_optional_text_survives_the_copy(database_url: str) -> None:
+    note = Field(name="note", column="note", kind=Kind.TEXT, optional=True, comment="A note.")
+    noted = Generation(
+        definition=replace(ORDERS, schema="noted", fields=(note, *ORDERS.fields)),
+        schema="projector_noted",
+    )
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        tables.create(connection, noted)
+    order = ORDERS_OF_CUSTOMERS.line(Random(1))
+    notes = [None, "\x01", "\\N", "\x01\x02", "tab\tin it", "plain"]
+    bodies = [
+        json.dumps({**order, "id": str(n), "customerId": "a", "note": text})[1:-1]
+        for n, text in enumerate(notes)
+    ]
+    projection = Projection(noted.definition)
+    async with Connections(ConnectionOptions(url=database_url)) as connections:
+        sink = PostgresSink(connections, generation=noted, bulk=1)
+        grant = await begun(sink)
+        for body in bodies:  # each in a copy of its own, so that no other text has it escaped
+            sink._hints.learn(grant.range_id, grant.epoch, NEW)
+            page = projection.page(documents.page([documents.finished(body)]))
+            done = await sink.write(grant, fold([page]), position(1))
+            assert (done.inserted, done.met_rows) == (1, False)
+        found = await connections.read("SELECT note FROM noted.orders ORDER BY id")
+    assert [row["note"] for row in found] == notes
