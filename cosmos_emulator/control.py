@@ -44,12 +44,9 @@ def control(controls: Controls, call: Call, query: Mapping[str, str]) -> Answer:
     """Carries out one control request."""
     if call.method in {"GET", "HEAD"} and call.segments[1:] in {("health",), ("certificate",)}:
         return _health() if call.segments[1] == "health" else _certificate(controls)
-    if not _is_from_here(call):
-        return error_answer(
-            EmulatorError(
-                403, 0, "Control requests of web pages and under other names are refused."
-            )
-        )
+    refused = refusal(call.headers)
+    if refused is not None:
+        return refused
     match call.segments[1:]:
         case ("dbs", database, "colls", name, action):
             route = ON_CONTAINER.get((call.method, action))
@@ -62,6 +59,15 @@ def control(controls: Controls, call: Call, query: Mapping[str, str]) -> Answer:
         case _:
             pass
     return error_answer(EmulatorError(404, 0, f"There is no {call.method} {call.path}."))
+
+
+def refusal(headers: Mapping[str, str]) -> Answer | None:
+    """What web pages are answered, and whoever comes under another name; None for all others."""
+    if _is_from_here(headers):
+        return None
+    return error_answer(
+        EmulatorError(403, 0, "Control requests of web pages and under other names are refused.")
+    )
 
 
 def perform(controls: Controls, method: str, path: str, body: object) -> Any:
@@ -92,13 +98,13 @@ def _certificate(controls: Controls) -> Answer:
     return Answer(status=200, body=certificate, headers={"Content-Type": "application/x-pem-file"})
 
 
-def _is_from_here(call: Call) -> bool:
+def _is_from_here(headers: Mapping[str, str]) -> bool:
     """Whether no browser was led here: no foreign Origin, and an address or a plain name as Host.
 
     A page that resolves a name of its own to this machine sends that name as Host.
     """
-    host = _bare_host(f"//{call.headers.get('Host', '')}")
-    origin = call.headers.get("Origin")
+    host = _bare_host(f"//{headers.get('Host', '')}")
+    origin = headers.get("Origin")
     if origin is not None and _bare_host(origin) != host:
         return False
     return "." not in host or host.endswith(_OWN_ZONES) or _is_address(host)

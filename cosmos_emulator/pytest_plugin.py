@@ -38,12 +38,13 @@ def cosmos_account(cosmos_options: dict[str, Any]) -> Iterator[Emulator]:
 
 @pytest.fixture
 def cosmos_database(cosmos_emulator: Emulator) -> Iterator[str]:
-    """The name of a fresh database on the session's account, whose faults and clock end with the test."""
+    """The name of a fresh database on the session's account; faults, clock and odd ids end with the test."""
     name = f"test-{uuid.uuid4()}"
     cosmos_emulator.create_database(name)
     yield name
     cosmos_emulator.clear_faults()
     cosmos_emulator.control("POST", "clock", {"offset_seconds": 0})
+    cosmos_emulator.control("POST", "odd_ids", {"answer": "as_sent"})
     cosmos_emulator.delete_database(name)
 
 

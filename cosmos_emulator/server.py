@@ -21,7 +21,7 @@ from cosmos_emulator.account import Account
 from cosmos_emulator.addresses import addresses_of, url
 from cosmos_emulator.auth import WELL_KNOWN_KEY, Locks, check_authorization, decoded_key
 from cosmos_emulator.bulk import load_lines
-from cosmos_emulator.control import PREFIX, Controls, control
+from cosmos_emulator.control import PREFIX, Controls, control, refusal
 from cosmos_emulator.engine import DEFAULT_PARTITIONS, Engine
 from cosmos_emulator.entra import Entra
 from cosmos_emulator.errors import EmulatorError, too_large
@@ -131,7 +131,10 @@ class EmulatorServer:
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.raw_path
         if path.startswith(PREFIX) and path.rstrip("/").endswith("/bulk"):
-            return self._response(await load_lines(self.engine, path, _chunks(request)))
+            given = refusal(request.headers)
+            if given is None:
+                given = await load_lines(self.engine, path, _chunks(request))
+            return self._response(given)
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:

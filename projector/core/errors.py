@@ -33,7 +33,7 @@
     └── RebuildError                  a rebuild, sweep or verify could not go on
 
 Each class answers "retry, give back, stop or ask a person?" by its `disposition`. A bad
-document is not here: it is a value (`Rejected`), not an exception.
+document is not here: it is a value (`Rejection`), not an exception.
 """
 
 from __future__ import annotations

@@ -33,7 +33,10 @@ def test_a_database_is_fresh_and_what_was_done_to_its_account_is_undone(
     assert cosmos_emulator.control("GET", "faults") == {"faults": []}
     with CosmosClient(cosmos_emulator.endpoint, cosmos_emulator.key) as client:
         assert [each["id"] for each in client.list_databases()] == [cosmos_database]
-        cart(client, cosmos_database)
+        carts = cart(client, cosmos_database)
+        carts.create_item({"id": " a", "cartId": "a"})
+        assert carts.read_item(" a", "a")["id"] == " a"
+    cosmos_emulator.control("POST", "odd_ids", {"answer": "not_found"})
     cosmos_emulator.advance_clock(3600)
     cosmos_emulator.install_fault(status=503)
 

@@ -77,8 +77,8 @@ async def test_https_with_a_key() -> None:
 async def test_no_web_page_drives_the_emulator(
     emulator: EmulatorServer, headers: dict[str, str]
 ) -> None:
-    refused = await wire(emulator, "POST", "_emulator/purge", headers=headers)
-    assert refused.status == 403
+    for path in ("_emulator/purge", "_emulator/dbs/shop/colls/cart/bulk"):
+        assert (await wire(emulator, "POST", path, headers=headers)).status == 403
     assert (await wire(emulator, "POST", "_emulator/purge")).status == 200
 
 
