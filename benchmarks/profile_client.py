@@ -20,8 +20,7 @@ from projector.postgres.columns import columns_of, version_columns
 from projector.postgres.copying import copy_text
 from projector.processor.clock import SystemClock
 from projector.projection.carts import CARTS
-from projector.projection.fold import fold
-from projector.projection.project import Projection
+from projector.projection.project import Projection, fold
 from projector.projection.shapes import PageShapes
 from projector.projection.writes import ProjectedPage
 from projector.settings import Settings

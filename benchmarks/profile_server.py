@@ -24,8 +24,7 @@ from projector.postgres.copying import copy_rows
 from projector.postgres.generation import Generation
 from projector.postgres.prepared import one_row
 from projector.projection.carts import CARTS
-from projector.projection.fold import fold
-from projector.projection.project import Projection
+from projector.projection.project import Projection, fold
 from projector.projection.writes import RowWrite
 
 project_page = Projection(CARTS).page

@@ -25,8 +25,7 @@ from typing import Any
 import structlog
 
 from projector.changefeed import ChangeContext, CosmosContainer
-from projector.changefeed.adapters import opened
-from projector.changefeed.handler_sink import HandlerSink
+from projector.changefeed.handler_sink import HandlerSink, opened
 from projector.core.names import InstanceName
 from projector.processor.clock import SystemClock
 from projector.processor.host import Host

@@ -19,8 +19,8 @@ scalers that read those work unchanged.
 from __future__ import annotations
 
 from projector.changefeed.containers import CosmosContainer
-from projector.changefeed.context import ChangeContext, ChangeHandlerFailed
 from projector.changefeed.estimator import ChangeFeedEstimator
+from projector.changefeed.handler_sink import ChangeContext, ChangeHandlerFailed
 from projector.changefeed.processor import ChangeFeedProcessor
 from projector.changefeed.tuning import ProcessorTuning
 from projector.core.errors import (

@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from projector.changefeed.adapters import opened
 from projector.changefeed.containers import container_of
+from projector.changefeed.handler_sink import opened
 from projector.processor.clock import SystemClock
 from projector.processor.estimator import Estimator, RangeEstimate, gap_in_all
 

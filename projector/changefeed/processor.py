@@ -16,10 +16,17 @@ from typing import Any, Generic, Literal, Self, TextIO, TypeVar, cast
 
 import structlog
 
-from projector.changefeed.adapters import opened
 from projector.changefeed.containers import container_of
-from projector.changefeed.handler_sink import Decoder, Handler, HandlerSink
-from projector.changefeed.hooks import Hooks, OnAcquired, OnError, OnReleased
+from projector.changefeed.handler_sink import (
+    Decoder,
+    Handler,
+    HandlerSink,
+    Hooks,
+    OnAcquired,
+    OnError,
+    OnReleased,
+    opened,
+)
 from projector.changefeed.tuning import ProcessorTuning
 from projector.core.errors import ConfigurationError
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from projector.cli.output import UNKNOWN, shown
 from projector.core.health import GRAVEST_FIRST, Health, Judged
-from projector.core.keyspace import share
+from projector.core.ranges import share
 from projector.core.texts import duration, printable
 from projector.operations.status import RangeStatus, Status
 

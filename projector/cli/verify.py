@@ -16,7 +16,7 @@ from projector.cli.entry import enter, prepared_to_look
 from projector.cli.failures import ExitCode
 from projector.cli.lines import answer, say
 from projector.cli.output import print_json
-from projector.core.pace import Pace
+from projector.core.pacing import Pace
 from projector.core.texts import duration
 from projector.ports.verification import Difference
 from projector.processor.clock import SystemClock

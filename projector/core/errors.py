@@ -41,8 +41,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
+from projector.core.names import SourceName
 from projector.core.secrets import scrubbed
-from projector.core.source import SourceName
 
 
 class Disposition(StrEnum):

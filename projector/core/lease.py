@@ -5,16 +5,22 @@ this program does not know are kept in `unknown` and written back. Every change 
 function; the updater in `projector.processor` re-runs it on the fresh document after a
 conflict, except the checkpoint, which gives up.
 Source: docs/reference/lease-document.md.
+
+The mode of the feed that leases were written in; it must not change under a name.
+
+A bookmark of the all-versions-and-deletes feed is no place in the latest-version feed.
+Source: .NET v3 change feed processor, mode switch check; leases of older writers have no mode
+and mean this one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from projector.core.errors import LeaseLost
+from projector.core.errors import ConfigurationError, LeaseLost
 from projector.core.names import Continuation, Holder, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 
@@ -171,3 +177,17 @@ def _check_held(lease: Lease, *, me: Holder, written: Continuation | None) -> No
 
 def _marked(properties: Mapping[str, str], me: Holder) -> Mapping[str, str]:
     return {**properties, INCARNATION_PROPERTY: me.incarnation} if me.incarnation else properties
+
+
+LATEST_VERSION = "Incremental Feed"
+
+
+def check_mode(leases: Iterable[Lease]) -> None:
+    """Refuse leases of another mode. Raises: ConfigurationError."""
+    for lease in leases:
+        mode = lease.mode or LATEST_VERSION
+        if mode.casefold() != LATEST_VERSION.casefold():
+            raise ConfigurationError(
+                f"Switching ChangeFeedMode {mode} to {LATEST_VERSION} is not allowed:"
+                f" lease {lease.token} is of another kind of feed; use another processor name"
+            )

@@ -33,8 +33,7 @@ from projector.core.errors import (
 )
 from projector.core.secrets import conceal
 from projector.cosmos.faults import SDK_ERRORS, ContainerLabel, RegionMoved, translate, without_role
-from projector.cosmos.proxies import EnvironmentProxies
-from projector.cosmos.transport import Transport
+from projector.cosmos.transport import EnvironmentProxies, Transport
 from projector.cosmos.unreachable import NameUnknown
 
 CredentialFactory = Callable[[], AsyncTokenCredential]

@@ -5,6 +5,11 @@ The SDK wants a composite token around it; a bare etag would take its old path, 
 range at all (trap T5). Tokens are built here and never read back from the SDK, so its tokens
 that cannot be parsed again (traps T1, T2) never come to be.
 Source: azure-cosmos 4.17.1; tests/integration/cosmos/test_traps.py shows the traps.
+
+The physical partitions of a container, from the answer that the SDK makes its routing map of.
+
+The answer names the ids and parents that the SDK keeps to itself.
+Source: `ContainerProxy.read_feed_ranges` of azure-cosmos 4.17.1.
 """
 
 from __future__ import annotations
@@ -13,10 +18,15 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Callable, Sequence
+
+import msgspec
 
 from projector.core.errors import ContinuationRefused
 from projector.core.names import Continuation
-from projector.core.ranges import FeedRange
+from projector.core.ranges import FULL_RANGE, FeedRange, uncovered
+from projector.cosmos.wire import HTTP_OK, Answer
+from projector.ports.feed import PhysicalRange
 
 _ETAG_NUMBER = re.compile(r'"?([0-9]{1,19})"?')
 _HEADER_TEXT = re.compile(r"[\x21-\x7e]{1,4096}")
@@ -85,3 +95,52 @@ def foreign_state(text: str) -> bool:
         return base64.b64decode(padded, validate=True).lstrip().startswith(b"{")
     except (binascii.Error, ValueError):
         return False
+
+
+class _Range(msgspec.Struct):
+    id: str
+    minInclusive: str  # noqa: N815  # the service's spelling
+    maxExclusive: str  # noqa: N815  # the same
+    parents: list[str] | None = None
+
+
+class _Ranges(msgspec.Struct):
+    PartitionKeyRanges: list[_Range]
+
+
+class Routes:
+    """The routing map as the answers to one reading tell it."""
+
+    def __init__(self, *, judge: Callable[[Answer], None]) -> None:
+        """Take what raises for an answer that is none."""
+        self._judge = judge
+        self._seen: dict[str, _Range] = {}
+
+    def keep(self, answer: Answer) -> None:
+        """Take an answer."""
+        self._judge(answer)
+        if answer.status == HTTP_OK:
+            for entry in msgspec.json.decode(answer.body, type=_Ranges).PartitionKeyRanges:
+                self._seen[entry.id] = entry
+
+    def live(self) -> Sequence[PhysicalRange] | None:
+        """The partitions that are nobody's parent, lowest first.
+
+        None when another task refreshed the map in between, or the answer does not cover the whole
+        key space (a split under way): read again.
+        """
+        seen = self._seen.values()
+        retired = {parent for entry in seen for parent in entry.parents or ()}
+        live = sorted(
+            (
+                PhysicalRange(
+                    id=entry.id,
+                    feed_range=FeedRange(min=entry.minInclusive, max=entry.maxExclusive),
+                    parents=tuple(entry.parents or ()),
+                )
+                for entry in seen
+                if entry.id not in retired
+            ),
+            key=lambda one: one.feed_range,
+        )
+        return None if uncovered(FULL_RANGE, (one.feed_range for one in live)) else live

@@ -4,17 +4,20 @@ Not the change feed, on purpose: what the feed left out must show. Each page is 
 stands alone, so that any error may be answered by asking again. As with the feed, no page stands
 for another container, another partition or other bounds than the target's.
 Source: docs/explanation/correctness.md; Cosmos DB REST API, querying documents.
+
+All documents of one partition key, as raw bytes, for a person who asks about one of them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from projector.cosmos.client import ContainerPath, CosmosGateway
 from projector.cosmos.continuations import feed_range_json
 from projector.cosmos.monitored import MonitoredContainer, Request
+from projector.cosmos.point_reads import partition_key_of
 from projector.cosmos.wire import PAGE_STAND_IN, Answer, session_lsn
 from projector.ports.feed import FeedTarget
 from projector.ports.points import ScannedPage
@@ -69,3 +72,40 @@ class CosmosDocumentScanner:
             session_lsn=session_lsn(answer.session_token, target.range_id),
             session_token=answer.session_token,
         )
+
+
+PAGE_SIZE = 500
+MOST_PAGES = 2
+
+
+class CosmosCartDocuments:
+    """Reads the documents of one cart, at most a thousand."""
+
+    def __init__(
+        self, gateway: CosmosGateway, path: ContainerPath, *, expected_rid: str | None = None
+    ) -> None:
+        """Take the container's names; `expected_rid` None pins the one found first."""
+        self._container = MonitoredContainer(gateway, path, rid=expected_rid)
+
+    async def read(self, partition_key_json: str) -> Sequence[bytes]:
+        """Pages `{"Documents": [...]}` as sent.
+
+        Raises: SourceRecreated, SourceMissing, SourceUnavailable, Throttled, CredentialExpired.
+        """
+        key = partition_key_of(partition_key_json)
+
+        async def call(request: Request) -> Sequence[bytes]:
+            bodies: list[bytes] = []
+            pages = request.container.query_items(
+                query="SELECT * FROM c",
+                partition_key=key,
+                max_item_count=PAGE_SIZE,
+                **request.hooks,
+            ).by_page()
+            async for _ in pages:
+                bodies.append(request.answer().body)
+                if len(bodies) == MOST_PAGES:
+                    break
+            return bodies
+
+        return await self._container.ask(call, stand_in=PAGE_STAND_IN)

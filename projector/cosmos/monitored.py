@@ -25,6 +25,7 @@ from projector.core.errors import (
     SourceUnavailable,
 )
 from projector.cosmos.client import ContainerPath, CosmosGateway
+from projector.cosmos.continuations import Routes
 from projector.cosmos.faults import (
     RID_MISMATCH,
     SESSION_NOT_AVAILABLE,
@@ -33,7 +34,6 @@ from projector.cosmos.faults import (
     reason_of,
     refused,
 )
-from projector.cosmos.routing import Routes
 from projector.cosmos.wire import (
     CONTAINER_RID,
     DOCUMENTS,

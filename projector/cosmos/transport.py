@@ -11,24 +11,33 @@
   traceback for each request that follows.
 
 Source: azure-cosmos 4.17.1; an error that is none of azure-core's passes its retries.
+
+The proxy that the environment names for an address: HTTP_PROXY, HTTPS_PROXY, NO_PROXY.
+
+Read once for each client and host. This machine itself is never asked for through a proxy, as in
+Go: what listens on a loopback address here is not what the proxy would find there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import random
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import structlog
 from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import AioHttpTransport
 from typing_extensions import override
 
+from projector.core.errors import ConfigurationError
 from projector.core.pacing import retry_seconds
+from projector.core.secrets import conceal
 from projector.cosmos.faults import one_line, throttled
-from projector.cosmos.proxies import EnvironmentProxies
 from projector.cosmos.wire import (
     DATABASE_ACCOUNT,
     FIRST_ERROR,
@@ -104,3 +113,55 @@ class _AccountReads:
         elif self._answered and not self._told:
             log.warning(ACCOUNT_SILENT, error=failure)
             self._told = True
+
+
+SPOKEN = frozenset({"http", "https"})
+
+
+class EnvironmentProxies:
+    """Proxies by host, as the environment stands at the first look."""
+
+    def __init__(self) -> None:
+        """Look at nothing yet."""
+        self._found: dict[str, str | None] = {}
+
+    def __call__(self, url: str) -> str | None:
+        """The proxy's URL, with its user and password; None: go there directly."""
+        scheme, _, host, *_ = url.split("/", 3)
+        origin = f"{scheme}//{host}"
+        if origin not in self._found:
+            self._found[origin] = proxy_for(origin)
+        return self._found[origin]
+
+    def shown(self, url: str) -> str | None:
+        """The proxy as messages may name it: without user and password."""
+        try:
+            proxy = self(url)
+        except ConfigurationError:  # told by the first request
+            return None
+        return None if proxy is None else urlsplit(proxy).netloc.rpartition("@")[2]
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy for this URL. Raises ConfigurationError for one that is not spoken here."""
+    parts = urlsplit(url)
+    named = getproxies().get(parts.scheme)
+    if not named or _is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc):
+        return None
+    proxy = named if "://" in named else f"http://{named}"
+    found = urlsplit(proxy)
+    if found.password:
+        conceal([found.password, unquote(found.password)])
+    if found.scheme not in SPOKEN or not found.hostname:
+        raise ConfigurationError(
+            f"{parts.scheme.upper()}_PROXY names no http proxy: write http://HOST:PORT, or except"
+            f" {parts.hostname} in NO_PROXY"
+        )
+    return proxy
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost" or host.lower().endswith(".localhost")

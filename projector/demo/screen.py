@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from projector.core.keyspace import share
+from projector.core.ranges import share
 from projector.core.texts import printable
 from projector.ports.feed import RangeReport
 

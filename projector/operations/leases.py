@@ -23,9 +23,8 @@ from projector.core.errors import (
     SourceRecreated,
 )
 from projector.core.lease import Lease
-from projector.core.names import LeaseToken
+from projector.core.names import LeaseToken, SourceIdentity
 from projector.core.ranges import FeedRange
-from projector.core.source import SourceIdentity
 from projector.operations.strangers import refuse_strangers
 from projector.ports.copy import CopiedSource, TargetIdentity
 from projector.ports.feed import ChangeSource, Clock, LeaseStore

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from projector.core.errors import Disposition, ProjectorError, SourceMissing, SourceRecreated
 from projector.core.names import LeaseToken
-from projector.core.pace import Pace
+from projector.core.pacing import Pace
 from projector.core.states import CloseReason
 from projector.ports.feed import Applied, Clock, Observer, Page, RangeReport
 from projector.processor.notifications import SilentObserver

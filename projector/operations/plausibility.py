@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from projector.core.errors import TooManyRejected
-from projector.core.source import SourceName
+from projector.core.names import SourceName
 from projector.projection.writes import ProjectedPage
 
 FIRST_DOCUMENTS = 1_000

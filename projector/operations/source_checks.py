@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from projector.core.errors import CredentialExpired, FeedRangeGone, PageTooLarge, SourceMissing
-from projector.core.names import LeaseToken
-from projector.core.source import SourceIdentity
+from projector.core.names import LeaseToken, SourceIdentity
 from projector.core.start import StartFrom, check_not_ahead
 from projector.operations.checks import Check, Finding, doubt, fault, fine, skew
 from projector.ports.copy import CopiedSource

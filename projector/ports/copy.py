@@ -16,9 +16,8 @@ from typing import Any
 from typing_extensions import override
 
 from projector.core.errors import OtherSource, ProjectionChanged, SourceRecreated
-from projector.core.names import LeaseToken
+from projector.core.names import LeaseToken, SourceIdentity, SourceName
 from projector.core.ranges import FeedRange
-from projector.core.source import SourceIdentity, SourceName
 from projector.ports.feed import RangeReport
 from projector.ports.ranges import StoredRange
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from projector.core.names import SourceIdentity
 from projector.core.ranges import FULL_RANGE, FeedRange
-from projector.core.source import SourceIdentity
 from projector.postgres import replays
 from projector.postgres.connections import Connections
 from projector.postgres.epochs import with_epochs

@@ -41,8 +41,7 @@ from projector.postgres.sequences import raise_sequences
 from projector.postgres.statements import FENCE, PORTION_FENCE, BatchShape, look_statement
 from projector.postgres.sweep import VerdictStore
 from projector.projection.definition import Definition
-from projector.projection.fold import fold
-from projector.projection.project import Projection
+from projector.projection.project import Projection, fold
 from projector.projection.selection import EVERYTHING, Selection
 from projector.projection.writes import Batch, ProjectedPage, RowWrite
 

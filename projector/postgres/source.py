@@ -9,7 +9,7 @@ from __future__ import annotations
 from psycopg.rows import dict_row
 
 from projector.core.errors import ProjectionChanged, SourceRecreated
-from projector.core.source import SourceIdentity, SourceName
+from projector.core.names import SourceIdentity, SourceName
 from projector.ports.copy import CopiedSource
 from projector.postgres.connections import Connections, Session
 

@@ -25,8 +25,7 @@ from projector.core.errors import (
     ProjectorError,
     SourceRecreated,
 )
-from projector.core.lease import START_FROM_PROPERTY, Lease
-from projector.core.mode import check_mode
+from projector.core.lease import START_FROM_PROPERTY, Lease, check_mode
 from projector.core.start import Position, StartKind
 from projector.ports.feed import Beginning, BootstrapMarkers, FeedTarget, RangeClaim
 from projector.processor.events import Event

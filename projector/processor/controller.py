@@ -26,8 +26,8 @@ from projector.core.lease import Lease
 from projector.core.names import Continuation, Epoch, LeaseToken
 from projector.core.states import CloseReason, RangeState
 from projector.ports.feed import RangeReport
-from projector.processor.endings import Ending
 from projector.processor.events import Event
+from projector.processor.handover import Ending
 from projector.processor.holdoffs import HoldOffs
 from projector.processor.lease_keeper import LeaseKeeper
 from projector.processor.neighbours import Neighbours

@@ -17,10 +17,10 @@ import msgspec
 
 from projector.core.coverage import range_of
 from projector.core.errors import ProjectorError
-from projector.core.lag import gap_after_page
 from projector.core.lease import Lease
 from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
+from projector.core.states import gap_after_page
 from projector.ports.feed import ChangeSource, Clock, FeedTarget, LeaseStore, PhysicalRange
 
 ASKED_AT_ONCE = 16

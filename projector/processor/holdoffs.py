@@ -16,7 +16,7 @@ from projector.core.names import LeaseToken
 from projector.core.pacing import backoff_seconds
 from projector.core.states import CloseReason, RangeState
 from projector.ports.feed import Clock, RangeReport
-from projector.processor.endings import Ending
+from projector.processor.handover import Ending
 
 HEALTHY_SECONDS = 60.0
 """A range that ran that long before it failed starts counting anew."""

@@ -3,27 +3,216 @@
 They end together. What the reader finds out (the range is gone, the container is another
 one, or was restored) ends them in the orderly way: the batch in hand is finished and
 bookmarked first. So does a stop. An error ends them at once.
+
+Writes the newest committed position to the lease; older ones that wait are skipped.
+
+Never ahead of the target: only positions that the applier has committed are offered. A quiet
+range is bookmarked at once, a busy one every so often and at its end. An outage of the lease
+container delays the bookmark and nothing else; a lost lease ends the range.
+
+Hands batches to the target, one after the other, and tells the checkpointer what is durable.
+
+Order: 1. the batch is committed with its position; 2. only then its bookmark is offered. While
+the target is down the same batch is tried again and nothing is lost; a stop in that time
+leaves the batch to the next owner.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any, Generic, TypeVar
 
-from projector.core.errors import FeedError
+import structlog
+
+from projector.core.errors import FeedError, ProjectorError, SourceRecreated
+from projector.core.lease import DELIVERED_PROPERTY
 from projector.core.names import Continuation, Epoch
-from projector.processor.applier import Applier
-from projector.processor.checkpointer import Checkpointer
+from projector.core.start import Position
+from projector.core.states import RangeState
+from projector.ports.feed import Applied, Clock, Grant
+from projector.processor.events import Event
 from projector.processor.lease_keeper import LeaseKeeper
 from projector.processor.neighbours import Neighbours
 from projector.processor.opening import Started
-from projector.processor.pages import WaitingPages
-from projector.processor.reader import Reader
-from projector.processor.status import RangeStatus
+from projector.processor.options import Checkpointing, ProcessorOptions
+from projector.processor.reader import Gathered, Reader, WaitingPages
+from projector.processor.status import RangeStatus, Role
 from projector.processor.sweeping import Sweeping
+from projector.processor.waiting import Failed, Patience, Stopped, is_passing, pause
 
 P = TypeVar("P")
+
+
+class Applier(Generic[P]):
+    """The writing task of one range."""
+
+    def __init__(
+        self,
+        *,
+        neighbours: Neighbours[P],
+        grant: Grant,
+        pages: WaitingPages[P],
+        checkpointer: Checkpointer,
+        status: RangeStatus,
+    ) -> None:
+        self._sink = neighbours.sink
+        self._clock = neighbours.clock
+        self._observer = neighbours.observer
+        self._grant = grant
+        self._pages = pages
+        self._checkpointer = checkpointer
+        self._status = status
+        self._patience = Patience(
+            clock=neighbours.clock, draw=neighbours.draw.random, stopping=pages.closed
+        )
+
+    async def run(self) -> SourceRecreated | None:
+        """Apply until the pages are closed; the value says that the container is another one."""
+        token = self._grant.claim.lease_token
+        while (batch := await self._pages.take()) is not None:
+            began = self._clock.monotonic()
+            try:
+                applied = await self._patience.until_done(
+                    partial(self._apply, batch), waits=self._waits
+                )
+            except Stopped:
+                return None
+            except SourceRecreated as error:
+                return error
+            self._pages.done()
+            self._status.go_on(Role.APPLIER)
+            self._status.moved(batch.position, applied)
+            self._checkpointer.offer(batch.position, delivered=applied.delivered > 0)
+            self._observer.applied(token, applied, seconds=self._clock.monotonic() - began)
+        return None
+
+    async def _apply(self, batch: Gathered[P]) -> Applied:
+        with self._status.attempt(Role.APPLIER):
+            return await self._sink.apply(self._grant, batch.pages, batch.position)
+
+    async def _waits(self, failed: Failed) -> None:
+        if self._status.wait(Role.APPLIER, RangeState.WAITING_FOR_TARGET, failed.error):
+            await self._observer.failed(self._grant.claim.lease_token, failed.error)
+
+
+LAST_TRIES = 3
+"""Attempts at the last bookmark of a range that ends."""
+
+LAST_WAIT_SECONDS = 2.0
+"""Longest wait before another of them: without the bookmark the last batch is read once more."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Checkpointer:
+    """The bookmarking task of one range."""
+
+    def __init__(
+        self,
+        *,
+        keeper: LeaseKeeper,
+        options: ProcessorOptions,
+        clock: Clock,
+        draw: random.Random,
+        status: RangeStatus,
+        properties: Mapping[str, str],
+    ) -> None:
+        self._keeper = keeper
+        self._options = options
+        self._clock = clock
+        self._draw = draw.random
+        self._status = status
+        self._properties = dict(properties)
+        self._pending: Continuation | None = None
+        self._delivered: Continuation | None = None
+        self._acknowledged: Continuation | None = None
+        self._written_at: float | None = None
+        self._wake = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._patience = Patience(clock=clock, draw=self._draw, stopping=self._closing)
+
+    def offer(self, position: Position, *, delivered: bool) -> None:
+        """Take a committed position; in manual mode only polls without changes count."""
+        if self._options.checkpointing is Checkpointing.MANUAL:
+            self._delivered = position.continuation if delivered else self._delivered
+            if self._delivered != self._acknowledged:
+                return
+        elif delivered:
+            self._properties[DELIVERED_PROPERTY] = "true"
+        if position.continuation is not None:
+            self._pending = position.continuation
+            self._wake.set()
+
+    async def write(self, continuation: Continuation) -> None:
+        """Bookmark at the user's word (manual mode). Raises: LeaseLost, LeaseStoreUnavailable."""
+        if not continuation:
+            raise ValueError("a checkpoint needs a continuation")
+        self._properties[DELIVERED_PROPERTY] = "true"
+        await self._keeper.checkpoint(continuation, dict(self._properties))
+        self._acknowledged = continuation
+
+    def close(self) -> None:
+        """Write what is pending, then end."""
+        self._closing.set()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write bookmarks until closed. Raises: LeaseLost, LeaseMissing."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._pending is not None:
+                await self._spaced()
+                await self._write()
+            if self._closing.is_set() and self._pending is None:
+                return
+
+    async def _spaced(self) -> None:
+        if self._written_at is None:
+            return
+        due = self._written_at + self._options.checkpoint_seconds
+        await pause(self._clock, due - self._clock.monotonic(), until=self._closing)
+
+    async def _write(self) -> None:
+        """Write the newest position that is pending, however long that takes; at the end, briefly."""
+        if not self._closing.is_set():
+            with suppress(Stopped):
+                await self._patience.until_done(self._write_pending, waits=self._failed)
+                return
+        last = Patience(clock=self._clock, draw=self._draw)
+        try:
+            await last.until_done(self._write_pending, waits=self._failed_at_last)
+        except ProjectorError as error:
+            if not is_passing(error):
+                raise
+            self._pending = None
+
+    async def _write_pending(self) -> None:
+        continuation = self._pending
+        if continuation is None:
+            return
+        await self._keeper.checkpoint(continuation, dict(self._properties))
+        self._written_at = self._clock.monotonic()
+        if self._pending == continuation:
+            self._pending = None
+
+    async def _failed(self, failed: Failed) -> None:
+        error = failed.error
+        self._status.note(error)
+        log.warning(
+            Event.CHECKPOINT_FAILED,
+            lease=self._keeper.token,
+            error=f"{type(error).__name__}: {error}",
+        )
+
+    async def _failed_at_last(self, failed: Failed) -> None:
+        await self._failed(failed)
+        if failed.failures >= LAST_TRIES or failed.seconds > LAST_WAIT_SECONDS:
+            raise failed.error
 
 
 class Pipeline(Generic[P]):

@@ -18,12 +18,17 @@ from enum import StrEnum
 import structlog
 
 from projector.core.errors import HandlerFailed, LeaseError, ProjectorError, SinkError
-from projector.core.lag import gap_after_place, lag_seconds
 from projector.core.lease import Lease
 from projector.core.names import Epoch, InstanceName
 from projector.core.ranges import FULL_RANGE
 from projector.core.start import Position
-from projector.core.states import FailureCategory, RangeFailure, RangeState
+from projector.core.states import (
+    FailureCategory,
+    RangeFailure,
+    RangeState,
+    gap_after_place,
+    lag_seconds,
+)
 from projector.ports.feed import Applied, Clock, Grant, Page, RangeReport
 from projector.processor.events import Event
 

@@ -29,14 +29,12 @@ from projector.core.names import Continuation, Epoch, LeaseToken
 from projector.core.pacing import backoff_seconds
 from projector.core.states import CloseReason, RangeState
 from projector.ports.feed import RangeReport
-from projector.processor.endings import Ending, RangeClosed, SourceWentBack, ending_of
 from projector.processor.events import Event
-from projector.processor.handover import hand_over
-from projector.processor.lease_keeper import LeaseKeeper
+from projector.processor.handover import Ending, RangeClosed, SourceWentBack, ending_of, hand_over
+from projector.processor.lease_keeper import LeaseKeeper, Renewer
 from projector.processor.neighbours import Neighbours
 from projector.processor.opening import Opening, Outgrown
 from projector.processor.pipeline import Pipeline
-from projector.processor.renewer import Renewer
 from projector.processor.status import RangeStatus, Role
 from projector.processor.waiting import Patience, Stopped, pause
 from projector.processor.watchdog import Watchdog

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from projector.core.states import RangeState
 from projector.ports.feed import Clock
-from projector.processor.endings import Stalled
+from projector.processor.handover import Stalled
 from projector.processor.options import ProcessorOptions
 from projector.processor.status import RangeStatus, Role
 

@@ -18,8 +18,7 @@ from projector.projection.definition import MARKER, SYSTEM_FIELDS, Definition
 from projector.projection.extra import extra_of
 from projector.projection.fields import Fields, Problem, read_fields
 from projector.projection.identity import RowKey, Stamp, entry_key, identify, read_stamp
-from projector.projection.numbers import exact_number
-from projector.projection.values import read_value
+from projector.projection.values import exact_number, read_value
 from projector.projection.writes import (
     PassedOver,
     ProjectedDocument,

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Set
 import msgspec
 
 from projector.projection.fields import MAX_DEPTH, Problem, too_deep
-from projector.projection.numbers import MAX_JSONB_DIGITS, written_digits
+from projector.projection.values import MAX_JSONB_DIGITS, written_digits
 from projector.projection.writes import RejectionReason
 
 MAX_EXTRA_BYTES = 16 * 1024 * 1024

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from projector.core.health import GRAVEST_FIRST, Health, Judged
-from projector.core.keyspace import share
+from projector.core.ranges import share
 from projector.ports.console import Board
 from projector.web import words
 from projector.web.html import Html, joined, tag

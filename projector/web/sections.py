@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from projector.core.health import GRAVEST_FIRST, RangeFacts
-from projector.core.keyspace import share
 from projector.core.names import InstanceName
+from projector.core.ranges import share
 from projector.ports.console import Board, OpenReplay, StoredSide, ViewCount
 from projector.ports.copy import HousekeepingRun
 from projector.ports.quarantine import QuarantineEntry

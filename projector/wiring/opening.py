@@ -14,12 +14,11 @@ from functools import partial
 import structlog
 
 from projector.core.health import STILL_SECONDS, Limits
-from projector.core.source import SourceIdentity, SourceName
-from projector.cosmos.cart_documents import CosmosCartDocuments
+from projector.core.names import SourceIdentity, SourceName
 from projector.cosmos.change_source import CosmosChangeSource
 from projector.cosmos.client import LEASE_SETTINGS, ContainerPath, CosmosAccount, CosmosGateway
 from projector.cosmos.diagnosis import CosmosDiagnosis
-from projector.cosmos.document_scan import CosmosDocumentScanner
+from projector.cosmos.document_scan import CosmosCartDocuments, CosmosDocumentScanner
 from projector.cosmos.lease_container import LeaseContainer
 from projector.cosmos.lease_documents import lease_prefix
 from projector.cosmos.lease_store import CosmosBootstrapMarkers, CosmosLeaseStore

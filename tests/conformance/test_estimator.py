@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from projector.core.errors import SourceUnavailable
-from projector.core.lag import gap_after_page
 from projector.core.names import Continuation, LeaseToken
+from projector.core.states import gap_after_page
 from projector.cosmos.wire import session_lsn
 from projector.ports.feed import FeedTarget
 from projector.processor.estimator import Estimator, gap_in_all

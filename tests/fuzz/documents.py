@@ -16,9 +16,8 @@ import msgspec
 
 from projector.core.errors import SourceUnavailable
 from projector.projection.carts import CARTS
-from projector.projection.fold import fold
 from projector.projection.identity import can_be_asked_for
-from projector.projection.project import document_of
+from projector.projection.project import document_of, fold
 from projector.projection.writes import ProjectedPage, Rejection, RowWrite
 from tests.carts import number_of, project_document, project_page, value_of
 from tests.fuzz.inputs import damaged, json_text, main, quoted

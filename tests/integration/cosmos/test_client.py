@@ -17,10 +17,9 @@ from projector.core.errors import (
     SourceUnavailable,
     Throttled,
 )
-from projector.cosmos.cart_documents import CosmosCartDocuments
 from projector.cosmos.change_source import CosmosChangeSource
 from projector.cosmos.client import ContainerPath, CosmosAccount, CosmosGateway
-from projector.cosmos.document_scan import CosmosDocumentScanner
+from projector.cosmos.document_scan import CosmosCartDocuments, CosmosDocumentScanner
 from projector.cosmos.lease_container import LeaseContainer
 from projector.cosmos.point_reads import CosmosPointReader
 from tests.contract.change_source import KEYS, drain_all, fill

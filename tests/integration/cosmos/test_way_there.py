@@ -18,7 +18,7 @@ from cosmos_emulator import EmulatorServer
 from projector.core.errors import ConfigurationError, ProjectorError, SourceUnavailable
 from projector.cosmos.change_source import CosmosChangeSource
 from projector.cosmos.client import CosmosAccount, CosmosGateway
-from projector.cosmos.proxies import proxy_for
+from projector.cosmos.transport import proxy_for
 from tests.fixtures.emulator import running_emulator
 from tests.integration.cosmos.support import CART, account_of, emulated_world
 

@@ -25,8 +25,7 @@ from projector.postgres.hints import BatchFacts
 from projector.postgres.sink import PostgresSink
 from projector.postgres.statements import BatchShape, batch_statement, numbered
 from projector.projection.definition import Field, Kind
-from projector.projection.fold import fold
-from projector.projection.project import Projection
+from projector.projection.project import Projection, fold
 from projector.projection.writes import ProjectedPage, RowWrite
 from tests.integration.postgres.carts import apply, begun, position
 from tests.orders import FIRST_ORDERS, ORDER_PROJECTION, ORDERS

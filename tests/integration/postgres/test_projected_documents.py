@@ -14,7 +14,7 @@ import pytest
 from projector.ports.feed import Beginning
 from projector.postgres.sink import PostgresSink
 from projector.projection.extra import FEW_NAMES, MAX_EXTRA_BYTES
-from projector.projection.numbers import MAX_JSONB_DIGITS
+from projector.projection.values import MAX_JSONB_DIGITS
 from projector.projection.writes import ProjectedPage, RowWrite
 from tests.carts import number_of, project_document, project_page, value_of
 from tests.contract.sink import NOWHERE, claim, position

@@ -20,7 +20,7 @@ from projector.postgres.copying import PIECE, pieces
 from projector.postgres.hints import BatchFacts
 from projector.postgres.portions import Outcome
 from projector.postgres.sink import PostgresSink
-from projector.projection.fold import fold
+from projector.projection.project import fold
 from projector.projection.writes import ProjectedPage, RowWrite
 from tests.integration.postgres.carts import (
     Model,

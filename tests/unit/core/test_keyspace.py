@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from projector.core.keyspace import share
-from projector.core.ranges import FULL_RANGE, FeedRange
+from projector.core.ranges import FULL_RANGE, FeedRange, share
 
 QUARTER = 1 << 124
 

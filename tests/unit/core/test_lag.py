@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from projector.core.lag import gap_after_place, lag_seconds
+from projector.core.states import gap_after_place, lag_seconds
 
 NOW = datetime(2026, 11, 22, 8, tzinfo=UTC)
 

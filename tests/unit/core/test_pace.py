@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from projector.core.pace import Pace
+from projector.core.pacing import Pace
 
 
 def test_one_look_tells_no_pace() -> None:

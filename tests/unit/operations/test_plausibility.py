@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from projector.core.errors import TooManyRejected
-from projector.core.source import SourceName
+from projector.core.names import SourceName
 from projector.operations.plausibility import FIRST_DOCUMENTS, Plausibility
 from tests.carts import CART_PROJECTION
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from projector.core.errors import OtherSource, ProjectionChanged, SourceRecreated
-from projector.core.source import SourceIdentity, SourceName
+from projector.core.names import SourceIdentity, SourceName
 from projector.operations.checks import Verdict
 from projector.operations.source_checks import refuse_others, same_source
 from projector.ports.copy import CopiedSource

@@ -7,7 +7,7 @@ import pytest
 
 from projector.core.names import Continuation, Epoch
 from projector.postgres.portions import Outcome, Portions, Remainder
-from projector.projection.fold import fold
+from projector.projection.project import fold
 from projector.projection.writes import Batch, Rejection
 from tests.integration.postgres.carts import line, page, rejection, tombstone
 

@@ -4,7 +4,7 @@ import asyncio
 
 from projector.core.names import Continuation
 from projector.core.start import Position
-from projector.processor.pages import WaitingPages
+from projector.processor.reader import WaitingPages
 from tests.fakes.clock import FakeClock
 from tests.fakes.world import World
 

@@ -9,7 +9,7 @@ import pytest
 
 from projector.core.epk import effective_partition_key, routing_key
 from projector.projection.identity import can_be_asked_for
-from projector.projection.numbers import exact_number
+from projector.projection.values import exact_number
 from projector.projection.writes import Rejection, RejectionReason, RowWrite
 from tests.carts import project_document, value_of
 from tests.unit.projection.documents import RID, document, finished

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from projector.projection.extra import FEW_NAMES, MAX_EXTRA_BYTES
-from projector.projection.numbers import MAX_JSONB_DIGITS
+from projector.projection.values import MAX_JSONB_DIGITS
 from projector.projection.writes import RejectionReason
 from tests import wild
 from tests.carts import project_document

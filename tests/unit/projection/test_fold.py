@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projector.projection.fold import fold
+from projector.projection.project import fold
 from projector.projection.writes import Batch, ProjectedPage, RowWrite
 from tests.carts import number_of, project_page
 from tests.unit.projection.documents import document, finished, page, row
