@@ -35,7 +35,7 @@ Parameters = Mapping[str, Any]
 ADD_RANGE = """
 INSERT INTO projector.ranges (container_rid, processor_name, lease_token, min_epk, max_epk, epoch,
   opened_epoch, lineage, placed, recent_ticks, seen_group, opened_at)
-VALUES ('bench', 'bench', %s, '', 'FF', 1, 1, 0, true, ARRAY[0, 0, 0, 0], 1, now())
+VALUES (%s, 'bench', %s, '', 'FF', 1, 1, 0, true, ARRAY[0, 0, 0, 0], 1, now())
 RETURNING id"""
 COUNT_INPUT = "SELECT (SELECT count(*) FROM fence), 0, 0, 0, count(*) FROM input"
 SEEN = f",\nseen AS ({statements.with_seeds(statements.SEEN)})"
@@ -206,7 +206,7 @@ def _create(url: str, variant: Variant) -> None:
 async def _ranges(session: Session) -> Mapping[str, int]:
     found = {}
     for variant in VARIANTS:
-        row = await (await session.execute(ADD_RANGE, [variant.schema])).fetchone()
+        row = await (await session.execute(ADD_RANGE, [variant.schema] * 2)).fetchone()
         found[variant.schema] = 0 if row is None else int(row[0])
     return found
 
