@@ -124,6 +124,9 @@ class TargetChecks:
 
     async def schema(self) -> Sequence[Finding]:
         """Its version."""
+        found, _ = await self._look()
+        if found.dead_end is not None:
+            return [fault("schema", *found.dead_end)]
         current, newest = await self._versions()
         if current == newest:
             return [fine("schema", f"at {current}, the newest")]

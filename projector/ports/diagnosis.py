@@ -92,11 +92,14 @@ class SchemaLook:
         revision: the schema's version; None when it was never migrated.
         encryption: what protects the way to the server.
         asleep: triggers of ours that somebody switched off, as schema.table.trigger.
+        dead_end: why no step of this program leads on from the revision, and what to do; None when
+            one does.
     """
 
     revision: str | None
     encryption: Encryption
     asleep: Sequence[str]
+    dead_end: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

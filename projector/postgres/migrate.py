@@ -19,7 +19,6 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -72,7 +71,7 @@ def upgrade(url: str) -> str:
     """
     scripts = _scripts()
     with _connection(url) as connection:
-        if _checked_revision(connection, scripts) == _head(scripts):
+        if _checked_revision(connection) == _head(scripts):
             return _head(scripts)
     with _alone(url) as connection:
         if _revision(connection) != _head(scripts):
@@ -95,7 +94,7 @@ def check(url: str) -> None:
     """Raise SchemaMismatch unless the database is at the revision this program needs."""
     scripts = _scripts()
     with _connection(url) as connection:
-        found = _checked_revision(connection, scripts)
+        found = _checked_revision(connection)
     if found != _head(scripts):
         raise SchemaMismatch(
             f"the schema is at {found or 'nothing'}, this program needs {_head(scripts)};"
@@ -140,32 +139,15 @@ def _revision(connection: Connection) -> str | None:
     return context.get_current_revision()
 
 
-def _checked_revision(connection: Connection, scripts: ScriptDirectory) -> str | None:
+def _checked_revision(connection: Connection) -> str | None:
     found = _revision(connection)
     connection.rollback()
     if found is None:
         return None
-    try:
-        scripts.get_revision(found)
-    except CommandError as error:
-        raise SchemaMismatch(_unknown(found, scripts)) from error
+    dead_end = schema.dead_end(found)
+    if dead_end is not None:
+        raise SchemaMismatch("; ".join(dead_end))
     return found
-
-
-def _unknown(found: str, scripts: ScriptDirectory) -> str:
-    first = scripts.get_base()
-    if found.isdecimal() and first is not None and int(found) < int(first):
-        schemas = (
-            f"{FIRST_GENERATION.definition.schema}, {VERSION_SCHEMA}, {FIRST_GENERATION.schema}"
-        )
-        return (
-            f"the schema is at {found}, of a program that was never released, and nothing leads on from"
-            f" it; type: DROP SCHEMA {schemas} CASCADE, and start again: the container fills it anew"
-        )
-    return (
-        f"the schema is newer than this program: it is at {found},"
-        f" this program knows up to {_head(scripts)}; install the newer program"
-    )
 
 
 def _run(change: Callable[[Config, str], None], connection: Connection, revision: str) -> None:

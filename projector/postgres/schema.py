@@ -14,6 +14,7 @@ import projector
 from projector.core.errors import SchemaMismatch
 from projector.ports.diagnosis import SchemaLook
 from projector.postgres.encryption import encryption
+from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.sessions import connected
 
 CURRENT = "SELECT version_num FROM projector.alembic_version"
@@ -37,10 +38,24 @@ def migrations_folder() -> Path:
 
 def head() -> str:
     """The newest revision this program knows."""
-    names = sorted((migrations_folder() / "versions").glob("[0-9]*_*.py"))
-    if not names:
-        raise SchemaMismatch("there are no migrations")
-    return names[-1].name.partition("_")[0]
+    return _revisions()[-1]
+
+
+def dead_end(found: str) -> tuple[str, str] | None:
+    """Why no step of this program leads on from a revision, and what to do; None when one does."""
+    known = _revisions()
+    if found in known:
+        return None
+    if found.isdecimal() and int(found) < int(known[0]):
+        schemas = f"{FIRST_GENERATION.definition.schema}, projector, {FIRST_GENERATION.schema}"
+        return (
+            f"the schema is at {found}, of a program that was never released, and nothing leads on from it",
+            f"type: DROP SCHEMA {schemas} CASCADE, and start again: the container fills it anew",
+        )
+    return (
+        f"the schema is newer than this program: it is at {found}, this program knows up to {known[-1]}",
+        "install the newer program",
+    )
 
 
 def look(url: str) -> SchemaLook:
@@ -58,9 +73,21 @@ def look(url: str) -> SchemaLook:
             return SchemaLook(revision=None, encryption=protection, asleep=())
         asleep = [str(name) for (name,) in connection.execute(ASLEEP)]
     revision = None if row is None else str(row[0])
-    return SchemaLook(revision=revision, encryption=protection, asleep=asleep)
+    return SchemaLook(
+        revision=revision,
+        encryption=protection,
+        asleep=asleep,
+        dead_end=None if revision is None else dead_end(revision),
+    )
 
 
 def current(url: str) -> str | None:
     """The revision the database is at; None when it was never migrated. Raises as `look`."""
     return look(url).revision
+
+
+def _revisions() -> list[str]:
+    names = sorted((migrations_folder() / "versions").glob("[0-9]*_*.py"))
+    if not names:
+        raise SchemaMismatch("there are no migrations")
+    return [one.name.partition("_")[0] for one in names]

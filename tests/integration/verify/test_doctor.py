@@ -194,6 +194,19 @@ async def test_rights_that_are_missing_come_with_their_grant(
     assert "db upgrade" in schema.remedy
 
 
+@pytest.mark.parametrize(
+    ("revision", "remedy"), [("0012", "DROP SCHEMA"), ("9999", "install the newer program")]
+)
+async def test_a_schema_that_no_host_would_take_is_no_warning(
+    pair: Pair, revision: str, remedy: str
+) -> None:
+    await pair.sql(f"UPDATE projector.alembic_version SET version_num = '{revision}'")
+    schema = (await findings(pair))["schema"]
+    assert schema.verdict is Verdict.FAILED
+    assert f"at {revision}" in schema.detail
+    assert remedy in schema.remedy
+
+
 async def test_a_way_in_clear_and_a_trigger_that_sleeps_are_told(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
