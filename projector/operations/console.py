@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from projector.core.errors import ProjectorError
 from projector.core.names import InstanceName
 from projector.operations.fleet import FleetWatch
 from projector.ports.console import Board, StoredSide
@@ -17,7 +16,8 @@ from projector.ports.feed import Clock
 from projector.ports.quarantine import QuarantinedDocument
 
 ASK_EVERY_SECONDS = 1.0
-PATIENCE_SECONDS = 2.0
+NO_ANSWER = "PostgreSQL does not answer"
+PATIENCE_SECONDS = 1.5
 """A page waits so long for PostgreSQL; then it shows what there is."""
 
 
@@ -54,7 +54,7 @@ class Console:
         self._stored: StoredSide | None = None
         self._silent: str | None = None
         self._asked_at: float | None = None
-        self._asking = asyncio.Lock()
+        self._wanted, self._told = asyncio.Event(), asyncio.Event()
 
     async def board(self) -> Board:
         """The picture as of now; see `ConsoleView`."""
@@ -89,14 +89,29 @@ class Console:
         known = len(stored.entries)
         return known if stored.has_all_entries else max(known, counted or 0)
 
-    async def _refresh(self) -> None:
-        async with self._asking:
-            asked_at, now = self._asked_at, self._clock.monotonic()
-            if asked_at is not None and now - asked_at < ASK_EVERY_SECONDS:
-                return
+    async def run(self) -> None:
+        """Ask whenever a page wants it, until cancelled.
+
+        In a task of its own: to give up a query of a silent server takes long, and no page waits for it.
+        """
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
             try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    self._stored, self._silent = await self._ask(), None
-            except (ProjectorError, TimeoutError) as error:
-                self._silent = str(error) or "PostgreSQL does not answer"
+                self._stored, self._silent = await self._ask(), None
+            except Exception as error:  # noqa: BLE001 - told on the page; no page is worth a host
+                self._silent = str(error) or NO_ANSWER
             self._asked_at = self._clock.monotonic()
+            told, self._told = self._told, asyncio.Event()
+            told.set()
+
+    async def _refresh(self) -> None:
+        asked_at, now = self._asked_at, self._clock.monotonic()
+        if asked_at is not None and now - asked_at < ASK_EVERY_SECONDS:
+            return
+        self._wanted.set()
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._told.wait()
+        except TimeoutError:
+            self._silent = NO_ANSWER

@@ -35,10 +35,10 @@ def access(settings: Settings) -> Access:
 
 def console(
     settings: Settings, fleet: FleetWatch, connections: Connections, *, clock: Clock
-) -> ConsoleRoutes:
-    """What a host serves beside health and metrics."""
+) -> Console:
+    """What a host shows beside health and metrics."""
     schema = settings.projection.definition.schema
-    view = Console(
+    return Console(
         fleet=fleet,
         ask=partial(stored_side, connections, Counts(connections)),
         show=partial(show_entry, connections),
@@ -48,6 +48,10 @@ def console(
         copied=f"{settings.cosmos_database}/{settings.cosmos_container}"
         f" in PostgreSQL schema {schema}",
     )
+
+
+def routes(settings: Settings, view: Console) -> ConsoleRoutes:
+    """The same to whoever may look at it."""
     return ConsoleRoutes(view, access(settings))
 
 

@@ -28,6 +28,7 @@ from projector.operations.plausibility import Plausibility
 from projector.operations.samples import keep_samples
 from projector.operations.strangers import Guard, StampedLeases, meet
 from projector.ports.feed import Clock, LeaseStore, Observer, RangeReport
+from projector.postgres.beside import beside
 from projector.postgres.connections import Connections
 from projector.postgres.copy_facts import copy_facts
 from projector.postgres.identity import identity
@@ -48,7 +49,7 @@ from projector.settings import Settings
 from projector.telemetry.logs import Event
 from projector.telemetry.metrics import Metrics
 from projector.web import server
-from projector.wiring.console import console, tell_access
+from projector.wiring.console import console, routes, tell_access
 from projector.wiring.copy import Copy
 from projector.wiring.housekeeping import housekeeping
 from projector.wiring.opening import Account, Target, account, limits, target
@@ -317,12 +318,13 @@ class Service:
     @asynccontextmanager
     async def _web(self, reached: Target, *, needed: bool) -> AsyncIterator[None]:
         """Console, health and metrics; a job beside a host of the same machine does without."""
+        view = console(self._settings, self._fleet, reached.connections, clock=self._clock)
         serving = server.serve(
             host=self._settings.web_host,
             port=self._settings.web_port,
             metrics=self.metrics,
             health=self._fleet.diagnosis,
-            console=console(self._settings, self._fleet, reached.connections, clock=self._clock),
+            console=routes(self._settings, view),
         )
         async with AsyncExitStack() as stack:
             if self._settings.web_port != 0:
@@ -335,4 +337,5 @@ class Service:
                 else:
                     log.info(Event.WEB_STARTED, host=self._settings.web_host, port=port)
                     tell_access(self._settings)
+                    await stack.enter_async_context(beside(view.run(), name="web:console"))
             yield
