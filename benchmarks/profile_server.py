@@ -17,12 +17,12 @@ from benchmarks.applying import without_collector
 from benchmarks.documents import Document, Feed, Shop, chunks, page_body
 from benchmarks.target import BenchServer, check_totals
 from benchmarks.timing import median, thread_seconds
-from projector.postgres import statements, tables, triggers
+from projector.postgres import copying, statements, tables
 from projector.postgres.columns import columns_of, version_columns
 from projector.postgres.connections import ConnectionOptions, Connections, Session
 from projector.postgres.copying import copy_rows
 from projector.postgres.generation import Generation
-from projector.postgres.prepared import one_row
+from projector.postgres.statements import one_row
 from projector.projection.carts import CARTS
 from projector.projection.project import Projection, fold
 from projector.projection.writes import RowWrite
@@ -194,7 +194,7 @@ def _batches(documents: Sequence[Document], batch: int) -> list[Sequence[RowWrit
 
 
 def _create(url: str, variant: Variant) -> None:
-    count = triggers.count_copied(variant.generation)
+    count = copying.count_copied(variant.generation)
     if "seen" in variant.without:
         count = SEEN_BY_TRIGGER.sub("", count)
     text = count.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")

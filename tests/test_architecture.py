@@ -231,8 +231,8 @@ def test_what_decides_something_has_a_test_module_of_its_name(room: str) -> None
 
 
 CONNECTS = {
-    ("psycopg", "connect"): {"postgres/sessions.py", "postgres/embedded.py"},
-    ("PGconn", "connect_start"): {"postgres/refusals.py"},
+    ("psycopg", "connect"): {"postgres/properties.py", "postgres/embedded.py"},
+    ("PGconn", "connect_start"): {"postgres/errors.py"},
     ("", "AsyncConnectionPool"): {"postgres/connections.py"},
     ("", "create_engine"): {"postgres/migrate.py"},
     ("AsyncConnection", "connect"): set(),

@@ -20,11 +20,10 @@ from projector.ports.rows import DocumentKey, DriftKind, Verdict
 from projector.ports.verification import Difference
 from projector.postgres.columns import columns_of
 from projector.postgres.connections import Connections, JsonText, Session
-from projector.postgres.epks import bounds
-from projector.postgres.expressions import quoted
-from projector.postgres.generation import Generation
+from projector.postgres.generation import Generation, quoted
 from projector.postgres.quarantine import ENTRIES
 from projector.postgres.quarantine import encoded as encoded_rejections
+from projector.postgres.ranges import bounds
 from projector.postgres.statements import stored_values, value_arrays, with_seeds
 from projector.postgres.sweep import allow_scan
 from projector.postgres.templates import each, filled

@@ -32,8 +32,7 @@ from projector.postgres.address import Address, address
 from projector.postgres.columns import ArrayText, ArrayTextDumper
 from projector.postgres.encryption import check_encrypted
 from projector.postgres.errors import POOL_ERRORS, spends_session, translated
-from projector.postgres.properties import PLANS, prepare_async
-from projector.postgres.sessions import complete, why_not
+from projector.postgres.properties import PLANS, complete, prepare_async, why_not
 
 Session = AsyncConnection[TupleRow]
 

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from projector.postgres.expressions import (
+from projector.postgres.generation import (
     BUCKET,
+    Generation,
     bucket_of,
     group_of,
     key_columns,
     keys_of,
     value_of,
 )
-from projector.postgres.generation import Generation
 from projector.postgres.templates import each, filled
 from projector.projection.definition import Definition, Total
 

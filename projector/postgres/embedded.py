@@ -31,7 +31,7 @@ from projector.postgres.embedded_programs import (
     find_programs,
     last_lines,
 )
-from projector.postgres.refusals import refusal_of
+from projector.postgres.errors import refusal_of
 
 __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
 

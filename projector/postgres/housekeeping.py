@@ -29,10 +29,8 @@ from projector.ports.ranges import StoredRange
 from projector.postgres.beside import beside
 from projector.postgres.connections import Connections
 from projector.postgres.deltas import in_locking_order
-from projector.postgres.epks import bounds
-from projector.postgres.expressions import key_columns
-from projector.postgres.generation import FIRST_GENERATION, Generation
-from projector.postgres.ranges import live_ranges
+from projector.postgres.generation import FIRST_GENERATION, Generation, key_columns
+from projector.postgres.ranges import bounds, live_ranges
 from projector.postgres.sweep import SCAN_SECONDS, allow_scan
 from projector.postgres.templates import filled
 

@@ -20,8 +20,7 @@ from projector.postgres import quarantine
 from projector.postgres.connections import Session
 from projector.postgres.errors import first_line, is_of_document
 from projector.postgres.portions import Outcome
-from projector.postgres.prepared import execute
-from projector.postgres.statements import RETURNING_OLD_SERVER, BatchShape
+from projector.postgres.statements import RETURNING_OLD_SERVER, BatchShape, execute
 from projector.projection.definition import Definition
 from projector.projection.project import document_of
 from projector.projection.writes import Batch, Rejection, RejectionReason, RowWrite

@@ -28,7 +28,7 @@ from projector.core.texts import duration
 from projector.postgres import schema
 from projector.postgres.errors import translated_error
 from projector.postgres.generation import FIRST_GENERATION
-from projector.postgres.sessions import connect, connected
+from projector.postgres.properties import connect, connected
 
 VERSION_SCHEMA = "projector"
 

@@ -21,8 +21,8 @@ from projector.ports.feed import Grant
 from projector.ports.quarantine import EntryStatus, QuarantinedDocument, QuarantineEntry
 from projector.ports.rows import ReadMark
 from projector.postgres.connections import Connections, JsonText, Session
-from projector.postgres.epks import bounds
 from projector.postgres.generation import Generation
+from projector.postgres.ranges import bounds
 from projector.postgres.statements import with_seeds
 from projector.postgres.templates import each, filled
 from projector.projection.writes import PassedOver, Rejection

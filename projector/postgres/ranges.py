@@ -4,6 +4,12 @@ Invariant: at any time the live rows of `projector.ranges` of one container do n
 transaction that writes rows has locked the one whose epoch it holds. Opening raises epochs first,
 each on its own, so that a row held by a stopped host delays only those who want its keys; the
 decision and its rows follow in a short transaction under one lock.
+
+Feed ranges as intervals of the rows' `epk` column: the top 64 bits of the partition key's hash.
+
+The service cuts ranges at multiples far above 2^64, so the top half tells on which side a key is.
+A bound that does not end in zeros would put the keys that share its top half on both sides; the
+one reader of these intervals, the sweep, confirms every key by a point read anyway.
 """
 
 from __future__ import annotations
@@ -16,14 +22,12 @@ from psycopg.rows import DictRow, dict_row
 
 from projector.core.errors import FencedOut, SinkUnavailable
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
-from projector.core.ranges import FULL_RANGE, FeedRange
+from projector.core.ranges import FULL_RANGE, MAX_EPK, FeedRange
 from projector.core.start import Position
 from projector.ports.feed import Beginning, Grant, RangeClaim
 from projector.ports.ranges import StoredRange
 from projector.postgres import replays
 from projector.postgres.connections import Connections, Session
-from projector.postgres.epks import bounds
-from projector.postgres.epochs import with_epochs
 from projector.postgres.frozen import LOCK_TIMEOUT, end_frozen_copies
 from projector.postgres.inheritance import (
     FinishSplit,
@@ -35,9 +39,25 @@ from projector.postgres.inheritance import (
     holders_of,
     is_same,
 )
-from projector.postgres.openings import lock_openings
-from projector.postgres.sequences import raise_sequences
+from projector.postgres.sequences import lock_openings, raise_sequences, with_epochs
 from projector.postgres.source import register_source
+
+HIGHEST = 2**63 - 1
+
+
+def bounds(feed_range: FeedRange) -> tuple[int, int]:
+    """Lowest and highest `epk` of the range, both inclusive."""
+    low, _ = _halves(feed_range.min)
+    if feed_range.max == MAX_EPK:
+        return low, HIGHEST
+    high, rest = _halves(feed_range.max)
+    return low, high if rest else high - 1
+
+
+def _halves(bound: str) -> tuple[int, int]:
+    digits = bound.ljust(32, "0")
+    return min(int(digits[:16], 16), HIGHEST), int(digits[16:32], 16)
+
 
 STORED_RANGES = """
 SELECT r.id, r.container_rid, r.lease_token, r.processor_name, r.min_epk, r.max_epk, r.owner, r.epoch,

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from projector.postgres.generation import FIRST_GENERATION
-from projector.postgres.sessions import connected
+from projector.postgres.properties import connected
 
 DEFAULT_READER = FIRST_GENERATION.definition.reader_role
 VIEWS_IN = FIRST_GENERATION.definition.schema

@@ -12,11 +12,9 @@ from projector.core.names import SourceIdentity
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.postgres import replays
 from projector.postgres.connections import Connections
-from projector.postgres.epochs import with_epochs
 from projector.postgres.inheritance import holders_of
-from projector.postgres.openings import lock_openings
 from projector.postgres.ranges import stored_ranges
-from projector.postgres.sequences import raise_sequences
+from projector.postgres.sequences import lock_openings, raise_sequences, with_epochs
 from projector.postgres.source import describe_source, register_source
 
 CLEAR_PLACE = with_epochs("""

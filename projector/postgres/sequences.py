@@ -4,6 +4,14 @@ Logical replication and copies of data alone bring rows, and leave every sequenc
 would be below those of the rows, so that reports of live hosts are taken for old ones, and new entries
 would bear the numbers of old ones. So whoever opens a range, asks for a replay, or meets a number that
 is taken, looks first. Looking costs one short query; what is behind is raised under the lock of openings.
+
+The right to change which ranges exist: one transaction at a time has it.
+
+Where epochs come from.
+
+A sequence orders them. Chance tells them apart: a database that fails over to a standby without its
+last commits gives out the same numbers again, to other hosts and other ranges, and whoever still holds
+an epoch of the lost history must not be taken for their owner.
 """
 
 from __future__ import annotations
@@ -12,8 +20,28 @@ import psycopg
 
 from projector.core.errors import SinkRefused
 from projector.postgres.connections import Connections, Session
-from projector.postgres.epochs import EPOCH_BITS
-from projector.postgres.openings import lock_openings
+
+EPOCH_BITS = 20
+"""How many bits of an epoch are left to chance."""
+
+_NEXT = (
+    f"((nextval('projector.epochs') << {EPOCH_BITS}) + floor(random() * {2**EPOCH_BITS})::bigint)"
+)
+
+
+def with_epochs(text: str) -> str:
+    """The text with `{next_epoch}` filled in: above all that this database has given out."""
+    return text.replace("{next_epoch}", _NEXT)
+
+
+# A lock of a table needs rights on it; an advisory one can be taken by whoever may connect.
+LOCK_OPENINGS = "LOCK TABLE projector.source IN SHARE ROW EXCLUSIVE MODE"
+
+
+async def lock_openings(session: Session) -> None:
+    """Wait for the right to change which ranges exist, until the transaction ends."""
+    await session.execute(LOCK_OPENINGS)
+
 
 # By sequence, what it must not fall behind. Groups of seen keys are given to replays, and nowhere else.
 HIGHEST: dict[str, str] = {

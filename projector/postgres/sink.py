@@ -31,14 +31,27 @@ from projector.postgres.connections import Connections, Session
 from projector.postgres.copying import copy_rows
 from projector.postgres.errors import is_of_document
 from projector.postgres.generation import FIRST_GENERATION, Generation
-from projector.postgres.hints import BULK, BatchFacts, BatchHint, Hints
 from projector.postgres.locked import LockedRange, refusal, tells_old, tombstone_of
-from projector.postgres.portions import Outcome, Portions, Remainder
-from projector.postgres.prepared import execute, one_row
+from projector.postgres.portions import (
+    BULK,
+    BatchFacts,
+    BatchHint,
+    Hints,
+    Outcome,
+    Portions,
+    Remainder,
+)
 from projector.postgres.ranges import begin_range, open_range
 from projector.postgres.reports import store_reports
 from projector.postgres.sequences import raise_sequences
-from projector.postgres.statements import FENCE, PORTION_FENCE, BatchShape, look_statement
+from projector.postgres.statements import (
+    FENCE,
+    PORTION_FENCE,
+    BatchShape,
+    execute,
+    look_statement,
+    one_row,
+)
 from projector.postgres.sweep import VerdictStore
 from projector.projection.definition import Definition
 from projector.projection.project import Projection, fold

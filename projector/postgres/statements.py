@@ -13,6 +13,8 @@ COMMIT; without it the input is empty and nothing else happens. (2) Rows. (3) To
 
 Servers before 18 cannot return the old image: there the same UPDATE copies it into the row's `p_`
 columns, and `RETURNING` reads those.
+
+Runs the statements of batches: prepared once per session, their named parameters numbered once.
 """
 
 from __future__ import annotations
@@ -23,12 +25,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from projector.postgres.columns import ARRAY_OF
+from psycopg import AsyncRawCursor
+from psycopg.rows import TupleRow
+
+from projector.postgres.columns import ARRAY_OF, columns_of
+from projector.postgres.connections import Session
 from projector.postgres.deltas import delta_statements, image
-from projector.postgres.expressions import keeps_last_change, previous_columns, sql_type
-from projector.postgres.generation import Generation
+from projector.postgres.generation import Generation, keeps_last_change, previous_columns, sql_type
+from projector.postgres.portions import Outcome
 from projector.postgres.templates import each, filled
 from projector.projection.definition import Definition
+from projector.projection.writes import RowWrite
 
 RETURNING_OLD_SERVER = 180000
 KEY_SEED_1 = 0
@@ -279,3 +286,25 @@ def _images(shape: BatchShape) -> str:
     times = [f"{old}ts AS o_ts", f"{new}ts AS n_ts"] if keeps_last_change(definition) else []
     images = [*times, *image(definition, "o_", old), *image(definition, "n_", new)]
     return filled(",\n  {images}", images=images) if images else ""
+
+
+async def one_row(session: Session, text: str, parameters: Mapping[str, Any]) -> TupleRow | None:
+    """Execute a statement that answers with one row, or with none."""
+    statement = numbered(text)
+    cursor = AsyncRawCursor(session)
+    await cursor.execute(statement.text, statement.arguments(parameters), prepare=True)
+    return await cursor.fetchone()
+
+
+async def execute(
+    session: Session,
+    shape: BatchShape,
+    parameters: Mapping[str, Any],
+    writes: Sequence[RowWrite],
+) -> Outcome | None:
+    """Run the batch statement; None when the fence, or a flag it asks about, says no."""
+    arguments = {**parameters, **columns_of(writes, shape.generation.definition)}
+    row = await one_row(session, batch_statement(shape), arguments)
+    if row is None or not row[0]:
+        return None
+    return Outcome(healed=row[1], upserted=row[2], inserted=row[3], removed=row[4])

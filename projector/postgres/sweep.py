@@ -22,9 +22,9 @@ from projector.ports.feed import Grant
 from projector.ports.rows import DocumentKey, Mended, ReadMark, Verdict
 from projector.postgres import quarantine, replays
 from projector.postgres.connections import Connections, JsonText, Session
-from projector.postgres.epks import bounds
 from projector.postgres.generation import Generation
 from projector.postgres.locked import LockedRange, tells_old
+from projector.postgres.ranges import bounds
 from projector.postgres.statements import BatchShape, with_seeds
 from projector.postgres.templates import filled
 from projector.projection.writes import Batch

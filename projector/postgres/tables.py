@@ -14,9 +14,11 @@ from typing import Any
 
 import psycopg
 
-from projector.postgres.expressions import (
+from projector.postgres.copying import counting
+from projector.postgres.generation import (
     BUCKET,
     SQL_TYPES,
+    Generation,
     group_type,
     keeps_last_change,
     key_columns,
@@ -25,8 +27,6 @@ from projector.postgres.expressions import (
     shown_group,
     sql_type,
 )
-from projector.postgres.generation import Generation
-from projector.postgres.triggers import counting
 from projector.postgres.views import COLLATED, is_collated, schema_statements, view_statements
 from projector.projection.definition import Definition, Field, Kind, Total
 

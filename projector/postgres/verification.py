@@ -21,7 +21,9 @@ from projector.ports.verification import Recount
 from projector.postgres.comparison import SessionComparison, comparison
 from projector.postgres.connections import Connections
 from projector.postgres.deltas import in_locking_order, newest_call
-from projector.postgres.expressions import (
+from projector.postgres.generation import (
+    FIRST_GENERATION,
+    Generation,
     group_type,
     key_columns,
     keys_of,
@@ -29,7 +31,6 @@ from projector.postgres.expressions import (
     shown_group,
     value_of,
 )
-from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.ranges import live_ranges
 from projector.postgres.sweep import SCAN_SECONDS, VerdictStore, allow_scan
 from projector.postgres.templates import each, filled

@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from projector.postgres.expressions import (
+from projector.postgres.generation import (
+    Generation,
     group_of,
     group_type,
     quoted,
@@ -25,7 +26,6 @@ from projector.postgres.expressions import (
     sql_type,
     value_of,
 )
-from projector.postgres.generation import Generation
 from projector.projection.definition import Bucket, Definition, Field, Group, Total
 
 COLLATED = ' COLLATE pg_catalog."default"'

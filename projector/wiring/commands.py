@@ -21,9 +21,9 @@ from projector.ports.feed import Clock
 from projector.ports.quarantine import EntryStatus, QuarantineEntry
 from projector.postgres.copy_facts import copy_facts
 from projector.postgres.embedded import exists_in
-from projector.postgres.identity import identity
 from projector.postgres.quarantine import list_entries
 from projector.postgres.resets import accept_new_source, accept_projection, request_replay
+from projector.postgres.schema import identity
 from projector.reconcile.repair import Retried
 from projector.reconcile.report import Progress, VerifyReport
 from projector.settings import Settings

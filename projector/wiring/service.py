@@ -31,10 +31,10 @@ from projector.ports.feed import Clock, LeaseStore, Observer, RangeReport
 from projector.postgres.beside import beside
 from projector.postgres.connections import Connections
 from projector.postgres.copy_facts import copy_facts
-from projector.postgres.identity import identity
 from projector.postgres.ranges import live_ranges
 from projector.postgres.reports import last_release, opened_epochs
 from projector.postgres.samples import add_sample
+from projector.postgres.schema import identity
 from projector.postgres.sink import PostgresSink
 from projector.processor.clock import SystemClock
 from projector.processor.estimator import Estimator

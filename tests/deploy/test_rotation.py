@@ -13,7 +13,7 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from projector.postgres.migrate import current, head, upgrade
-from projector.postgres.sessions import connected
+from projector.postgres.properties import connected
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "rotate-keys.md"
 PASSWORD = "a-new-one"

@@ -21,7 +21,7 @@ from projector.postgres import tables
 from projector.postgres.columns import columns_of
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.generation import Generation
-from projector.postgres.hints import BatchFacts
+from projector.postgres.portions import BatchFacts
 from projector.postgres.sink import PostgresSink
 from projector.postgres.statements import BatchShape, batch_statement, numbered
 from projector.projection.definition import Field, Kind

@@ -10,9 +10,9 @@ from projector.core.errors import FencedOut, SourceRecreated
 from projector.core.ranges import FeedRange
 from projector.ports.feed import Beginning
 from projector.postgres.connections import Connections
-from projector.postgres.openings import lock_openings
 from projector.postgres.ranges import live_ranges
 from projector.postgres.resets import accept_new_source, request_replay
+from projector.postgres.sequences import lock_openings
 from projector.postgres.sink import PostgresSink
 from projector.postgres.source import register_source
 from tests.integration.postgres.carts import (

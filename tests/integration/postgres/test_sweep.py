@@ -13,9 +13,9 @@ from projector.core.ranges import FeedRange
 from projector.ports.feed import Beginning, Grant
 from projector.ports.rows import DocumentKey, Mended, Verdict
 from projector.postgres.connections import Connections
-from projector.postgres.epks import bounds
 from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.quarantine import count_open
+from projector.postgres.ranges import bounds
 from projector.postgres.sink import PostgresSink
 from projector.postgres.sweep import VerdictStore
 from projector.projection.writes import Rejection, RowWrite

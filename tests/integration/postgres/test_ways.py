@@ -17,8 +17,7 @@ from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.ports.feed import Applied, Grant
 from projector.postgres.connections import Connections
 from projector.postgres.copying import PIECE, pieces
-from projector.postgres.hints import BatchFacts
-from projector.postgres.portions import Outcome
+from projector.postgres.portions import BatchFacts, Outcome
 from projector.postgres.sink import PostgresSink
 from projector.projection.project import fold
 from projector.projection.writes import ProjectedPage, RowWrite

@@ -11,7 +11,7 @@ from projector.core.errors import ConfigurationError
 from projector.core.lease import TARGET_PROPERTY
 from projector.operations import strangers
 from projector.operations.leases import Consent
-from projector.postgres.identity import identity
+from projector.postgres.schema import identity
 from projector.processor.clock import SystemClock
 from projector.telemetry.logs import Event
 from projector.wiring.commands import prepared_reset

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from projector.core.errors import SettingsError
 from projector.postgres.address import address
-from projector.postgres.sessions import complete
+from projector.postgres.properties import complete
 
 
 @pytest.mark.parametrize(

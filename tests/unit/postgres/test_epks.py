@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from projector.core.ranges import FULL_RANGE, FeedRange
-from projector.postgres.epks import HIGHEST, bounds
+from projector.postgres.ranges import HIGHEST, bounds
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from projector.postgres import expressions
+from projector.postgres import generation
 from projector.projection.carts import CARTS
 from projector.projection.definition import Definition, Field, Group, Kind, Total
 
@@ -50,28 +50,28 @@ def test_a_group_without_a_value_is_stored_as_one_that_no_row_has(
     given: Definition, stored: str, shown: str
 ) -> None:
     (group,) = given.totals[-1].by
-    assert expressions.group_of(given, group, "t.") == stored
-    assert expressions.shown_group(given, group, "x.") == shown
+    assert generation.group_of(given, group, "t.") == stored
+    assert generation.shown_group(given, group, "x.") == shown
 
 
 def test_the_key_of_a_total_is_its_groups_and_its_bucket() -> None:
-    assert expressions.keys_of(CARTS, PER_CART, "new.") == [
+    assert generation.keys_of(CARTS, PER_CART, "new.") == [
         ("cart_id", "new.cart_id"),
         (
             "bucket",
             "CASE WHEN new.unit_price IS NULL THEN '' ELSE COALESCE(new.currency, '-') END",
         ),
     ]
-    assert expressions.key_columns(PER_CART) == ["cart_id", "bucket"]
-    assert expressions.key_columns(PER_ITEM) == ["item"]
+    assert generation.key_columns(PER_CART) == ["cart_id", "bucket"]
+    assert generation.key_columns(PER_ITEM) == ["item"]
 
 
 def test_former_values_are_kept_of_what_totals_are_made_of() -> None:
-    assert expressions.previous_columns(CARTS) == ["item", "quantity", "unit_price", "currency"]
-    assert expressions.keeps_last_change(CARTS)
+    assert generation.previous_columns(CARTS) == ["item", "quantity", "unit_price", "currency"]
+    assert generation.keeps_last_change(CARTS)
     narrow = replace(CARTS, totals=(PER_ITEM,))
-    assert expressions.previous_columns(narrow) == ["item", "quantity"]
-    assert not expressions.keeps_last_change(narrow)
+    assert generation.previous_columns(narrow) == ["item", "quantity"]
+    assert not generation.keeps_last_change(narrow)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from projector.core.names import Epoch
-from projector.postgres.hints import (
+from projector.postgres.portions import (
     BULK,
     LONGEST_CAUTION,
     REMEMBERED_RANGES,
