@@ -1,1 +1,1 @@
-"""Protocols, only where IO is: `feed` for the processor, `rows` for what knows carts."""
+"""Protocols, only where IO is: `feed` for the processor, `rows` for what knows rows."""

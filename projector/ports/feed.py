@@ -1,4 +1,4 @@
-"""What the change feed processor needs from the world; nothing here knows carts or rows.
+"""What the change feed processor needs from the world; nothing here knows rows.
 
 Implemented by `projector.cosmos` (source, leases), `projector.postgres` and
 `projector.changefeed` (sinks) and the fakes in `tests/fakes`, all under one contract suite.

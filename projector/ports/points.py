@@ -2,7 +2,7 @@
 
 Used where the feed cannot answer: whether a document that was not seen again is really gone
 (sweep, repair, retry of quarantined documents), and what a range holds now (verify). Nothing
-here knows carts: documents stay the bytes that the service sent. Implemented by
+here knows rows: documents stay the bytes that the service sent. Implemented by
 `projector.cosmos`; adapters raise only errors of `projector.core.errors`.
 """
 

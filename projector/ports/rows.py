@@ -1,4 +1,4 @@
-"""What sweep, verify, repair and retry need from the tables; this side knows carts.
+"""What sweep, verify, repair and retry need from the tables; this side knows rows.
 
 Kept apart from `projector.ports.feed`, so that the processor never depends on rows. Implemented by
 `projector.postgres`. Verdicts are point reads under the version order: a verdict's version is

@@ -73,7 +73,7 @@ async def hand_over(
     log.info(
         Event.RANGE_REPLACED,
         lease=lease.token,
-        heirs=[child.token for child in children],
+        children=[child.token for child in children],
         created=len(created),
     )
     return created
