@@ -59,7 +59,7 @@ def dead_end(found: str) -> tuple[str, str] | None:
         schemas = f"{FIRST_GENERATION.definition.schema}, projector, {FIRST_GENERATION.schema}"
         return (
             f"the schema is at {found}, of a program that was never released, and nothing leads on from it",
-            f"type: DROP SCHEMA {schemas} CASCADE, and start again: the container fills it anew",
+            f"type: DROP SCHEMA {schemas} CASCADE, and start again: what PROJECTOR_START_FROM covers is read anew",
         )
     return (
         f"the schema is newer than this program: it is at {found}, this program knows up to {known[-1]}",

@@ -55,7 +55,7 @@ class Access:
 
     def answer(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> Answer:
         """What the request gets."""
-        if not self._is_our_name(headers.get("Host", "")):
+        if not self._is_our_name(headers.get("Host", "")) or _is_a_strangers_request(headers):
             return Answer.WRONG_HOST
         if self.closed:
             return Answer.CLOSED
@@ -84,6 +84,15 @@ class Access:
         if name is None:
             return False
         return is_address(name) or name in {*LOCAL_NAMES, self.host.lower(), *self.names}
+
+
+def _is_a_strangers_request(headers: Mapping[str, str]) -> bool:
+    """Whether a page of somebody else asks, which cannot read the answer, but takes a listener's place.
+
+    A link that is followed comes from another page, too, and is welcome. Source: Fetch Metadata.
+    """
+    site = headers.get("Sec-Fetch-Site", "none")
+    return site in {"cross-site", "same-site"} and headers.get("Sec-Fetch-Mode") != "navigate"
 
 
 def same(one: str, other: str) -> bool:

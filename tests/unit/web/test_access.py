@@ -25,6 +25,13 @@ RIGHT = {"Authorization": f"Bearer {TOKEN}"}
         (LOCAL, {"Host": ""}, Answer.WRONG_HOST),
         (LOCAL, {"Host": "[::1"}, Answer.WRONG_HOST),
         (LOCAL, {}, Answer.WRONG_HOST),
+        (LOCAL, {"Host": "localhost", "Sec-Fetch-Site": "same-origin"}, Answer.WELCOME),
+        (LOCAL, {"Host": "localhost", "Sec-Fetch-Site": "cross-site"}, Answer.WRONG_HOST),
+        (
+            LOCAL,
+            {"Host": "localhost", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+            Answer.WELCOME,
+        ),
         (LOCAL_ASKING, {"Host": "localhost"}, Answer.TOKEN_NEEDED),
         (LOCAL_ASKING, {"Host": "localhost"} | RIGHT, Answer.WELCOME),
         (CLOSED, {"Host": "10.0.0.7"}, Answer.CLOSED),
