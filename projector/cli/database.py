@@ -11,6 +11,7 @@ import typer
 from projector.cli.entry import enter, prepared, prepared_to_look
 from projector.cli.lines import answer
 from projector.cli.output import print_json
+from projector.ports.diagnosis import SchemaLook
 from projector.postgres.psql import find_psql, libpq_environment
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
@@ -39,15 +40,17 @@ def current(*, as_json: bool) -> None:
     """Show the schema's version and the newest one."""
     settings = prepared_to_look()
 
-    async def command() -> tuple[str | None, str]:
+    async def command() -> tuple[SchemaLook, str]:
         async with database.target_url(settings) as url:
-            return await database.current(url)
+            return await database.look(url)
 
     found, newest = enter(command)
     if as_json:
-        print_json({"revision": found, "newest": newest})
+        print_json({"revision": found.revision, "newest": newest})
         return
-    answer(f"the schema is at {found or 'nothing'}, the newest is {newest}")
+    answer(f"the schema is at {found.revision or 'nothing'}, the newest is {newest}")
+    if found.dead_end is not None:
+        answer("; ".join(found.dead_end))
 
 
 def psql(arguments: Sequence[str]) -> None:
