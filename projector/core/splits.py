@@ -37,14 +37,14 @@ class Replaced:
     children: tuple[Lease, ...]
 
 
-def home_of(lease: Lease, physical: Sequence[Physical]) -> str | None:
+def home_of(lease: Lease, physical: Sequence[Physical]) -> Physical | None:
     """The partition that holds all keys of the lease; None when it must be replaced first."""
     over = _overlapping(lease, physical)
     if len(over) != 1:
         return None
     if lease.version == 0 and over[0].id != lease.token:
         return None
-    return over[0].id
+    return over[0]
 
 
 def succeed(
@@ -57,7 +57,7 @@ def succeed(
     over = _overlapping(lease, physical)
     home = home_of(lease, physical)
     if home is not None:
-        return Kept(range_id=home)
+        return Kept(range_id=home.id)
     if lease.version == 0:
         children = [_child_in(lease, part, continuation) for part in over]
     else:

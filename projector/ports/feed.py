@@ -220,13 +220,27 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadThrough:
+    """Every change of the range up to `lsn` of that physical partition is committed.
+
+    LSNs are counted by each partition for itself; `keys` are all of the partition's, of which the range
+    may hold a part only.
+    """
+
+    partition_id: str
+    keys: FeedRange
+    lsn: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RangeReport:
     """One range's condition, as `status` shows it.
 
     `last_poll_at` is the end of the last answered read; `gap_changes` and `lag_seconds` are
     None while unknown. `committed_lsn` is the position that the owner knows to be committed,
     `replay_open` whether its replay is; both are None until the range is read. `told_at` is the
-    owner's time of telling: it says how far the owner's clock is from the target's.
+    owner's time of telling: it says how far the owner's clock is from the target's. `read_through`
+    is None until something of the present partition is known to be committed.
     """
 
     lease_token: LeaseToken
@@ -245,6 +259,7 @@ class RangeReport:
     caught_up_at: datetime | None = None
     failure: RangeFailure | None = None
     told_at: datetime | None = None
+    read_through: ReadThrough | None = None
 
 
 class Sink(Protocol[P]):

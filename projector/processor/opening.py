@@ -16,6 +16,7 @@ from projector.core.errors import ProjectorError, SinkError, Throttled
 from projector.core.lease import DELIVERED_PROPERTY, START_FROM_PROPERTY, Lease
 from projector.core.names import Continuation
 from projector.core.ranges import FeedRange
+from projector.core.coverage import Physical
 from projector.core.splits import RANGE_ID_PROPERTY, home_of, merged_away
 from projector.core.start import (
     NOW,
@@ -95,21 +96,21 @@ class Opening(Generic[P]):
         self._status.granted(grant)
         lease = await self._patience.until_done(self._keeper.refresh, waits=self.waits)
         decision = self._decide(grant, lease)
-        range_id = await self._patience.until_done(self._home, waits=self.waits)
-        if grant.retired or range_id is None:
+        home = await self._patience.until_done(self._home, waits=self.waits)
+        if grant.retired or home is None:
             return Outgrown(
                 lease=lease,
                 continuation=_inherited(lease, decision),
                 retired=grant.retired,
             )
-        target = FeedTarget(lease_token=lease.token, feed_range=own_range(lease), range_id=range_id)
+        target = FeedTarget(lease_token=lease.token, feed_range=own_range(lease), range_id=home.id)
         if went_back:
             decision = StartOver(reason=StartReason.NO_STORED_POSITION)
         if isinstance(decision, StartOver):
             started = await self._start_over(grant, target, lease, decision, went_back=went_back)
         else:
             started = await self._resume(grant, target, lease, decision)
-        self._status.started(started.position, replay_open=started.grant.replay_open)
+        self._status.started(started.position, replay_open=started.grant.replay_open, home=home)
         return started
 
     def claim(self) -> RangeClaim:
@@ -143,7 +144,7 @@ class Opening(Generic[P]):
             start_from=self._start_from,
         )
 
-    async def _home(self) -> str | None:
+    async def _home(self) -> Physical | None:
         """The partition of the lease; a map that says "moved" is asked for afresh."""
         lease = self._keeper.lease
         home = home_of(lease, await self._source.recent_ranges())

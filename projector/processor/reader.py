@@ -144,7 +144,7 @@ class Reader(Generic[P]):
         """Let the position move with a poll without changes, but not at every one of them."""
         self._position = Position(continuation=page.continuation, lsn=page.lsn)
         if self._pages.idle:
-            self._status.nothing_unread(since=began)
+            self._status.nothing_unread(since=began, lsn=page.lsn)
         if self._position.continuation == self._pages.tail.continuation:
             return
         now = self._clock.monotonic()

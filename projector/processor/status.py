@@ -17,6 +17,7 @@ from enum import StrEnum
 
 import structlog
 
+from projector.core.coverage import Physical
 from projector.core.errors import HandlerFailed, LeaseError, ProjectorError, SinkError
 from projector.core.lease import Lease
 from projector.core.names import Epoch, InstanceName
@@ -29,7 +30,7 @@ from projector.core.states import (
     gap_after_place,
     lag_seconds,
 )
-from projector.ports.feed import Applied, Clock, Grant, Page, RangeReport
+from projector.ports.feed import Applied, Clock, Grant, Page, RangeReport, ReadThrough
 from projector.processor.events import Event
 
 USUAL = frozenset({RangeState.STARTING, RangeState.SWEEPING})
@@ -89,6 +90,7 @@ class RangeStatus:
             state_since=self._state_since,
             epoch=Epoch(0),
         )
+        self._home: Physical | None = None
         self._newest_time: datetime | None = None
         self._caught_up = False
         self._started = False
@@ -175,6 +177,7 @@ class RangeStatus:
             replay_open=None,
             session_lsn=None,
             caught_up_at=None,
+            read_through=None,
         )
         self._caught_up = False
         self._newest_time = None
@@ -184,9 +187,13 @@ class RangeStatus:
         """The target knows the range under this epoch from now on."""
         self._report = replace(self._report, epoch=grant.epoch, range_id=grant.range_id)
 
-    def started(self, position: Position, *, replay_open: bool) -> None:
-        """Reading begins after `position`."""
+    def started(self, position: Position, *, replay_open: bool, home: Physical) -> None:
+        """Reading begins after `position`, in that partition until the range is opened anew.
+
+        The position itself may be counted by the partition's parent.
+        """
         self.committed = position
+        self._home = home
         self._started = True
         self._report = replace(self._report, replay_open=replay_open)
         self.go_on(Role.OPENER)
@@ -208,9 +215,10 @@ class RangeStatus:
             else self._report.session_lsn,
         )
 
-    def nothing_unread(self, *, since: datetime) -> None:
-        """A poll begun at `since` found no change, and everything before it is committed."""
+    def nothing_unread(self, *, since: datetime, lsn: int | None) -> None:
+        """A poll begun at `since` found no change up to `lsn`, and everything before it is committed."""
         self._caught_up = True
+        self._read_through(lsn)
         self.moved_at = self._clock.monotonic()
         self._report = replace(self._report, caught_up_at=since)
         self.committed_event.set()
@@ -218,6 +226,7 @@ class RangeStatus:
     def moved(self, position: Position, applied: Applied) -> None:
         """A batch, or a position alone, was committed."""
         self.committed = position
+        self._read_through(position.lsn)
         self.moved_at = self._clock.monotonic()
         self._newest_time = applied.newest_time or self._newest_time
         self.committed_event.set()
@@ -247,6 +256,12 @@ class RangeStatus:
         if self._caught_up:
             return 0
         return gap_after_place(session_lsn=self._report.session_lsn, lsn=self.committed.lsn)
+
+    def _read_through(self, lsn: int | None) -> None:
+        home = self._home
+        if lsn is not None and home is not None:
+            through = ReadThrough(partition_id=home.id, keys=home.feed_range, lsn=lsn)
+            self._report = replace(self._report, read_through=through)
 
     def _unanswered(self) -> bool:
         since = self.attempts.get(Role.READER)

@@ -47,7 +47,9 @@ def test_children_cover_the_lease_exactly_and_each_fits_a_partition(
     lease = key_lease(keys)
     outcome = succeed(lease, parts, continuation=PLACE)
     if isinstance(outcome, Kept):
-        assert home_of(lease, parts) == outcome.range_id
+        home = home_of(lease, parts)
+        assert home is not None
+        assert home.id == outcome.range_id
         return
     found = [child.feed_range for child in outcome.children if child.feed_range]
     assert not uncovered(keys, found)
@@ -60,7 +62,7 @@ def test_children_cover_the_lease_exactly_and_each_fits_a_partition(
 def test_partition_lease_is_at_home_only_in_its_own_partition() -> None:
     parts = parts_of(["80"])
     mine = Lease(id="0", token=LeaseToken("0"), feed_range=parts[0].feed_range)
-    assert home_of(mine, parts) == "0"
+    assert home_of(mine, parts) is parts[0]
     stranger = Lease(id="9", token=LeaseToken("9"), feed_range=parts[0].feed_range)
     assert home_of(stranger, parts) is None
 

@@ -9,10 +9,12 @@ from projector.core.lease import Lease
 from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.core.start import Position
-from projector.ports.feed import RangeReport
+from projector.ports.feed import PhysicalRange, RangeReport
 from projector.processor.status import RangeStatus
 from tests.fakes.clock import FakeClock
 from tests.fakes.world import World
+
+HOME = PhysicalRange(id="0", feed_range=FULL_RANGE)
 
 
 @pytest.fixture
@@ -90,10 +92,10 @@ async def test_a_range_that_is_opened_anew_forgets_what_was_known_of_its_end() -
     lease = Lease(id="0", token=LeaseToken("0"), feed_range=FULL_RANGE)
     status = RangeStatus(lease=lease, owner=InstanceName("a"), clock=clock)
     position = Position(continuation=Continuation('"5"'), lsn=5)
-    status.started(position, replay_open=False)
-    status.nothing_unread(since=clock.now())
+    status.started(position, replay_open=False, home=HOME)
+    status.nothing_unread(since=clock.now(), lsn=7)
     assert status.report().lag_seconds == 0.0
     status.reopening()
-    status.started(position, replay_open=True)
+    status.started(position, replay_open=True, home=HOME)
     report = status.report()
     assert (report.gap_changes, report.lag_seconds, report.caught_up_at) == (None, None, None)
