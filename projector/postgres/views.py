@@ -15,8 +15,8 @@ it is shown without any.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
+from projector.postgres.freshness import FRESHNESS
 from projector.postgres.generation import (
     Generation,
     group_of,
@@ -26,19 +26,11 @@ from projector.postgres.generation import (
     sql_type,
     value_of,
 )
+from projector.postgres.view import View
 from projector.projection.definition import Bucket, Definition, Field, Group, Total
 
 COLLATED = ' COLLATE pg_catalog."default"'
 """Gives a column the collation of the database."""
-
-
-class View(NamedTuple):
-    """One view: its query, and what it says of itself and of its columns, in their order."""
-
-    name: str
-    comment: str
-    columns: Mapping[str, str]
-    query: str
 
 
 ROWS = """
@@ -87,52 +79,6 @@ BUCKETS = """
 SELECT {columns}
 FROM {total}
 WHERE {row_count} > 0 AND bucket <> ''"""
-
-FRESHNESS = View(
-    "freshness",
-    "How current the copy is: one row per feed range, one for each stretch of keys that no host"
-    " has ever read, and one, named 'all', for the whole.",
-    {
-        "feed_range": "Bounds of the range as min-max of effective partition keys, or 'all'.",
-        "position_time": "Time at the source (_ts) of the newest change that is in the rows;"
-        " for the whole the oldest of these.",
-        "lag_seconds": "How far the rows may be behind the source, in seconds; NULL when unknown,"
-        " as for keys that nobody reads; for the whole the greatest, NULL while one is unknown.",
-        "last_commit_at": "When rows or position were last written.",
-    },
-    """
-WITH live AS (
-    SELECT r.min_epk, r.max_epk, r.position_time,
-           CASE WHEN r.placed AND p.epoch = r.epoch
-                THEN p.lag_seconds + GREATEST(0, extract(epoch FROM now() - p.reported_at))
-                END::double precision AS lag_seconds,
-           r.last_commit_at
-    FROM projector.ranges AS r
-    LEFT JOIN projector.range_reports AS p ON p.range_id = r.id
-    WHERE r.retired_at IS NULL
-), unread AS (
-    SELECT reached AS min_epk, min_epk AS max_epk
-    FROM (SELECT min_epk, COALESCE(max(max_epk) OVER (
-                     ORDER BY min_epk, max_epk ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
-                     '') AS reached
-          FROM (SELECT min_epk, max_epk FROM live
-                UNION ALL SELECT 'FF' COLLATE "C", 'FF' COLLATE "C") AS bounds) AS edges
-    WHERE reached < min_epk
-), parts AS (
-    SELECT min_epk || '-' || max_epk AS feed_range, position_time, lag_seconds, last_commit_at
-    FROM live
-    UNION ALL
-    SELECT min_epk || '-' || max_epk, NULL, NULL, NULL FROM unread
-)
-SELECT feed_range, position_time, lag_seconds, last_commit_at
-FROM parts
-UNION ALL
-SELECT 'all',
-       CASE WHEN bool_and(position_time IS NOT NULL) THEN min(position_time) END,
-       CASE WHEN bool_and(lag_seconds IS NOT NULL) THEN max(lag_seconds) END,
-       max(last_commit_at)
-FROM parts""",
-)
 
 # The reader's role belongs to the whole server: another database may have been quicker, and who may not
 # create it here does without.
@@ -218,8 +164,15 @@ def _rows(generation: Generation) -> View:
         "changed_at": "When the document was last changed at the source (_ts).",
         "extra": "All other fields of the document; {} when there are none.",
     }
-    query = ROWS.format(columns=_listed(shown), rows=generation.rows)
-    return View(definition.rows, definition.rows_comment, comments, query)
+    values = [*definition.columns, *(product.column for product in definition.products)]
+    return View(
+        definition.rows,
+        definition.rows_comment,
+        comments,
+        ROWS.format(columns=_listed(shown), rows=generation.rows),
+        key=(definition.key.column, "id"),
+        optional=frozenset(filter(definition.is_nullable, values)),
+    )
 
 
 def _field(field: Field) -> str:
@@ -242,15 +195,28 @@ def _total(generation: Generation, total: Total) -> View:
         first=_first_change(generation, total),
         row_count=f"{of}{total.row_count}",
     )
-    return View(total.name, total.comment, _comments(definition, total), query)
+    return View(
+        total.name,
+        total.comment,
+        _comments(definition, total),
+        query,
+        key=_key(total),
+        optional=_groups_without_value(definition, total),
+    )
 
 
 def _whole_groups(generation: Generation, total: Total, bucket: Bucket) -> View:
     """One row per group over its buckets; their sums only where there is one bucket."""
     definition = generation.definition
     of = _by_newest_bucket if total.keeps_last_change else _by_all_buckets
+    in_one_bucket = {bucket.column, *(each.column for each in total.sums if each.per_bucket)}
     return View(
-        total.name, total.comment, _comments(definition, total), of(generation, total, bucket)
+        total.name,
+        total.comment,
+        _comments(definition, total),
+        of(generation, total, bucket),
+        key=_key(total),
+        optional=_groups_without_value(definition, total) | in_one_bucket,
     )
 
 
@@ -325,7 +291,14 @@ def _buckets(generation: Generation, total: Total, bucket: Bucket) -> View:
         total=generation.table(total.name),
         row_count=total.row_count,
     )
-    return View(bucket.view, bucket.view_comment, comments, query)
+    return View(
+        bucket.view,
+        bucket.view_comment,
+        comments,
+        query,
+        key=(*_key(total), bucket.column),
+        optional=_groups_without_value(generation.definition, total) | {bucket.column},
+    )
 
 
 def _groups(definition: Definition, total: Total, prefix: str = "") -> Sequence[str]:
@@ -354,6 +327,14 @@ def _first_change(generation: Generation, total: Total) -> str:
         f"{group_of(definition, group, 'i.')} = n.{group.column}" for group in total.by
     )
     return FIRST_CHANGE.format(rows=generation.rows, of_group=of_group)
+
+
+def _key(total: Total) -> Sequence[str]:
+    return tuple(group.column for group in total.by)
+
+
+def _groups_without_value(definition: Definition, total: Total) -> frozenset[str]:
+    return frozenset(group.column for group in total.by if definition.is_nullable(group.of))
 
 
 def _comments(definition: Definition, total: Total) -> Mapping[str, str]:

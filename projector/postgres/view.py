@@ -1,0 +1,22 @@
+"""What a view is, said once: for the server, for those who query, and for the tools that they use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+
+class View(NamedTuple):
+    """One view: its query, and what it says of itself and of its columns, in their order.
+
+    Attributes:
+        key: the columns that no two rows have alike; NULL counts as a value.
+        optional: the columns that may be NULL.
+    """
+
+    name: str
+    comment: str
+    columns: Mapping[str, str]
+    query: str
+    key: Sequence[str]
+    optional: frozenset[str] = frozenset()
