@@ -1,0 +1,368 @@
+"""A rebuild: which generation is meant, what is refused and how, and the way from its start to its promotion.
+
+A generation is promoted only when it is caught up and equal to the container: compared document by
+document, totals recounted. Whatever was true before the comparison is looked at again after it, and the
+switch itself looks once more, in its own transaction. Nothing here is kept: whoever is interrupted goes on
+from the registry, so every step may be begun again by another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from projector.core.errors import RebuildError, SinkUnavailable
+from projector.operations.rebuild_progress import Look, Meter, Progress, open_ends
+from projector.ports.feed import Clock
+from projector.ports.generations import BEING_MADE, FillSource, GenerationRecord, GenerationState
+from projector.projection.definition import Definition
+
+LOOK_SECONDS = 1.0
+SWITCH_ATTEMPTS = 60
+"""The switch asks that no batch is ahead of it; under load it may take a few turns."""
+
+TO_FOLLOW = "projector rebuild status --watch"
+TO_PROMOTE = "projector rebuild promote"
+TO_ABORT = "projector rebuild abort"
+TO_START = "projector rebuild start"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What a comparison of a generation with the container found.
+
+    Attributes:
+        counts: by their names in `projector verify --json`.
+        lines: the documents and totals that differ, and why, the first of them.
+    """
+
+    consistent: bool
+    counts: Mapping[str, Any]
+    lines: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a person wants of a new generation.
+
+    Attributes:
+        who: `user@machine`; why: in a person's words.
+    """
+
+    definition: Definition
+    who: str
+    why: str | None = None
+    source: FillSource = FillSource.FEED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """What a rebuild needs, reached.
+
+    Attributes:
+        records: all generations, newest first.
+        would_break: what of other people's a definition could not be brought under, a line each.
+        look: one look at a generation that is being made.
+        compare: a generation with the container, document by document.
+        note_verified: keep what a comparison found.
+        promote: switch the views; raises SinkUnavailable while it is behind the live one.
+        lag_seconds: a generation that is further behind is not promoted.
+    """
+
+    clock: Clock
+    lag_seconds: float
+    records: Callable[[], Awaitable[Sequence[GenerationRecord]]]
+    would_break: Callable[[Definition], Awaitable[Sequence[str]]]
+    create: Callable[[Wish], Awaitable[GenerationRecord]]
+    look: Callable[[GenerationRecord], Awaitable[Look]]
+    compare: Callable[[GenerationRecord], Awaitable[Compared]]
+    note_verified: Callable[[GenerationRecord, Mapping[str, Any]], Awaitable[object]]
+    promote: Callable[[GenerationRecord, Promotion], Awaitable[object]]
+    roll_back: Callable[[GenerationRecord, str], Awaitable[object]]
+    abort: Callable[[GenerationRecord, str], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """What is kept of a promotion: who, with which outcome of the comparison, and against which reasons."""
+
+    who: str
+    counts: Mapping[str, Any]
+    against: Sequence[str] = ()
+
+    @property
+    def forced(self) -> bool:
+        """Whether something spoke against it."""
+        return bool(self.against)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the gate says of a generation; `against` is empty when it may be promoted."""
+
+    record: GenerationRecord
+    compared: Compared
+    against: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def open(self) -> bool:
+        """Whether it may be promoted."""
+        return not self.against
+
+
+def live_of(records: Sequence[GenerationRecord]) -> GenerationRecord:
+    """The generation that the views read.
+
+    Raises:
+        RebuildError: There is none.
+    """
+    for one in records:
+        if one.state is GenerationState.LIVE:
+            return one
+    raise RebuildError(
+        "no generation is live: the database was not made by this program; see projector db current"
+    )
+
+
+def being_made(records: Sequence[GenerationRecord]) -> GenerationRecord | None:
+    """The generation of the rebuild that is under way; at most one is."""
+    return next((one for one in records if one.state in BEING_MADE), None)
+
+
+def meant(records: Sequence[GenerationRecord]) -> GenerationRecord:
+    """The generation to promote, to abort, to look at.
+
+    Raises:
+        RebuildError: No rebuild is under way.
+    """
+    found = being_made(records)
+    if found is None:
+        raise RebuildError(f"no rebuild is under way; begin one: {TO_START}")
+    return found
+
+
+def refuse_second(records: Sequence[GenerationRecord]) -> None:
+    """Raise RebuildError when a rebuild is under way already."""
+    found = being_made(records)
+    if found is not None:
+        raise RebuildError(
+            f"a rebuild is under way already: generation {found.id} is {found.state}{begun(found)};"
+            f" follow it: {TO_FOLLOW}; make it live: {TO_PROMOTE}; give it up: {TO_ABORT}"
+        )
+
+
+def former_of(records: Sequence[GenerationRecord], *, now: datetime) -> GenerationRecord:
+    """The generation to go back to.
+
+    Raises:
+        RebuildError: There is none that is fed still.
+    """
+    live = live_of(records)
+    fed = [
+        one
+        for one in records
+        if one.state is GenerationState.FORMER and (one.fed_until is None or one.fed_until > now)
+    ]
+    if fed:
+        return max(fed, key=lambda one: (one.live_until is not None, one.live_until, one.id))
+    retired = [one.id for one in records if one.state is GenerationState.RETIRED]
+    gone = f"generation {max(retired)} is no longer fed" if retired else "there is no former one"
+    raise RebuildError(
+        f"generation {live.id} is live, and {gone}: nothing to go back to; a new one is made by: {TO_START}"
+    )
+
+
+def differs(live: GenerationRecord, definition: Definition) -> bool:
+    """Whether this program would build another generation than the live one."""
+    return live.definition != definition
+
+
+def told_difference(live: GenerationRecord, definition: Definition) -> str:
+    """One line for the host that goes on with the live generation as it was built."""
+    return (
+        f"this program defines the projection otherwise than live generation {live.id} was built"
+        f" ({', '.join(changes(live.definition, definition))}); it goes on with generation {live.id} as"
+        f" it is; to bring the new one: {TO_START} --promote"
+    )
+
+
+def changes(old: Definition, new: Definition) -> Sequence[str]:
+    """What is new, gone or other, in the words of the definition."""
+    told = list(_named_changes("column", _columns(old), _columns(new)))
+    told += _named_changes("total", _totals(old), _totals(new))
+    return told or ["other words or rules"]
+
+
+def _columns(of: Definition) -> Mapping[str, object]:
+    return {
+        of.key.column: of.key,
+        **{one.column: one for one in of.fields},
+        **{one.column: one for one in of.products},
+    }
+
+
+def _totals(of: Definition) -> Mapping[str, object]:
+    return {one.name: one for one in of.totals}
+
+
+def _named_changes(
+    noun: str, old: Mapping[str, object], new: Mapping[str, object]
+) -> Sequence[str]:
+    told = [f"new {noun} {name}" for name in new if name not in old]
+    told += [f"no {noun} {name}" for name in old if name not in new]
+    told += [f"other {noun} {name}" for name in new if name in old and new[name] != old[name]]
+    return told
+
+
+def begun(record: GenerationRecord) -> str:
+    """Since when and by whom, as far as it is known."""
+    since = "" if record.created_at is None else f" since {record.created_at:%Y-%m-%d %H:%M:%SZ}"
+    return since + (f", begun by {record.who}" if record.who else "")
+
+
+async def start(sides: Sides, wish: Wish) -> GenerationRecord:
+    """Make a new generation, empty; hosts fill it.
+
+    1. What is under way. 2. What other people built on the views. 3. The generation.
+
+    Raises:
+        RebuildError: Another one is under way, or something would break; nothing was touched.
+    """
+    records = await sides.records()
+    refuse_second(records)
+    live_of(records)
+    broken = await sides.would_break(wish.definition)
+    if broken:
+        raise RebuildError(
+            "nothing was begun, because the new definition would break: " + "; ".join(broken)
+        )
+    return await sides.create(wish)
+
+
+async def caught_up(
+    sides: Sides, *, generation: int, tell: Callable[[Progress], object]
+) -> GenerationRecord:
+    """Wait until a generation is filled and follows closely, and tell how far it is meanwhile.
+
+    Raises:
+        RebuildError: It was given up meanwhile.
+    """
+    meter = Meter()
+    while True:
+        record = await still_made(sides, generation)
+        try:
+            look = await sides.look(record)
+        except SinkUnavailable:
+            await sides.clock.sleep(LOOK_SECONDS)
+            continue
+        now = sides.clock.monotonic()
+        tell(meter.measured(look, now=now, lag_seconds=sides.lag_seconds))
+        if not open_ends(look, lag_seconds=sides.lag_seconds):
+            return look.record
+        await sides.clock.sleep(LOOK_SECONDS)
+
+
+async def still_made(sides: Sides, generation: int) -> GenerationRecord:
+    """The generation as it is now.
+
+    Raises:
+        RebuildError: It is being made no longer.
+    """
+    while True:
+        try:
+            records = await sides.records()
+        except SinkUnavailable:
+            await sides.clock.sleep(LOOK_SECONDS)
+            continue
+        for one in records:
+            if one.id == generation:
+                if one.state in BEING_MADE:
+                    return one
+                raise RebuildError(
+                    f"generation {generation} is {one.state} by now; see: projector rebuild list"
+                )
+        raise RebuildError(f"there is no generation {generation} any more")
+
+
+async def judged(sides: Sides, record: GenerationRecord) -> Verdict:
+    """Compare the generation with the container, and say what speaks against its promotion.
+
+    Raises: as `Sides.compare`.
+    """
+    compared = await sides.compare(record)
+    await sides.note_verified(record, compared.counts)
+    fresh = await still_made(sides, record.id)
+    return Verdict(record=fresh, compared=compared, against=against(compared))
+
+
+def against(compared: Compared) -> Sequence[str]:
+    """What of a comparison speaks against a promotion, the gravest first."""
+    counts = compared.counts
+    told = [
+        f"{counts[name]} {words}"
+        for name, words in (
+            ("missing", "documents are missing"),
+            ("extra", "rows are of no document"),
+            ("stale", "rows are not as their documents"),
+            ("totals_wrong", "totals are not what the rows say"),
+            ("pending", "differences are pending: nobody brings them"),
+        )
+        if counts.get(name)
+    ]
+    if counts.get("before_start"):
+        told.append(
+            f"{counts['before_start']} documents are older than PROJECTOR_START_FROM and are not in it"
+        )
+    return told if told or compared.consistent else ["it is not equal to the container"]
+
+
+async def promote(
+    sides: Sides, verdict: Verdict, *, who: str, tell: Callable[[Progress], object]
+) -> Promotion:
+    """Make it live: the views read it from then on.
+
+    1. It is caught up now, after the comparison. 2. The switch, which looks once more and is asked
+    again while a batch of the live one is ahead.
+
+    Raises:
+        RebuildError: It was given up meanwhile.
+        SinkUnavailable: The live one stays ahead of it, or PostgreSQL is down.
+    """
+    promotion = Promotion(who=who, counts=verdict.compared.counts, against=verdict.against)
+    failures = 0
+    while True:
+        record = await caught_up(sides, generation=verdict.record.id, tell=tell)
+        try:
+            await sides.promote(record, promotion)
+        except SinkUnavailable:
+            failures += 1
+            if failures == SWITCH_ATTEMPTS:
+                raise
+            await sides.clock.sleep(LOOK_SECONDS)
+        else:
+            return promotion
+
+
+async def roll_back(sides: Sides, *, who: str) -> tuple[GenerationRecord, GenerationRecord]:
+    """Make the former generation live again; returns it, and the one that was live.
+
+    Raises:
+        RebuildError: There is none that is fed still.
+    """
+    records = await sides.records()
+    former = former_of(records, now=sides.clock.now())
+    await sides.roll_back(former, who)
+    return former, live_of(records)
+
+
+async def abort(sides: Sides, *, who: str) -> GenerationRecord:
+    """Give up the generation that is being made; the live one is not touched.
+
+    Raises:
+        RebuildError: No rebuild is under way.
+    """
+    record = meant(await sides.records())
+    await sides.abort(record, who)
+    return record

@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from projector.core.errors import RebuildError, SinkUnavailable
+from projector.core.names import InstanceName, LeaseToken
+from projector.core.ranges import FULL_RANGE
+from projector.operations.rebuild import (
+    SWITCH_ATTEMPTS,
+    Compared,
+    Promotion,
+    Sides,
+    Verdict,
+    Wish,
+    abort,
+    against,
+    caught_up,
+    changes,
+    differs,
+    former_of,
+    judged,
+    promote,
+    roll_back,
+    start,
+    told_difference,
+)
+from projector.operations.rebuild_progress import Look, Progress
+from projector.operations.status import RangeStatus
+from projector.ports.generations import GenerationRecord, GenerationState
+from projector.projection.carts import CARTS
+from projector.projection.definition import Definition, Field, Kind
+from tests.fakes.clock import START, FakeClock
+
+NEW = replace(
+    CARTS,
+    fields=(
+        *CARTS.fields,
+        Field(name="colour", column="colour", kind=Kind.TEXT, optional=True, comment="Its colour."),
+    ),
+    totals=(replace(CARTS.totals[0], sums=CARTS.totals[0].sums[:1], bucket=None), CARTS.totals[1]),
+)
+EQUAL = {"missing": 0, "extra": 0, "stale": 0, "totals_wrong": 0, "pending": 0, "before_start": 0}
+
+
+def record(number: int, state: GenerationState, **more: Any) -> GenerationRecord:
+    return GenerationRecord(
+        id=number,
+        schema=f"projector_g{number}",
+        control="projector" if number == 1 else f"projector_g{number}",
+        definition=more.pop("definition", CARTS),
+        definition_hash="",
+        processor_name="projector",
+        state=state,
+        **more,
+    )
+
+
+LIVE = record(1, GenerationState.LIVE)
+MADE = record(2, GenerationState.FOLLOWING, created_at=START, who="ann@desk")
+
+
+def range_status(lag: float | None = 0.0, **more: Any) -> RangeStatus:
+    return RangeStatus(
+        lease_token=LeaseToken("0"),
+        feed_range=FULL_RANGE,
+        **{"owner": InstanceName("host"), "opened": True, "lag_seconds": lag, **more},
+    )
+
+
+class Registry:
+    """Generations in memory, and both sides of a rebuild over them."""
+
+    def __init__(self, *records: GenerationRecord) -> None:
+        self.clock = FakeClock()
+        self.records = list(records)
+        self.breaks: list[str] = []
+        self.looks: list[Sequence[RangeStatus]] = [[range_status()]]
+        self.found = Compared(consistent=True, counts=EQUAL)
+        self.behind = 0
+        self.promotions: list[Promotion] = []
+        self.noted: list[Mapping[str, Any]] = []
+        self.told: list[Progress] = []
+
+    def sides(self) -> Sides:
+        return Sides(
+            clock=self.clock,
+            lag_seconds=1.0,
+            records=self._records,
+            would_break=self._would_break,
+            create=self._create,
+            look=self._look,
+            compare=self._compare,
+            note_verified=self._note,
+            promote=self._promote,
+            roll_back=self._roll_back,
+            abort=self._abort,
+        )
+
+    def tell(self, progress: Progress) -> None:
+        self.told.append(progress)
+
+    def become(self, number: int, state: GenerationState) -> None:
+        self.records = [
+            replace(one, state=state) if one.id == number else one for one in self.records
+        ]
+
+    async def _records(self) -> Sequence[GenerationRecord]:
+        return sorted(self.records, key=lambda one: -one.id)
+
+    async def _would_break(self, definition: Definition) -> Sequence[str]:
+        return self.breaks
+
+    async def _create(self, wish: Wish) -> GenerationRecord:
+        made = record(len(self.records) + 1, GenerationState.FOLLOWING, definition=wish.definition)
+        self.records.append(made)
+        return made
+
+    async def _look(self, of: GenerationRecord) -> Look:
+        ranges = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        return Look(record=of, ranges=ranges)
+
+    async def _compare(self, of: GenerationRecord) -> Compared:
+        return self.found
+
+    async def _note(self, of: GenerationRecord, counts: Mapping[str, Any]) -> None:
+        self.noted.append(counts)
+
+    async def _promote(self, of: GenerationRecord, promotion: Promotion) -> None:
+        if self.behind:
+            self.behind -= 1
+            raise SinkUnavailable("behind the live one")
+        self.become(1, GenerationState.FORMER)
+        self.become(of.id, GenerationState.LIVE)
+        self.promotions.append(promotion)
+
+    async def _roll_back(self, to: GenerationRecord, who: str) -> None:
+        self.become(2, GenerationState.FORMER)
+        self.become(to.id, GenerationState.LIVE)
+
+    async def _abort(self, of: GenerationRecord, who: str) -> None:
+        self.become(of.id, GenerationState.ABORTED)
+
+
+WISH = Wish(definition=NEW, who="ann@desk")
+
+
+async def test_a_second_rebuild_at_once_is_refused_with_who_began_the_first_and_what_to_type() -> (
+    None
+):
+    registry = Registry(LIVE, MADE)
+    with pytest.raises(
+        RebuildError,
+        match=r"generation 2 is following since 2026-11-22 08:00:00Z, begun by ann@desk.*rebuild promote"
+        r".*rebuild abort",
+    ):
+        await start(registry.sides(), WISH)
+    assert registry.records == [LIVE, MADE]
+
+
+async def test_what_would_break_is_told_before_anything_is_touched() -> None:
+    registry = Registry(LIVE)
+    registry.breaks = ["view shop.report reads carts.cart_totals.total_amount"]
+    with pytest.raises(RebuildError, match=r"nothing was begun.*shop\.report"):
+        await start(registry.sides(), WISH)
+    assert registry.records == [LIVE]
+
+
+async def test_a_rebuild_without_a_live_generation_is_refused() -> None:
+    with pytest.raises(RebuildError, match="no generation is live"):
+        await start(Registry().sides(), WISH)
+
+
+async def test_a_start_is_waited_for_until_every_range_is_close_behind() -> None:
+    registry = Registry(LIVE)
+    made = await start(registry.sides(), WISH)
+    registry.looks = [
+        [],
+        [range_status(owner=None)],
+        [range_status(replaying=True)],
+        [range_status(lag=None)],
+        [range_status(lag=90.0)],
+        [range_status(lag=0.4)],
+    ]
+    await caught_up(registry.sides(), generation=made.id, tell=registry.tell)
+    assert [progress.waits_for for progress in registry.told] == [
+        ("no host has taken it up yet",),
+        ("range 0 is read by nobody",),
+        ("range 0 is being filled, or its sweep has not ended",),
+        ("range 0 is behind by an unknown time",),
+        ("range 0 is 1 min 30 s behind",),
+        (),
+    ]
+
+
+async def test_a_generation_that_is_given_up_is_waited_for_no_longer() -> None:
+    registry = Registry(LIVE, MADE)
+    registry.looks = [[range_status(lag=5.0)]]
+    registry.become(2, GenerationState.ABORTED)
+    with pytest.raises(RebuildError, match="generation 2 is aborted by now"):
+        await caught_up(registry.sides(), generation=2, tell=registry.tell)
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        pytest.param({"stale": 1}, "1 rows are not as their documents", id="a row"),
+        pytest.param({"missing": 2}, "2 documents are missing", id="missing"),
+        pytest.param({"extra": 3}, "3 rows are of no document", id="extra"),
+        pytest.param({"totals_wrong": 4}, "4 totals are not what the rows say", id="totals"),
+        pytest.param({"pending": 5}, "5 differences are pending: nobody brings them", id="pending"),
+        pytest.param(
+            {"before_start": 6},
+            "6 documents are older than PROJECTOR_START_FROM and are not in it",
+            id="older",
+        ),
+        pytest.param({}, "it is not equal to the container", id="unknown"),
+    ],
+)
+def test_anything_that_differs_speaks_against_a_promotion(
+    counts: dict[str, int], told: str
+) -> None:
+    assert against(Compared(consistent=False, counts={**EQUAL, **counts})) == [told]
+
+
+def test_nothing_speaks_against_what_is_equal() -> None:
+    assert against(Compared(consistent=True, counts=EQUAL)) == []
+
+
+async def test_the_outcome_is_kept_and_the_gate_stays_closed_when_it_differs() -> None:
+    registry = Registry(LIVE, MADE)
+    registry.found = Compared(consistent=False, counts={**EQUAL, "stale": 1}, lines=["stale: a"])
+    verdict = await judged(registry.sides(), MADE)
+    assert not verdict.open
+    assert registry.noted == [registry.found.counts]
+    assert registry.promotions == []
+
+
+async def test_a_promotion_waits_until_it_is_close_again_after_the_comparison() -> None:
+    registry = Registry(LIVE, MADE)
+    registry.looks = [[range_status(lag=7.0)], [range_status()]]
+    registry.behind = 2
+    verdict = await judged(registry.sides(), MADE)
+    promotion = await promote(registry.sides(), verdict, who="ann", tell=registry.tell)
+    assert registry.promotions == [promotion]
+    assert not promotion.forced
+    assert registry.told[0].waits_for == ("range 0 is 7 s behind",)
+
+
+async def test_a_promotion_that_stays_behind_is_given_up() -> None:
+    registry = Registry(LIVE, MADE)
+    registry.behind = SWITCH_ATTEMPTS
+    verdict = Verdict(record=MADE, compared=registry.found)
+    with pytest.raises(SinkUnavailable, match="behind"):
+        await promote(registry.sides(), verdict, who="ann", tell=registry.tell)
+    assert registry.promotions == []
+
+
+async def test_a_forced_promotion_is_kept_with_what_spoke_against_it() -> None:
+    registry = Registry(LIVE, MADE)
+    registry.found = Compared(consistent=False, counts={**EQUAL, "missing": 1})
+    verdict = await judged(registry.sides(), MADE)
+    promotion = await promote(registry.sides(), verdict, who="ann", tell=registry.tell)
+    assert (promotion.forced, promotion.against) == (True, ["1 documents are missing"])
+    assert promotion.counts["missing"] == 1
+
+
+async def test_a_rollback_goes_to_the_former_one_that_is_fed_still() -> None:
+    registry = Registry(
+        replace(LIVE, state=GenerationState.FORMER, fed_until=START + timedelta(hours=1)),
+        replace(MADE, state=GenerationState.LIVE),
+    )
+    former, left = await roll_back(registry.sides(), who="ann")
+    assert (former.id, left.id) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("records", "told"),
+    [
+        pytest.param([LIVE], "there is no former one", id="none"),
+        pytest.param(
+            [
+                replace(LIVE, state=GenerationState.RETIRED),
+                replace(MADE, state=GenerationState.LIVE),
+            ],
+            "generation 1 is no longer fed",
+            id="retired",
+        ),
+        pytest.param(
+            [
+                replace(LIVE, state=GenerationState.FORMER, fed_until=START),
+                replace(MADE, state=GenerationState.LIVE),
+            ],
+            "there is no former one",
+            id="its time is over",
+        ),
+    ],
+)
+def test_there_is_nothing_to_go_back_to(records: list[GenerationRecord], told: str) -> None:
+    with pytest.raises(RebuildError, match=told):
+        former_of(records, now=START + timedelta(seconds=1))
+
+
+async def test_an_abort_gives_up_the_one_that_is_being_made_and_without_one_says_so() -> None:
+    registry = Registry(LIVE, MADE)
+    assert (await abort(registry.sides(), who="ann")).id == 2
+    with pytest.raises(RebuildError, match="no rebuild is under way; begin one"):
+        await abort(registry.sides(), who="ann")
+
+
+def test_another_definition_is_told_in_one_line_with_what_to_type() -> None:
+    assert not differs(LIVE, CARTS)
+    assert differs(LIVE, NEW)
+    assert changes(CARTS, NEW) == ["new column colour", "other total cart_totals"]
+    assert changes(NEW, CARTS) == ["no column colour", "other total cart_totals"]
+    assert changes(CARTS, replace(CARTS, rows_comment="x")) == ["other words or rules"]
+    line = told_difference(LIVE, NEW)
+    assert "live generation 1" in line
+    assert line.endswith("projector rebuild start --promote")
+    assert "\n" not in line
