@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as ProgressBar
 
 from projector.cli.entry import enter, prepared_to_look
 from projector.cli.failures import ExitCode
-from projector.cli.lines import answer, say
+from projector.cli.lines import answer
 from projector.cli.output import print_json
-from projector.core.pacing import Pace
-from projector.core.texts import duration
+from projector.cli.progress import shown_progress
 from projector.ports.verification import Difference
 from projector.processor.clock import SystemClock
 from projector.projection.carts import CARTS
-from projector.reconcile.report import Progress, VerifyReport
+from projector.reconcile.report import VerifyReport
 from projector.wiring import commands
-
-LINE_SECONDS = 5.0
 
 
 def verify(*, repair: bool, as_json: bool) -> None:
     """Compare PostgreSQL with the container both ways; exit code 3 when they differ."""
     settings = prepared_to_look()
-    with _shown_progress() as on_progress:
+    with shown_progress() as on_progress:
         report = enter(
             lambda: commands.verify(
                 settings, clock=SystemClock(), repair=repair, on_progress=on_progress
@@ -43,53 +34,6 @@ def verify(*, repair: bool, as_json: bool) -> None:
             answer(line)
     if not report.consistent:
         raise typer.Exit(ExitCode.DRIFT)
-
-
-@contextmanager
-def _shown_progress() -> Iterator[Callable[[Progress], object]]:
-    """A bar on a terminal, a line every few seconds elsewhere; always on standard error."""
-    if not sys.stderr.isatty():
-        yield _Lines().show
-        return
-    columns = (
-        TextColumn("{task.completed:,} of about {task.total:,} documents"),
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[pace]}"),
-    )
-    lines = _Lines()
-    with ProgressBar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("verify", total=0, pace="")
-        yield lambda progress: bar.update(
-            task,
-            completed=progress.documents,
-            total=max(progress.expected, progress.documents),
-            pace=lines.pace_at(progress),
-        )
-
-
-class _Lines:
-    """Says how far it is, now and then."""
-
-    def __init__(self) -> None:
-        self._clock = SystemClock()
-        self._said = self._clock.monotonic()
-        self._pace = Pace()
-
-    def show(self, progress: Progress) -> None:
-        """Say it when the last line is some seconds old."""
-        pace = self.pace_at(progress)
-        now = self._clock.monotonic()
-        if now - self._said >= LINE_SECONDS:
-            self._said = now
-            expected = max(progress.expected, progress.documents)
-            say(f"verified {progress.documents:,} of about {expected:,} documents, {pace}")
-
-    def pace_at(self, progress: Progress) -> str:
-        """How fast it goes and what is left, in words."""
-        self._pace.look(self._clock.monotonic(), progress.documents)
-        left = self._pace.seconds_left(max(0, progress.expected - progress.documents))
-        words = "" if left is None else f", {duration(left)} left"
-        return f"{self._pace.per_second or 0:,.0f} a second{words}"
 
 
 def _document(report: VerifyReport) -> dict[str, Any]:
@@ -122,11 +66,7 @@ def _example(one: Difference) -> dict[str, str]:
 
 
 def _lines(report: VerifyReport, *, repair: bool) -> list[str]:
-    lines = [
-        f"{one.kind}: document {one.key.id} in {CARTS.noun} {one.key.partition_key}: {one.detail}"
-        for one in report.examples
-    ]
-    lines += [f"total: {text}" for text in report.totals_examples]
+    lines = list(report.told(CARTS.noun))
     lines += [
         f"not repaired: document {one.key.id} in {CARTS.noun} {one.key.partition_key}: {one.detail}"
         for one in report.unmended

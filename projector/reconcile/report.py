@@ -105,6 +105,14 @@ class VerifyReport:
         found = self.missing + self.extra + self.stale + self.totals_wrong
         return max(0, found - self.repaired)
 
+    def told(self, noun: str) -> Sequence[str]:
+        """The first documents and totals that differ, and how, a line each; `noun` names a key."""
+        lines = [
+            f"{one.kind}: document {one.key.id} in {noun} {one.key.partition_key}: {one.detail}"
+            for one in self.examples
+        ]
+        return [*lines, *(f"total: {text}" for text in self.totals_examples)]
+
     def counts(self) -> dict[str, Any]:
         """What is worth keeping of it."""
         kept = asdict(self)

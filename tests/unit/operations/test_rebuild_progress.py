@@ -38,12 +38,13 @@ def ranged(keys: FeedRange, **more: Any) -> RangeStatus:
 
 def test_a_load_tells_documents_pace_time_left_and_what_it_will_cost() -> None:
     meter = Meter()
-    for second, done in ((0.0, 100), (10.0, 300)):
-        parts = (
-            part(LOW, FillPhase.LOADING, done, request_units=done * 0.05),
-            part(HIGH, FillPhase.WAITING, 0),
-        )
-        told = meter.measured(Look(record=FILLING, parts=parts), now=second)
+
+    def look(done: int) -> Look:
+        loading = part(LOW, FillPhase.LOADING, done, request_units=done * 0.05)
+        return Look(record=FILLING, parts=(loading, part(HIGH, FillPhase.WAITING, 0)))
+
+    meter.measured(look(100), now=0.0)
+    told = meter.measured(look(300), now=10.0)
     assert (told.phase, told.documents, told.expected) == (Phase.LOADING, 300, 1000)
     assert (told.share, told.estimate) == (0.3, True)
     assert told.per_second == 20.0
