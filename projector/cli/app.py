@@ -24,6 +24,7 @@ from projector.projection.carts import CARTS
 
 DEBUG_OPTION = "--debug"
 MAX_PARTITIONS = 1000
+MAX_ENTRIES = 1_000_000
 
 app = typer.Typer(
     name="projector",
@@ -169,6 +170,28 @@ def explain(
     from projector.cli import explain as action
 
     action.explain_key(key, as_json=as_json)
+
+
+@app.command()
+def timeline(
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="WHEN",
+            help="From 90m, 12h, 3d or 2w ago, or a time such as 2026-01-31T00:00:00Z.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=MAX_ENTRIES, help="The newest so many.")
+    ] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what happened to the copy, and who did it, the newest last."""
+    from projector.cli import timeline as action
+
+    action.timeline(since=since, limit=limit, as_json=as_json)
 
 
 @app.command()

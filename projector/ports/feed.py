@@ -147,10 +147,19 @@ class BootstrapMarkers(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FormerOwner:
+    """Whose lease was taken; `expired` unless it was taken for a fair share."""
+
+    name: InstanceName
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RangeClaim:
     """Who wants which range of which container.
 
     `probe` only asks whether the target copies that container: nothing is fenced or granted.
+    `taken_from` is whoever had the lease and did not give it back.
     """
 
     container_rid: str
@@ -158,6 +167,7 @@ class RangeClaim:
     lease_token: LeaseToken
     feed_range: FeedRange
     owner: InstanceName
+    taken_from: FormerOwner | None = None
     probe: bool = False
 
 

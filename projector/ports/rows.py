@@ -73,8 +73,8 @@ class SweepStore(Protocol):
         Raises FencedOut, also when the range's lineage is not the mark's any more.
         """
 
-    async def finish_replay(self, grant: Grant) -> None:
-        """Close the open replay of the range. Raises FencedOut."""
+    async def finish_replay(self, grant: Grant, *, swept: Mended | None = None) -> None:
+        """Close the open replay of the range, which `swept` is to be told of. Raises FencedOut."""
 
 
 class DriftKind(StrEnum):

@@ -13,12 +13,14 @@ another processor's ranges are no split of ours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from projector.core.ranges import FeedRange, uncovered
 from projector.ports.feed import RangeClaim
 from projector.ports.ranges import StoredRange
+from projector.ports.timeline import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,42 @@ def decide_inheritance(claim: RangeClaim, overlapping: Sequence[StoredRange]) ->
         return TakeOver(holder=holders[0])
     lineage = max((stored.lineage for stored in overlapping), default=-1) + 1
     return StartFresh(lineage=lineage)
+
+
+def news_of(
+    claim: RangeClaim, decision: Inheritance, before: Sequence[StoredRange]
+) -> Iterator[tuple[Kind, str, Mapping[str, Any]]]:
+    """What an opening is to a person: a lease that changed hands, or a merge."""
+    match decision:
+        case Reopen(stored=stored) if claim.taken_from and stored.owner != claim.owner:
+            taken = claim.taken_from
+            why = "it was not renewed" if taken.expired else "for a fair share"
+            yield Kind.LEASE_TAKEN_OVER, claim.lease_token, {"from": taken.name, "why": why}
+        case StartFresh():
+            merged = [
+                one
+                for one in holders_of(claim.feed_range, before)
+                if one.container_rid == claim.container_rid and one.feed_range != claim.feed_range
+            ]
+            if len(merged) > 1 and all(claim.feed_range.covers(one.feed_range) for one in merged):
+                yield Kind.MERGE, claim.lease_token, {"from": _tokens(merged)}
+        case _:
+            return
+
+
+def split_of(
+    parent: StoredRange, after: Sequence[StoredRange]
+) -> Iterator[tuple[Kind, str, Mapping[str, Any]]]:
+    """The split of a range, once its last part was opened; `after` are all ranges that share its keys."""
+    parts = holders_of(
+        parent.feed_range, [one for one in after if one.container_rid == parent.container_rid]
+    )
+    if len(parts) > 1 and all(part.range_id != parent.range_id for part in parts):
+        yield Kind.SPLIT, parent.lease_token, {"into": _tokens(parts)}
+
+
+def _tokens(ranges: Sequence[StoredRange]) -> list[str]:
+    return [one.lease_token for one in sorted(ranges, key=lambda one: one.feed_range)]
 
 
 def holders_of(whole: FeedRange, stored: Sequence[StoredRange]) -> Sequence[StoredRange]:

@@ -20,11 +20,13 @@ from psycopg.rows import class_row
 from projector.ports.feed import Grant
 from projector.ports.quarantine import EntryStatus, QuarantinedDocument, QuarantineEntry
 from projector.ports.rows import ReadMark
+from projector.ports.timeline import Kind
 from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.generation import Generation
 from projector.postgres.ranges import bounds
 from projector.postgres.statements import with_seeds
 from projector.postgres.templates import each, filled
+from projector.postgres.timeline import record
 from projector.projection.writes import PassedOver, Rejection
 
 ENTRIES = """
@@ -68,7 +70,10 @@ ON CONFLICT (key_1, key_2) DO UPDATE SET
     ELSE q.first_seen_at END,
   count = CASE WHEN q.status = 'closed' THEN 1 ELSE q.count + 1 END,
   last_seen_at = excluded.last_seen_at, seen_group = excluded.seen_group
-WHERE (excluded.lineage, excluded.lsn) >= (q.lineage, q.lsn)""").replace("{entries}", ENTRIES)
+WHERE (excluded.lineage, excluded.lsn) >= (q.lineage, q.lsn)
+RETURNING q.id, q.reason, q.status = 'open' AND q.first_seen_at = now() AS opened""").replace(
+    "{entries}", ENTRIES
+)
 
 # A replay that brings a version older than the one at which the entry was closed brings what was
 # found absent, and came back; the sweep asks.
@@ -129,11 +134,11 @@ SHOW = "SELECT {columns} FROM projector.quarantine WHERE id = %s".replace("{colu
 
 DISCARD = """
 UPDATE projector.quarantine SET status = 'discarded', closed_at = NULL
-WHERE id = %s AND status = 'open'"""
+WHERE id = %s AND status = 'open' RETURNING reason"""
 
 REOPEN = """
 UPDATE projector.quarantine SET status = 'open', closed_at = NULL
-WHERE id = %s AND status = 'discarded'"""
+WHERE id = %s AND status = 'discarded' RETURNING reason"""
 
 
 @lru_cache(maxsize=8)
@@ -171,8 +176,20 @@ async def store(
         "mark_at": None if mark is None else mark.at,
         "low": low,  # a document without a key of its own counts as of the range it came in
     }
-    await session.execute(store_statement(generation), parameters)
+    stored = await (await session.execute(store_statement(generation), parameters)).fetchall()
     await session.execute(NOTE_SEEN, parameters)
+    if opened := [(entry, reason) for entry, reason, is_new in stored if is_new]:
+        entry, reason = min(opened)
+        told = {"documents": len(opened), "reason": reason, "first_entry": entry}
+        claim = grant.claim
+        await record(
+            session,
+            Kind.QUARANTINE_OPENED,
+            claim.lease_token,
+            told,
+            claim.owner,
+            counted="documents",
+        )
 
 
 async def mark_rows(
@@ -289,18 +306,25 @@ async def show_entry(connections: Connections, entry_id: int) -> QuarantinedDocu
     return QuarantinedDocument(entry=entry, raw=bytes(row[0]), last_good=row[1])
 
 
-async def discard_entry(connections: Connections, entry_id: int) -> bool:
+async def discard_entry(connections: Connections, entry_id: int, *, actor: str = "") -> bool:
     """Set an open entry aside for good; False when it is not open."""
-    async with connections.session() as session:
-        cursor = await session.execute(DISCARD, [entry_id])
-    return cursor.rowcount == 1
+    return await _decided(connections, DISCARD, entry_id, Kind.QUARANTINE_DISCARDED, actor)
 
 
-async def reopen_entry(connections: Connections, entry_id: int) -> bool:
+async def reopen_entry(connections: Connections, entry_id: int, *, actor: str = "") -> bool:
     """Take a discarded entry up again; False when it is not discarded."""
-    async with connections.session() as session:
-        cursor = await session.execute(REOPEN, [entry_id])
-    return cursor.rowcount == 1
+    return await _decided(connections, REOPEN, entry_id, Kind.QUARANTINE_REOPENED, actor)
+
+
+async def _decided(
+    connections: Connections, statement: str, entry_id: int, kind: Kind, actor: str
+) -> bool:
+    async with connections.transaction() as session:
+        row = await (await session.execute(statement, [entry_id])).fetchone()
+        if row is None:
+            return False
+        await record(session, kind, str(entry_id), {"reason": row[0]}, actor)
+    return True
 
 
 async def count_open(connections: Connections) -> int:

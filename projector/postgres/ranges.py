@@ -38,9 +38,12 @@ from projector.postgres.inheritance import (
     decide_inheritance,
     holders_of,
     is_same,
+    news_of,
+    split_of,
 )
 from projector.postgres.sequences import lock_openings, raise_sequences, with_epochs
 from projector.postgres.source import register_source
+from projector.postgres.timeline import record
 
 HIGHEST = 2**63 - 1
 
@@ -158,7 +161,22 @@ async def open_range(
         decision = decide_inheritance(claim, stored)
         if isinstance(decision, FinishSplit):
             return _retired(claim, decision.stored)
-        return await store_range(session, claim, decision, stored)
+        grant = await store_range(session, claim, decision, stored)
+        await _tell(session, claim, decision, stored)
+        return grant
+
+
+async def _tell(
+    session: Session, claim: RangeClaim, decision: Inheritance, before: Sequence[StoredRange]
+) -> None:
+    """The timeline learns of it, with the opening or not at all."""
+    news = list(news_of(claim, decision, before))
+    if isinstance(decision, TakeOver):
+        parent = decision.holder
+        after = await stored_ranges(session, keys=parent.feed_range, retired=True)
+        news += split_of(parent, after)
+    for kind, subject, detail in news:
+        await record(session, kind, subject, detail, claim.owner)
 
 
 async def begin_range(connections: Connections, grant: Grant, beginning: Beginning) -> Grant:

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 
 from projector.core.names import SourceIdentity
 from projector.core.ranges import FULL_RANGE, FeedRange
+from projector.ports.timeline import Kind
 from projector.postgres import replays
 from projector.postgres.connections import Connections
 from projector.postgres.inheritance import holders_of
 from projector.postgres.ranges import stored_ranges
 from projector.postgres.sequences import lock_openings, raise_sequences, with_epochs
 from projector.postgres.source import describe_source, register_source
+from projector.postgres.timeline import record
 
 CLEAR_PLACE = with_epochs("""
 UPDATE projector.ranges SET epoch = {next_epoch}, placed = false,
@@ -51,7 +53,11 @@ WHERE r.id = p.range_id AND r.container_rid <> %s AND p.phase IN ('requested', '
 
 
 async def request_replay(
-    connections: Connections, container_rid: str, ranges: Sequence[FeedRange] | None = None
+    connections: Connections,
+    container_rid: str,
+    ranges: Sequence[FeedRange] | None = None,
+    *,
+    actor: str = "",
 ) -> int:
     """Make ranges start over when they are next acquired; None: all. Returns how many.
 
@@ -68,16 +74,24 @@ async def request_replay(
         stored = await stored_ranges(session, container_rid=container_rid, retired=True)
         wanted_ranges = (FULL_RANGE,) if ranges is None else ranges
         holders = {
-            holder.range_id for wanted in wanted_ranges for holder in holders_of(wanted, stored)
+            holder.range_id: holder.lease_token
+            for wanted in wanted_ranges
+            for holder in holders_of(wanted, stored)
         }
         for range_id in sorted(holders):
             await session.execute(CLEAR_PLACE, [range_id])
             await replays.ask_replay(session, range_id)
+        subject = "" if ranges is None else ", ".join(sorted(holders.values()))
+        await record(session, Kind.RESET, subject, {"ranges": len(holders)}, actor)
     return len(holders)
 
 
 async def accept_new_source(
-    connections: Connections, container_rid: str, identity: SourceIdentity | None = None
+    connections: Connections,
+    container_rid: str,
+    identity: SourceIdentity | None = None,
+    *,
+    actor: str = "",
 ) -> bool:
     """Follow another container from now on; False when it is the one followed already.
 
@@ -98,11 +112,13 @@ async def accept_new_source(
         await replays.forget_seen(session)
         if identity is not None:
             await describe_source(session, container_rid, identity)
+        subject = "" if identity is None else str(identity.name)
+        await record(session, Kind.SOURCE_FOLLOWED, subject, {"rid": container_rid}, actor)
     return True
 
 
 async def accept_projection(
-    connections: Connections, container_rid: str, identity: SourceIdentity
+    connections: Connections, container_rid: str, identity: SourceIdentity, *, actor: str = ""
 ) -> None:
     """Make the rows anew under another definition; they stay until the replay has passed them.
 
@@ -115,3 +131,4 @@ async def accept_projection(
         await register_source(session, container_rid)
         await describe_source(session, container_rid, identity)
         await session.execute(RISE_ABOVE, [container_rid])
+        await record(session, Kind.PROJECTION_CHANGED, identity.projection, {}, actor)

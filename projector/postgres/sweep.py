@@ -11,7 +11,7 @@ replay is open, a repair because it names the tick at which its reads began.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import msgspec
 from psycopg.rows import class_row
@@ -20,6 +20,7 @@ from projector.core.errors import FencedOut
 from projector.core.names import Epoch
 from projector.ports.feed import Grant
 from projector.ports.rows import DocumentKey, Mended, ReadMark, Verdict
+from projector.ports.timeline import Kind
 from projector.postgres import quarantine, replays
 from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.generation import Generation
@@ -27,6 +28,7 @@ from projector.postgres.locked import LockedRange, tells_old
 from projector.postgres.ranges import bounds
 from projector.postgres.statements import BatchShape, with_seeds
 from projector.postgres.templates import filled
+from projector.postgres.timeline import record
 from projector.projection.writes import Batch
 
 SCAN_SECONDS = 3600.0
@@ -161,14 +163,16 @@ class VerdictStore:
                 raise fenced_out(grant)
             return await self._write(session, grant, mark, verdicts)
 
-    async def finish_replay(self, grant: Grant) -> None:
+    async def finish_replay(self, grant: Grant, *, swept: Mended | None = None) -> None:
         """Close the open replay of the range. Raises FencedOut."""
-        low, high = bounds(grant.claim.feed_range)
+        claim, told = grant.claim, {} if swept is None else asdict(swept)
+        low, high = bounds(claim.feed_range)
         async with self._connections.transaction() as session:
             group = await self._lock_running(session, grant)
             await session.execute(CLOSE_UNREADABLE, {"low": low, "high": high, "seen_group": group})
             await replays.finish_replay(session, grant.range_id)
             await session.execute(FORGET_CANDIDATES, [grant.range_id])
+            await record(session, Kind.SWEEP_DONE, claim.lease_token, told, claim.owner)
         self._reached.pop(grant.range_id, None)
 
     async def read_mark(self, range_id: int) -> ReadMark | None:

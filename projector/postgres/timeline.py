@@ -25,14 +25,19 @@ LONGEST_TEXT = 300
 MOST_OF_A_KIND = 10_000
 """However many days are kept: a fact that repeats itself does not drive out the rare ones."""
 
+# What is counted adds up within the hour, so that a flood of it is a handful of entries.
 RECORD = """
-INSERT INTO projector.timeline (happened_at, kind, subject, detail, actor, once)
-VALUES (clock_timestamp(), %(kind)s, %(subject)s, %(detail)s::jsonb, %(actor)s, %(once)s)
-ON CONFLICT (once) DO NOTHING"""
+INSERT INTO projector.timeline AS t (happened_at, kind, subject, detail, actor, once)
+VALUES (clock_timestamp(), %(kind)s, %(subject)s, %(detail)s::jsonb, %(actor)s,
+  CASE WHEN %(counted)s::text IS NULL THEN %(once)s::text
+    ELSE concat_ws(' ', %(kind)s::text, %(subject)s::text, to_char(now(), 'YYYY-MM-DD HH24')) END)
+ON CONFLICT (once) DO UPDATE SET detail = t.detail || jsonb_build_object(%(counted)s::text,
+  (t.detail ->> %(counted)s)::bigint + (excluded.detail ->> %(counted)s)::bigint)
+WHERE %(counted)s::text IS NOT NULL"""
 
 LATEST = """
 SELECT id, happened_at, kind, subject, detail, actor FROM projector.timeline
-WHERE %(since)s::timestamptz IS NULL OR happened_at >= %(since)s
+WHERE happened_at >= COALESCE(%(since)s::timestamptz, now() - %(age)s::interval, '-infinity')
 ORDER BY happened_at DESC, id DESC LIMIT %(limit)s"""
 
 FORGET = """
@@ -50,6 +55,7 @@ async def record(
     actor: str,
     *,
     once: str | None = None,
+    counted: str | None = None,
 ) -> bool:
     """Keep a fact; False when it could not be kept, which is no reason to stop.
 
@@ -60,11 +66,14 @@ async def record(
         detail: names and numbers that a person wants to see, by names of words_like_these.
         actor: the host, or the person as `user@machine`.
         once: tells the same fact when it is told again.
+        counted: the number in `detail` that is added to the entry of this hour, if there is one.
     """
     if isinstance(to, Connections):
         try:
             async with to.session() as session:
-                return await record(session, kind, subject, detail, actor, once=once)
+                return await record(
+                    session, kind, subject, detail, actor, once=once, counted=counted
+                )
         except ProjectorError:
             return False
     entry = {
@@ -73,6 +82,7 @@ async def record(
         "detail": json.dumps(_clean(detail)),
         "actor": _clean(actor),
         "once": once,
+        "counted": counted,
     }
     try:
         async with to.transaction():  # a savepoint, where a transaction is open
@@ -99,12 +109,17 @@ def _clean(value: Any) -> Any:
 
 
 async def latest_entries(
-    connections: Connections, *, limit: int, since: datetime | None = None
+    connections: Connections, *, limit: int, since: datetime | timedelta | None = None
 ) -> Sequence[TimelineEntry]:
-    """The newest ones, newest first. Raises SinkUnavailable."""
+    """The newest ones since a time, or of so long, newest first. Raises SinkUnavailable."""
+    asked = {
+        "since": since if isinstance(since, datetime) else None,
+        "age": since if isinstance(since, timedelta) else None,
+        "limit": limit,
+    }
     async with connections.session() as session:
         cursor = session.cursor(row_factory=class_row(TimelineEntry))
-        await cursor.execute(LATEST, {"since": since, "limit": limit})
+        await cursor.execute(LATEST, asked)
         return await cursor.fetchall()
 
 

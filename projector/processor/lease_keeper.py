@@ -40,6 +40,8 @@ class LeaseKeeper:
         self._clock = clock
         self._me = me
         self._lease = lease
+        self.seen = lease
+        """The lease as it was before this host took it."""
         self._written = lease.continuation
         self._attempted: set[Continuation] = set()
         self._writing = asyncio.Lock()
@@ -61,10 +63,9 @@ class LeaseKeeper:
 
         Raises: LeaseLost when somebody else took it first; LeaseMissing; LeaseStoreUnavailable.
         """
-        seen = self._lease
 
         def take(lease: Lease) -> Lease:
-            return changes.acquire(lease, me=self._me, seen=seen, now=self._clock.now())
+            return changes.acquire(lease, me=self._me, seen=self.seen, now=self._clock.now())
 
         taken = await self._update(take)
         self._written = taken.continuation

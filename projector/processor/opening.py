@@ -12,11 +12,11 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from projector.core.coverage import Physical
 from projector.core.errors import ProjectorError, SinkError, Throttled
 from projector.core.lease import DELIVERED_PROPERTY, START_FROM_PROPERTY, Lease
 from projector.core.names import Continuation
 from projector.core.ranges import FeedRange
-from projector.core.coverage import Physical
 from projector.core.splits import RANGE_ID_PROPERTY, home_of, merged_away
 from projector.core.start import (
     NOW,
@@ -29,7 +29,7 @@ from projector.core.start import (
     decide_start,
 )
 from projector.core.states import RangeState
-from projector.ports.feed import Beginning, FeedTarget, Grant, RangeClaim
+from projector.ports.feed import Beginning, FeedTarget, FormerOwner, Grant, RangeClaim
 from projector.processor.events import Event
 from projector.processor.lease_keeper import LeaseKeeper
 from projector.processor.neighbours import Neighbours
@@ -78,6 +78,7 @@ class Opening(Generic[P]):
         self._keeper = keeper
         self._status = status
         self._patience = patience
+        self._taken_from = _taken_from(keeper.seen, neighbours)
 
     async def run(self, *, went_back: bool) -> Started | Outgrown:
         """Open the range.
@@ -122,6 +123,7 @@ class Opening(Generic[P]):
             lease_token=lease.token,
             feed_range=own_range(lease),
             owner=self._neighbours.options.instance_name,
+            taken_from=self._taken_from,
         )
 
     async def _fence(self) -> Grant:
@@ -237,6 +239,17 @@ class Opening(Generic[P]):
         """Show that the range waits, and why."""
         if self._status.wait(Role.OPENER, waiting_state(failed.error), failed.error):
             await self._neighbours.observer.failed(self._keeper.token, failed.error)
+
+
+def _taken_from(seen: Lease, neighbours: Neighbours[P]) -> FormerOwner | None:
+    """Who had the lease when it was taken; None: nobody, or an earlier run of this host."""
+    options = neighbours.options
+    if seen.owner is None or seen.owned_by(options.instance_name):
+        return None
+    expired = seen.expired(
+        now=neighbours.clock.now(), expiration_seconds=options.expiration_seconds
+    )
+    return FormerOwner(name=seen.owner, expired=expired)
 
 
 def waiting_state(error: ProjectorError) -> RangeState:

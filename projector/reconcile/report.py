@@ -99,11 +99,19 @@ class VerifyReport:
     totals_examples: tuple[str, ...]
     unmended: tuple[Difference, ...]
 
+    def drift(self) -> dict[str, int]:
+        """What was wrong when it was looked at, by its kind."""
+        return {
+            "missing": self.missing,
+            "extra": self.extra,
+            "stale": self.stale,
+            "totals_wrong": self.totals_wrong,
+        }
+
     @property
     def drift_left(self) -> int:
         """Rows, entries and totals that are wrong still."""
-        found = self.missing + self.extra + self.stale + self.totals_wrong
-        return max(0, found - self.repaired)
+        return max(0, sum(self.drift().values()) - self.repaired)
 
     def told(self, noun: str) -> Sequence[str]:
         """The first documents and totals that differ, and how, a line each; `noun` names a key."""

@@ -73,9 +73,10 @@ class Sweeper:
             unchanged += sum(done.unchanged for done in written.answers)
             after = keys[-1]
         self._leave(grant, unread)
-        await self._store.finish_replay(grant)
+        done = Mended(removed=removed, projected=projected, unchanged=unchanged)
+        await self._store.finish_replay(grant, swept=done)
         log.info(REPLAY_SWEPT, lease=grant.claim.lease_token, removed=removed, projected=projected)
-        return Mended(removed=removed, projected=projected, unchanged=unchanged)
+        return done
 
     def _leave(self, grant: Grant, unread: dict[DocumentKey, str]) -> None:
         """Give up on documents that were never read. Raises SourceUnavailable when there is hope."""

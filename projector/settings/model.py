@@ -260,6 +260,12 @@ class Settings(BaseSettings):
     housekeeping_closed_days: float = Field(
         default=30.0, ge=0, le=36_500, description="Days that a closed quarantine entry is kept."
     )
+    timeline_days: float = Field(
+        default=90.0,
+        ge=0,
+        le=36_500,
+        description="Days that the timeline of what happened is kept, at most 10,000 entries of a kind.",
+    )
     log_format: Literal["auto", "console", "json", "logfmt"] = Field(
         default="auto",
         description="`auto`, `console`, `json` or `logfmt`; `auto` is `console` on a terminal, else `logfmt`.",

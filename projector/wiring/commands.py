@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
 from functools import partial
 
 from projector.core.errors import ProjectorError, SinkUnavailable
@@ -19,11 +20,13 @@ from projector.operations.status import Status
 from projector.operations.target_checks import SERVER, TABLES, TargetChecks
 from projector.ports.feed import Clock
 from projector.ports.quarantine import EntryStatus, QuarantineEntry
+from projector.ports.timeline import TimelineEntry
 from projector.postgres.copy_facts import copy_facts
 from projector.postgres.embedded import exists_in
 from projector.postgres.quarantine import list_entries
 from projector.postgres.resets import accept_new_source, accept_projection, request_replay
 from projector.postgres.schema import identity
+from projector.postgres.timeline import latest_entries
 from projector.reconcile.repair import Retried
 from projector.reconcile.report import Progress, VerifyReport
 from projector.settings import Settings
@@ -40,6 +43,7 @@ from projector.wiring.opening import (
     target,
     target_questions,
 )
+from projector.wiring.person import person
 
 
 @asynccontextmanager
@@ -166,9 +170,9 @@ async def prepared_reset(
             target=await identity(connections),
             rid=rid,
             identity=meant,
-            accept_new_source=partial(accept_new_source, connections, rid, meant),
-            accept_projection=partial(accept_projection, connections, rid, meant),
-            request_replay=partial(request_replay, connections, rid),
+            accept_new_source=partial(accept_new_source, connections, rid, meant, actor=person()),
+            accept_projection=partial(accept_projection, connections, rid, meant, actor=person()),
+            request_replay=partial(request_replay, connections, rid, actor=person()),
         )
         yield await leases.prepared(sides, token=token, consent=consent)
 
@@ -224,6 +228,14 @@ async def quarantined(
             )
         )
         return [one async for some in each for one in some]
+
+
+async def timeline(
+    settings: Settings, *, since: datetime | timedelta | None, limit: int
+) -> Sequence[TimelineEntry]:
+    """The newest entries, newest first."""
+    async with _fitting_target(settings) as reached:
+        return await latest_entries(reached.connections, since=since, limit=limit)
 
 
 async def retry(settings: Settings, entry_id: int | None, *, clock: Clock) -> Sequence[Retried]:

@@ -17,10 +17,12 @@ from projector.operations.source_checks import refuse_others
 from projector.ports.copy import VERIFICATION
 from projector.ports.feed import Clock
 from projector.ports.quarantine import QuarantineEntry
+from projector.ports.timeline import Kind
 from projector.postgres import quarantine as entries
 from projector.postgres.connections import Connections
 from projector.postgres.explain import stored_key
 from projector.postgres.housekeeping import record_run
+from projector.postgres.timeline import record
 from projector.postgres.verification import Verification
 from projector.reconcile.answers import Judge
 from projector.reconcile.parts import Waiting
@@ -31,17 +33,19 @@ from projector.reconcile.verify import Verifier, VerifyOptions
 from projector.settings import Settings
 from projector.wiring import database
 from projector.wiring.opening import Account, account, source_identity, target
+from projector.wiring.person import person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """The container and its copy, both reached; `waiting` None suits the settings."""
+    """The container and its copy, both reached, and who works on them; `waiting` None suits the settings."""
 
     settings: Settings
     clock: Clock
     opened: Account
     connections: Connections
     waiting: Waiting | None = None
+    actor: str = ""
 
     async def verify(
         self,
@@ -66,7 +70,18 @@ class Copy:
             ),
             on_progress=on_progress,
         )
-        return await verifier.verify(repair=repair)
+        report = await verifier.verify(repair=repair)
+        await self._tell(report)
+        return report
+
+    async def _tell(self, report: VerifyReport) -> None:
+        """The timeline learns of drift."""
+        found = report.drift()
+        if any(found.values()):
+            await record(self.connections, Kind.DRIFT_FOUND, "", found, self.actor)
+        if report.repaired:
+            told = {"repaired": report.repaired, "left": report.drift_left}
+            await record(self.connections, Kind.DRIFT_REPAIRED, "", told, self.actor)
 
     async def remember(self, report: VerifyReport) -> None:
         """Keep the outcome where that of a scheduled verification is kept."""
@@ -140,8 +155,8 @@ def quarantine(connections: Connections) -> Quarantine:
     """The quarantine of that target."""
     return Quarantine(
         show_entry=partial(entries.show_entry, connections),
-        discard_entry=partial(entries.discard_entry, connections),
-        reopen_entry=partial(entries.reopen_entry, connections),
+        discard_entry=partial(entries.discard_entry, connections, actor=person()),
+        reopen_entry=partial(entries.reopen_entry, connections, actor=person()),
     )
 
 
@@ -157,4 +172,10 @@ async def both_sides(settings: Settings, *, clock: Clock) -> AsyncIterator[Copy]
         await database.require_schema(reached.url)
         identity = source_identity(settings, opened.name)
         refuse_others(await reached.copied(), opened.container_rid, identity)
-        yield Copy(settings=settings, clock=clock, opened=opened, connections=reached.connections)
+        yield Copy(
+            settings=settings,
+            clock=clock,
+            opened=opened,
+            connections=reached.connections,
+            actor=person(),
+        )

@@ -13,6 +13,7 @@ from projector.ports.copy import VERIFICATION
 from projector.postgres import housekeeping as storage
 from projector.postgres.connections import Connections
 from projector.postgres.ranges import live_ranges
+from projector.postgres.timeline import forget_entries
 from projector.settings import Settings
 from projector.wiring.copy import Copy
 
@@ -41,14 +42,16 @@ class Work:
     settings: Settings
 
     async def purge(self) -> Mapping[str, Any]:
-        """Delete tombstones that nothing can outdate, and totals without lines."""
+        """Delete tombstones that nothing can outdate, totals without lines, and what happened long ago."""
         tombstones = await _until_less(
             lambda: storage.purge_tombstones(self.copy.connections, limit=PURGED_AT_ONCE)
         )
         totals = await _until_less(
             lambda: storage.purge_empty_totals(self.copy.connections, limit=PURGED_AT_ONCE)
         )
-        return {"tombstones": tombstones, "totals": totals}
+        age = timedelta(days=self.settings.timeline_days)
+        entries = await forget_entries(self.copy.connections, age=age)
+        return {"tombstones": tombstones, "totals": totals, "timeline": entries}
 
     async def forget_closed(self) -> Mapping[str, Any]:
         """Delete quarantine entries that were closed long ago."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -53,6 +53,7 @@ from projector.wiring.console import console, routes, tell_access
 from projector.wiring.copy import Copy
 from projector.wiring.housekeeping import housekeeping
 from projector.wiring.opening import Account, Target, account, limits, target
+from projector.wiring.presence import presence
 from projector.wiring.servers import Servers
 from projector.wiring.start import Start
 from projector.wiring.systemd import STOPPING, Systemd
@@ -159,8 +160,17 @@ class Service:
             self._connections = reached.connections
             start = Start(settings=self._settings, clock=self._clock, servers=self._servers)
             await start.target(reached, migrate=migrate)
-            while await self._follow(reached, start, until_caught_up=until_caught_up):
-                log.info(Event.SOURCE_FOLLOWED)
+            async with self._present(reached.connections):
+                while await self._follow(reached, start, until_caught_up=until_caught_up):
+                    log.info(Event.SOURCE_FOLLOWED)
+
+    def _present(self, connections: Connections) -> AbstractAsyncContextManager[None]:
+        return presence(
+            connections,
+            self._settings.instance_name,
+            version=__version__,
+            documents=lambda: self.tally.delivered,
+        )
 
     async def _follow(self, reached: Target, start: Start, *, until_caught_up: bool) -> bool:
         """Runs a host on the container as it is now; True when the target follows another one by now."""
@@ -294,7 +304,11 @@ class Service:
 
     def _copy(self, opened: Account, connections: Connections) -> Copy:
         return Copy(
-            settings=self._settings, clock=self._clock, opened=opened, connections=connections
+            settings=self._settings,
+            clock=self._clock,
+            opened=opened,
+            connections=connections,
+            actor=self._settings.instance_name,
         )
 
     def _make_host(

@@ -110,9 +110,9 @@ class GatedSweepStore:
             lambda: self._store.apply_verdicts(grant, mark=mark, verdicts=verdicts),
         )
 
-    async def finish_replay(self, grant: Grant) -> None:
+    async def finish_replay(self, grant: Grant, *, swept: Mended | None = None) -> None:
         await self._passage.cross(
-            "sweep.finish", _sink_failure, lambda: self._store.finish_replay(grant)
+            "sweep.finish", _sink_failure, lambda: self._store.finish_replay(grant, swept=swept)
         )
 
 

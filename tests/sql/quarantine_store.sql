@@ -38,3 +38,4 @@ ON CONFLICT (key_1, key_2) DO UPDATE SET
   count = CASE WHEN q.status = 'closed' THEN 1 ELSE q.count + 1 END,
   last_seen_at = excluded.last_seen_at, seen_group = excluded.seen_group
 WHERE (excluded.lineage, excluded.lsn) >= (q.lineage, q.lsn)
+RETURNING q.id, q.reason, q.status = 'open' AND q.first_seen_at = now() AS opened

@@ -73,7 +73,7 @@ class Store:
         self.left = [one for one in self.left if one not in {two.key for two in verdicts}]
         return Mended(removed=len(verdicts))
 
-    async def finish_replay(self, grant: Any) -> None:
+    async def finish_replay(self, grant: Any, *, swept: Any = None) -> None:
         self.finished = True
 
 

@@ -1,0 +1,46 @@
+"""A host in the timeline: that it started, and that it stopped and why.
+
+Each entry gets two seconds: no host waits for its own story. One that is killed tells no end; whoever
+takes its leases over tells that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from projector.ports.timeline import Kind
+from projector.postgres.connections import Connections
+from projector.postgres.timeline import record
+
+TELL_SECONDS = 2.0
+
+
+@asynccontextmanager
+async def presence(
+    connections: Connections, name: str, *, version: str, documents: Callable[[], int]
+) -> AsyncIterator[None]:
+    """Tells the start of this host, and at the end of the block its stop, with documents delivered."""
+
+    async def tell(kind: Kind, detail: Mapping[str, Any]) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TELL_SECONDS):
+                await record(connections, kind, name, detail, name)
+
+    await tell(Kind.HOST_STARTED, {"version": version})
+    why = None
+    try:
+        yield
+    except Exception as error:
+        why = _cause(error)
+        raise
+    finally:
+        await tell(Kind.HOST_STOPPED, {"documents": documents(), "why": why})
+
+
+def _cause(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__
