@@ -1,7 +1,8 @@
-"""The words of the commands that come in groups: `leases`, `quarantine`, `db`."""
+"""The words of the commands that come in groups: `leases`, `quarantine`, `db`, `bi`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ quarantine = typer.Typer(help="Look at the documents that could not be projected
 database = typer.Typer(
     help="Bring the PostgreSQL schema up to date, or show its version.", no_args_is_help=False
 )
+bi = typer.Typer(help="Give analysts what their tools need.")
 
 
 @leases.command(name="list")
@@ -157,3 +159,17 @@ def current(*, as_json: JsonOption = False) -> None:
     from projector.cli import database as action
 
     action.current(as_json=as_json)
+
+
+@bi.command()
+def dbt(
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder of the package; made when missing.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Write a dbt package: the views as sources with tests, a semantic model, examples."""
+    from projector.cli import bi as action
+
+    action.dbt(out, as_json=as_json)

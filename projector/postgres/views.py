@@ -132,11 +132,16 @@ def view_statements(generation: Generation) -> Sequence[str]:
 
 def schema_statements(definition: Definition) -> Sequence[str]:
     """SQL that makes the schema of the views, empty."""
-    comment = quoted(f"The {definition.container} container as tables: views only, for BI")
+    comment = quoted(comment_of_schema(definition))
     return [
         f"CREATE SCHEMA {definition.schema}",
         f"COMMENT ON SCHEMA {definition.schema} IS {comment}",
     ]
+
+
+def comment_of_schema(definition: Definition) -> str:
+    """What the schema says of itself."""
+    return f"The {definition.container} container as tables: views only, for BI"
 
 
 def is_collated(definition: Definition, group: Group) -> bool:
