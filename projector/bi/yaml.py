@@ -1,6 +1,6 @@
 """Plain values as YAML that people read: no anchors, no folding, a text in quotes unless it is a word.
 
-A text in quotes is written as JSON, which YAML takes as it is.
+A text in quotes is written as JSON, but for letters that JSON escapes as pairs and YAML does not.
 """
 
 from __future__ import annotations
@@ -51,4 +51,5 @@ def _after(lead: str, value: Value) -> Iterator[str]:
 def _scalar(value: str | int | bool | None) -> str:  # noqa: FBT001 - one of the values
     if isinstance(value, str) and WORD.fullmatch(value) and value.lower() not in NO_TEXT:
         return value
-    return json.dumps(value)
+    quoted = json.dumps(value, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in quoted)
