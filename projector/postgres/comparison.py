@@ -68,7 +68,7 @@ FROM input x
 LEFT JOIN {rows} t ON t.{key} = x.{key} AND t.id = x.id
 WHERE CASE WHEN x.deleted THEN NOT t.deleted
   WHEN t.{key} IS NULL OR t.deleted THEN NOT EXISTS (
-    SELECT FROM projector.quarantine q
+    SELECT FROM quarantine q
     WHERE q.key_1 = hashtextextended(to_json(x.{key})::text || chr(1) || x.id, {seed_1})
       AND q.key_2 = hashtextextended(to_json(x.{key})::text || chr(1) || x.id, {seed_2})
       AND q.status <> 'closed' AND q.reason = 'refused_by_target' AND q.etag = x.etag)
@@ -93,7 +93,7 @@ seen AS (
 SELECT x.pk, x.id, CASE WHEN q.status <> 'closed' THEN 'stale' ELSE 'missing' END,
   CASE WHEN q.status <> 'closed' THEN 'the quarantine has another version'
     ELSE 'the document is not good and not in quarantine' END, q.lineage, q.lsn
-FROM input x LEFT JOIN projector.quarantine q ON q.key_1 = x.key_1 AND q.key_2 = x.key_2
+FROM input x LEFT JOIN quarantine q ON q.key_1 = x.key_1 AND q.key_2 = x.key_2
 WHERE q.id IS NULL OR q.status = 'closed' OR q.etag <> x.etag""").replace("{entries}", ENTRIES)
 
 # An entry that should not be: its document is good, marked or gone.
@@ -101,14 +101,14 @@ STRAY = with_seeds("""
 SELECT q.partition_key, q.document_id, 'extra',
   'it is in quarantine, but the document is good, marked or gone', q.lineage, q.lsn
 FROM json_to_recordset(%(keys)s::json) AS k(pk text, id text, etag text)
-JOIN projector.quarantine q
+JOIN quarantine q
   ON q.key_1 = hashtextextended(k.pk || chr(1) || k.id, {seed_1})
   AND q.key_2 = hashtextextended(k.pk || chr(1) || k.id, {seed_2})
 WHERE q.status <> 'closed' AND NOT (q.reason = 'refused_by_target' AND q.etag = k.etag)""")
 
 WITHOUT_ENTRY = with_seeds("""
 SELECT k.pk, k.id FROM json_to_recordset(%(keys)s::json) AS k(pk text, id text)
-WHERE NOT EXISTS (SELECT FROM projector.quarantine q
+WHERE NOT EXISTS (SELECT FROM quarantine q
   WHERE q.key_1 = hashtextextended(k.pk || chr(1) || k.id, {seed_1})
     AND q.key_2 = hashtextextended(k.pk || chr(1) || k.id, {seed_2}) AND q.status <> 'closed')""")
 
@@ -124,7 +124,7 @@ unseen AS (
       AND s.key_1 = hashtextextended(t.{key} || chr(1) || t.id, {seed_1})
       AND s.key_2 = hashtextextended(t.{key} || chr(1) || t.id, {seed_2}))
   UNION
-  SELECT q.partition_key, q.document_id FROM projector.quarantine q
+  SELECT q.partition_key, q.document_id FROM quarantine q
   WHERE q.status <> 'closed' AND q.epk BETWEEN %(low)s AND %(high)s
     AND left(q.partition_key, 1) <> chr(92) AND NOT EXISTS (
       SELECT FROM seen s WHERE s.kind = 1 AND s.key_1 = q.key_1 AND s.key_2 = q.key_2))

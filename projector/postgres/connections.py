@@ -32,7 +32,8 @@ from projector.postgres.address import Address, address
 from projector.postgres.columns import ArrayText, ArrayTextDumper
 from projector.postgres.encryption import check_encrypted
 from projector.postgres.errors import POOL_ERRORS, spends_session, translated
-from projector.postgres.properties import PLANS, complete, prepare_async, why_not
+from projector.postgres.generation import FIRST_CONTROL
+from projector.postgres.properties import PLANS, complete, looking_in, prepare_async, why_not
 
 Session = AsyncConnection[TupleRow]
 
@@ -65,6 +66,7 @@ class ConnectionOptions:
         connections: at most so many at a time; one batch in flight takes one.
         lease_expiration_seconds: every timeout of a session stays below it.
         acquire_seconds: how long to wait for a free or a new connection.
+        control: the schema of the control tables of the generation that they work for.
     """
 
     url: str = field(repr=False)
@@ -72,6 +74,7 @@ class ConnectionOptions:
     application_name: str = "projector"
     lease_expiration_seconds: float = 60.0
     acquire_seconds: float = 5.0
+    control: str = FIRST_CONTROL
 
     @property
     def statement_seconds(self) -> float:
@@ -247,7 +250,8 @@ class Connections:
         session.adapters.register_dumper(ArrayText, ArrayTextDumper)
         try:
             check_encrypted(self._target(), session)
-            await prepare_async(session, {**PLANS, **self.time_outs()})
+            path = {"search_path": looking_in(self._options.control)}
+            await prepare_async(session, {**PLANS, **self.time_outs(), **path})
         except ProjectorError as refusal:
             # Not raised here: the pool would take it for an outage and try for ever.
             self._refused[session] = refusal

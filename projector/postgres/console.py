@@ -34,7 +34,7 @@ COUNT_SHARE = 0.02
 
 REPLAYS = """
 SELECT r.lease_token, r.min_epk, r.max_epk, p.phase, p.requested_at, p.mark_lsn, r.lsn
-FROM projector.replays p JOIN projector.ranges r ON r.id = p.range_id
+FROM replays p JOIN ranges r ON r.id = p.range_id
 WHERE p.phase IN ('requested', 'running') AND r.retired_at IS NULL
 ORDER BY r.min_epk LIMIT %(limit)s"""
 

@@ -251,7 +251,7 @@ CREATE FUNCTION {schema}.count_copied() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN{counts}
   IF current_setting('projector.copied') <> 'alone' THEN
-    INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
+    INSERT INTO {control}.replay_seen (seen_group, keys_1, keys_2)
     SELECT current_setting('projector.copied')::bigint,
       array_agg(hashtextextended({key} || chr(1) || id, {seed_1})),
       array_agg(hashtextextended({key} || chr(1) || id, {seed_2})) FROM copied;
@@ -289,6 +289,7 @@ def count_copied(generation: Generation) -> str:
     return filled(
         with_seeds(COUNT_COPIED),
         schema=generation.schema,
+        control=generation.control,
         key=generation.definition.key.column,
         counts="".join(_count(generation, total) for total in _totals(generation)),
     )

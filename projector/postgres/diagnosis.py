@@ -71,7 +71,7 @@ WHERE %s AND NOT pg_has_role(relowner, 'USAGE')
 ORDER BY 3, 2, 1"""
 
 STRANGERS = """
-SELECT processor_name AS name, max(opened_at) AS opened_at FROM projector.ranges
+SELECT processor_name AS name, max(opened_at) AS opened_at FROM ranges
 WHERE processor_name <> %s AND opened_at > now() - interval '1 hour'
 GROUP BY processor_name ORDER BY processor_name"""
 
@@ -141,7 +141,7 @@ FIRST = """
 SELECT (SELECT count(*) FROM (
     SELECT FROM {rows} WHERE NOT rejected LIMIT %(limit)s) r),
   (SELECT count(*) FROM (
-    SELECT FROM projector.quarantine WHERE status <> 'closed' LIMIT %(limit)s) q)"""
+    SELECT FROM quarantine WHERE status <> 'closed' LIMIT %(limit)s) q)"""
 
 
 async def first_documents(connections: Connections, *, limit: int) -> tuple[int, int]:

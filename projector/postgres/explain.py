@@ -25,20 +25,20 @@ FROM {rows} WHERE {key} = %(key)s ORDER BY id LIMIT %(most)s"""
 # open, and of what closed and was not purged yet.
 ENTRIES = """
 SELECT id AS entry_id, document_id, status, reason, detail, lineage, lsn, etag, last_seen_at
-FROM projector.quarantine WHERE partition_key IN (
+FROM quarantine WHERE partition_key IN (
   to_json(%(key)s::text)::text, chr(92) || to_json(%(key)s::text)::text)
 ORDER BY document_id LIMIT %(most)s"""
 
 # An owner tells of itself every second; whoever has not for a while, or has stopped, is none.
 POSITION = """
 SELECT r.lease_token, CASE WHEN s.speaks THEN r.owner END AS owner, r.lineage, r.lsn,
-  r.position_time AS time, r.last_commit_at, r.read_since, EXISTS (SELECT FROM projector.replays p
+  r.position_time AS time, r.last_commit_at, r.read_since, EXISTS (SELECT FROM replays p
     WHERE p.range_id = r.id AND p.phase IN ('requested', 'running')) AS replay_open,
   CASE WHEN s.speaks THEN s.state END AS state, s.last_error
-FROM projector.ranges r
+FROM ranges r
 LEFT JOIN (SELECT lease_token, state, failure ->> 'message' AS last_error,
     state <> 'stopped' AND reported_at > now() - interval '10 seconds' AS speaks
-  FROM projector.range_reports) s ON s.lease_token = r.lease_token
+  FROM range_reports) s ON s.lease_token = r.lease_token
 WHERE r.container_rid = %(rid)s AND r.retired_at IS NULL
   AND r.min_epk <= %(epk)s AND r.max_epk > %(epk)s"""
 

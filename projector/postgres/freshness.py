@@ -23,8 +23,8 @@ WITH live AS (
                 THEN p.lag_seconds + GREATEST(0, extract(epoch FROM now() - p.reported_at))
                 END::double precision AS lag_seconds,
            r.last_commit_at
-    FROM projector.ranges AS r
-    LEFT JOIN projector.range_reports AS p ON p.range_id = r.id
+    FROM {control}.ranges AS r
+    LEFT JOIN {control}.range_reports AS p ON p.range_id = r.id
     WHERE r.retired_at IS NULL
 ), unread AS (
     SELECT reached AS min_epk, min_epk AS max_epk

@@ -17,13 +17,23 @@ from typing_extensions import override
 from projector.projection.carts import CARTS
 from projector.projection.definition import Bucket, Definition, Field, Group, Kind, Total
 
+FIRST_CONTROL = "projector"
+"""Where the control tables of the first generation stand, beside what all generations share."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """The tables of one filling of a definition; `schema` holds them and nothing else."""
+    """The tables of one filling of a definition.
+
+    Attributes:
+        schema: holds the rows and totals, and nothing of others.
+        control: the schema of its positions, replays, quarantine and reports: the same one, but for
+            the first generation. Statements do not name it; the sessions that make them look there.
+    """
 
     definition: Definition
     schema: str
+    control: str = FIRST_CONTROL
 
     @override
     def __hash__(self) -> int:

@@ -40,9 +40,9 @@ HELD_SECONDS = 120.0
 RENEW_SECONDS = 30.0
 
 PURGEABLE = """
-UPDATE projector.ranges r SET purged_tick = GREATEST(purged_tick, read_tick)
+UPDATE ranges r SET purged_tick = GREATEST(purged_tick, read_tick)
 WHERE r.id = %(range_id)s AND r.retired_at IS NULL AND r.read_tick > 0 AND NOT EXISTS (
-  SELECT FROM projector.replays p
+  SELECT FROM replays p
   WHERE p.range_id = r.id AND p.phase IN ('requested', 'running'))
 RETURNING read_tick"""
 
@@ -59,8 +59,8 @@ DELETE FROM {total} WHERE {row_count} = 0 AND ctid = ANY (ARRAY(
   ORDER BY {keys} LIMIT %(limit)s FOR UPDATE SKIP LOCKED))"""
 
 CLOSED_ENTRIES = """
-DELETE FROM projector.quarantine WHERE id = ANY (ARRAY(
-  SELECT id FROM projector.quarantine
+DELETE FROM quarantine WHERE id = ANY (ARRAY(
+  SELECT id FROM quarantine
   WHERE status = 'closed' AND closed_at < now() - %(age)s LIMIT %(limit)s))"""
 
 TAKE_TURN = """

@@ -8,7 +8,9 @@ an administrator stops us, so it counts as an outage), memory, parallelism, tabl
 standbys.
 
 Of two people who may create things in one schema, the one can make the other's statements run his
-functions and operators. So no name of ours is looked up anywhere but in the server's own schema.
+functions and operators. So names are looked up in the server's own schema, and after it in one of
+ours alone, where nobody but its owner may create anything: the control tables of the generation that
+the session works for, so that one statement serves them all.
 
 One connection outside the pool, ready to use: for migrations and for a look at the schema.
 """
@@ -43,10 +45,12 @@ ENCODING = "UTF8"
 STARTUP = {"client_encoding": ENCODING}
 """Said when the connection is made: the driver reads and writes texts in it from the first."""
 
+SEARCH_PATH = "pg_catalog, pg_temp"
+
 SESSION: Mapping[str, str] = {
     "quote_all_identifiers": "off",  # or the next one would be kept in quotes
     # Before any statement that looks up a name: it finds the server's own only.
-    "search_path": "pg_catalog, pg_temp",
+    "search_path": SEARCH_PATH,
     "standard_conforming_strings": "on",
     "array_nulls": "on",
     "transform_null_equals": "off",
@@ -83,6 +87,11 @@ ORIGIN = "origin"
 FOUND = """SELECT pg_catalog.current_setting('session_replication_role'),
   pg_catalog.current_setting('server_encoding'), pg_catalog.current_setting('client_encoding')"""
 FIRE_TRIGGERS = "SET session_replication_role = 'origin'"
+
+
+def looking_in(control: str) -> str:
+    """The search path of a session that works for the generation whose control tables are there."""
+    return f"pg_catalog, {control}, pg_temp"
 
 
 class _Found(NamedTuple):

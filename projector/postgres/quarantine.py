@@ -39,7 +39,7 @@ SELECT r.*, CASE WHEN r.key IS NULL THEN r.partition_key ELSE to_json(r.key)::te
 # one, to good or gone; but what was gone before a read began, and is found by it, came back.
 STORE = with_seeds("""
 WITH entries AS ({entries})
-INSERT INTO projector.quarantine AS q (key_1, key_2, partition_key, document_id, key, epk,
+INSERT INTO quarantine AS q (key_1, key_2, partition_key, document_id, key, epk,
   lineage, lsn, ts, etag, status, reason, detail, sqlstate, raw, last_good,
   first_seen_at, last_seen_at, seen_group)
 SELECT hashtextextended(e.pk || chr(1) || e.id, {seed_1}),
@@ -49,7 +49,7 @@ SELECT hashtextextended(e.pk || chr(1) || e.id, {seed_1}),
   CASE WHEN NOT t.deleted THEN (SELECT to_jsonb(good) FROM (SELECT {good}) AS good) END,
   now(), now(), r.seen_group
 FROM entries e
-JOIN projector.ranges r ON r.id = %(range_id)s
+JOIN ranges r ON r.id = %(range_id)s
 LEFT JOIN {rows} t ON t.{key} = e.key AND t.id = e.id
 WHERE t.{key} IS NULL OR (%(lineage)s, e.lsn) > (t.lineage, t.lsn)
   OR ((%(lineage)s, e.lsn) = (t.lineage, t.lsn)
@@ -78,8 +78,8 @@ RETURNING q.id, q.reason, q.status = 'open' AND q.first_seen_at = now() AS opene
 # A replay that brings a version older than the one at which the entry was closed brings what was
 # found absent, and came back; the sweep asks.
 NOTE_SEEN = with_seeds("""
-UPDATE projector.quarantine q SET seen_group = r.seen_group
-FROM ({entries}) e, projector.ranges r
+UPDATE quarantine q SET seen_group = r.seen_group
+FROM ({entries}) e, ranges r
 WHERE q.key_1 = hashtextextended(e.pk || chr(1) || e.id, {seed_1})
   AND q.key_2 = hashtextextended(e.pk || chr(1) || e.id, {seed_2})
   AND r.id = %(range_id)s AND r.seen_group IS NOT NULL AND q.status = 'closed'
@@ -93,7 +93,7 @@ WHERE t.{key} = r.key AND t.id = r.id AND t.deleted AND NOT t.rejected
 
 # Documents that became something else before they had the key of a row.
 CLOSE_PASSED = with_seeds("""
-UPDATE projector.quarantine q SET status = 'closed', closed_at = now(),
+UPDATE quarantine q SET status = 'closed', closed_at = now(),
   lineage = %(lineage)s, lsn = k.lsn
 FROM json_to_recordset(%(passed)s::json) AS k(partition_key text, id text, lsn bigint)
 WHERE q.key_1 = hashtextextended(k.partition_key || chr(1) || k.id, {seed_1})
@@ -101,8 +101,8 @@ WHERE q.key_1 = hashtextextended(k.partition_key || chr(1) || k.id, {seed_1})
   AND q.status <> 'closed' AND (%(lineage)s, k.lsn) > (q.lineage, q.lsn)""")
 
 REFRESH_FLAG = """
-UPDATE projector.ranges r SET quarantined = EXISTS (
-  SELECT FROM projector.quarantine q
+UPDATE ranges r SET quarantined = EXISTS (
+  SELECT FROM quarantine q
   WHERE q.status <> 'closed' AND q.epk >= %(low)s AND q.epk <= %(high)s)
 WHERE r.id = %(range_id)s
 RETURNING quarantined"""
@@ -111,7 +111,7 @@ COLUMNS = """id, partition_key, document_id, key, status, reason, detail, sqlsta
   lsn, ts, etag, first_seen_at, last_seen_at, closed_at, count"""
 
 LIST = """
-SELECT {columns} FROM projector.quarantine
+SELECT {columns} FROM quarantine
 WHERE status = ANY(%(statuses)s) AND id > %(after)s
   AND (%(reason)s::text IS NULL OR reason = %(reason)s)
   AND (%(key)s::text IS NULL OR key = %(key)s)
@@ -121,23 +121,23 @@ ORDER BY id LIMIT %(limit)s""".replace("{columns}", COLUMNS)
 # outright, that other rules would take it, that the server would. So each entry is asked for once under
 # each set of rules, and again when as much time has passed as lay before the last time.
 DUE = """
-SELECT {columns} FROM projector.quarantine
+SELECT {columns} FROM quarantine
 WHERE status = 'open' AND id > %(after)s AND (asked_at IS NULL
   OR asked_by IS DISTINCT FROM %(rules)s OR now() >= asked_at + (asked_at - first_seen_at))
 ORDER BY id LIMIT %(limit)s""".replace("{columns}", COLUMNS)
 
 ASKED = """
-UPDATE projector.quarantine SET asked_at = now(), asked_by = %(rules)s
+UPDATE quarantine SET asked_at = now(), asked_by = %(rules)s
 WHERE id = ANY(%(ids)s)"""
 
-SHOW = "SELECT {columns} FROM projector.quarantine WHERE id = %s".replace("{columns}", COLUMNS)
+SHOW = "SELECT {columns} FROM quarantine WHERE id = %s".replace("{columns}", COLUMNS)
 
 DISCARD = """
-UPDATE projector.quarantine SET status = 'discarded', closed_at = NULL
+UPDATE quarantine SET status = 'discarded', closed_at = NULL
 WHERE id = %s AND status = 'open' RETURNING reason"""
 
 REOPEN = """
-UPDATE projector.quarantine SET status = 'open', closed_at = NULL
+UPDATE quarantine SET status = 'open', closed_at = NULL
 WHERE id = %s AND status = 'discarded' RETURNING reason"""
 
 
@@ -298,7 +298,7 @@ async def show_entry(connections: Connections, entry_id: int) -> QuarantinedDocu
         if entry is None:
             return None
         found = await session.execute(
-            "SELECT raw, last_good::text FROM projector.quarantine WHERE id = %s", [entry_id]
+            "SELECT raw, last_good::text FROM quarantine WHERE id = %s", [entry_id]
         )
         row = await found.fetchone()
     if row is None:
@@ -330,8 +330,6 @@ async def _decided(
 async def count_open(connections: Connections) -> int:
     """How many entries are open."""
     async with connections.session() as session:
-        cursor = await session.execute(
-            "SELECT count(*) FROM projector.quarantine WHERE status = 'open'"
-        )
+        cursor = await session.execute("SELECT count(*) FROM quarantine WHERE status = 'open'")
         row = await cursor.fetchone()
     return 0 if row is None else int(row[0])

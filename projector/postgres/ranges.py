@@ -68,19 +68,19 @@ SELECT r.id, r.container_rid, r.lease_token, r.processor_name, r.min_epk, r.max_
   r.read_since, r.tick, r.purged_tick, r.opened_at, r.last_commit_at,
   r.retired_at IS NOT NULL AS retired,
   p.phase AS replay_phase, p.mark_lsn AS replay_mark_lsn, p.seen_group
-FROM projector.ranges r
-LEFT JOIN projector.replays p ON p.range_id = r.id AND p.phase IN ('requested', 'running')
+FROM ranges r
+LEFT JOIN replays p ON p.range_id = r.id AND p.phase IN ('requested', 'running')
 WHERE r.min_epk < %(max)s AND r.max_epk > %(min)s AND (r.retired_at IS NULL OR %(retired)s)
   AND (%(rid)s::text IS NULL OR r.container_rid = %(rid)s)
 ORDER BY r.opened_epoch DESC"""
 
 RAISE_EPOCHS = with_epochs("""
-UPDATE projector.ranges SET epoch = {next_epoch}
+UPDATE ranges SET epoch = {next_epoch}
 WHERE container_rid = %(rid)s AND min_epk < %(max)s AND max_epk > %(min)s
   AND retired_at IS NULL""")
 
 RETIRE = with_epochs("""
-UPDATE projector.ranges
+UPDATE ranges
 SET epoch = {next_epoch}, retired_at = now(), owner = NULL, seen_group = NULL
 WHERE container_rid = %(rid)s AND min_epk < %(max)s AND max_epk > %(min)s
   AND retired_at IS NULL AND id <> %(id)s""")
@@ -88,14 +88,14 @@ WHERE container_rid = %(rid)s AND min_epk < %(max)s AND max_epk > %(min)s
 # The ticks start above all that was ever committed in the range: a page that is read from now on
 # was read after all of it.
 WRITE_RANGE = with_epochs("""
-INSERT INTO projector.ranges AS r (container_rid, processor_name, lease_token, min_epk, max_epk,
+INSERT INTO ranges AS r (container_rid, processor_name, lease_token, min_epk, max_epk,
   owner, epoch, opened_epoch, lineage, placed, continuation, lsn, position_time, anchored_from,
   read_since, tick, recent_ticks, purged_tick, seen_group, quarantined, opened_at)
 SELECT %(rid)s, %(processor)s, %(token)s, %(min)s, %(max)s, %(owner)s, e.epoch, e.epoch,
   %(lineage)s, %(placed)s, %(continuation)s, %(lsn)s, %(position_time)s, %(anchored_from)s,
   %(read_since)s, %(tick)s, array_fill(%(tick)s::bigint, ARRAY[4]), %(purged_tick)s,
   %(seen_group)s, EXISTS (
-    SELECT FROM projector.quarantine q
+    SELECT FROM quarantine q
     WHERE q.status <> 'closed' AND q.epk >= %(low)s AND q.epk <= %(high)s), now()
 FROM (SELECT {next_epoch} AS epoch) e
 ON CONFLICT (container_rid, min_epk, max_epk, lease_token) DO UPDATE SET
@@ -110,7 +110,7 @@ ON CONFLICT (container_rid, min_epk, max_epk, lease_token) DO UPDATE SET
 RETURNING id, epoch""")
 
 BEGIN = """
-UPDATE projector.ranges SET placed = true, continuation = %(continuation)s, lsn = %(lsn)s,
+UPDATE ranges SET placed = true, continuation = %(continuation)s, lsn = %(lsn)s,
   position_time = CASE WHEN %(continuation)s::text IS NOT NULL THEN position_time END,
   anchored_from = %(anchored_from)s, lineage = lineage + %(raise)s::int,
   read_since = CASE WHEN %(replay)s THEN NULL WHEN %(anchored_from)s::text IS NULL THEN read_since

@@ -16,27 +16,27 @@ REQUESTED = "requested"
 RUNNING = "running"
 
 END_OPEN = """
-UPDATE projector.replays SET phase = %(phase)s, ended_at = now()
+UPDATE replays SET phase = %(phase)s, ended_at = now()
 WHERE range_id = %(range_id)s AND phase IN ('requested', 'running')"""
 
 INSERT_REQUESTED = """
-INSERT INTO projector.replays (range_id, phase, requested_at) VALUES (%s, 'requested', now())"""
+INSERT INTO replays (range_id, phase, requested_at) VALUES (%s, 'requested', now())"""
 
 INSERT_RUNNING = """
 WITH started AS (
-  INSERT INTO projector.replays (range_id, phase, mark_lsn, seen_group, requested_at, started_at)
+  INSERT INTO replays (range_id, phase, mark_lsn, seen_group, requested_at, started_at)
   VALUES (%(range_id)s, 'running', %(mark)s, nextval('projector.seen_groups'), now(), now())
   RETURNING range_id, seen_group)
-UPDATE projector.ranges r SET seen_group = s.seen_group FROM started s WHERE r.id = s.range_id"""
+UPDATE ranges r SET seen_group = s.seen_group FROM started s WHERE r.id = s.range_id"""
 
 COPY_OPEN = """
-INSERT INTO projector.replays (range_id, phase, mark_lsn, seen_group, requested_at, started_at)
+INSERT INTO replays (range_id, phase, mark_lsn, seen_group, requested_at, started_at)
 SELECT %(range_id)s, phase, mark_lsn, seen_group, requested_at, started_at
-FROM projector.replays WHERE range_id = %(holder)s AND phase IN ('requested', 'running')"""
+FROM replays WHERE range_id = %(holder)s AND phase IN ('requested', 'running')"""
 
 FORGET_GROUPS = """
-DELETE FROM projector.replay_seen s WHERE NOT EXISTS (
-  SELECT FROM projector.replays p WHERE p.seen_group = s.seen_group AND p.phase = 'running')"""
+DELETE FROM replay_seen s WHERE NOT EXISTS (
+  SELECT FROM replays p WHERE p.seen_group = s.seen_group AND p.phase = 'running')"""
 
 
 async def start_replay(session: Session, range_id: int, mark_lsn: int) -> None:
@@ -90,5 +90,5 @@ async def _end(session: Session, range_id: int, phase: str) -> None:
 
 
 async def _clear_group(session: Session, range_id: int) -> None:
-    await session.execute("UPDATE projector.ranges SET seen_group = NULL WHERE id = %s", [range_id])
+    await session.execute("UPDATE ranges SET seen_group = NULL WHERE id = %s", [range_id])
     await forget_seen(session)

@@ -22,7 +22,7 @@ from projector.postgres.connections import Connections, JsonText
 # A report never replaces that of a newer epoch. One without a range (it could not even be opened)
 # replaces its own host's, or one that nobody renews any more.
 STORE = """
-INSERT INTO projector.range_reports AS p (lease_token, min_epk, max_epk, range_id, epoch, owner,
+INSERT INTO range_reports AS p (lease_token, min_epk, max_epk, range_id, epoch, owner,
   state, state_since, last_poll_at, gap_changes, lag_seconds, session_lsn, caught_up_at, failure,
   reported_at, complete_at)
 SELECT r.lease_token, r.min_epk, r.max_epk, r.range_id, r.epoch, r.owner, r.state,
@@ -51,26 +51,26 @@ LOST = """
 SELECT x.lease_token
 FROM json_to_recordset(%(reports)s::json)
   AS x(lease_token text, range_id bigint, epoch bigint, committed_lsn bigint, replay_open bool)
-LEFT JOIN projector.ranges r ON r.id = x.range_id
+LEFT JOIN ranges r ON r.id = x.range_id
 WHERE x.range_id <> 0 AND (r.epoch IS DISTINCT FROM x.epoch OR r.lsn < x.committed_lsn
   OR r.continuation IS NULL AND x.committed_lsn IS NOT NULL
   OR NOT x.replay_open AND EXISTS (
-    SELECT FROM projector.replays p WHERE p.range_id = r.id AND p.phase = 'running'))"""
+    SELECT FROM replays p WHERE p.range_id = r.id AND p.phase = 'running'))"""
 
 
 # Hosts report each second: one that was silent for ten does not count as alive.
 OPENED = """
-SELECT range_id, epoch FROM projector.range_reports
+SELECT range_id, epoch FROM range_reports
 WHERE range_id <> 0 AND reported_at > now() - interval '10 seconds'
   AND state NOT IN ('starting', 'stopped', 'fenced_out', 'source_recreated')"""
 
 LAST_RELEASE = """
 SELECT max(reported_at) FILTER (WHERE state = 'stopped' AND owner <> %(me)s),
   count(DISTINCT owner)
-FROM projector.range_reports"""
+FROM range_reports"""
 
 
-REPORTS = "SELECT * FROM projector.range_reports ORDER BY min_epk, lease_token"
+REPORTS = "SELECT * FROM range_reports ORDER BY min_epk, lease_token"
 
 
 async def store_reports(

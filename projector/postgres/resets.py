@@ -20,7 +20,7 @@ from projector.postgres.source import describe_source, register_source
 from projector.postgres.timeline import record
 
 CLEAR_PLACE = with_epochs("""
-UPDATE projector.ranges SET epoch = {next_epoch}, placed = false,
+UPDATE ranges SET epoch = {next_epoch}, placed = false,
   continuation = NULL, lsn = NULL, position_time = NULL, anchored_from = NULL
 WHERE id = %s""")
 
@@ -31,24 +31,24 @@ ON CONFLICT (one_row) DO UPDATE SET container_rid = excluded.container_rid, acce
 WHERE s.container_rid <> excluded.container_rid"""
 
 RETIRE_OTHERS = with_epochs("""
-UPDATE projector.ranges SET epoch = {next_epoch}, retired_at = now(), owner = NULL,
+UPDATE ranges SET epoch = {next_epoch}, retired_at = now(), owner = NULL,
   seen_group = NULL
 WHERE container_rid <> %s AND retired_at IS NULL""")
 
 # A container that was followed before: its places say nothing of what the other one left here, and
 # its rows were read before that one's.
 RISE_ABOVE = with_epochs("""
-UPDATE projector.ranges SET epoch = {next_epoch},
-  lineage = (SELECT max(lineage) + 1 FROM projector.ranges), placed = false,
+UPDATE ranges SET epoch = {next_epoch},
+  lineage = (SELECT max(lineage) + 1 FROM ranges), placed = false,
   continuation = NULL, lsn = NULL, position_time = NULL, anchored_from = NULL
 WHERE container_rid = %s""")
 
 # What was known to be complete was the copy of the other container.
-FORGET_COMPLETE = "UPDATE projector.range_reports SET complete_at = NULL"
+FORGET_COMPLETE = "UPDATE range_reports SET complete_at = NULL"
 
 END_OTHERS = """
-UPDATE projector.replays p SET phase = 'replaced', ended_at = now()
-FROM projector.ranges r
+UPDATE replays p SET phase = 'replaced', ended_at = now()
+FROM ranges r
 WHERE r.id = p.range_id AND r.container_rid <> %s AND p.phase IN ('requested', 'running')"""
 
 

@@ -43,18 +43,19 @@ async def lock_openings(session: Session) -> None:
     await session.execute(LOCK_OPENINGS)
 
 
-# By sequence, what it must not fall behind. Groups of seen keys are given to replays, and nowhere else.
+# By sequence, what it must not fall behind; those of the generation and those that all share. Groups of seen keys are given to replays, and nowhere else.
 HIGHEST: dict[str, str] = {
     "projector.epochs": """SELECT GREATEST(
-    (SELECT max(GREATEST(epoch, opened_epoch)) FROM projector.ranges),
-    (SELECT max(epoch) FROM projector.range_reports)) >> {bits}""",
-    "projector.seen_groups": "SELECT max(seen_group) FROM projector.replays",
-    "projector.ranges_id_seq": "SELECT max(id) FROM projector.ranges",
-    "projector.replays_id_seq": "SELECT max(id) FROM projector.replays",
-    "projector.replay_seen_part_seq": """SELECT max(s.part) FROM projector.replays p
-    JOIN projector.replay_seen s ON s.seen_group = p.seen_group
+    (SELECT max(GREATEST(epoch, opened_epoch)) FROM ranges),
+    (SELECT max(epoch) FROM range_reports)) >> {bits}""",
+    "projector.seen_groups": "SELECT max(seen_group) FROM replays",
+    "ranges_id_seq": "SELECT max(id) FROM ranges",
+    "replays_id_seq": "SELECT max(id) FROM replays",
+    "replay_seen_part_seq": """SELECT max(s.part) FROM replays p
+    JOIN replay_seen s ON s.seen_group = p.seen_group
     WHERE p.phase IN ('requested', 'running')""",
-    "projector.quarantine_id_seq": "SELECT max(id) FROM projector.quarantine",
+    "quarantine_id_seq": "SELECT max(id) FROM quarantine",
+    "projector.timeline_id_seq": "SELECT max(id) FROM projector.timeline",
 }
 
 _VALUES = ", ".join(f"('{name}', ({query}))" for name, query in HIGHEST.items())

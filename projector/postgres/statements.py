@@ -71,7 +71,7 @@ class BatchShape:
 # commits knows the epoch, and whatever it lost has to be read again. So it is with the portion of the
 # batch that was committed before: it left the place, but its tick.
 FENCE = """
-UPDATE projector.ranges SET
+UPDATE ranges SET
   continuation = %(continuation)s::text, lsn = %(place_lsn)s::bigint,
   position_time = COALESCE(to_timestamp(%(newest_ts)s::bigint), position_time),
   anchored_from = CASE WHEN %(delivered)s::bigint > 0 THEN NULL ELSE anchored_from END,
@@ -88,7 +88,7 @@ RETURNING tick, seen_group, quarantined"""
 # A portion of a batch leaves the position where it is. Its tick tells its tombstones from those of
 # before; the ticks of batches in flight do not move.
 PORTION_FENCE = """
-UPDATE projector.ranges SET tick = tick + 1
+UPDATE ranges SET tick = tick + 1
 WHERE id = %(range_id)s::bigint AND epoch = %(epoch)s::bigint
   AND lineage = %(lineage)s::int AND retired_at IS NULL AND placed
   AND tick >= %(after_tick)s::bigint
@@ -98,7 +98,7 @@ RETURNING tick, seen_group, quarantined"""
 
 # A batch that takes several statements moves position and ticks once, in the first.
 LOCKED = """
-SELECT tick, seen_group, quarantined FROM projector.ranges WHERE id = %(range_id)s::bigint"""
+SELECT tick, seen_group, quarantined FROM ranges WHERE id = %(range_id)s::bigint"""
 
 # Arrays in the select list advance together; in FROM each would be stored first.
 INPUT = """
@@ -109,7 +109,7 @@ SELECT unnest(%(key)s::text[]) AS {key}, unnest(%(id)s::text[]) AS id,
 WHERE EXISTS (SELECT FROM fence)"""
 
 SEEN = """
-INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
+INSERT INTO replay_seen (seen_group, keys_1, keys_2)
 SELECT (SELECT seen_group FROM fence),
   array_agg(hashtextextended(x.key || chr(1) || x.id, {seed_1})),
   array_agg(hashtextextended(x.key || chr(1) || x.id, {seed_2}))
@@ -155,7 +155,7 @@ RETURN_PREVIOUS = """
   t.{key}, NOT t.p_deleted AS was, NOT t.deleted AS lives, t.p_same AS same{images}"""
 
 HEAL = """
-UPDATE projector.quarantine q SET status = 'closed', closed_at = now(),
+UPDATE quarantine q SET status = 'closed', closed_at = now(),
   lineage = %(lineage)s::int, lsn = x.lsn
 FROM unnest(%(key)s::text[], %(id)s::text[], %(lsn)s::bigint[], %(deleted)s::bool[])
   AS x(key, id, lsn, deleted)

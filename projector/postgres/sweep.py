@@ -34,7 +34,7 @@ from projector.projection.writes import Batch
 SCAN_SECONDS = 3600.0
 
 MARK = """
-SELECT id AS range_id, lineage, tick, clock_timestamp() AS at FROM projector.ranges
+SELECT id AS range_id, lineage, tick, clock_timestamp() AS at FROM ranges
 WHERE id = %(range_id)s AND retired_at IS NULL
   AND (%(epoch)s::bigint IS NULL OR epoch = %(epoch)s::bigint)"""
 
@@ -42,7 +42,7 @@ WHERE id = %(range_id)s AND retired_at IS NULL
 # tombstones of absence (they bear no etag); then a sort of what is left. Unreadable keys (they start with a backslash) cannot be confirmed by a point read.
 COLLECT = with_seeds("""
 WITH seen AS (
-  SELECT k.key_1, k.key_2 FROM projector.replay_seen s,
+  SELECT k.key_1, k.key_2 FROM replay_seen s,
     unnest(s.keys_1, s.keys_2) AS k(key_1, key_2) WHERE s.seen_group = %(seen_group)s),
 unseen AS (
   SELECT to_json(t.{key})::text AS pk, t.id FROM {rows} t
@@ -55,39 +55,39 @@ unseen AS (
     AND s.key_2 = hashtextextended(t.{key} || chr(1) || t.id, {seed_2})
   WHERE t.deleted AND t.etag = '' AND t.epk BETWEEN %(low)s AND %(high)s
   UNION
-  SELECT q.partition_key, q.document_id FROM projector.quarantine q
+  SELECT q.partition_key, q.document_id FROM quarantine q
   WHERE q.epk BETWEEN %(low)s AND %(high)s
     AND (q.status = 'closed') = (q.seen_group IS NOT DISTINCT FROM %(seen_group)s)
     AND left(q.partition_key, 1) <> chr(92))
-INSERT INTO projector.replay_candidates (range_id, place, partition_key, document_id)
+INSERT INTO replay_candidates (range_id, place, partition_key, document_id)
 SELECT %(range_id)s, row_number() OVER (ORDER BY pk COLLATE "C", id), pk, id FROM unseen""")
 
-FORGET_CANDIDATES = "DELETE FROM projector.replay_candidates WHERE range_id = %s"
+FORGET_CANDIDATES = "DELETE FROM replay_candidates WHERE range_id = %s"
 
 CANDIDATES = """
-SELECT place, partition_key, document_id FROM projector.replay_candidates
+SELECT place, partition_key, document_id FROM replay_candidates
 WHERE range_id = %(range_id)s AND place > %(place)s ORDER BY place LIMIT %(limit)s"""
 
 PLACE_OF = """
-SELECT max(place) FROM projector.replay_candidates
+SELECT max(place) FROM replay_candidates
 WHERE range_id = %(range_id)s AND (partition_key, document_id) <= (%(pk)s, %(id)s)"""
 
 # The tick moves, so that tombstones of verdicts are told from those of the batch before; the
 # ticks of batches in flight do not.
 LOCK_EPOCH = """
-UPDATE projector.ranges SET tick = tick + 1
+UPDATE ranges SET tick = tick + 1
 WHERE id = %(range_id)s AND epoch = %(epoch)s AND retired_at IS NULL
 RETURNING lineage, tick"""
 
 LOCK_MARK = """
-UPDATE projector.ranges SET tick = tick + 1
+UPDATE ranges SET tick = tick + 1
 WHERE id = %(range_id)s AND lineage = %(lineage)s AND purged_tick <= %(tick)s
   AND retired_at IS NULL
 RETURNING lineage, tick"""
 
 # What was stored by this very transaction (its time is now()) was refused by the server.
 CLOSE = with_seeds("""
-UPDATE projector.quarantine q SET status = 'closed', closed_at = now(),
+UPDATE quarantine q SET status = 'closed', closed_at = now(),
   lineage = %(lineage)s, lsn = k.lsn
 FROM json_to_recordset(%(keys)s::json) AS k(pk text, id text, lsn bigint)
 WHERE q.key_1 = hashtextextended(k.pk || chr(1) || k.id, {seed_1})
@@ -98,13 +98,13 @@ WHERE q.key_1 = hashtextextended(k.pk || chr(1) || k.id, {seed_1})
 # Nothing can be asked about an unreadable document; that a whole replay did not bring it is all
 # there will ever be to know, and no row depends on it.
 CLOSE_UNREADABLE = """
-UPDATE projector.quarantine q SET status = 'closed', closed_at = now()
+UPDATE quarantine q SET status = 'closed', closed_at = now()
 WHERE q.status <> 'closed' AND q.epk BETWEEN %(low)s AND %(high)s
   AND q.seen_group IS DISTINCT FROM %(seen_group)s
   AND left(q.partition_key, 1) = chr(92)"""
 
 RUNNING_GROUP = """
-SELECT p.seen_group FROM projector.replays p JOIN projector.ranges r ON r.id = p.range_id
+SELECT p.seen_group FROM replays p JOIN ranges r ON r.id = p.range_id
 WHERE r.id = %(range_id)s AND r.epoch = %(epoch)s AND r.retired_at IS NULL
   AND p.phase = 'running'"""
 

@@ -2,8 +2,8 @@
 
 Text is COLLATE "C", so that the database orders as Python does, whatever its own collation. Constraints
 are the last net under `projector.projection`, not a second set of rules. The baseline among the migrations
-holds what comes out for carts, frozen, and a test holds both equal; the control tables beside it (positions,
-replays, quarantine, reports), which are the same for every definition, are said in the migrations alone.
+holds what comes out for carts, frozen, and a test holds both equal; those of positions, replays and
+quarantine, which are the same for every definition, are said in `control`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from projector.postgres.control import control_statements
 from projector.postgres.copying import counting
 from projector.postgres.generation import (
     BUCKET,
@@ -67,8 +68,14 @@ UPPER_LETTERS = re.compile(r"\[A-Z\]\{(\d+)\}")
 
 
 def table_statements(generation: Generation) -> Sequence[str]:
-    """SQL that makes the schema of one generation with its tables, empty, and what counts in them."""
-    statements = [f"CREATE SCHEMA {generation.schema}", *_rows(generation)]
+    """SQL that makes the schema of one generation with its tables, empty, and what counts in them.
+
+    Control tables come with it, but for generations whose control tables are there already.
+    """
+    statements = [f"CREATE SCHEMA {generation.schema}"]
+    if generation.control == generation.schema:
+        statements.append(control_statements(generation.control))
+    statements += _rows(generation)
     for total in generation.definition.totals:
         statements += _total(generation, total)
     return [*statements, *counting(generation)]

@@ -112,7 +112,8 @@ def views_of(generation: Generation) -> Sequence[View]:
         else:
             views.append(_whole_groups(generation, total, total.bucket))
             views.append(_buckets(generation, total, total.bucket))
-    return [*views, FRESHNESS]
+    query = FRESHNESS.query.replace("{control}", generation.control)
+    return [*views, FRESHNESS._replace(query=query)]
 
 
 def view_statements(generation: Generation) -> Sequence[str]:

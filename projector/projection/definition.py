@@ -28,6 +28,12 @@ RESERVED_COLUMNS = frozenset({
 
 RESERVED_PREFIXES = ("p_", "o_", "n_", "of_")
 
+CONTROL_TABLES = (
+    "ranges", "replays", "replay_seen", "replay_candidates", "quarantine", "range_reports",
+    "fill_parts",
+)  # fmt: skip
+"""Tables that stand beside those of the definition, in one schema with them."""
+
 _KEPT_COLUMNS = frozenset({"bucket", "first_changed_at", "last_changed_at", "left_at", "stored_at"})
 """Names that every table of a total uses for itself."""
 
@@ -288,14 +294,21 @@ def _bad_names(given: Definition, names: list[str], columns: list[str]) -> Itera
         yield "a column is named twice"
     views = [each.bucket.view for each in given.totals if each.bucket is not None]
     tables = [given.rows, "freshness", *(each.name for each in given.totals), *views]
-    if len(set(tables)) < len(tables):
-        yield "a table is named twice"
+    yield from _bad_tables(tables)
     for name in (given.schema, given.noun, given.row_noun, *tables, *columns):
         if not _SQL_NAME.fullmatch(name):
             yield f"{name!r} is no plain lower-case SQL name"
     for column in columns:
         if column in RESERVED_COLUMNS or column.startswith(RESERVED_PREFIXES):
             yield f"the column name {column!r} is taken by the storage itself"
+
+
+def _bad_tables(tables: list[str]) -> Iterator[str]:
+    if len(set(tables)) < len(tables):
+        yield "a table is named twice"
+    for name in tables:
+        if any(name == taken or name.startswith(f"{taken}_") for taken in CONTROL_TABLES):
+            yield f"the table name {name!r} is taken by the storage itself"
 
 
 def _problems_of_total(given: Definition, total: Total, numbers: set[str]) -> Iterator[str]:

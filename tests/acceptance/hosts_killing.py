@@ -41,9 +41,9 @@ SHOWN_CHARACTERS = 40
 
 # Statements that are put together, by their beginning.
 COMPOSED = {
-    "WITH fence AS ( UPDATE projector.ranges": "batch in one statement",
+    "WITH fence AS ( UPDATE ranges": "batch in one statement",
     "WITH fence AS ( SELECT": "batch under the lock",
-    "UPDATE projector.ranges SET continuation": "statements.FENCE",
+    "UPDATE ranges SET continuation": "statements.FENCE",
     "WITH entries AS": "quarantine.STORE",
     "UPDATE projector_g1.cart_items t SET rej": "quarantine.MARK",
     "WITH seen AS": "sweep.COLLECT",
@@ -51,7 +51,7 @@ COMPOSED = {
     "SELECT set_config('statement_timeout'": "settings of a scan",
     "SELECT container_rid FROM projector.source": "the source that is copied",
     "LOCK TABLE projector.source": "the right to open ranges",
-    "UPDATE projector.ranges SET seen_group = NULL": "forgetting a seen group",
+    "UPDATE ranges SET seen_group = NULL": "forgetting a seen group",
 }
 
 

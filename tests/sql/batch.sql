@@ -2,7 +2,7 @@
 -- newer version, and each total moves by what really happened to its rows.
 -- Plan: the arrays side by side; one probe of a unique index per row and per total.
 WITH fence AS (
-UPDATE projector.ranges SET
+UPDATE ranges SET
   continuation = %(continuation)s::text, lsn = %(place_lsn)s::bigint,
   position_time = COALESCE(to_timestamp(%(newest_ts)s::bigint), position_time),
   anchored_from = CASE WHEN %(delivered)s::bigint > 0 THEN NULL ELSE anchored_from END,
@@ -24,7 +24,7 @@ SELECT unnest(%(key)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
   unnest(%(n_currency)s::text[]) AS currency, unnest(%(extra)s::jsonb[]) AS extra
 WHERE EXISTS (SELECT FROM fence)),
 seen AS (
-INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
+INSERT INTO replay_seen (seen_group, keys_1, keys_2)
 SELECT (SELECT seen_group FROM fence),
   array_agg(hashtextextended(x.key || chr(1) || x.id, 0)),
   array_agg(hashtextextended(x.key || chr(1) || x.id, 24301))

@@ -1,7 +1,7 @@
 -- The same on servers that cannot return the old image: the update copies it into the row's p_ columns.
 -- Plan: as that of batch.
 WITH fence AS (
-UPDATE projector.ranges SET
+UPDATE ranges SET
   continuation = %(continuation)s::text, lsn = %(place_lsn)s::bigint,
   position_time = COALESCE(to_timestamp(%(newest_ts)s::bigint), position_time),
   anchored_from = CASE WHEN %(delivered)s::bigint > 0 THEN NULL ELSE anchored_from END,
@@ -23,7 +23,7 @@ SELECT unnest(%(key)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
   unnest(%(n_currency)s::text[]) AS currency, unnest(%(extra)s::jsonb[]) AS extra
 WHERE EXISTS (SELECT FROM fence)),
 seen AS (
-INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
+INSERT INTO replay_seen (seen_group, keys_1, keys_2)
 SELECT (SELECT seen_group FROM fence),
   array_agg(hashtextextended(x.key || chr(1) || x.id, 0)),
   array_agg(hashtextextended(x.key || chr(1) || x.id, 24301))

@@ -2,7 +2,7 @@
 -- the statement before, and entries close that a newer version, good or gone, supersedes.
 -- Plan: as `batch`; then the arrays joined with the entries by one unique-index probe per document.
 WITH fence AS (
-SELECT tick, seen_group, quarantined FROM projector.ranges WHERE id = %(range_id)s::bigint),
+SELECT tick, seen_group, quarantined FROM ranges WHERE id = %(range_id)s::bigint),
 input AS (
 SELECT unnest(%(key)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
   unnest(%(epk)s::bigint[]) AS epk, unnest(%(lsn)s::bigint[]) AS lsn,
@@ -12,7 +12,7 @@ SELECT unnest(%(key)s::text[]) AS cart_id, unnest(%(id)s::text[]) AS id,
   unnest(%(n_currency)s::text[]) AS currency, unnest(%(extra)s::jsonb[]) AS extra
 WHERE EXISTS (SELECT FROM fence)),
 seen AS (
-INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
+INSERT INTO replay_seen (seen_group, keys_1, keys_2)
 SELECT (SELECT seen_group FROM fence),
   array_agg(hashtextextended(x.key || chr(1) || x.id, 0)),
   array_agg(hashtextextended(x.key || chr(1) || x.id, 24301))
@@ -90,7 +90,7 @@ ON CONFLICT (item) DO UPDATE SET
   line_count = t.line_count + excluded.line_count,
   total_quantity = t.total_quantity + excluded.total_quantity),
 healed AS (
-UPDATE projector.quarantine q SET status = 'closed', closed_at = now(),
+UPDATE quarantine q SET status = 'closed', closed_at = now(),
   lineage = %(lineage)s::int, lsn = x.lsn
 FROM unnest(%(key)s::text[], %(id)s::text[], %(lsn)s::bigint[], %(deleted)s::bool[])
   AS x(key, id, lsn, deleted)

@@ -34,7 +34,7 @@ FROM input x
 LEFT JOIN projector_g1.cart_items t ON t.cart_id = x.cart_id AND t.id = x.id
 WHERE CASE WHEN x.deleted THEN NOT t.deleted
   WHEN t.cart_id IS NULL OR t.deleted THEN NOT EXISTS (
-    SELECT FROM projector.quarantine q
+    SELECT FROM quarantine q
     WHERE q.key_1 = hashtextextended(to_json(x.cart_id)::text || chr(1) || x.id, 0)
       AND q.key_2 = hashtextextended(to_json(x.cart_id)::text || chr(1) || x.id, 24301)
       AND q.status <> 'closed' AND q.reason = 'refused_by_target' AND q.etag = x.etag)

@@ -10,7 +10,7 @@ unseen AS (
       AND s.key_1 = hashtextextended(t.cart_id || chr(1) || t.id, 0)
       AND s.key_2 = hashtextextended(t.cart_id || chr(1) || t.id, 24301))
   UNION
-  SELECT q.partition_key, q.document_id FROM projector.quarantine q
+  SELECT q.partition_key, q.document_id FROM quarantine q
   WHERE q.status <> 'closed' AND q.epk BETWEEN %(low)s AND %(high)s
     AND left(q.partition_key, 1) <> chr(92) AND NOT EXISTS (
       SELECT FROM seen s WHERE s.kind = 1 AND s.key_1 = q.key_1 AND s.key_2 = q.key_2))

@@ -2,7 +2,7 @@
 -- stored, so that unchanged rows are neither sent nor locked.
 -- Plan: one probe of the rows' primary key per write.
 WITH fence AS (
-UPDATE projector.ranges SET
+UPDATE ranges SET
   continuation = %(continuation)s::text, lsn = %(place_lsn)s::bigint,
   position_time = COALESCE(to_timestamp(%(newest_ts)s::bigint), position_time),
   anchored_from = CASE WHEN %(delivered)s::bigint > 0 THEN NULL ELSE anchored_from END,
@@ -16,7 +16,7 @@ WHERE id = %(range_id)s::bigint AND epoch = %(epoch)s::bigint
   AND NOT (quarantined AND %(only_clean)s::bool)
 RETURNING tick, seen_group, quarantined),
 seen AS (
-INSERT INTO projector.replay_seen (seen_group, keys_1, keys_2)
+INSERT INTO replay_seen (seen_group, keys_1, keys_2)
 SELECT (SELECT seen_group FROM fence),
   array_agg(hashtextextended(x.key || chr(1) || x.id, 0)),
   array_agg(hashtextextended(x.key || chr(1) || x.id, 24301))

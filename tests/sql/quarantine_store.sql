@@ -5,7 +5,7 @@ SELECT r.*, CASE WHEN r.key IS NULL THEN r.partition_key ELSE to_json(r.key)::te
   AS pk FROM json_to_recordset(%(rejections)s::json) AS r(
   partition_key text, id text, key text, epk bigint, lsn bigint, ts bigint, etag text,
   reason text, detail text, sqlstate text, raw text))
-INSERT INTO projector.quarantine AS q (key_1, key_2, partition_key, document_id, key, epk,
+INSERT INTO quarantine AS q (key_1, key_2, partition_key, document_id, key, epk,
   lineage, lsn, ts, etag, status, reason, detail, sqlstate, raw, last_good,
   first_seen_at, last_seen_at, seen_group)
 SELECT hashtextextended(e.pk || chr(1) || e.id, 0),
@@ -16,7 +16,7 @@ SELECT hashtextextended(e.pk || chr(1) || e.id, 0),
     t.quantity, t.unit_price, t.currency, t.ts, t.etag, t.extra) AS good) END,
   now(), now(), r.seen_group
 FROM entries e
-JOIN projector.ranges r ON r.id = %(range_id)s
+JOIN ranges r ON r.id = %(range_id)s
 LEFT JOIN projector_g1.cart_items t ON t.cart_id = e.key AND t.id = e.id
 WHERE t.cart_id IS NULL OR (%(lineage)s, e.lsn) > (t.lineage, t.lsn)
   OR ((%(lineage)s, e.lsn) = (t.lineage, t.lsn)

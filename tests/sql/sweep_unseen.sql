@@ -2,7 +2,7 @@
 -- absence that it did.
 -- Plan: two scans of the rows, one hash of the group's keys, an anti-join and a join; then a sort of what is left.
 WITH seen AS (
-  SELECT k.key_1, k.key_2 FROM projector.replay_seen s,
+  SELECT k.key_1, k.key_2 FROM replay_seen s,
     unnest(s.keys_1, s.keys_2) AS k(key_1, key_2) WHERE s.seen_group = %(seen_group)s),
 unseen AS (
   SELECT to_json(t.cart_id)::text AS pk, t.id FROM projector_g1.cart_items t
@@ -15,9 +15,9 @@ unseen AS (
     AND s.key_2 = hashtextextended(t.cart_id || chr(1) || t.id, 24301)
   WHERE t.deleted AND t.etag = '' AND t.epk BETWEEN %(low)s AND %(high)s
   UNION
-  SELECT q.partition_key, q.document_id FROM projector.quarantine q
+  SELECT q.partition_key, q.document_id FROM quarantine q
   WHERE q.epk BETWEEN %(low)s AND %(high)s
     AND (q.status = 'closed') = (q.seen_group IS NOT DISTINCT FROM %(seen_group)s)
     AND left(q.partition_key, 1) <> chr(92))
-INSERT INTO projector.replay_candidates (range_id, place, partition_key, document_id)
+INSERT INTO replay_candidates (range_id, place, partition_key, document_id)
 SELECT %(range_id)s, row_number() OVER (ORDER BY pk COLLATE "C", id), pk, id FROM unseen

@@ -93,7 +93,8 @@ async def test_nothing_a_database_says_reaches_our_sessions(database_url: str) -
                     " current_setting('client_encoding'), current_setting('synchronous_commit'),"
                     " current_setting('statement_timeout')",
                 )
-    assert found == {**SESSION, **PLANS}
+    path = {"search_path": "pg_catalog, projector, pg_temp"}
+    assert found == {**SESSION, **PLANS, **path}
     assert others == [("origin", "UTF8", "local", "30s")]
     with psycopg.connect(database_url, client_encoding="UTF8", options="-c timezone=UTC") as reader:
         totals = reader.execute("SELECT cart_id, total_quantity FROM carts.cart_totals").fetchall()
