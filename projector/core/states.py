@@ -42,6 +42,17 @@ class CloseReason(StrEnum):
     STALLED = "stalled"
 
 
+class Removal(StrEnum):
+    """Why rows went."""
+
+    MARKER = "marker"
+    REJECTED = "rejected"
+    NOT_MEANT = "not_meant"
+    MIXED = "mixed"
+    SWEEP = "sweep"
+    REPAIR = "repair"
+
+
 class FailureCategory(StrEnum):
     """Which neighbour failed."""
 

@@ -33,7 +33,7 @@ from projector.core.errors import (
 )
 from projector.core.secrets import conceal
 from projector.cosmos.faults import SDK_ERRORS, ContainerLabel, RegionMoved, translate, without_role
-from projector.cosmos.transport import EnvironmentProxies, Transport
+from projector.cosmos.transport import EnvironmentProxies, Meter, Transport
 from projector.cosmos.unreachable import NameUnknown
 
 CredentialFactory = Callable[[], AsyncTokenCredential]
@@ -68,6 +68,7 @@ class CosmosAccount:
             expiration, so that a hung call never outlives the lease.
         throttled_seconds: how much of it may be spent on waiting while throttled; 0 leaves that to
             the loop above.
+        meter: told of each answered request.
     """
 
     endpoint: str
@@ -78,6 +79,7 @@ class CosmosAccount:
     read_timeout_seconds: float = 15.0
     deadline_seconds: float = 30.0
     throttled_seconds: float = 0.0
+    meter: Meter = field(default=lambda spent: None, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what could never connect, without repeating a secret; the key is one from here on."""
@@ -314,6 +316,7 @@ def _new_client(
             verify_tls=account.verify_tls,
             throttled_seconds=account.throttled_seconds,
             proxies=proxies,
+            meter=account.meter,
         ),
         connection_timeout=account.connect_timeout_seconds,
         read_timeout=account.read_timeout_seconds,

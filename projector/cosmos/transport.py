@@ -24,7 +24,8 @@ import asyncio
 import ipaddress
 import logging
 import random
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -40,12 +41,15 @@ from projector.core.secrets import conceal
 from projector.cosmos.faults import one_line, throttled
 from projector.cosmos.wire import (
     DATABASE_ACCOUNT,
+    DOCUMENTS,
     FIRST_ERROR,
     HTTP_TOO_MANY_REQUESTS,
     RESOURCE_TYPE,
     RETRY_AFTER,
+    charge,
     wait_seconds,
 )
+from projector.ports.feed import Spent
 
 ACCOUNT_SILENT = "account_silent"
 ACCOUNT_BACK = "account_back"
@@ -53,17 +57,55 @@ ACCOUNT_BACK = "account_back"
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
+OPERATION_TYPE = "x-ms-thinclient-proxy-operation-type"
+FEED = "A-IM"
+CONTAINER = re.compile(r"/colls/([^/?]+)")
+
+
+Meter = Callable[[Spent], object]
+
+
+def spent_on(request: Any, response: Any) -> Spent:
+    """What a request was for, by its own headers, and what its answer says that it cost."""
+    headers = request.headers
+    container = CONTAINER.search(request.url)
+    is_about_documents = headers.get(RESOURCE_TYPE) == DOCUMENTS
+    operation = "metadata"
+    if is_about_documents:
+        told = str(headers.get(OPERATION_TYPE) or "").lower()
+        operation = "feed" if FEED in headers else OPERATIONS.get(told, "query")
+    return Spent(
+        container="" if container is None else unquote(container[1]),
+        operation=operation,
+        request_units=charge(response.headers),
+        throttled=response.status_code == HTTP_TOO_MANY_REQUESTS,
+    )
+
+
+OPERATIONS: Mapping[str, str] = {
+    "read": "read",
+    **dict.fromkeys(("create", "upsert", "replace", "patch", "delete"), "write"),
+}
+"""Of documents; whatever else is asked of them is a query."""
+
+
 class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core imports it lazily, untyped
     """One HTTP session of one client."""
 
     def __init__(
-        self, *, verify_tls: bool, throttled_seconds: float, proxies: EnvironmentProxies
+        self,
+        *,
+        verify_tls: bool,
+        throttled_seconds: float,
+        proxies: EnvironmentProxies,
+        meter: Meter = lambda spent: None,
     ) -> None:
-        """Take what a person has chosen, and where the proxies are."""
+        """Take what a person has chosen, where the proxies are, and who counts what is spent."""
         super().__init__(use_env_settings=False)
         self._verify_tls = verify_tls
         self._throttled_seconds = throttled_seconds
         self._proxies = proxies
+        self._meter = meter
         self._account = _AccountReads()
         logging.getLogger("azure.cosmos.aio._GlobalEndpointManager").setLevel(logging.CRITICAL)
 
@@ -90,6 +132,7 @@ class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core imports i
         except AzureError as error:
             self._account.note(request.headers, failure=one_line(str(error)))
             raise
+        self._meter(spent_on(request, response))
         status = response.status_code
         self._account.note(request.headers, failure=str(status) if status >= FIRST_ERROR else None)
         return response

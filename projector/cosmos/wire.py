@@ -79,7 +79,7 @@ def answer_of(http_response: Any) -> Answer:
         session_token=headers.get("x-ms-session-token"),
         next_page=headers.get("x-ms-continuation") or None,
         document_count=_integer(headers.get("x-ms-item-count")),
-        request_units=_number(headers.get("x-ms-request-charge")) or 0.0,
+        request_units=charge(headers),
         retry_after_seconds=wait_seconds(headers.get(RETRY_AFTER)),
         clock_ahead_seconds=clock_ahead_seconds(http_response) if refused else None,
     )
@@ -154,6 +154,11 @@ def wait_seconds(milliseconds: str | None) -> float | None:
     """The wait that an answer asks for; None when it asks for none that one can wait."""
     number = _number(milliseconds)
     return number / 1000 if number is not None and 0 <= number < math.inf else None
+
+
+def charge(headers: Mapping[str, str]) -> float:
+    """What an answer says that it cost, in request units; 0 where it says nothing."""
+    return _number(headers.get("x-ms-request-charge")) or 0.0
 
 
 def clock_ahead_seconds(http_response: Any) -> float | None:

@@ -11,11 +11,13 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import structlog
 
 from projector.core.errors import FeedError, LeaseError, ProjectorError
 from projector.core.health import Diagnosis, Limits, RangeFacts, diagnose
+from projector.operations.blocked import Blockers
 from projector.operations.status import (
     AskCopy,
     RangeStatus,
@@ -24,10 +26,11 @@ from projector.operations.status import (
     keys_without,
     picture,
 )
-from projector.ports.copy import CopyFacts, LastRelease, StoredReport
+from projector.ports.copy import Blocker, CopyFacts, LastRelease, StoredReport
 from projector.ports.feed import Clock, RangeReport
+from projector.ports.ranges import StoredRange
 from projector.processor.estimator import Estimator
-from projector.telemetry.fleet import FleetFigures
+from projector.telemetry.fleet import FleetFigures, Replay
 from projector.telemetry.logs import Event
 
 LOOK_SECONDS = 5.0
@@ -48,6 +51,13 @@ OLD_SECONDS = 15.0
 
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+AskBlockers: TypeAlias = Callable[[], Awaitable[Sequence[Blocker]]]
+
+
+async def _nobody() -> Sequence[Blocker]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +94,21 @@ class FleetWatch:
         self._own = own
         self._since = clock.monotonic()
         self._seen: Seen | None = None
+        self._blockers = Blockers()
         self._watched_until = self._since
         self._failure = "the host is starting and has not reached PostgreSQL and Cosmos DB yet"
 
-    async def run(self, ask_copy: AskCopy, estimator: Estimator) -> None:
-        """Look until cancelled; what fails is told by `figures`."""
+    async def run(
+        self, ask_copy: AskCopy, estimator: Estimator, ask_blockers: AskBlockers = _nobody
+    ) -> None:
+        """Look until cancelled; what fails is told by `figures`.
+
+        Who blocks us is asked first and by itself: it may well be the tables of a look that are locked.
+        """
         while True:
             try:
+                async with asyncio.timeout(ASK_SECONDS):
+                    self._blockers.look(await ask_blockers(), at=self._clock.monotonic())
                 await self._look(ask_copy, estimator)
             except (ProjectorError, TimeoutError) as error:
                 self._failure = str(error) or NO_ANSWER
@@ -136,7 +154,10 @@ class FleetWatch:
             nothing = _ages((), known_seconds, self._clock.now())
             diagnosis = diagnose(nothing, limits=self._limits, silent=[self._failure])
             return FleetFigures(
-                diagnosis=diagnosis, look_age_seconds=known_seconds, known_seconds=known_seconds
+                diagnosis=diagnosis,
+                look_age_seconds=known_seconds,
+                known_seconds=known_seconds,
+                blocked_seconds=self._blockers.seconds(),
             )
         age = self._clock.monotonic() - seen.at
         now = seen.target.now + timedelta(seconds=age)
@@ -156,6 +177,8 @@ class FleetWatch:
             quarantined=target.quarantined,
             drift_found=target.drift_found,
             verified_seconds=None if verified_at is None else (now - verified_at).total_seconds(),
+            replays=[replay_of(one, now) for one in target.positions if one.replaying],
+            blocked_seconds=self._blockers.seconds(),
         )
 
     def _picture(self, target: CopyFacts) -> Sequence[RangeStatus]:
@@ -175,6 +198,18 @@ def _ages(
 ) -> Sequence[RangeFacts]:
     since = now - timedelta(seconds=known_seconds)
     return facts(ranges, keys_without(ranges), now=now, known_since=since)
+
+
+def replay_of(stored: StoredRange, now: datetime) -> Replay:
+    """How far the open replay of a range is; one that has not begun has all of it before it."""
+    mark, since = stored.replay_mark_lsn, stored.replay_since
+    return Replay(
+        lease_token=stored.lease_token,
+        feed_range=stored.feed_range,
+        seconds=0.0 if since is None else max(0.0, (now - since).total_seconds()),
+        gap_changes=None if mark is None else max(0, mark - (stored.lsn or 0)),
+        mark_lsn=mark,
+    )
 
 
 def _joined(

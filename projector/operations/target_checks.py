@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from projector.core.errors import SinkUnavailable
+from projector.core.texts import duration
 from projector.operations.checks import Check, Finding, doubt, fault, fine, skew
+from projector.ports.copy import Blocker
 from projector.ports.diagnosis import Encryption, SchemaLook, ServerFacts, TargetQuestions
 from projector.ports.feed import Clock
 
@@ -22,6 +24,8 @@ POOLER = "connection pooler"
 RIGHTS = "PostgreSQL rights"
 TABLES = "tables"
 SHOWN = 5
+WORTH_TELLING_SECONDS = 1.0
+"""Hosts wait for each other for moments all the time."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,6 +56,7 @@ class TargetChecks:
             Check(name="views", look=self.views, needs=(SERVER, TABLES)),
             Check(name="role of readers", look=self.reader, needs=(SERVER,)),
             Check(name="processor", look=self.strangers, needs=(SERVER, TABLES)),
+            Check(name="locks", look=self.locks, needs=(SERVER,)),
         )
 
     async def server(self) -> Sequence[Finding]:
@@ -200,6 +205,21 @@ class TargetChecks:
             for stranger in await self.ask.strangers()
         ]
 
+    async def locks(self) -> Sequence[Finding]:
+        """Who keeps hosts waiting this moment."""
+        return [
+            doubt(
+                "locks",
+                f"{blocked_by(one)} has kept {one.waiting} sessions of ours waiting for"
+                f" {duration(one.waited_seconds)}",
+                f"let it end its transaction, or end it: SELECT pg_terminate_backend({one.pid})"
+                if one.pid
+                else "see pg_prepared_xacts, and end what was left: ROLLBACK PREPARED 'gid'",
+            )
+            for one in await self.ask.blockers()
+            if one.waited_seconds >= WORTH_TELLING_SECONDS
+        ]
+
     async def _server(self) -> ServerFacts:
         self._facts = self._facts or await self.ask.server()
         return self._facts
@@ -224,6 +244,14 @@ class TargetChecks:
             )
             for one in await self.ask.taken_schemas()
         ] or [fine(TABLES, "none yet, and nothing stands in their place")]
+
+
+def blocked_by(one: Blocker) -> str:
+    """The session as a person finds it."""
+    if not one.pid:
+        return "a prepared transaction"
+    name = f"{one.application or 'a program without a name'} of role {one.role or 'unknown'}"
+    return f"the server's process {one.pid}, {name},"
 
 
 def _encryption(found: Encryption) -> Finding:

@@ -94,6 +94,24 @@ class LastRelease:
     hosts: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocker:
+    """A session of the server that holds a lock for which sessions of ours wait.
+
+    Attributes:
+        pid: its process; 0 for a prepared transaction, which has none.
+        role, application: who it is; "" where the server tells no name.
+        waiting: how many sessions of ours wait for it.
+        waited_seconds: how long the first of them has waited by now.
+    """
+
+    pid: int
+    role: str
+    application: str
+    waiting: int
+    waited_seconds: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class CopyFacts:
     """One look at all of it.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from projector.ports.copy import Blocker
 from projector.ports.feed import ChangeSource
 from projector.ports.points import DocumentScanner, PointReader
 
@@ -138,6 +139,7 @@ class TargetQuestions:
         sessions: the server's process behind each of two connections, asked in turn, twice.
         missing_rights: on what is there; with True those of a migration, too.
         strangers: processors beside this one.
+        blockers: who keeps sessions of ours waiting this moment.
     """
 
     embedded: bool
@@ -150,3 +152,4 @@ class TargetQuestions:
     missing_rights: Callable[[bool], Awaitable[Sequence[MissingRight]]]
     missing_views: Callable[[], Awaitable[Sequence[str]]]
     strangers: Callable[[], Awaitable[Sequence[Stranger]]]
+    blockers: Callable[[], Awaitable[Sequence[Blocker]]]

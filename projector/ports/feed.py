@@ -16,7 +16,7 @@ from projector.core.lease import Lease
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.core.start import Position, StartFrom
-from projector.core.states import CloseReason, RangeFailure, RangeState
+from projector.core.states import CloseReason, RangeFailure, RangeState, Removal
 
 P = TypeVar("P")
 
@@ -78,6 +78,23 @@ class Page:
     size_bytes: int = 0
     document_count: int | None = None
     request_units: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """One answered request.
+
+    Attributes:
+        container: about which it was, by name; "" for one about the account.
+        operation: `feed`, `read` (of one document), `query`, `write` or `metadata`.
+        request_units: what it cost.
+        throttled: it was refused because others had used up what there is.
+    """
+
+    container: str
+    operation: str
+    request_units: float
+    throttled: bool
 
 
 class ChangeSource(Protocol):
@@ -218,7 +235,11 @@ class Beginning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What one committed batch did, in documents; `filtered` are those that are not meant."""
+    """What one committed batch did, in documents; `filtered` are those that are not meant.
+
+    `removed_by` is why rows went. `least_ttl_seconds` is the shortest life that a marker among them
+    left its document; None without one.
+    """
 
     delivered: int = 0
     upserted: int = 0
@@ -226,7 +247,9 @@ class Applied:
     unchanged: int = 0
     rejected: int = 0
     filtered: int = 0
+    removed_by: Removal = Removal.MARKER
     newest_time: datetime | None = None
+    least_ttl_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ class StoredRange:
         tick: of the last commit; `purged_tick`: up to where tombstones were purged.
         retired: split or merged away; another range holds its keys.
         replay_phase: `requested` or `running` while a replay is open, else None.
+        replay_since: when it was asked for.
         seen_group: under which the keys are kept that this replay has seen.
     """
 
@@ -51,6 +52,7 @@ class StoredRange:
     retired: bool = False
     replay_phase: str | None = None
     replay_mark_lsn: int | None = None
+    replay_since: datetime | None = None
     seen_group: int | None = None
     position_time: datetime | None = None
     read_since: datetime | None = None

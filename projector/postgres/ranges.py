@@ -67,7 +67,8 @@ SELECT r.id, r.container_rid, r.lease_token, r.processor_name, r.min_epk, r.max_
   r.opened_epoch, r.lineage, r.placed, r.continuation, r.lsn, r.position_time, r.anchored_from,
   r.read_since, r.tick, r.purged_tick, r.opened_at, r.last_commit_at,
   r.retired_at IS NOT NULL AS retired,
-  p.phase AS replay_phase, p.mark_lsn AS replay_mark_lsn, p.seen_group
+  p.phase AS replay_phase, p.mark_lsn AS replay_mark_lsn, p.requested_at AS replay_since,
+  p.seen_group
 FROM ranges r
 LEFT JOIN replays p ON p.range_id = r.id AND p.phase IN ('requested', 'running')
 WHERE r.min_epk < %(max)s AND r.max_epk > %(min)s AND (r.retired_at IS NULL OR %(retired)s)
@@ -374,6 +375,7 @@ _AS_STORED = (
     "retired",
     "replay_phase",
     "replay_mark_lsn",
+    "replay_since",
     "seen_group",
     "position_time",
     "read_since",

@@ -25,6 +25,7 @@ from msgspec import structs
 from projector.core.errors import FencedOut, SinkTooSlow, SinkUnavailable
 from projector.core.names import Continuation, Epoch, LeaseToken
 from projector.core.start import Position
+from projector.core.states import Removal
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport
 from projector.postgres.columns import version_columns
 from projector.postgres.connections import Connections, Session
@@ -330,6 +331,18 @@ class PostgresSink:
         )
 
 
+def _removed_by(batch: Batch, done: Outcome) -> Removal:
+    """Why the batch's rows went; which of several causes took which row, the server does not tell."""
+    gone = {(write.key, write.id) for write in batch.writes if write.deleted}
+    rejected = gone & {(one.key, one.id) for one in batch.rejections}
+    refused = done.rejected > len(batch.rejections)
+    if len(rejected) == len(gone):
+        return Removal.REJECTED
+    if rejected or refused or (batch.filtered and batch.least_ttl is not None):
+        return Removal.MIXED
+    return Removal.NOT_MEANT if batch.filtered else Removal.MARKER
+
+
 def _applied(batch: Batch, done: Outcome) -> Applied:
     changed = done.upserted + done.removed + done.rejected + batch.filtered
     newest = batch.newest_ts
@@ -340,7 +353,9 @@ def _applied(batch: Batch, done: Outcome) -> Applied:
         unchanged=max(0, batch.delivered - changed),
         rejected=done.rejected,
         filtered=batch.filtered,
+        removed_by=_removed_by(batch, done) if done.removed else Removal.MARKER,
         newest_time=None if newest is None else datetime.fromtimestamp(newest, UTC),
+        least_ttl_seconds=batch.least_ttl,
     )
 
 

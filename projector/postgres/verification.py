@@ -10,7 +10,7 @@ statement for each total, so one snapshot. Expected plan: one scan of the rows, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from projector.core.names import Epoch, InstanceName, LeaseToken
@@ -84,8 +84,10 @@ class Verification:
         container_rid: str,
         generation: Generation = FIRST_GENERATION,
         returning_old: bool | None = None,
+        on_removed: Callable[[int], object] = lambda rows: None,
     ) -> None:
-        """Take the copy of that container in that generation."""
+        """Take the copy of that container in that generation; tell of rows that a repair removed."""
+        self._on_removed = on_removed
         self._connections = connections
         self._container_rid = container_rid
         self._generation = generation
@@ -109,7 +111,10 @@ class Verification:
         self, stored: StoredRange, mark: ReadMark, verdicts: Sequence[Verdict]
     ) -> Mended | None:
         """Write what point reads said; see `VerifyStore`."""
-        return await self._verdicts.apply_repairs(self._grant(stored), mark, verdicts)
+        mended = await self._verdicts.apply_repairs(self._grant(stored), mark, verdicts)
+        if mended is not None:
+            self._on_removed(mended.removed)
+        return mended
 
     async def recount(self, *, examples: int) -> Recount:
         """One statement, so one snapshot, for each total; see `VerifyStore`."""

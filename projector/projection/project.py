@@ -25,7 +25,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from projector.core.epk import routing_key_of_text
 from projector.core.errors import SourceUnavailable
-from projector.projection.definition import Definition, Field, Kind
+from projector.projection.definition import MARKER, Definition, Field, Kind
 from projector.projection.document import Rules
 from projector.projection.lane import FastLane, tombstone_of
 from projector.projection.scan import cut_page
@@ -56,6 +56,18 @@ _NUMBER = rb"(?:0|-?[1-9][0-9]{0,17})(?:\.[0-9]{1,10})?"
 _is_number = re.compile(_NUMBER).fullmatch
 _quoted_number = re.compile(rb'"(' + _NUMBER + rb')"').fullmatch
 _ts_of = attrgetter("ts")
+_MARKER_IN_JSON = f'"{MARKER}"'.encode()
+
+
+class _Marked(msgspec.Struct):
+    ttl: Any = msgspec.field(default=None, name=MARKER)
+
+
+class _MarkedPage(msgspec.Struct):
+    Documents: list[_Marked]
+
+
+_decode_markers = msgspec.json.Decoder(_MarkedPage).decode
 
 
 class Projection:
@@ -96,9 +108,9 @@ class Projection:
             SourceUnavailable: the body is no whole page. It has to be read again: to go on behind it
                 would skip documents.
         """
-        if not self.selection.everything:
-            return self._selected(body, lsn)
-        return self._whole(body, lsn)
+        page = self._whole(body, lsn) if self.selection.everything else self._selected(body, lsn)
+        least_ttl = _least_ttl(body) if _MARKER_IN_JSON in body else None
+        return page if least_ttl is None else msgspec.structs.replace(page, least_ttl=least_ttl)
 
     def _whole(self, body: bytes, lsn: int | None) -> ProjectedPage:
         plain = self._shapes.decode(body)
@@ -197,6 +209,15 @@ def document_of(write: RowWrite, definition: Definition) -> bytes:
     return msgspec.json.encode(found)
 
 
+def _least_ttl(body: bytes) -> int | None:
+    """The shortest life that a marker of the page gives; None where none can be told."""
+    try:
+        found = [document.ttl for document in _decode_markers(body).Documents]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return min((ttl for ttl in found if type(ttl) is int and ttl > 0), default=None)
+
+
 def _joined(documents: Sequence[bytes]) -> bytes:
     """A page of these documents alone."""
     return b'{"Documents":[%s]}' % b",".join(documents)
@@ -283,6 +304,9 @@ def fold(pages: Sequence[ProjectedPage]) -> Batch:
         delivered=sum(page.delivered for page in pages),
         newest_ts=max(
             (page.newest_ts for page in pages if page.newest_ts is not None), default=None
+        ),
+        least_ttl=min(
+            (page.least_ttl for page in pages if page.least_ttl is not None), default=None
         ),
     )
 

@@ -103,6 +103,8 @@ class ProjectedPage(msgspec.Struct, frozen=True, kw_only=True):
         filtered: documents that are not meant, those with a tombstone in `writes` included.
         delivered: documents in the page, good or bad.
         newest_ts: highest `_ts` in the page, None for an empty page.
+        least_ttl: the shortest life, in seconds, that a marker of the page leaves its document; None
+            without one, and for a page that does not decode as a whole.
     """
 
     writes: tuple[RowWrite, ...] = ()
@@ -111,6 +113,7 @@ class ProjectedPage(msgspec.Struct, frozen=True, kw_only=True):
     filtered: int = 0
     delivered: int = 0
     newest_ts: int | None = None
+    least_ttl: int | None = None
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +126,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         filtered: documents that are not meant, repetitions counted.
         delivered: documents in the pages, good or bad, repetitions counted.
         newest_ts: highest `_ts` in the pages, None when they were empty.
+        least_ttl: as of a page.
     """
 
     writes: tuple[RowWrite, ...] = ()
@@ -131,6 +135,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     filtered: int = 0
     delivered: int = 0
     newest_ts: int | None = None
+    least_ttl: int | None = None
 
     @property
     def size(self) -> int:

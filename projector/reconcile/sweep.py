@@ -13,6 +13,7 @@ Memory: one page of candidates. Source: docs/explanation/deletes-and-ttl.md.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import structlog
 
@@ -32,7 +33,14 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Sweeper:
     """Confirms candidates by point reads and writes the verdicts."""
 
-    def __init__(self, *, store: SweepStore, judge: Judge) -> None:
+    def __init__(
+        self,
+        *,
+        store: SweepStore,
+        judge: Judge,
+        on_removed: Callable[[int], object] = lambda rows: None,
+    ) -> None:
+        self._on_removed = on_removed
         self._store = store
         self._judge = judge
         self._failures: Counter[tuple[int, DocumentKey]] = Counter()
@@ -68,7 +76,8 @@ class Sweeper:
                 answers.verdicts,
             )
             unread.update(answers.without(written.unwritten).unread)
-            removed += sum(done.removed for done in written.answers)
+            removed += (gone := sum(done.removed for done in written.answers))
+            self._on_removed(gone)
             projected += sum(done.projected for done in written.answers)
             unchanged += sum(done.unchanged for done in written.answers)
             after = keys[-1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,9 +18,34 @@ from typing_extensions import override
 
 from projector.core.health import Diagnosis, Health, RangeFacts
 from projector.core.names import LeaseToken
+from projector.core.ranges import FeedRange
 from projector.core.states import RangeFailure
 
 BY_RANGE = ("feed_range", "lease_token")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """An open replay of a range.
+
+    Attributes:
+        seconds: since it was asked for.
+        gap_changes: changes up to the mark where its sweep may begin; None before it has begun.
+        mark_lsn: that mark.
+    """
+
+    lease_token: LeaseToken
+    feed_range: FeedRange
+    seconds: float
+    gap_changes: int | None
+    mark_lsn: int | None
+
+    @property
+    def ratio(self) -> float:
+        """How much of it has been read, from 0 to 1; at 1 its sweep may still be under way."""
+        if self.gap_changes is None or self.mark_lsn is None:
+            return 0.0
+        return 1.0 - self.gap_changes / self.mark_lsn if self.mark_lsn > 0 else 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +58,8 @@ class FleetFigures:
         now: by the clock of the database; None before it told it.
         errors: the last error of each range that has one.
         quarantined, drift_found, verified_seconds: None while unknown, or never.
+        replays: those that are open.
+        blocked_seconds: per role and application how long it has kept sessions of ours waiting.
     """
 
     diagnosis: Diagnosis
@@ -43,6 +70,14 @@ class FleetFigures:
     quarantined: int | None = None
     drift_found: int | None = None
     verified_seconds: float | None = None
+    replays: Sequence[Replay] = ()
+    blocked_seconds: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+    @property
+    def oldest_seconds(self) -> float:
+        """How old the rows of some range are at most; always a number."""
+        ages = [_complete_age(one.facts) for one in self.diagnosis.ranges]
+        return max(ages, default=self.known_seconds)
 
     @property
     def verification_age_seconds(self) -> float:
@@ -50,6 +85,11 @@ class FleetFigures:
         if self.verified_seconds is None:
             return self.known_seconds
         return max(0.0, self.verified_seconds)
+
+
+def _complete_age(facts: RangeFacts) -> float:
+    known = facts.complete_age_seconds
+    return facts.read_age_seconds if known is None else known
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +125,26 @@ _OF_RANGES = (
     _Figure(
         "projector_fleet_complete_age_seconds",
         "How old the range's rows are at most; always a number.",
-        lambda facts: (
-            facts.read_age_seconds
-            if facts.complete_age_seconds is None
-            else facts.complete_age_seconds
-        ),
+        _complete_age,
+    ),
+)
+
+
+_OF_REPLAYS: Sequence[tuple[str, str, Callable[[Replay], float | None]]] = (
+    (
+        "projector_replay_progress_ratio",
+        "How much of the range's open replay has been read, 0 to 1.",
+        lambda replay: replay.ratio,
+    ),
+    (
+        "projector_replay_gap_changes",
+        "Changes up to the mark of the range's open replay; NaN before it has begun.",
+        lambda replay: replay.gap_changes,
+    ),
+    (
+        "projector_replay_age_seconds",
+        "Since the range's open replay was asked for.",
+        lambda replay: replay.seconds,
     ),
 )
 
@@ -115,6 +170,11 @@ _OF_THE_WHOLE = (
         lambda figures: figures.quarantined,
     ),
     _Sum(
+        "projector_replays_open",
+        "Ranges with a replay that is asked for or under way.",
+        lambda figures: len(figures.replays),
+    ),
+    _Sum(
         "projector_verification_drift",
         "Rows and totals that the last verification found wrong and left so; NaN: never verified.",
         lambda figures: figures.drift_found,
@@ -136,7 +196,7 @@ class FleetCollector(Collector):
 
     def describe(self) -> Iterable[Metric]:
         """The metrics without values."""
-        return [*_whole(None), *_ranges(())]
+        return [*_whole(None), *_ranges(()), *_replays(()), _blocked({})]
 
     @override
     def collect(self) -> Iterator[Metric]:
@@ -144,6 +204,8 @@ class FleetCollector(Collector):
         figures = self._figures()
         yield from _whole(figures)
         yield from _ranges([one.facts for one in figures.diagnosis.ranges])
+        yield from _replays(figures.replays)
+        yield _blocked(figures.blocked_seconds or {("", ""): 0.0})
 
 
 def _whole(figures: FleetFigures | None) -> Iterator[Metric]:
@@ -184,3 +246,22 @@ def _ranges(ranges: Iterable[RangeFacts]) -> Iterator[Metric]:
             labels = [str(facts.feed_range or ""), str(facts.lease_token or "")]
             family.add_metric(labels, _number(value))
         yield family
+
+
+def _replays(replays: Sequence[Replay]) -> Iterator[Metric]:
+    for name, text, value in _OF_REPLAYS:
+        family = GaugeMetricFamily(name, text, labels=BY_RANGE)
+        for one in replays:
+            family.add_metric([str(one.feed_range), str(one.lease_token)], _number(value(one)))
+        yield family
+
+
+def _blocked(seconds: Mapping[tuple[str, str], float]) -> Metric:
+    family = GaugeMetricFamily(
+        "projector_target_blocked_seconds",
+        "How long somebody keeps sessions of ours waiting for a lock of PostgreSQL; 0 for nobody.",
+        labels=("role", "application"),
+    )
+    for who, waited in seconds.items():
+        family.add_metric(list(who), waited)
+    return family

@@ -20,8 +20,8 @@ from prometheus_client import (
 )
 
 from projector.core.names import LeaseToken
-from projector.core.states import CloseReason, RangeState
-from projector.ports.feed import Applied, Page, RangeReport
+from projector.core.states import CloseReason, RangeState, Removal
+from projector.ports.feed import Applied, Page, RangeReport, Spent
 from projector.telemetry.fleet import FleetCollector, FleetFigures
 
 BATCH_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -61,7 +61,9 @@ class Metrics:
         )
         self.build.labels(version).set(1)
         self._count_changes()
+        self._count_requests()
         self._show_ranges()
+        self._show_markers(figures)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = BY_RANGE) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
@@ -76,6 +78,13 @@ class Metrics:
             "Documents of committed batches by outcome.",
             ("lease_token", "outcome"),
         )
+        self.removed = counter(
+            "projector_rows_removed_total",
+            "Rows that went, by cause.",
+            ("cause",),
+        )
+        for cause in Removal:
+            self.removed.labels(cause.value)
         self.delivered = counter(
             "projector_documents_delivered_total", "Documents delivered by the feed and committed."
         )
@@ -102,6 +111,37 @@ class Metrics:
             "Time from the start of a batch's transaction to its commit.",
             buckets=BATCH_SECONDS_BUCKETS,
             registry=self.registry,
+        )
+
+    def _count_requests(self) -> None:
+        by_operation = ("container", "operation")
+        self.requests = self._counter(
+            "projector_cosmos_requests_total", "Answered requests to Cosmos DB.", by_operation
+        )
+        self.spent_units = self._counter(
+            "projector_cosmos_request_units_total",
+            "Request units that Cosmos DB charged for them.",
+            by_operation,
+        )
+        self.throttled = self._counter(
+            "projector_cosmos_throttled_total", "Those that it refused with 429.", by_operation
+        )
+
+    def _show_markers(self, figures: Callable[[], FleetFigures] | None) -> None:
+        self._least_ttl = UNKNOWN
+        self.marker_ttl = self._gauge(
+            "projector_marker_ttl_seconds",
+            "Smallest ttl of a marker that this host has seen; NaN before the first.",
+            (),
+        )
+        self.marker_ttl.set_function(lambda: self._least_ttl)
+        self.marker_headroom = self._gauge(
+            "projector_marker_headroom_seconds",
+            "That ttl less the age of the oldest rows: a marker that expires unread is never seen.",
+            (),
+        )
+        self.marker_headroom.set_function(
+            lambda: self._least_ttl - (UNKNOWN if figures is None else figures().oldest_seconds)
         )
 
     def _show_ranges(self) -> None:
@@ -164,8 +204,23 @@ class Metrics:
         self.delivered.labels(token).inc(applied.delivered)
         for outcome in OUTCOMES:
             self.documents.labels(token, outcome).inc(getattr(applied, outcome))
+        self.rows_removed(applied.removed_by, applied.removed)
+        if applied.least_ttl_seconds is not None:
+            known = self._least_ttl
+            self._least_ttl = min(applied.least_ttl_seconds, known if known == known else math.inf)  # noqa: PLR0124 - NaN
         if applied.newest_time is not None:
             self.newest.labels(token).set(applied.newest_time.timestamp())
+
+    def rows_removed(self, cause: Removal, count: int) -> None:
+        """Counts rows that went, whoever found it out."""
+        self.removed.labels(cause.value).inc(count)
+
+    def spent(self, spent: Spent) -> None:
+        """Counts an answered request, its cost, and whether it was refused for its cost."""
+        labels = spent.container, spent.operation
+        self.requests.labels(*labels).inc()
+        self.spent_units.labels(*labels).inc(spent.request_units)
+        self.throttled.labels(*labels).inc(spent.throttled)
 
     def observed(self, report: RangeReport) -> None:
         """Shows the condition of a range."""

@@ -38,7 +38,10 @@ from projector.wiring.person import person
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """The container and its copy, both reached, and who works on them; `waiting` None suits the settings."""
+    """The container and its copy, both reached, and who works on them; `waiting` None suits the settings.
+
+    `on_removed` is told how many rows a repair or a retry removed.
+    """
 
     settings: Settings
     clock: Clock
@@ -46,6 +49,7 @@ class Copy:
     connections: Connections
     waiting: Waiting | None = None
     actor: str = ""
+    on_removed: Callable[[int], object] = lambda rows: None
 
     async def verify(
         self,
@@ -148,7 +152,11 @@ class Copy:
         return done
 
     def _store(self) -> Verification:
-        return Verification(self.connections, container_rid=self.opened.container_rid)
+        return Verification(
+            self.connections,
+            container_rid=self.opened.container_rid,
+            on_removed=self.on_removed,
+        )
 
 
 def quarantine(connections: Connections) -> Quarantine:

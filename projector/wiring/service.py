@@ -21,6 +21,7 @@ from projector.core.balance import Limits
 from projector.core.errors import ConfigurationError, ProjectorError, SourceRecreated
 from projector.core.names import InstanceName
 from projector.core.start import check_not_ahead
+from projector.core.states import Removal
 from projector.operations.caught_up import opened_of, reached
 from projector.operations.fleet import FleetWatch, watch_releases
 from projector.operations.observers import Everybody, Mistakes, Tally, tell_progress
@@ -29,6 +30,7 @@ from projector.operations.samples import keep_samples
 from projector.operations.strangers import Guard, StampedLeases, meet
 from projector.ports.feed import Clock, LeaseStore, Observer, RangeReport
 from projector.postgres.beside import beside
+from projector.postgres.blockers import blockers
 from projector.postgres.connections import Connections
 from projector.postgres.copy_facts import copy_facts
 from projector.postgres.ranges import live_ranges
@@ -174,7 +176,9 @@ class Service:
 
     async def _follow(self, reached: Target, start: Start, *, until_caught_up: bool) -> bool:
         """Runs a host on the container as it is now; True when the target follows another one by now."""
-        async with account(self._settings, clock=self._clock, servers=self._servers) as opened:
+        async with account(
+            self._settings, clock=self._clock, servers=self._servers, meter=self.metrics.spent
+        ) as opened:
             outdated = False
             try:
                 plausibility = await start.source(opened, reached)
@@ -277,7 +281,9 @@ class Service:
                 expect_leases=host.expect_leases,
             ),
             "progress": tell_progress(tally=self.tally, reports=host.reports, clock=self._clock),
-            "fleet": self._fleet.run(partial(copy_facts, connections), estimator),
+            "fleet": self._fleet.run(
+                partial(copy_facts, connections), estimator, partial(blockers, connections)
+            ),
             "systemd": self._systemd.run(),
             "guard": self._guard.run(leases, partial(identity, connections)),
             "samples": keep_samples(
@@ -309,6 +315,7 @@ class Service:
             opened=opened,
             connections=connections,
             actor=self._settings.instance_name,
+            on_removed=partial(self.metrics.rows_removed, Removal.REPAIR),
         )
 
     def _make_host(
@@ -322,7 +329,11 @@ class Service:
             leases=leases,
             markers=opened.markers,
             sink=sink,
-            sweeper=Sweeper(store=sink.verdicts, judge=judge),
+            sweeper=Sweeper(
+                store=sink.verdicts,
+                judge=judge,
+                on_removed=partial(self.metrics.rows_removed, Removal.SWEEP),
+            ),
             options=processor_options(self._settings),
             clock=self._clock,
             draw=draw,

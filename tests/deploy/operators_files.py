@@ -15,8 +15,8 @@ from projector.core.health import Limits, RangeFacts, diagnose
 from projector.core.names import LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.core.states import CloseReason
-from projector.ports.feed import Applied, Page
-from projector.telemetry.fleet import FleetFigures
+from projector.ports.feed import Applied, Page, Spent
+from projector.telemetry.fleet import FleetFigures, Replay
 from projector.telemetry.metrics import Metrics
 from tests.deploy.promql import Node, Scrapes, parsed
 from tests.unit.telemetry.test_metrics import report
@@ -64,8 +64,11 @@ async def _everything_happened(metrics: Metrics) -> None:
     await metrics.acquired(TOKEN)
     metrics.polled(TOKEN, Page(body=b"{}", continuation="1", lsn=1, session_lsn=1))  # type: ignore[arg-type]
     metrics.applied(
-        TOKEN, Applied(delivered=1, upserted=1, newest_time=datetime.now(UTC)), seconds=0.1
+        TOKEN,
+        Applied(delivered=1, removed=1, newest_time=datetime.now(UTC), least_ttl_seconds=60),
+        seconds=0.1,
     )
+    metrics.spent(Spent(container="cart", operation="feed", request_units=1.0, throttled=False))
     await metrics.failed(TOKEN, ValueError())
     await metrics.released(TOKEN, CloseReason.STALLED)
     await metrics.acquired(TOKEN)
@@ -78,8 +81,13 @@ def exposition() -> str:
         lease_token=TOKEN, feed_range=FULL_RANGE, read_age_seconds=1.0, commit_age_seconds=1.0
     )
     found = diagnose([facts], limits=Limits())
+    replay = Replay(
+        lease_token=TOKEN, feed_range=FULL_RANGE, seconds=1.0, gap_changes=1, mark_lsn=2
+    )
     metrics = Metrics(
-        lambda: FleetFigures(diagnosis=found, look_age_seconds=0.0, known_seconds=0.0)
+        lambda: FleetFigures(
+            diagnosis=found, look_age_seconds=0.0, known_seconds=0.0, replays=[replay]
+        )
     )
     with asyncio.Runner() as runner:
         runner.run(_everything_happened(metrics))

@@ -22,8 +22,8 @@ from projector.core.ranges import FeedRange
 from projector.core.states import CloseReason, RangeState
 from projector.operations.fleet import FleetWatch
 from projector.operations.status import AskCopy
-from projector.ports.copy import CopyFacts, StoredReport
-from projector.ports.feed import RangeReport
+from projector.ports.copy import Blocker, CopyFacts, StoredReport
+from projector.ports.feed import Applied, RangeReport
 from projector.telemetry.metrics import Metrics
 from tests.deploy.operators_files import Alarm, asked_for
 from tests.deploy.promql import Labels, Scrapes
@@ -99,6 +99,8 @@ class Town:
     quarantined: int = 0
     drift: int = 0
     verified_at: datetime | None = None
+    replay_since: datetime | None = None
+    blocked_since: datetime | None = None
 
     def __post_init__(self) -> None:
         self.scrapes = Scrapes()
@@ -119,7 +121,16 @@ class Town:
         for host in self.hosts:
             stored = position(host.token, keys=host.keys)
             read_at = self._stored[host.token].report.last_poll_at
-            positions.append(replace(stored, owner=host.name, last_commit_at=read_at))
+            positions.append(
+                replace(
+                    stored,
+                    owner=host.name,
+                    last_commit_at=read_at,
+                    replay_phase=None if self.replay_since is None else "running",
+                    replay_mark_lsn=None if self.replay_since is None else 7,
+                    replay_since=self.replay_since,
+                )
+            )
         return CopyFacts(
             now=now,
             counted_at=now,
@@ -129,6 +140,20 @@ class Town:
             drift_found=self.drift,
             verified_at=self.verified_at,
         )
+
+    async def blockers(self) -> Sequence[Blocker]:
+        """Batches give up a wait for a lock after a quarter of a minute, and begin anew."""
+        if self.blocked_since is None:
+            return ()
+        waited = (self.clock.now() - self.blocked_since).total_seconds() % 15
+        return [Blocker(pid=7, role="ana", application="psql", waiting=1, waited_seconds=waited)]
+
+    def marker_of(self, ttl_seconds: int) -> None:
+        """A deletion marker was read."""
+        for host in self.hosts:
+            host.metrics.applied(
+                host.token, Applied(delivered=1, least_ttl_seconds=ttl_seconds), seconds=0.1
+            )
 
     async def passes(self, minutes: float) -> None:
         """So much time, with a scrape of each host every half a minute."""
@@ -168,7 +193,7 @@ async def town() -> AsyncIterator[Town]:
     """A town in which all is well, and has been for ten minutes."""
     here = Town(clock=FakeClock())
     looking = [
-        asyncio.ensure_future(host.watch.run(_asker(here, host), SilentEstimator()))  # type: ignore[arg-type]
+        asyncio.ensure_future(host.watch.run(_asker(here, host), SilentEstimator(), here.blockers))  # type: ignore[arg-type]
         for host in here.hosts
     ]
     for host in here.hosts:

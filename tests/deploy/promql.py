@@ -1,6 +1,6 @@
 """As much of PromQL as the alarms and the dashboard use, over scrapes that a test has made.
 
-Selectors with matchers, comparison with a number, `and`/`unless` with `on`, `absent`, `increase`, `rate`
+Selectors with matchers, comparison with a number, the quotient of two vectors, `and`/`unless` with `on`, `absent`, `increase`, `rate`
 and aggregations. What it does not know it refuses, so that nobody writes a rule that no test reads. The
 range functions take differences between scrapes without extrapolating; promtool, where it is there, is asked
 about the same scrapes.
@@ -205,11 +205,27 @@ class Scrapes:
                 return self._set(node, at)
             case "aggregation":
                 return self._aggregated(node, at)
-            case "function" if node.name == "absent":
-                return {} if self.ask(node.operands[0], at) else {frozenset(): 1.0}
-            case "function" if node.name in {"increase", "rate"}:
-                return self._increased(node, at)
+            case "arithmetic" if node.name == "/":
+                return self._divided(node, at)
+            case "function":
+                return self._called(node, at)
+            case _:
+                pass
         raise ValueError(f"not evaluated here: {node.kind} {node.name}")
+
+    def _called(self, node: Node, at: float) -> Vector:
+        match node.name:
+            case "absent":
+                return {} if self.ask(node.operands[0], at) else {frozenset(): 1.0}
+            case "increase" | "rate":
+                return self._increased(node, at)
+            case _:
+                pass
+        raise ValueError(f"not evaluated here: {node.kind} {node.name}")
+
+    def _divided(self, node: Node, at: float) -> Vector:
+        left, right = (self.ask(one, at) for one in node.operands)
+        return {key: _quotient(left[key], right[key]) for key in left.keys() & right.keys()}
 
     def _matching(self, node: Node) -> Iterator[tuple[Labels, list[tuple[float, float]]]]:
         for labels, points in self.series.get(node.name, {}).items():
@@ -251,6 +267,10 @@ class Scrapes:
             gained = sum(b - a if b >= a else b for a, b in steps)
             found[labels] = gained / (selector.seconds if node.name == "rate" else 1)
         return found
+
+
+def _quotient(value: float, by: float) -> float:
+    return value / by if by else value * math.inf
 
 
 def _matches(value: str, how: str, wanted: str) -> bool:

@@ -100,6 +100,30 @@ async def half_an_upgrade(here: Town) -> None:
     await here.passes(75)
 
 
+async def behind_with_short_markers(here: Town) -> None:
+    here.marker_of(600)
+    await here.passes(2)
+    here.behind_since = here.clock.now()
+    await here.passes(7)
+
+
+async def somebody_holds_a_lock(here: Town) -> None:
+    here.blocked_since = here.clock.now()
+    await here.passes(5)
+
+
+async def a_lock_for_a_moment(here: Town) -> None:
+    here.blocked_since = here.clock.now()
+    await here.passes(1)
+    here.blocked_since = None
+    await here.passes(5)
+
+
+async def a_replay_without_end(here: Town) -> None:
+    here.replay_since = here.began - timedelta(hours=25)
+    await here.passes(1)
+
+
 OUTAGES: dict[Callable[[Town], Awaitable[None]], set[str]] = {
     quiet: set(),
     nobody_reads: {"NotHealthy", "RowsOld", "RangeUnread"},
@@ -114,6 +138,10 @@ OUTAGES: dict[Callable[[Town], Awaitable[None]], set[str]] = {
     wandering: {"LeasesWander"},
     bad_documents_and_drift: {"Quarantine", "Drift"},
     not_verified: {"NotVerified"},
+    behind_with_short_markers: {"MarkersExpire"},
+    somebody_holds_a_lock: {"TargetBlocked"},
+    a_lock_for_a_moment: set(),
+    a_replay_without_end: {"ReplayLong"},
     half_an_upgrade: {"VersionsMixed"},
 }
 

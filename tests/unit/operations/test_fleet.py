@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from projector.core.health import Health, Limits
 from projector.operations import fleet
-from projector.ports.copy import CopyFacts
+from projector.ports.copy import Blocker, CopyFacts
 from projector.processor.estimator import Estimator
 from tests.fakes.clock import FakeClock
 from tests.unit.operations.test_status import position
@@ -46,4 +47,23 @@ async def test_a_silent_source_is_not_told_as_a_silent_postgresql(
     assert watch.diagnosis().health is Health.UNKNOWN
     assert watch.diagnosis().reason.startswith("PostgreSQL has not answered for")
     assert watch.diagnosis().reason.endswith("s: no answer")
+    looking.cancel()
+
+
+async def test_who_blocks_us_is_told_while_it_blocks_the_look_itself() -> None:
+    clock = FakeClock()
+
+    async def waits_for_a_lock(_: CopyFacts | None) -> CopyFacts:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def ask_blockers() -> Sequence[Blocker]:
+        waited = clock.monotonic() % 15  # given up, and begun anew
+        return [Blocker(pid=7, role="ana", application="psql", waiting=2, waited_seconds=waited)]
+
+    watch = fleet.FleetWatch(limits=Limits(), clock=clock, own=tuple)
+    estimator = Estimator(source=None, leases=None, clock=clock)  # type: ignore[arg-type]  # unused
+    looking = asyncio.ensure_future(watch.run(waits_for_a_lock, estimator, ask_blockers))
+    await clock.sleep(200)
+    assert watch.figures().blocked_seconds[("ana", "psql")] > 150
     looking.cancel()

@@ -7,9 +7,9 @@ from typing import Any
 from projector.core.health import Limits, RangeFacts, diagnose
 from projector.core.names import Continuation, Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
-from projector.core.states import CloseReason, RangeState
-from projector.ports.feed import Applied, Page, RangeReport
-from projector.telemetry.fleet import FleetFigures
+from projector.core.states import CloseReason, RangeState, Removal
+from projector.ports.feed import Applied, Page, RangeReport, Spent
+from projector.telemetry.fleet import FleetFigures, Replay
 from projector.telemetry.metrics import Metrics
 
 TOKEN = LeaseToken("0")
@@ -185,3 +185,84 @@ def test_ranges_are_shown_as_they_are_at_the_scrape() -> None:
     told[:] = [report(gap=None, lag=None)]
     metrics.exposition()
     assert math.isnan(value(metrics, "projector_lag_seconds") or 0.0)
+
+
+def test_rows_that_went_are_counted_by_cause() -> None:
+    metrics = Metrics()
+    metrics.applied(TOKEN, Applied(removed=2), seconds=0.1)
+    metrics.applied(TOKEN, Applied(removed=1, removed_by=Removal.REJECTED), seconds=0.1)
+    metrics.rows_removed(Removal.SWEEP, 3)
+    told = {
+        cause: metrics.registry.get_sample_value("projector_rows_removed_total", {"cause": cause})
+        for cause in Removal
+    }
+    assert told == {
+        Removal.MARKER: 2,
+        Removal.REJECTED: 1,
+        Removal.NOT_MEANT: 0,
+        Removal.MIXED: 0,
+        Removal.SWEEP: 3,
+        Removal.REPAIR: 0,
+    }
+
+
+def test_request_units_and_refusals_are_counted_by_operation() -> None:
+    metrics = Metrics()
+    for throttled in (False, True):
+        metrics.spent(
+            Spent(container="cart", operation="read", request_units=1.5, throttled=throttled)
+        )
+    labels = {"container": "cart", "operation": "read"}
+    told = {
+        name: metrics.registry.get_sample_value(f"projector_cosmos_{name}_total", labels)
+        for name in ("requests", "request_units", "throttled")
+    }
+    assert told == {"requests": 2, "request_units": 3.0, "throttled": 1}
+
+
+def test_the_headroom_of_markers_is_the_smallest_ttl_less_the_age_of_the_oldest_rows() -> None:
+    facts = RangeFacts(
+        lease_token=TOKEN,
+        feed_range=FULL_RANGE,
+        read_age_seconds=1.0,
+        commit_age_seconds=1.0,
+        complete_age_seconds=40.0,
+    )
+    metrics = fleet(facts)
+    for name in ("ttl", "headroom"):
+        before = metrics.registry.get_sample_value(f"projector_marker_{name}_seconds")
+        assert math.isnan(before or 0.0)
+    for ttl in (300, 100, None, 200):
+        metrics.applied(TOKEN, Applied(least_ttl_seconds=ttl), seconds=0.1)
+    assert metrics.registry.get_sample_value("projector_marker_ttl_seconds") == 100
+    assert metrics.registry.get_sample_value("projector_marker_headroom_seconds") == 60
+
+
+def test_a_replay_tells_how_far_it_is() -> None:
+    def told(gap: int | None, mark: int | None) -> dict[str, float | None]:
+        replay = Replay(
+            lease_token=TOKEN, feed_range=FULL_RANGE, seconds=5.0, gap_changes=gap, mark_lsn=mark
+        )
+        metrics = fleet(None, replays=[replay])
+        labels = {"feed_range": "-FF", "lease_token": TOKEN}
+        return {
+            name: metrics.registry.get_sample_value(f"projector_replay_{name}", labels)
+            for name in ("progress_ratio", "gap_changes", "age_seconds")
+        }
+
+    assert told(25, 100) == {"progress_ratio": 0.75, "gap_changes": 25, "age_seconds": 5}
+    assert told(0, 0)["progress_ratio"] == 1
+    requested = told(None, None)
+    assert requested["progress_ratio"] == 0
+    assert math.isnan(requested["gap_changes"] or 0.0)
+    assert fleet(None).registry.get_sample_value("projector_replays_open") == 0
+
+
+def test_who_keeps_us_waiting_is_named() -> None:
+    nobody = fleet(None).registry
+    labels = {"role": "ana", "application": "psql"}
+    blocked = fleet(None, blocked_seconds={("ana", "psql"): 90.0}).registry
+    name = "projector_target_blocked_seconds"
+    assert nobody.get_sample_value(name, {"role": "", "application": ""}) == 0
+    assert nobody.get_sample_value(name, labels) is None
+    assert blocked.get_sample_value(name, labels) == 90
