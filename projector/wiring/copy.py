@@ -21,9 +21,11 @@ from projector.ports.timeline import Kind
 from projector.postgres import quarantine as entries
 from projector.postgres.connections import Connections
 from projector.postgres.explain import stored_key
+from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.housekeeping import record_run
 from projector.postgres.timeline import record
 from projector.postgres.verification import Verification
+from projector.projection.project import Projection
 from projector.reconcile.answers import Judge
 from projector.reconcile.parts import Waiting
 from projector.reconcile.reads import PatientReader, Reads
@@ -38,9 +40,11 @@ from projector.wiring.person import person
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """The container and its copy, both reached, and who works on them; `waiting` None suits the settings.
+    """The container and one generation of its copy, both reached, and who works on them.
 
-    `on_removed` is told how many rows a repair or a retry removed.
+    Attributes:
+        connections: their sessions work for `generation`.
+        waiting: None suits the settings.
     """
 
     settings: Settings
@@ -49,7 +53,12 @@ class Copy:
     connections: Connections
     waiting: Waiting | None = None
     actor: str = ""
-    on_removed: Callable[[int], object] = lambda rows: None
+    generation: Generation = FIRST_GENERATION
+
+    @property
+    def projection(self) -> Projection:
+        """What documents turn into there: a generation stays as it was built."""
+        return Projection(self.generation.definition, selection=self.settings.projection.selection)
 
     async def verify(
         self,
@@ -63,7 +72,7 @@ class Copy:
             source=self.opened.source,
             scanner=self.opened.scanner,
             reader=self.opened.points,
-            projection=self.settings.projection,
+            projection=self.projection,
             store=self._store(),
             clock=self.clock,
             draw=random.random,
@@ -100,9 +109,10 @@ class Copy:
             container_rid=self.opened.container_rid,
             key=key,
             partition_key_json=text,
+            generation=self.generation,
         )
         pages = await self.opened.carts.read(text)
-        told = explain(pages, stored, self.settings.projection)
+        told = explain(pages, stored, self.projection)
         return ExplainedKey(stored=stored, documents=told)
 
     async def retry_entry(self, entry_id: int) -> Retried:
@@ -138,12 +148,12 @@ class Copy:
     @property
     def _rules(self) -> str:
         """What decides whether a document is good, as far as this program has a say."""
-        return f"{__version__}: {self.settings.projection.text}"
+        return f"{__version__}: {self.projection.text}"
 
     async def _retry(self, some: Sequence[QuarantineEntry]) -> Sequence[Retried]:
         reads = Reads(clock=self.clock, draw=random.random)
         reader = PatientReader(self.opened.points, reads)
-        judge = Judge(reader=reader, projection=self.settings.projection)
+        judge = Judge(reader=reader, projection=self.projection)
         store = self._store()
         retry = Retry(store=store, repair=Repair(store=store, judge=judge))
         done = await retry.run([(one.id, one.partition_key, one.document_id) for one in some])
@@ -155,7 +165,7 @@ class Copy:
         return Verification(
             self.connections,
             container_rid=self.opened.container_rid,
-            on_removed=self.on_removed,
+            generation=self.generation,
         )
 
 

@@ -23,14 +23,12 @@ from projector.cosmos.lease_container import LeaseContainer
 from projector.cosmos.lease_documents import lease_prefix
 from projector.cosmos.lease_store import CosmosBootstrapMarkers, CosmosLeaseStore
 from projector.cosmos.point_reads import CosmosPointReader
-from projector.cosmos.transport import Meter
 from projector.ports.copy import CopiedSource
 from projector.ports.diagnosis import SourceQuestions, TargetQuestions
 from projector.ports.feed import Clock
 from projector.postgres import diagnosis
-from projector.postgres.blockers import blockers
 from projector.postgres.connections import ConnectionOptions, Connections
-from projector.postgres.generation import FIRST_GENERATION
+from projector.postgres.generation import FIRST_CONTROL, FIRST_GENERATION
 from projector.postgres.source import copied_source
 from projector.settings import Settings, required_endpoint
 from projector.telemetry.logs import Event
@@ -65,20 +63,19 @@ async def account(
     *,
     clock: Clock,
     servers: Servers | None = None,
-    meter: Meter = lambda spent: None,
+    processor_name: str | None = None,
 ) -> AsyncIterator[Account]:
     """Opens the account; with `servers` an outage is waited out, without it is an error.
 
-    `meter` is told of each answered request.
-
-    Throttling, which is over soon, is waited out by a command for a while, too.
+    Throttling, which is over soon, is waited out by a command for a while, too. Its leases are those of
+    `processor_name`, or as the settings say.
 
     Raises:
         SettingsError: No endpoint is set.
         ConfigurationError: Wrong key, or a right is missing.
         SourceMissing: There is no such database or container.
     """
-    reached = replace(cosmos_account(settings), meter=meter)
+    reached = cosmos_account(settings)
     if servers is None:
         reached = replace(reached, throttled_seconds=THROTTLED_SECONDS)
     path, name = source_path(settings), source_name(settings, reached)
@@ -89,7 +86,9 @@ async def account(
             Event.SOURCE_FOUND, container=path.container, database=path.database, container_rid=rid
         )
         prefix = lease_prefix(
-            processor_name=settings.processor_name, endpoint_host=reached.host, container_rid=rid
+            processor_name=processor_name or settings.processor_name,
+            endpoint_host=reached.host,
+            container_rid=rid,
         )
         leases = LeaseContainer(gateway, lease_path(settings))
         yield Account(
@@ -188,14 +187,23 @@ class Target:
 @asynccontextmanager
 async def target(settings: Settings, *, create: bool = False) -> AsyncIterator[Target]:
     """Opens the target; the first statement connects. Arguments and errors: see `target_url`."""
-    async with database.target_url(settings, create=create) as url:
-        options = ConnectionOptions(
+    async with (
+        database.target_url(settings, create=create) as url,
+        connections_to(settings, url) as connections,
+    ):
+        yield Target(connections=connections, url=url)
+
+
+def connections_to(settings: Settings, url: str, *, control: str = FIRST_CONTROL) -> Connections:
+    """Connections for the generation whose control tables stand in that schema; to be opened."""
+    return Connections(
+        ConnectionOptions(
             url=url,
             application_name=f"projector {settings.instance_name}"[:63],
             lease_expiration_seconds=settings.lease_expiration_seconds,
+            control=control,
         )
-        async with Connections(options) as connections:
-            yield Target(connections=connections, url=url)
+    )
 
 
 def target_questions(settings: Settings, reached: Target) -> TargetQuestions:
@@ -212,7 +220,6 @@ def target_questions(settings: Settings, reached: Target) -> TargetQuestions:
         missing_rights=lambda migrates: diagnosis.missing_rights(connections, migrates=migrates),
         missing_views=partial(diagnosis.missing_views, connections),
         strangers=partial(diagnosis.strangers, connections, processor_name=me),
-        blockers=partial(blockers, connections),
     )
 
 
