@@ -45,6 +45,7 @@ class Copy:
     Attributes:
         connections: their sessions work for `generation`.
         waiting: None suits the settings.
+        on_removed: is told how many rows a repair or a retry removed.
     """
 
     settings: Settings
@@ -53,6 +54,7 @@ class Copy:
     connections: Connections
     waiting: Waiting | None = None
     actor: str = ""
+    on_removed: Callable[[int], object] = lambda rows: None
     generation: Generation = FIRST_GENERATION
 
     @property
@@ -166,6 +168,7 @@ class Copy:
             self.connections,
             container_rid=self.opened.container_rid,
             generation=self.generation,
+            on_removed=self.on_removed,
         )
 
 

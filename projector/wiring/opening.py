@@ -23,10 +23,12 @@ from projector.cosmos.lease_container import LeaseContainer
 from projector.cosmos.lease_documents import lease_prefix
 from projector.cosmos.lease_store import CosmosBootstrapMarkers, CosmosLeaseStore
 from projector.cosmos.point_reads import CosmosPointReader
+from projector.cosmos.transport import Meter
 from projector.ports.copy import CopiedSource
 from projector.ports.diagnosis import SourceQuestions, TargetQuestions
 from projector.ports.feed import Clock
 from projector.postgres import diagnosis
+from projector.postgres.blockers import blockers
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.generation import FIRST_CONTROL, FIRST_GENERATION
 from projector.postgres.source import copied_source
@@ -64,18 +66,19 @@ async def account(
     clock: Clock,
     servers: Servers | None = None,
     processor_name: str | None = None,
+    meter: Meter = lambda spent: None,
 ) -> AsyncIterator[Account]:
     """Opens the account; with `servers` an outage is waited out, without it is an error.
 
     Throttling, which is over soon, is waited out by a command for a while, too. Its leases are those of
-    `processor_name`, or as the settings say.
+    `processor_name`, or as the settings say. `meter` is told of each answered request.
 
     Raises:
         SettingsError: No endpoint is set.
         ConfigurationError: Wrong key, or a right is missing.
         SourceMissing: There is no such database or container.
     """
-    reached = cosmos_account(settings)
+    reached = replace(cosmos_account(settings), meter=meter)
     if servers is None:
         reached = replace(reached, throttled_seconds=THROTTLED_SECONDS)
     path, name = source_path(settings), source_name(settings, reached)
@@ -220,6 +223,7 @@ def target_questions(settings: Settings, reached: Target) -> TargetQuestions:
         missing_rights=lambda migrates: diagnosis.missing_rights(connections, migrates=migrates),
         missing_views=partial(diagnosis.missing_views, connections),
         strangers=partial(diagnosis.strangers, connections, processor_name=me),
+        blockers=partial(blockers, connections),
     )
 
 
