@@ -14,6 +14,7 @@ from benchmarks.dlt_case import dlt_merge
 from benchmarks.end_to_end import end_to_end
 from benchmarks.findings import Report
 from benchmarks.freshness import freshness
+from benchmarks.rebuild import rebuild
 from benchmarks.results import summary, write_results
 from benchmarks.starting import starting
 from benchmarks.suite import QUICK, Case, Sizes, Suite
@@ -27,6 +28,7 @@ CASES: Mapping[str, Case] = {
     "large-batches": apply_cases.large_batches,
     "dlt": dlt_merge,
     "end-to-end": end_to_end,
+    "rebuild": rebuild,
     "freshness": freshness,
     "large-table": apply_cases.large_table,
     "hot-carts": apply_cases.hot_carts,

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from benchmarks.findings import Report
 from benchmarks.target import BenchServer
 
+MOST_REBUILDS = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
@@ -30,6 +32,7 @@ class Sizes:
     dlt_runs: int = 4
     end_to_end: int = 500_000
     end_to_end_small: int = 50_000
+    rebuild: int = 1_000_000
     loop: int = 20_000
     loop_with_totals: int = 3_000
     freshness_seconds: float = 60.0
@@ -50,6 +53,7 @@ QUICK = Sizes(
     dlt_runs=2,
     end_to_end=20_000,
     end_to_end_small=5_000,
+    rebuild=40_000,
     loop=5_000,
     loop_with_totals=500,
     freshness_seconds=3.0,
@@ -68,6 +72,11 @@ class Suite:
     sizes: Sizes
     rounds: int
     say: Callable[[str], None]
+
+    @property
+    def rebuild_rounds(self) -> int:
+        """A round of a million documents takes minutes."""
+        return min(self.rounds, MOST_REBUILDS)
 
 
 Case = Callable[[Suite], Awaitable[Report]]

@@ -53,7 +53,7 @@ FORBIDDEN_IMPORTS = {
         set(),
     ),
     "Orchestration knows ports, not drivers": (
-        {"housekeeping", "ports", "operations", "processor", "reconcile", "web"},
+        {"housekeeping", "ports", "operations", "processor", "rebuild", "reconcile", "web"},
         {"cosmos", "postgres", "settings"},
     ),
     "Only the demo and the command line start an emulator": (

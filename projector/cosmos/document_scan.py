@@ -71,6 +71,7 @@ class CosmosDocumentScanner:
             next_page=answer.next_page,
             session_lsn=session_lsn(answer.session_token, target.range_id),
             session_token=answer.session_token,
+            request_units=answer.request_units,
         )
 
 

@@ -56,12 +56,14 @@ class ScannedPage:
         next_page: opaque text to go on with; None when this was the last page.
         session_lsn: the partition's newest LSN when it answered, None when not told.
         session_token: the token that `session_lsn` was taken from.
+        request_units: what the read cost.
     """
 
     body: bytes
     next_page: str | None
     session_lsn: int | None
     session_token: str | None = None
+    request_units: float = 0.0
 
 
 class DocumentScanner(Protocol):

@@ -158,7 +158,43 @@ CREATE TABLE {control}.range_reports (
 ) WITH (fillfactor = 50);
 """
 
+# `range_id`: what the lease says of its partition (version 1). `place`: a continuation of the feed, or the
+# next page of a scan. `newest_ts`: of the documents loaded.
+FILL_PARTS = """
+CREATE TABLE {control}.fill_parts (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    lease_token text COLLATE "C" NOT NULL,
+    version integer NOT NULL,
+    range_id text COLLATE "C",
+    min_epk text COLLATE "C" NOT NULL,
+    max_epk text COLLATE "C" NOT NULL,
+    phase text COLLATE "C" NOT NULL DEFAULT 'waiting',
+    epoch bigint NOT NULL DEFAULT 0,
+    owner text COLLATE "C",
+    held_until timestamptz,
+    lineage integer NOT NULL DEFAULT 0,
+    anchor text,
+    anchor_lsn bigint,
+    place text,
+    batches bigint NOT NULL DEFAULT 0,
+    documents bigint NOT NULL DEFAULT 0,
+    expected bigint,
+    newest_ts bigint,
+    request_units double precision NOT NULL DEFAULT 0,
+    error text,
+    began_at timestamptz,
+    loaded_at timestamptz,
+    CONSTRAINT fill_parts_pkey PRIMARY KEY (id),
+    CONSTRAINT fill_parts_phase CHECK (phase IN ('waiting', 'loading', 'loaded')),
+    CONSTRAINT fill_parts_not_empty CHECK (min_epk < max_epk)
+) WITH (fillfactor = 50)"""
+
 
 def control_statements(control: str) -> str:
     """SQL that makes the control tables in that schema, empty."""
     return TABLES.replace("{control}", control).strip()
+
+
+def fill_statement(control: str) -> str:
+    """SQL that makes the table of parts beside the control tables of a generation."""
+    return FILL_PARTS.replace("{control}", control)

@@ -268,6 +268,12 @@ COUNT = """
   ON CONFLICT ({keys}) DO UPDATE SET
     {added};"""
 
+COUNT_ALL = """
+INSERT INTO {total} ({columns})
+SELECT {values}
+FROM {rows} WHERE NOT deleted
+GROUP BY {places}"""
+
 ON_COPY = """
 CREATE TRIGGER {trigger} AFTER INSERT ON {rows}
 REFERENCING NEW TABLE AS copied FOR EACH STATEMENT
@@ -321,6 +327,20 @@ def _newest(generation: Generation, total: Total) -> str:
 
 
 def _count(generation: Generation, total: Total) -> str:
+    counted = _counted(generation, total)
+    added = each("{} = t.{} + excluded.{}", [total.row_count, *(one.column for one in total.sums)])
+    if total.keeps_last_change:
+        added.append("last_changed_at = GREATEST(t.last_changed_at, excluded.last_changed_at)")
+    return filled(COUNT, **counted, keys=key_columns(total), added=added)
+
+
+def count_all(generation: Generation, total: Total) -> str:
+    """SQL that fills an empty total from the rows."""
+    return filled(COUNT_ALL, **_counted(generation, total), rows=generation.rows)
+
+
+def _counted(generation: Generation, total: Total) -> dict[str, str | Sequence[str]]:
+    """Which columns of a total there are, and what they are for the rows of a group."""
     definition = generation.definition
     keys = [
         expression if expression == column else f"{expression} AS {column}"
@@ -332,17 +352,12 @@ def _count(generation: Generation, total: Total) -> str:
             sums[one.column] = f"COALESCE({sums[one.column]}, 0)"
     columns = [*key_columns(total), total.row_count, *sums]
     values = [*keys, "count(*)", *sums.values()]
-    added = each("{} = t.{} + excluded.{}", [total.row_count, *sums])
     if total.keeps_last_change:
         columns.append("last_changed_at")
         values.append("to_timestamp(max(ts))")
-        added.append("last_changed_at = GREATEST(t.last_changed_at, excluded.last_changed_at)")
-    return filled(
-        COUNT,
-        total=generation.table(total.name),
-        columns=columns,
-        values=values,
-        places=[str(place) for place, _ in enumerate(keys, 1)],
-        keys=key_columns(total),
-        added=added,
-    )
+    return {
+        "total": generation.table(total.name),
+        "columns": columns,
+        "values": values,
+        "places": [str(place) for place, _ in enumerate(keys, 1)],
+    }

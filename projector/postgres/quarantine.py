@@ -75,6 +75,22 @@ RETURNING q.id, q.reason, q.status = 'open' AND q.first_seen_at = now() AS opene
     "{entries}", ENTRIES
 )
 
+# Of a first load: no row is stored that could be newer, and no replay is open.
+STORE_FIRST = with_seeds("""
+INSERT INTO quarantine AS q (key_1, key_2, partition_key, document_id, key, epk, lineage, lsn, ts,
+  etag, status, reason, detail, sqlstate, raw, first_seen_at, last_seen_at)
+SELECT hashtextextended(e.pk || chr(1) || e.id, {seed_1}),
+  hashtextextended(e.pk || chr(1) || e.id, {seed_2}),
+  e.pk, e.id, e.key, COALESCE(e.epk, %(low)s), %(lineage)s, e.lsn, e.ts, e.etag, 'open',
+  e.reason, e.detail, e.sqlstate, decode(e.raw, 'base64'), now(), now()
+FROM ({entries}) e
+ORDER BY 1, 2
+ON CONFLICT (key_1, key_2) DO UPDATE SET
+  lineage = excluded.lineage, lsn = excluded.lsn, ts = excluded.ts, etag = excluded.etag,
+  reason = excluded.reason, detail = excluded.detail, sqlstate = excluded.sqlstate,
+  raw = excluded.raw, key = excluded.key, epk = excluded.epk, last_seen_at = excluded.last_seen_at
+WHERE (excluded.lineage, excluded.lsn) >= (q.lineage, q.lsn)""").replace("{entries}", ENTRIES)
+
 # A replay that brings a version older than the one at which the entry was closed brings what was
 # found absent, and came back; the sweep asks.
 NOTE_SEEN = with_seeds("""
@@ -190,6 +206,17 @@ async def store(
             claim.owner,
             counted="documents",
         )
+
+
+async def store_first(
+    session: Session, rejections: Sequence[Rejection], *, lineage: int, low: int
+) -> None:
+    """Keep rejected documents of a first load; `low` is where those without a key count."""
+    newest = {
+        (one.partition_key, one.id): one for one in sorted(rejections, key=lambda one: one.lsn)
+    }
+    parameters = {"rejections": encoded(list(newest.values())), "lineage": lineage, "low": low}
+    await session.execute(STORE_FIRST, parameters)
 
 
 async def mark_rows(

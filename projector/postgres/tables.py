@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from projector.postgres.control import control_statements
+from projector.postgres.control import control_statements, fill_statement
 from projector.postgres.copying import counting
 from projector.postgres.generation import (
     BUCKET,
@@ -42,18 +42,20 @@ CREATE TABLE {table} (
     deleted boolean NOT NULL,
     rejected boolean NOT NULL DEFAULT false,
     {columns},
-    CONSTRAINT {rows}_pkey PRIMARY KEY ({key}, id),
-    {checks}
+    {constraints}
 ) WITH (fillfactor = 75)"""
+
+ROWS_PKEY = "CONSTRAINT {rows}_pkey PRIMARY KEY ({key}, id)"
 
 # Not on a column that live updates change, or those would no longer be heap-only.
 TOMBSTONES = "CREATE INDEX {rows}_tombstones ON {table} (epk) WHERE deleted"
 
 TOTAL = """
 CREATE TABLE {table} (
-    {columns},
-    CONSTRAINT {name}_pkey PRIMARY KEY ({key}){checks}
+    {columns}
 ) WITH (fillfactor = 70)"""
+
+TOTAL_PKEY = "CONSTRAINT {name}_pkey PRIMARY KEY ({key})"
 
 # Of the newest row, NULL where there is none; beside it, spare, what an upsert has to tell.
 LAST_CHANGE = ("last_changed_at timestamptz", "left_at timestamptz")
@@ -72,13 +74,49 @@ def table_statements(generation: Generation) -> Sequence[str]:
 
     Control tables come with it, but for generations whose control tables are there already.
     """
-    statements = [f"CREATE SCHEMA {generation.schema}"]
-    if generation.control == generation.schema:
-        statements.append(control_statements(generation.control))
-    statements += _rows(generation)
+    statements = [*_schema(generation), _rows(generation, keyed=True), *row_indexes(generation)]
     for total in generation.definition.totals:
-        statements += _total(generation, total)
+        statements += [_total(generation, total, keyed=True), *total_indexes(generation, total)]
     return [*statements, *counting(generation)]
+
+
+def plain_statements(generation: Generation) -> Sequence[str]:
+    """The same without keys, indexes and what counts: those are made from the rows (`finishing`)."""
+    totals = generation.definition.totals
+    return [
+        *_schema(generation),
+        fill_statement(generation.control),
+        _rows(generation, keyed=False),
+        *(_total(generation, total, keyed=False) for total in totals),
+    ]
+
+
+def _schema(generation: Generation) -> Sequence[str]:
+    own = generation.control == generation.schema
+    return [
+        f"CREATE SCHEMA {generation.schema}",
+        *([control_statements(generation.control)] if own else []),
+    ]
+
+
+def row_key(generation: Generation) -> str:
+    """SQL that gives plain rows their primary key."""
+    return f"ALTER TABLE {generation.rows} ADD {_row_key(generation.definition)}"
+
+
+def row_indexes(generation: Generation) -> Sequence[str]:
+    """SQL of the indexes beside the primary key."""
+    return [TOMBSTONES.format(table=generation.rows, rows=generation.definition.rows)]
+
+
+def total_key(generation: Generation, total: Total) -> str:
+    """SQL that gives a plain total its primary key."""
+    return f"ALTER TABLE {generation.table(total.name)} ADD {_total_key(total)}"
+
+
+def total_indexes(generation: Generation, total: Total) -> Sequence[str]:
+    """SQL of a total's indexes beside the primary key."""
+    return list(_total_indexes(generation, total))
 
 
 def create(connection: psycopg.Connection[Any], generation: Generation) -> None:
@@ -92,15 +130,21 @@ def create(connection: psycopg.Connection[Any], generation: Generation) -> None:
             connection.execute(statement.encode())
 
 
-def _rows(generation: Generation) -> Iterator[str]:
+def _rows(generation: Generation, *, keyed: bool) -> str:
     definition = generation.definition
-    names = {"table": generation.rows, "rows": definition.rows, "key": definition.key.column}
-    yield ROWS.format(
-        **names,
+    return ROWS.format(
+        table=generation.rows,
         columns=_lines(list(_columns(definition))),
-        checks=_lines(list(_checks(definition))),
+        constraints=_lines([*_if(_row_key(definition), keyed), *_checks(definition)]),
     )
-    yield TOMBSTONES.format(**names)
+
+
+def _row_key(definition: Definition) -> str:
+    return ROWS_PKEY.format(rows=definition.rows, key=definition.key.column)
+
+
+def _if(text: str, wanted: bool) -> Sequence[str]:  # noqa: FBT001 - reads as a sentence
+    return [text] if wanted else []
 
 
 def _columns(definition: Definition) -> Iterator[str]:
@@ -172,7 +216,7 @@ def _net_of_code(column: str, pattern: str) -> str:
     return f"{column} ~ {quoted(f'^(?:{pattern})$')}"
 
 
-def _total(generation: Generation, total: Total) -> Iterator[str]:
+def _total(generation: Generation, total: Total, *, keyed: bool) -> str:
     definition = generation.definition
     groups = [
         f"{group.column} {_collated(group_type(definition, group))} NOT NULL" for group in total.by
@@ -184,13 +228,18 @@ def _total(generation: Generation, total: Total) -> Iterator[str]:
     if total.keeps_last_change:
         columns += LAST_CHANGE
     numbers = " AND ".join(f"{each.column} <> 'NaN'" for each in total.sums)
+    columns += _if(_total_key(total), keyed)
+    columns += _if(_check(f"{total.name}_numbers", numbers), bool(numbers))
+    return TOTAL.format(table=generation.table(total.name), columns=_lines(columns))
+
+
+def _total_key(total: Total) -> str:
+    return TOTAL_PKEY.format(name=total.name, key=", ".join(key_columns(total)))
+
+
+def _total_indexes(generation: Generation, total: Total) -> Iterator[str]:
+    definition = generation.definition
     names = {"table": generation.table(total.name), "name": total.name}
-    yield TOTAL.format(
-        **names,
-        columns=_lines(columns),
-        key=", ".join(key_columns(total)),
-        checks=f",\n    {_check(f'{total.name}_numbers', numbers)}" if numbers else "",
-    )
     if total.keeps_last_change:
         yield BY_LAST_CHANGE.format(**names)
     for group in total.by:

@@ -230,6 +230,16 @@ class Settings(BaseSettings):
         default=None,
         description="Further names under which the console may be asked for, with commas between them, such as that of an ingress.",
     )
+    rebuild_source: Literal["feed", "scan"] = Field(
+        default="feed",
+        description="Where a rebuild gets the documents from: `feed`, the change feed from its beginning, or `scan`, a query of the container.",
+    )
+    rebuild_page_size: int = Field(
+        default=5000,
+        ge=1,
+        le=MAX_PAGE_SIZE,
+        description="Documents to ask for in one read of a rebuild, 1 to 10,000; each read is one transaction.",
+    )
     health_lag_seconds: float = Field(
         default=300.0,
         gt=0,

@@ -1,0 +1,1 @@
+"""Generations beside the live one: filled from the container by several processes at once."""
