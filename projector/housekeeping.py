@@ -50,9 +50,10 @@ class Job:
 
 
 class RunningJob(Protocol):
-    """A job in its turn; what is put into `result` is kept."""
+    """A job in its turn; what is put into `result` is kept, unless `postponed` says why it was put off."""
 
     result: dict[str, Any]
+    postponed: str | None
 
 
 class Turns(Protocol):
@@ -106,8 +107,6 @@ class Housekeeping:
             due.clear()
             try:
                 await self._look(job)
-            except Postponed as reason:
-                log.info(HousekeepingEvent.JOB_POSTPONED, job=job.name, reason=str(reason))
             except Exception as error:  # noqa: BLE001 - the last place that can report it
                 log.warning(
                     HousekeepingEvent.JOB_FAILED,
@@ -119,7 +118,12 @@ class Housekeeping:
         async with self._turns(job.name, every=job.every) as running:
             if running is None:
                 return
-            running.result.update(await job.work())
+            try:
+                running.result.update(await job.work())
+            except Postponed as reason:
+                running.postponed = str(reason)
+                log.info(HousekeepingEvent.JOB_POSTPONED, job=job.name, reason=str(reason))
+                return
             # Drift is something that a person wants to hear of.
             tell = log.warning if running.result.get("consistent") is False else log.info
             tell(HousekeepingEvent.JOB_DONE, job=job.name, **running.result)

@@ -12,7 +12,9 @@ from projector.core.names import InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.core.states import RangeFailure
 from projector.ports.copy import HousekeepingRun
+from projector.ports.generations import FillPart, GenerationRecord
 from projector.ports.quarantine import QuarantinedDocument, QuarantineEntry
+from projector.ports.timeline import TimelineEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSide:
-    """What PostgreSQL tells the console beside health; of entries the first of perhaps many."""
+    """What PostgreSQL tells the console beside health; of entries the first of perhaps many.
+
+    `generations` are those beside the live one that hosts feed, `fill_parts` of the one being filled.
+    """
 
     read_at: datetime
     counts: Sequence[ViewCount] = ()
@@ -57,6 +62,9 @@ class StoredSide:
     replays: Sequence[OpenReplay] = ()
     runs: Sequence[HousekeepingRun] = ()
     samples: Sequence[Sample] = ()
+    timeline: Sequence[TimelineEntry] = ()
+    generations: Sequence[GenerationRecord] = ()
+    fill_parts: Sequence[FillPart] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,12 +78,13 @@ class StoredReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HousekeepingRun:
-    """When a job succeeded last, with what result, and why it failed since."""
+    """When a job succeeded last, with what result, and why it failed, or was put off, since."""
 
     job: str
     last_success_at: datetime | None
     last_error: str | None
     result: Mapping[str, Any] | None
+    postponed: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     HOST_STARTED = "host_started"  # its name
     HOST_STOPPED = "host_stopped"
     LEASE_TAKEN_OVER = "lease_taken_over"  # the lease token
+    LEASE_MOVED = "lease_moved"
     SPLIT = "split"
     MERGE = "merge"
     RESET = "reset"  # the lease token, or ""
@@ -42,7 +43,8 @@ class Kind(StrEnum):
 SENTENCES: Mapping[str, str] = {
     Kind.HOST_STARTED: "host {subject} started",
     Kind.HOST_STOPPED: "host {subject} stopped",
-    Kind.LEASE_TAKEN_OVER: "lease {subject} taken over from {from}: {why}",
+    Kind.LEASE_TAKEN_OVER: "lease {subject} taken over from {from}, which did not renew it",
+    Kind.LEASE_MOVED: "lease {subject} moved from {from} for a fair share",
     Kind.SPLIT: "range {subject} split into {into}",
     Kind.MERGE: "ranges {from} merged into {subject}",
     Kind.RESET: "reset of {subject}: it is read again",

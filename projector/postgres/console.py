@@ -20,6 +20,7 @@ from projector.postgres.housekeeping import housekeeping_runs
 from projector.postgres.quarantine import list_entries
 from projector.postgres.reports import database_time
 from projector.postgres.samples import last_hour
+from projector.postgres.timeline import latest_entries
 from projector.postgres.views import views_of
 
 FRESHNESS = "freshness"
@@ -27,6 +28,7 @@ FRESHNESS = "freshness"
 
 MOST_ENTRIES = 100
 MOST_REPLAYS = 200
+TIMELINE_ENTRIES = 30
 COUNT_MILLISECONDS = 1000
 COUNT_EVERY_SECONDS = 2.0
 COUNT_SHARE = 0.02
@@ -92,6 +94,7 @@ async def stored_side(connections: Connections, counts: Counts) -> StoredSide:
         replays=await _replays(connections),
         runs=await housekeeping_runs(connections),
         samples=await last_hour(connections),
+        timeline=await latest_entries(connections, limit=TIMELINE_ENTRIES),
     )
 
 

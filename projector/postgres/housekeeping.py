@@ -70,7 +70,8 @@ ON CONFLICT (job) DO UPDATE SET last_started_at = now(), last_ended_at = NULL,
   holder = excluded.holder, held_until = excluded.held_until
 WHERE COALESCE(h.held_until < now(), true)
   AND COALESCE(h.last_success_at <= now() - %(every)s::interval, true)
-  AND (h.last_error IS NULL OR COALESCE(h.last_ended_at <= now() - %(again)s::interval, true))"""
+  AND (h.last_error IS NULL AND h.postponed IS NULL
+    OR COALESCE(h.last_ended_at <= now() - %(again)s::interval, true))"""
 
 RENEW_TURN = """
 UPDATE projector.housekeeping_runs SET held_until = now() + %(held)s
@@ -78,8 +79,9 @@ WHERE job = %(job)s AND holder = %(holder)s"""
 
 END_TURN = """
 UPDATE projector.housekeeping_runs SET last_ended_at = now(), last_error = %(error)s,
-  last_success_at = CASE WHEN %(error)s::text IS NULL THEN now() ELSE last_success_at END,
-  result = CASE WHEN %(error)s::text IS NULL THEN %(result)s::jsonb ELSE result END,
+  postponed = %(postponed)s,
+  last_success_at = CASE WHEN %(done)s THEN now() ELSE last_success_at END,
+  result = CASE WHEN %(done)s THEN %(result)s::jsonb ELSE result END,
   holder = NULL, held_until = NULL
 WHERE job = %(job)s AND holder = %(holder)s"""
 
@@ -90,15 +92,17 @@ VALUES (%(job)s, now(), now(), now(), %(result)s::jsonb)
 ON CONFLICT (job) DO UPDATE SET last_success_at = now(), result = excluded.result"""
 
 RUNS = """
-SELECT job, last_success_at, last_error, result
+SELECT job, last_success_at, last_error, result,
+  CASE WHEN COALESCE(last_success_at < last_ended_at, true) THEN postponed END AS postponed
 FROM projector.housekeeping_runs ORDER BY job"""
 
 
 @dataclass(slots=True, kw_only=True)
 class RunningJob:
-    """A job in its turn; what it puts into `result` is kept."""
+    """A job in its turn; what it puts into `result` is kept, unless it is put off and says why."""
 
     result: dict[str, Any] = field(default_factory=dict)
+    postponed: str | None = None
 
 
 async def purge_tombstones(
@@ -173,16 +177,23 @@ async def turn(
 
 @asynccontextmanager
 async def _recorded(connections: Connections, mine: Mapping[str, Any]) -> AsyncIterator[RunningJob]:
-    running = RunningJob()
-    error: str | None = "it was cut short"
+    running, error = RunningJob(), None
     try:
         yield running
-        error = None
     except Exception as failure:
         error = f"{type(failure).__name__}: {failure}"
         raise
+    except BaseException:
+        running.postponed = "it was cut short"
+        raise
     finally:
-        end = {**mine, "error": error, "result": json.dumps(running.result)}
+        end = {
+            **mine,
+            "error": error,
+            "postponed": running.postponed,
+            "done": error is None and running.postponed is None,
+            "result": json.dumps(running.result),
+        }
         async with connections.session() as session:
             await session.execute(END_TURN, end)
 

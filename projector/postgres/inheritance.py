@@ -80,8 +80,8 @@ def news_of(
     match decision:
         case Reopen(stored=stored) if claim.taken_from and stored.owner != claim.owner:
             taken = claim.taken_from
-            why = "it was not renewed" if taken.expired else "for a fair share"
-            yield Kind.LEASE_TAKEN_OVER, claim.lease_token, {"from": taken.name, "why": why}
+            kind = Kind.LEASE_TAKEN_OVER if taken.expired else Kind.LEASE_MOVED
+            yield kind, claim.lease_token, {"from": taken.name}
         case StartFresh():
             merged = [
                 one

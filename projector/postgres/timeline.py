@@ -38,7 +38,7 @@ WHERE %(counted)s::text IS NOT NULL"""
 LATEST = """
 SELECT id, happened_at, kind, subject, detail, actor FROM projector.timeline
 WHERE happened_at >= COALESCE(%(since)s::timestamptz, now() - %(age)s::interval, '-infinity')
-ORDER BY happened_at DESC, id DESC LIMIT %(limit)s"""
+ORDER BY id DESC LIMIT %(limit)s"""
 
 FORGET = """
 DELETE FROM projector.timeline t USING (

@@ -15,16 +15,18 @@ from projector.web.sections import commands_for
 
 MOST_CHARACTERS = 100_000
 
-HEADINGS: Mapping[str, str] = {
+HEADINGS: Mapping[str, str | None] = {
     "plots": "The last hour",
     "ranges": "Ranges",
     "hosts": "Hosts",
     "totals": "Totals at a glance",
     "quarantine": "Quarantine",
     "replays": "Replays",
+    "rebuild": None,
     "housekeeping": "Verification and housekeeping",
+    "timeline": "Timeline",
 }
-"""Each part that has a heading of its own."""
+"""Each part below the figures, with its heading."""
 
 
 def framed(name: str, *inside: object, live: bool = False) -> str:
@@ -62,7 +64,7 @@ def console(board: Board) -> str:
         tag(
             "main",
             *(tag("div", told[name], id=name) for name in ("verdict", "figures")),
-            *(_section(name, heading, told[name]) for name, heading in HEADINGS.items()),
+            *(_part(name, heading, told[name]) for name, heading in HEADINGS.items()),
             id="main",
         ),
         _footer(board),
@@ -70,7 +72,10 @@ def console(board: Board) -> str:
     )
 
 
-def _section(name: str, heading: str, inside: Html) -> Html:
+def _part(name: str, heading: str | None, inside: Html) -> Html:
+    """A section; without a heading what is inside brings its own, when there is anything."""
+    if heading is None:
+        return tag("div", inside, id=name)
     return tag(
         "section",
         tag("h2", heading, id=f"{name}-heading"),

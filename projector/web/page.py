@@ -13,6 +13,7 @@ from projector.core.health import GRAVEST_FIRST, Health, Judged
 from projector.core.ranges import share
 from projector.ports.console import Board
 from projector.web import words
+from projector.web.generations import rebuild
 from projector.web.html import Html, joined, tag
 from projector.web.plots import plots
 from projector.web.sections import (
@@ -23,6 +24,7 @@ from projector.web.sections import (
     totals,
 )
 from projector.web.tables import Column, table
+from projector.web.timeline import timeline
 
 MOST_RANGES = 200
 
@@ -49,7 +51,9 @@ def parts(board: Board) -> Mapping[str, Html]:
         "totals": totals(board),
         "quarantine": quarantine(board),
         "replays": replays(board),
+        "rebuild": rebuild(board),
         "housekeeping": housekeeping(board),
+        "timeline": timeline(board),
         "asof": joined(
             "as of ", tag("time", words.clock(board.now), datetime=board.now.isoformat())
         ),

@@ -197,9 +197,12 @@ def housekeeping(board: Board) -> Html:
 
 
 def _run(one: HousekeepingRun, stored: StoredSide) -> Sequence[object]:
-    outcome: object = _told(one.result)
+    differs = (one.result or {}).get("consistent") is False
+    outcome: object = tag("span", _told(one.result), class_="error" if differs else None)
     if one.last_error is not None:
         outcome = tag("span", f"not done: {one.last_error}", class_="error")
+    elif one.postponed is not None:
+        outcome = tag("span", f"put off: {one.postponed}", class_="detail")
     elif one.last_success_at is None:
         outcome = "not carried through yet"
     return (
@@ -215,4 +218,17 @@ def _told(result: Mapping[str, Any] | None) -> str:
         for name, value in (result or {}).items()
         if isinstance(value, int | float | str)
     }
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plain.items()) or "done"
+    return (
+        ", ".join(f"{name.replace('_', ' ')} {_value(one)}" for name, one in plain.items())
+        or "done"
+    )
+
+
+def _value(value: float | str) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int() | float():
+            return f"{value:,}"
+        case _:
+            return value

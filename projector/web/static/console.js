@@ -26,19 +26,30 @@ function attributes(now, wanted) {
   }
 }
 
+function removed(node) {
+  const next = node.nextSibling;
+  node.remove();
+  return next;
+}
+
+// A node goes on in the next one of its kind; what stands between is gone, what has none is new.
 function children(now, wanted) {
-  const before = [...now.childNodes];
-  const after = [...wanted.childNodes];
-  after.forEach((node, at) => {
-    const old = before[at];
-    if (old === undefined) now.append(node);
-    else if (likeness(old) !== likeness(node)) old.replaceWith(node);
-    else if (old.nodeType === Node.ELEMENT_NODE) {
+  let at = now.firstChild;
+  for (const node of [...wanted.childNodes]) {
+    let old = at;
+    while (old !== null && likeness(old) !== likeness(node)) old = old.nextSibling;
+    if (old === null) {
+      now.insertBefore(node, at);
+      continue;
+    }
+    while (at !== old) at = removed(at);
+    at = old.nextSibling;
+    if (old.nodeType === Node.ELEMENT_NODE) {
       attributes(old, node);
       if (old.innerHTML !== node.innerHTML) children(old, node);
     } else if (old.data !== node.data) old.data = node.data;
-  });
-  before.slice(after.length).forEach((node) => node.remove());
+  }
+  while (at !== null) at = removed(at);
 }
 
 function copyable() {

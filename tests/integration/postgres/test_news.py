@@ -45,16 +45,20 @@ def bad(*numbers: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("expired", "why"), [(True, "it was not renewed"), (False, "for a fair share")]
+    ("expired", "sentence"),
+    [
+        (True, "lease 0 taken over from host-a, which did not renew it"),
+        (False, "lease 0 moved from host-a for a fair share"),
+    ],
 )
 async def test_a_lease_that_is_taken_over_is_told_once_with_whose_it_was(
-    connections: Connections, sink: PostgresSink, *, expired: bool, why: str
+    connections: Connections, sink: PostgresSink, *, expired: bool, sentence: str
 ) -> None:
     await begun(sink)
     before = FormerOwner(name=InstanceName("host-a"), expired=expired)
     for _ in range(2):  # a range is opened again after each trouble
         await sink.open(replace(claim(owner="host-b"), taken_from=before))
-    assert await told(connections) == [(f"lease 0 taken over from host-a: {why}", "host-b")]
+    assert await told(connections) == [(sentence, "host-b")]
 
 
 async def test_a_lease_that_was_given_back_is_no_news(

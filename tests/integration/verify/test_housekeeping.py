@@ -126,7 +126,8 @@ async def test_a_job_that_is_cut_short_counts_as_no_success(connections: Connect
     async with kept(connections, Job(name="verify", every=HOUR, work=work)):
         await until(lambda: work.runs == 1)
     run = (await housekeeping_runs(connections))[0]
-    assert (run.last_success_at, run.last_error) == (None, "it was cut short")
+    assert (run.last_success_at, run.last_error) == (None, None)
+    assert run.postponed == "it was cut short"
 
 
 async def test_a_postponed_job_is_said_and_not_reported_as_failed(
@@ -137,6 +138,10 @@ async def test_a_postponed_job_is_said_and_not_reported_as_failed(
         async with kept(connections, Job(name="verify", every=HOUR, work=work)):
             await until(lambda: any("postponed" in one["event"] for one in logs))
     assert not [one for one in logs if one["log_level"] == "warning"]
+    assert work.runs == 1, "it waits a while before it tries again"
+    (run,) = await housekeeping_runs(connections)
+    assert (run.last_success_at, run.last_error) == (None, None)
+    assert run.postponed == "a replay is under way"
 
 
 async def test_a_host_verifies_its_copy_by_itself_and_says_what_differs(pair: Pair) -> None:

@@ -16,7 +16,10 @@ from projector.core.ranges import FeedRange
 from projector.core.states import FailureCategory, RangeFailure, RangeState
 from projector.ports.console import Board, OpenReplay, Sample, StoredSide, ViewCount
 from projector.ports.copy import HousekeepingRun
+from projector.ports.generations import FillPart, FillPhase, GenerationRecord, GenerationState
 from projector.ports.quarantine import EntryStatus, QuarantinedDocument, QuarantineEntry
+from projector.ports.timeline import TimelineEntry
+from projector.projection.carts import CARTS
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>\x1b[2J\u202eevil"
@@ -139,6 +142,47 @@ def stored(**values: Any) -> StoredSide:
     )
 
 
+def happened(kind: str, subject: str = "", **detail: Any) -> TimelineEntry:
+    moment = NOW - timedelta(minutes=90)
+    return TimelineEntry(
+        id=1, happened_at=moment, kind=kind, subject=subject, detail=detail, actor="ada@desk"
+    )
+
+
+def generation(**values: Any) -> GenerationRecord:
+    told: dict[str, Any] = {
+        "id": 2,
+        "schema": "projector_g2",
+        "control": "projector_g2",
+        "definition": CARTS,
+        "definition_hash": "h",
+        "processor_name": "projector@g2",
+        "state": GenerationState.FILLING,
+        "created_at": NOW - timedelta(minutes=4),
+    }
+    return GenerationRecord(**told | values)
+
+
+def hostile_news() -> dict[str, Any]:
+    """The timeline and a rebuild, of which strangers wrote every text."""
+    news = TimelineEntry(
+        id=1,
+        happened_at=NOW,
+        kind=HOSTILE,
+        subject=HOSTILE,
+        detail={HOSTILE: HOSTILE},
+        actor=HOSTILE,
+    )
+    part = FillPart(
+        feed_range=HALVES[0], phase=FillPhase.LOADING, documents=3, owner=HOSTILE, error=HOSTILE
+    )
+    return {
+        "timeline": [news],
+        "generations": [generation(who=HOSTILE, why=HOSTILE)],
+        "fill_parts": [part],
+    }
+
+
 def hostile_board() -> Board:
     """Strangers wrote every text of it."""
     name = InstanceName(HOSTILE)
@@ -176,6 +220,7 @@ def hostile_board() -> Board:
             counts=[ViewCount(view=HOSTILE, rows=None)],
             entries=[bad],
             replays=[replay],
-            runs=[run],
+            runs=[run, replace(run, last_error=None, postponed=HOSTILE)],
+            **hostile_news(),
         ),
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,8 @@ from projector.core.names import LeaseToken
 from projector.core.secrets import conceal, forget
 from projector.core.states import RangeState
 from projector.ports.console import Board, OpenReplay, ViewCount
+from projector.ports.copy import HousekeepingRun
+from projector.ports.generations import FillPart, FillPhase, GenerationState
 from projector.web import document as pages
 from projector.web.html import Html, joined, tag, text
 from projector.web.page import parts, title
@@ -23,6 +26,8 @@ from tests.unit.web.pages import (
     document,
     entry,
     facts,
+    generation,
+    happened,
     hostile_board,
     stored,
 )
@@ -151,6 +156,62 @@ def test_a_replay_tells_how_far_it_is() -> None:
     assert (bar["value"], bar["max"]) == ("500", "2000")
     assert "reading" in shown.words
     assert "3 min ago" in shown.words
+
+
+def test_the_timeline_tells_what_happened_when_and_who_did_it() -> None:
+    entries = [
+        happened("lease_taken_over", "3", **{"from": "web-2"}),
+        happened("host_stopped", "web-2", documents=12, why=None),
+        happened("drift_repaired", repaired=2),
+        happened("host_stopped", "web-2", why="no container"),
+    ]
+    shown = Page(parts(board(stored=stored(timeline=entries)))["timeline"])
+    assert "2026-11-26 10:30:00" in shown.words
+    assert "lease 3 taken over from web-2, which did not renew it" in shown.words
+    assert "ada@desk" in shown.words
+    assert "projector timeline --since 1d" in shown.words
+    tones = [one["class"] for one in shown.all("span") if "event" in (one.get("class") or "")]
+    assert tones == ["event look", "event plain", "event mended", "event look"]
+
+
+def test_a_job_that_was_put_off_is_no_error() -> None:
+    run = HousekeepingRun(
+        job="verify", last_success_at=None, last_error=None, result=None, postponed="a replay runs"
+    )
+    shown = Page(parts(board(stored=stored(runs=[run])))["housekeeping"])
+    assert "put off: a replay runs" in shown.words
+    assert "error" not in [one.get("class") for one in shown.all("span")]
+    differs = replace(run, postponed=None, last_success_at=NOW, result={"consistent": False})
+    shown = Page(parts(board(stored=stored(runs=[differs])))["housekeeping"])
+    assert "consistent no" in shown.words
+    assert "error" in [one.get("class") for one in shown.all("span")]
+
+
+def test_a_rebuild_has_a_section_only_while_there_is_one() -> None:
+    assert parts(board())["rebuild"] == ""
+    part = FillPart(
+        feed_range=HALVES[0], phase=FillPhase.LOADING, documents=500, expected=2000, owner="web-1"
+    )
+    told = board(stored=stored(generations=[generation(who="ada@desk")], fill_parts=[part]))
+    shown = Page(parts(told)["rebuild"])
+    assert "500 of about 2,000" in shown.words
+    assert "projector rebuild abort" in shown.words
+    [bar] = shown.all("progress")
+    assert (bar["value"], bar["max"]) == ("500", "2000")
+
+
+@pytest.mark.parametrize(
+    ("state", "ways"),
+    [
+        ("filling", "status abort"),
+        ("following", "status promote abort"),
+        ("former", "status rollback"),
+    ],
+)
+def test_a_generation_says_what_can_be_done_with_it(state: str, ways: str) -> None:
+    told = board(stored=stored(generations=[generation(state=GenerationState(state))]))
+    words = Page(parts(told)["rebuild"]).words
+    assert re.findall(r"projector rebuild (\w+?)(?=projector|$)", words) == ways.split()
 
 
 @pytest.mark.parametrize(
