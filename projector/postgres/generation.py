@@ -26,6 +26,7 @@ class Generation:
     """The tables of one filling of a definition.
 
     Attributes:
+        id: as the registry counts them.
         schema: holds the rows and totals, and nothing of others.
         control: the schema of its positions, replays, quarantine and reports: the same one, but for
             the first generation. Statements do not name it; the sessions that make them look there.
@@ -34,6 +35,7 @@ class Generation:
     definition: Definition
     schema: str
     control: str = FIRST_CONTROL
+    id: int = 1
 
     @override
     def __hash__(self) -> int:

@@ -128,7 +128,7 @@ def view_statements(generation: Generation) -> Sequence[str]:
             f"COMMENT ON COLUMN {name}.{column} IS {quoted(comment)}"
             for column, comment in view.columns.items()
         )
-    return [*statements, _reader(generation.definition)]
+    return [*statements, reader_statement(generation.definition)]
 
 
 def schema_statements(definition: Definition) -> Sequence[str]:
@@ -150,7 +150,8 @@ def is_collated(definition: Definition, group: Group) -> bool:
     return group.of != definition.key.column and group_type(definition, group) == "text"
 
 
-def _reader(definition: Definition) -> str:
+def reader_statement(definition: Definition) -> str:
+    """SQL that lets the reader's role read every view."""
     role = definition.reader_role
     return READER.format(name=quoted(role), role=role, schema=definition.schema)
 

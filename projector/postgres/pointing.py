@@ -1,0 +1,310 @@
+"""Points the views at another generation, and tells beforehand what that would break.
+
+A view is replaced where it stands, so that it keeps its grants, its dependants, its options and what people
+wrote about it. PostgreSQL replaces a view only by one that begins with the same columns: they keep their
+order, and new ones come last. A column that goes, or changes its type, takes the view with it: that is done
+only where nothing stands on the view, and its grants are given again. Nothing is ever dropped by CASCADE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from secrets import token_hex
+
+import psycopg
+from psycopg.rows import class_row
+
+from projector.core.errors import RebuildError
+from projector.postgres.connections import Connections, Session
+from projector.postgres.generation import Generation, quoted
+from projector.postgres.tables import table_statements
+from projector.postgres.view import View
+from projector.postgres.views import reader_statement, views_of
+from projector.projection.definition import Definition
+
+THERE = """
+SELECT c.relname::text AS name, c.oid::bigint AS oid,
+  COALESCE(array_to_string(c.reloptions, ', '), '') AS options,
+  array_agg(a.attname::text ORDER BY a.attnum) AS columns,
+  array_agg(format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attcollation = t.typcollation THEN ''
+    ELSE format(' COLLATE %%I.%%I', l.collnamespace::regnamespace, l.collname) END ORDER BY a.attnum) AS types
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_collation l ON l.oid = a.attcollation
+WHERE c.relnamespace = to_regnamespace(%s) AND c.relkind = 'v'
+GROUP BY c.oid ORDER BY 1"""
+
+COMMENTS = """
+SELECT c.relname::text, COALESCE(a.attname::text, ''), d.description FROM pg_description d
+JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_class'::regclass AND c.relkind = 'v'
+LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND a.attnum > 0
+WHERE c.relnamespace = to_regnamespace(%s)"""
+
+# What falls, or stands in the way, when the view is dropped: of its own rule and type nobody knows.
+DEPENDANTS = """
+SELECT DISTINCT CASE WHEN r.ev_class IS NULL OR r.ev_class = v.oid
+    THEN pg_describe_object(d.classid, d.objid, 0)
+  ELSE CASE e.relkind WHEN 'm' THEN 'materialized view ' ELSE 'view ' END || n.nspname || '.' || e.relname
+  END AS told
+FROM pg_class v
+JOIN pg_type t ON t.oid = v.reltype
+JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = v.oid
+  OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)
+LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+LEFT JOIN pg_class e ON e.oid = r.ev_class
+LEFT JOIN pg_namespace n ON n.oid = e.relnamespace
+WHERE v.oid = %s::bigint::oid AND d.deptype IN ('n', 'a') AND NOT (r.ev_class = v.oid AND r.rulename = '_RETURN')
+ORDER BY 1"""
+
+# What people may do with one table, or with its columns, as statements that let them do it with another.
+GRANTS = """
+SELECT format('GRANT %%s%%s ON %%s TO %%s%%s', x.privilege_type, of_column, %(to)s::text,
+  CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END,
+  CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+FROM pg_class c CROSS JOIN LATERAL (
+  SELECT '' AS of_column, c.relacl AS acl
+  UNION ALL SELECT format(' (%%I)', a.attname), a.attacl FROM pg_attribute a
+  WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attacl IS NOT NULL
+    AND a.attname::text = ANY(%(columns)s::text[])) g
+CROSS JOIN LATERAL aclexplode(g.acl) x
+WHERE c.oid = to_regclass(%(of)s) AND x.grantee <> c.relowner"""
+
+SCHEMA_GRANTS = """
+SELECT format('GRANT USAGE ON SCHEMA %%s TO %%s', %(to)s::text,
+  CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END)
+FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) x
+WHERE n.oid = to_regnamespace(%(of)s) AND x.grantee <> n.nspowner AND x.privilege_type = 'USAGE'"""
+
+CANNOT_BE_REPLACED = "42P16"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class There:
+    """A view as it is; `types` of its columns, each with its collation where it has another one."""
+
+    name: str
+    oid: int
+    options: str
+    columns: list[str]
+    types: list[str]
+    comments: dict[str, str] = field(default_factory=dict)
+
+
+async def point_views(
+    session: Session, *, to: Generation, former: Generation, keep: bool = False
+) -> None:
+    """Make every view read `to`, in the transaction of this session.
+
+    Args:
+        session: In a transaction.
+        to: What they are to read.
+        former: What they read now.
+        keep: Columns and views that `to` does not have stay, without values and without rows: whoever
+            goes back in a hurry need not take down first what was built on them.
+
+    Raises:
+        RebuildError: Something stands on a view that would have to go.
+        psycopg.errors.LockNotAvailable: Somebody reads one for longer than the lock timeout.
+    """
+    schema = to.definition.schema
+    there = await _views_there(session, schema)
+    told = {view.name: view for view in views_of(former)}
+    views = views_of(to)
+    for name in told.keys() - {view.name for view in views}:
+        if name in there:
+            await _end(session, schema, there[name], keep=keep)
+    for view in views:
+        old = there.get(view.name)
+        anew = await _point(session, schema, view, old, keep=keep)
+        await _comment(session, schema, view, old, told.get(view.name), anew=anew)
+        if view.name not in there:
+            rows = f"{schema}.{former.definition.rows}"
+            await copy_grants(session, of=rows, to=f"{schema}.{view.name}")
+    await session.execute(reader_statement(to.definition).encode())
+    await _let_in_to_storage(session, to=to, former=former)
+
+
+async def would_break(connections: Connections, definition: Definition) -> Sequence[str]:
+    """What others built on views that would have to go, a line each; nothing is touched.
+
+    The tables and views are made in a schema of a moment, which nobody else ever sees.
+    """
+    schema = definition.schema
+    tried = f"projector_try_{token_hex(6)}"
+    generation = Generation(definition=definition, schema=tried, control=tried)
+    lines: list[str] = []
+    async with connections.session() as session, session.transaction(force_rollback=True):
+        there = await _views_there(session, schema)
+        for statement in table_statements(generation):
+            await session.execute(statement.encode())
+        for view in views_of(generation):
+            await session.execute(
+                f"CREATE VIEW {tried}.of_{view.name} AS {view.query.strip()}".encode()
+            )
+        new = {
+            name.removeprefix("of_"): view
+            for name, view in (await _views_there(session, tried)).items()
+        }
+        for name, old in there.items():
+            reason = _why_it_goes(old, new.get(name))
+            if reason:
+                stands = await _dependants(session, old)
+                lines += [f"{schema}.{name} {reason}: {one} stands on it" for one in stands]
+    return lines
+
+
+def _why_it_goes(old: There, new: There | None) -> str:
+    """Why the view cannot be replaced where it stands; "" when it can."""
+    if new is None:
+        return "goes"
+    types = dict(zip(new.columns, new.types, strict=True))
+    gone = [name for name in old.columns if name not in types]
+    other = [
+        name
+        for name, type_ in zip(old.columns, old.types, strict=True)
+        if types.get(name, type_) != type_
+    ]
+    told = [f"loses column {', '.join(gone)}"] if gone else []
+    if other:
+        told.append(f"changes the type of column {', '.join(other)}")
+    return " and ".join(told)
+
+
+async def copy_grants(session: Session, *, of: str, to: str, columns: Sequence[str] = ()) -> None:
+    """Let everybody do with one table or view what they may do with another, but its owner."""
+    asked = {"of": of, "to": to, "columns": list(columns)}
+    for (statement,) in await (await session.execute(GRANTS, asked)).fetchall():
+        await session.execute(statement.encode())
+
+
+async def _point(
+    session: Session, schema: str, view: View, there: There | None, *, keep: bool
+) -> bool:
+    """Whether it had to be made anew."""
+    name = f"{schema}.{view.name}"
+    query = _ordered(view, there, keep=keep)
+    statement = f"CREATE OR REPLACE VIEW {name}{_options(there)} AS\n{query}"
+    try:
+        async with session.transaction():
+            await session.execute(statement.encode())
+    except psycopg.Error as error:
+        if there is None or error.sqlstate != CANNOT_BE_REPLACED:
+            raise
+    else:
+        return there is None
+    await _make_anew(session, schema, view, there)
+    return True
+
+
+async def _make_anew(session: Session, schema: str, view: View, there: There) -> None:
+    name = f"{schema}.{view.name}"
+    columns = [one for one in there.columns if one in view.columns]
+    asked = {"of": name, "to": name, "columns": columns}
+    grants = await (await session.execute(GRANTS, asked)).fetchall()
+    await _drop(session, schema, there)
+    await session.execute(f"CREATE VIEW {name}{_options(there)} AS\n{view.query.strip()}".encode())
+    for (statement,) in grants:
+        await session.execute(statement.encode())
+
+
+async def _end(session: Session, schema: str, there: There, *, keep: bool) -> None:
+    """A view that the generation does not have."""
+    if keep and await _dependants(session, there):
+        columns = ", ".join(map(_without_value, there.columns, there.types))
+        query = f"SELECT {columns} WHERE false"
+        name = f"{schema}.{there.name}{_options(there)}"
+        await session.execute(f"CREATE OR REPLACE VIEW {name} AS {query}".encode())
+    else:
+        await _drop(session, schema, there)
+
+
+async def _drop(session: Session, schema: str, there: There) -> None:
+    stands = await _dependants(session, there)
+    if stands:
+        raise RebuildError(_told(f"{schema}.{there.name}", stands))
+    await session.execute(f"DROP VIEW {schema}.{there.name}".encode())
+
+
+def _told(name: str, stands: Sequence[str]) -> str:
+    return (
+        f"nothing was switched: {name} would have to go, and on it stand {', '.join(stands)};"
+        " drop or change these first"
+    )
+
+
+def _options(there: There | None) -> str:
+    return f" WITH ({there.options})" if there is not None and there.options else ""
+
+
+def _ordered(view: View, there: There | None, *, keep: bool) -> str:
+    """The query with the columns that are there in their order, new ones behind."""
+    query = view.query.strip()
+    if there is None:
+        return query
+    shown = [
+        name if name in view.columns else _without_value(name, type_)
+        for name, type_ in zip(there.columns, there.types, strict=True)
+        if keep or name in view.columns
+    ]
+    shown += [name for name in view.columns if name not in there.columns]
+    return (
+        query if shown == list(view.columns) else f"SELECT {', '.join(shown)}\nFROM ({query}) AS v"
+    )
+
+
+def _without_value(column: str, type_: str) -> str:
+    return f"NULL::{type_} AS {column}"
+
+
+async def _comment(
+    session: Session,
+    schema: str,
+    view: View,
+    there: There | None,
+    told: View | None,
+    *,
+    anew: bool,
+) -> None:
+    """Say what is new to be said; what people wrote in its place stays."""
+    name = f"{schema}.{view.name}"
+    before = {} if told is None else {"": told.comment, **told.columns}
+    for column, comment in {"": view.comment, **view.columns}.items():
+        now = None if there is None else there.comments.get(column)
+        says = comment if now in {None, before.get(column)} else now
+        if anew or says != now:
+            of = f"COLUMN {name}.{column}" if column else f"VIEW {name}"
+            await session.execute(f"COMMENT ON {of} IS {quoted(says or '')}".encode())
+
+
+async def _let_in_to_storage(session: Session, *, to: Generation, former: Generation) -> None:
+    """Whoever was let in to tables of the former one, as views with `security_invoker` need it."""
+    for of, schema in ((former.schema, to.schema), (former.control, to.control)):
+        asked = {"of": of, "to": schema}
+        for (statement,) in await (await session.execute(SCHEMA_GRANTS, asked)).fetchall():
+            await session.execute(statement.encode())
+    before = tables_of(former)
+    for name, table in tables_of(to).items():
+        if name in before:
+            await copy_grants(session, of=before[name], to=table)
+
+
+def tables_of(generation: Generation) -> Mapping[str, str]:
+    """Tables that views read, by name, with where they are."""
+    definition = generation.definition
+    names = [definition.rows, *(total.name for total in definition.totals)]
+    control = {one: f"{generation.control}.{one}" for one in ("ranges", "range_reports")}
+    return {**{one: generation.table(one) for one in names}, **control}
+
+
+async def _views_there(session: Session, schema: str) -> Mapping[str, There]:
+    cursor = session.cursor(row_factory=class_row(There))
+    await cursor.execute(THERE, [schema])
+    found = {one.name: one for one in await cursor.fetchall()}
+    for name, column, comment in await (await session.execute(COMMENTS, [schema])).fetchall():
+        found[name].comments[column] = comment
+    return found
+
+
+async def _dependants(session: Session, there: There) -> Sequence[str]:
+    rows = await (await session.execute(DEPENDANTS, [there.oid])).fetchall()
+    return [told for (told,) in rows]

@@ -1,0 +1,109 @@
+"""Ends generations: a former one when its time is over, and drops what nobody is fed or reads any more.
+
+Only what we made is dropped, one thing at a time and never by CASCADE: what a person built on it stays, with
+what it stands on, and is named. The control tables of the first generation stay where the migrations made
+them, empty.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+
+import psycopg
+
+from projector.ports.generations import GenerationRecord, GenerationState
+from projector.postgres.connections import Connections, Session
+from projector.postgres.errors import first_line
+from projector.postgres.generation import Generation
+from projector.postgres.generations import LOCK, all_records, generation_of, tell
+from projector.postgres.tables import table_statements
+from projector.projection.definition import CONTROL_TABLES
+
+LOCK_MILLISECONDS = 500
+
+RETIRE = """
+UPDATE projector.generations SET state = 'retired', ended_at = now()
+WHERE state = 'former' AND fed_until <= now() RETURNING id"""
+
+SCHEMA_IS_THERE = "SELECT to_regnamespace(%s) IS NOT NULL"
+TABLE_IS_THERE = "SELECT to_regclass(%s) IS NOT NULL"
+
+PUBLISHED = """
+SELECT p.pubname::text FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+WHERE r.prrelid = to_regclass(%s)"""
+
+MADE = re.compile(r"^CREATE (TABLE|FUNCTION) (\S+?)(?=\s|\()", re.MULTILINE)
+
+
+async def retire(connections: Connections) -> Sequence[int]:
+    """Feed former generations no longer whose time is over; returns which."""
+    async with connections.transaction() as session:
+        await session.execute(LOCK)
+        ended = [int(number) for (number,) in await (await session.execute(RETIRE)).fetchall()]
+        if ended:
+            await tell(session)
+    return ended
+
+
+async def drop_ended(connections: Connections) -> Sequence[str]:
+    """Drop the tables of generations that are retired or aborted; returns what had to stay, and why."""
+    async with connections.session() as session:
+        found = await all_records(session)
+    left: list[str] = []
+    for record in found:
+        if record.state in {GenerationState.RETIRED, GenerationState.ABORTED}:
+            left += await drop(connections, record)
+    return left
+
+
+async def drop(connections: Connections, record: GenerationRecord) -> Sequence[str]:
+    """Drop what was made for a generation that has ended; returns what had to stay, and why.
+
+    Raises:
+        SinkUnavailable: Somebody holds a table for long; nothing was dropped.
+    """
+    generation = generation_of(record)
+    async with connections.transaction() as session:
+        if not await _is(session, SCHEMA_IS_THERE, generation.schema):
+            return ()
+        await session.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+        left = [told async for told in _dropped(session, generation)]
+        if generation.control != generation.schema:
+            await _emptied(session, generation)
+    return left
+
+
+async def _dropped(session: Session, generation: Generation) -> AsyncIterator[str]:
+    """Drop all of it, last made first; tells what stays."""
+    made = [one for text in table_statements(generation) for one in MADE.findall(text)]
+    for kind in ("TABLE", "FUNCTION"):
+        for name in reversed([name for of, name in made if of == kind]):
+            published = await (await session.execute(PUBLISHED, [name])).fetchall()
+            if published:
+                yield f"{name} is in publication {published[0][0]}"
+            elif told := await _refused(session, f"DROP {kind} IF EXISTS {name}"):
+                yield told
+    if told := await _refused(session, f"DROP SCHEMA {generation.schema}"):
+        yield told
+
+
+async def _refused(session: Session, statement: str) -> str:
+    """Why the server does not drop it, "" once it has."""
+    try:
+        async with session.transaction():
+            await session.execute(statement.encode())
+    except psycopg.errors.DependentObjectsStillExist as error:
+        return f"{first_line(error)}: {(error.diag.message_detail or '').splitlines()[0]}"
+    return ""
+
+
+async def _emptied(session: Session, generation: Generation) -> None:
+    names = [f"{generation.control}.{name}" for name in CONTROL_TABLES]
+    there = [name for name in names if await _is(session, TABLE_IS_THERE, name)]
+    await session.execute(f"TRUNCATE {', '.join(there)}".encode())
+
+
+async def _is(session: Session, question: str, name: str) -> bool:
+    row = await (await session.execute(question, [name])).fetchone()
+    return row is not None and bool(row[0])
