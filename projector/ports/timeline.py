@@ -50,7 +50,7 @@ SENTENCES: Mapping[str, str] = {
     Kind.RESET: "reset of {subject}: it is read again",
     Kind.SOURCE_FOLLOWED: "another container is followed: {subject}",
     Kind.PROJECTION_CHANGED: "another filter: {subject}",
-    Kind.SWEEP_DONE: "replay of range {subject} swept",
+    Kind.SWEEP_DONE: "replay of range {subject} swept, {removed} removed",
     Kind.DRIFT_FOUND: "drift found",
     Kind.DRIFT_REPAIRED: "drift repaired",
     Kind.QUARANTINE_OPENED: "documents of range {subject} quarantined",
@@ -93,7 +93,7 @@ class TimelineEntry:
         rest = [
             f"{name.replace('_', ' ')} {_shown(value)}"
             for name, value in self.detail.items()
-            if name not in told.used and value is not None
+            if name not in told.used and value not in (None, 0)
         ]
         return f"{text} ({', '.join(rest)})" if rest else text
 

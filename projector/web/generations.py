@@ -16,16 +16,16 @@ from projector.web.tables import Column, table
 
 GENERATIONS = (
     Column("Generation"),
-    Column("State"),
+    Column("State", long=True),
     Column("Documents", number=True),
     Column("Begun", number=True),
-    Column("By whom, and why"),
+    Column("By whom, and why", long=True),
     Column("What to type"),
 )
 PARTS = (
     Column("Keys"),
     Column("Phase"),
-    Column("Progress"),
+    Column("Progress", long=True),
     Column("Host"),
     Column("What is wrong"),
 )

@@ -16,35 +16,36 @@ from projector.web import words
 from projector.web.html import Html, joined, tag
 from projector.web.tables import Column, table
 
+SHORT = 24
 NOT_KNOWN_YET = "Unknown: PostgreSQL has not told it yet."
 
 HOSTS = (
     Column("Host"),
     Column("Ranges", number=True),
-    Column("Health"),
+    Column("Health", long=True),
     Column("Gap", number=True),
     Column("Heard", number=True),
 )
 TOTALS = (Column("View"), Column("Rows", number=True))
 ENTRIES = (
     Column("Entry"),
-    Column("Reason"),
+    Column("Reason", long=True),
     Column("Key"),
     Column("Document"),
     Column("Times", number=True),
-    Column("First seen", number=True),
+    Column("First seen", number=True, long=True),
     Column("What to type"),
 )
 REPLAYS = (
     Column("Keys"),
     Column("Lease"),
     Column("Phase"),
-    Column("Progress"),
+    Column("Progress", long=True),
     Column("Asked for", number=True),
 )
 RUNS = (
     Column("Job"),
-    Column("Last success", number=True),
+    Column("Last success", number=True, long=True),
     Column("Outcome"),
 )
 
@@ -62,7 +63,7 @@ def hosts(board: Board) -> Html:
         here = tag("span", "this page", class_="here") if owner == board.instance else None
         rows.append(
             (
-                joined(name, " ", here),
+                tag("span", name, " ", here),
                 words.count(len(told)),
                 tag("span", words.NAMES[worst].lower(), class_=f"state {worst.value}"),
                 words.count(_sum_of_gaps(told)),
@@ -129,12 +130,17 @@ def _entry(one: QuarantineEntry, board: Board) -> Sequence[object]:
         joined(
             tag("span", one.reason, class_="tag"), " ", tag("span", one.detail, class_="detail")
         ),
-        shortened(one.partition_key),
-        shortened(one.document_id),
+        _named(one.partition_key),
+        _named(one.document_id),
         words.count(one.count),
         words.ago(one.first_seen_at, board.now),
         commands_for(one),
     )
+
+
+def _named(value: str) -> Html:
+    """A name that is short enough to stand on one line does."""
+    return tag("span", shortened(value), class_="name" if len(value) <= SHORT else None)
 
 
 def commands_for(one: QuarantineEntry) -> Html:
@@ -213,15 +219,15 @@ def _run(one: HousekeepingRun, stored: StoredSide) -> Sequence[object]:
 
 
 def _told(result: Mapping[str, Any] | None) -> str:
+    """Its verdict, then what it counted; nothing is said of what is 0."""
     plain = {
         name: value
         for name, value in (result or {}).items()
-        if isinstance(value, int | float | str)
+        if isinstance(value, bool) or (isinstance(value, int | float | str) and value)
     }
-    return (
-        ", ".join(f"{name.replace('_', ' ')} {_value(one)}" for name, one in plain.items())
-        or "done"
-    )
+    verdicts_first = sorted(plain.items(), key=lambda one: not isinstance(one[1], bool))
+    told = [f"{name.replace('_', ' ')} {_value(value)}" for name, value in verdicts_first]
+    return ", ".join(told) or ("nothing to do" if result else "done")
 
 
 def _value(value: float | str) -> str:

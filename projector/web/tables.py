@@ -10,15 +10,17 @@ from projector.web.html import Html, joined, tag
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading; numbers stand to the right."""
+    """A heading; numbers stand to the right, and what is long has a line of its own on a card."""
 
     name: str
     number: bool = False
+    long: bool = False
 
     @property
     def kind(self) -> str | None:
         """The class of its cells."""
-        return "number" if self.number else None
+        kinds = [name for name, of_it in (("number", self.number), ("long", self.long)) if of_it]
+        return " ".join(kinds) or None
 
 
 def table(

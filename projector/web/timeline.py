@@ -14,7 +14,7 @@ from projector.web.html import Html, joined, tag
 from projector.web.sections import NOT_KNOWN_YET, shortened
 from projector.web.tables import Column, table
 
-ENTRIES = (Column("When, UTC"), Column("What"), Column("Who"))
+ENTRIES = (Column("When, UTC"), Column("What", long=True), Column("Who"))
 
 WORTH_A_LOOK = frozenset(
     {

@@ -109,7 +109,7 @@ async def test_a_sweep_tells_what_it_removed_and_one_that_is_fenced_out_nothing(
         await sink.verdicts.finish_replay(stale, swept=Mended(removed=1))
     await sink.verdicts.finish_replay(grant, swept=Mended(removed=3, unchanged=1))
     assert await told(connections) == [
-        ("replay of range 0 swept (removed 3, projected 0, unchanged 1)", "host-a")
+        ("replay of range 0 swept, 3 removed (unchanged 1)", "host-a")
     ]
 
 
