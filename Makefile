@@ -68,6 +68,8 @@ lock: ## Pin the dependencies anew (needs uv): UPGRADE=1 takes newer versions
 		--output-file requirements-runtime.lock
 	$(UV) pip compile --group emulator $(PINNED) --constraint requirements.lock \
 		--output-file requirements-emulator.lock
+	$(UV) pip compile tests/bi/tools.in $(PINNED) $(if $(UPGRADE),--upgrade) \
+		--output-file tests/bi/tools.lock
 
 clean: ## Remove .venv, caches and the demo's data
 	rm -rf clients/javascript/node_modules clients/java/target
