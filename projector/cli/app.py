@@ -147,12 +147,13 @@ def verify(
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend what differs, by reading each document anew.")
     ] = False,
+    generation: groups.GenerationOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare PostgreSQL with the container both ways; exit code 3 when they differ."""
     from projector.cli import verify as action
 
-    action.verify(repair=repair, as_json=as_json)
+    action.verify(repair=repair, generation=generation, as_json=as_json)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The words of the commands that come in groups: `leases`, `quarantine`, `db`, `bi`."""
+"""The words of the commands that come in groups: `leases`, `quarantine`, `rebuild`, `db`, `bi`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,26 @@ from typing import Annotated
 
 import typer
 
+from projector.ports.generations import FillSource
 from projector.projection.carts import CARTS
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 RangeOption = Annotated[
     str | None, typer.Option("--range", metavar="TOKEN", help="Only the lease of this token.")
 ]
+GenerationOption = Annotated[
+    int | None,
+    typer.Option(
+        "--generation", metavar="N", min=1, help="Of that generation, and not of the live one."
+    ),
+]
 EntryId = Annotated[int, typer.Argument(metavar="ID", help="The id that `quarantine list` shows.")]
 
 leases = typer.Typer(help="Look at the leases, release them, or reset them.")
 quarantine = typer.Typer(help="Look at the documents that could not be projected.")
+rebuild = typer.Typer(
+    help="Make the copy anew beside the live one, compare it, and let readers see it."
+)
 database = typer.Typer(
     help="Bring the PostgreSQL schema up to date, or show its version.", no_args_is_help=False
 )
@@ -143,6 +153,100 @@ def retry(
     from projector.cli import quarantine as action
 
     action.retry(entry_id, everything=everything, as_json=as_json)
+
+
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Promote it although it differs; what differs is recorded."),
+]
+
+
+@rebuild.command()
+def start(
+    *,
+    promote: Annotated[
+        bool,
+        typer.Option(
+            "--promote", help="Let readers see it when it is proven equal to the container."
+        ),
+    ] = False,
+    force: ForceOption = False,
+    why: Annotated[
+        str | None, typer.Option("--why", metavar="TEXT", help="What for; kept in its history.")
+    ] = None,
+    source: Annotated[
+        FillSource | None,
+        typer.Option("--source", help="What it is loaded from; the setting says which by default."),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Stay until it is filled and follows.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a new generation beside the live one."""
+    from projector.cli import rebuild as action
+
+    request = action.Request(promote=promote, force=force, wait=wait, as_json=as_json)
+    action.start(request=request, why=why, source=source)
+
+
+@rebuild.command()
+def fill(
+    *,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="So many processes of this machine.")
+    ] = 1,
+) -> None:
+    """Work on the first load, beside the hosts that do."""
+    from projector.cli import rebuild as action
+
+    action.fill(processes=processes)
+
+
+@rebuild.command(name="status")
+def rebuild_status(
+    *,
+    as_json: JsonOption = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again every two seconds.")
+    ] = False,
+) -> None:
+    """Show how far the rebuild is that is under way."""
+    from projector.cli import rebuild as action
+
+    action.status(as_json=as_json, watch=watch)
+
+
+@rebuild.command(name="promote")
+def promote_rebuild(*, force: ForceOption = False, as_json: JsonOption = False) -> None:
+    """Compare the new generation, and let readers see it; exit code 3 when it differs."""
+    from projector.cli import rebuild as action
+
+    action.promote(force=force, as_json=as_json)
+
+
+@rebuild.command()
+def rollback(*, as_json: JsonOption = False) -> None:
+    """Let readers see the former generation again."""
+    from projector.cli import rebuild as action
+
+    action.roll_back(as_json=as_json)
+
+
+@rebuild.command()
+def abort(*, as_json: JsonOption = False) -> None:
+    """Give up the new generation; the live one stays."""
+    from projector.cli import rebuild as action
+
+    action.abort(as_json=as_json)
+
+
+@rebuild.command(name="list")
+def list_generations(*, as_json: JsonOption = False) -> None:
+    """Show all generations and their history."""
+    from projector.cli import rebuild as action
+
+    action.list_all(as_json=as_json)
 
 
 @database.command()

@@ -18,13 +18,17 @@ from projector.reconcile.report import VerifyReport
 from projector.wiring import commands
 
 
-def verify(*, repair: bool, as_json: bool) -> None:
+def verify(*, repair: bool, generation: int | None, as_json: bool) -> None:
     """Compare PostgreSQL with the container both ways; exit code 3 when they differ."""
     settings = prepared_to_look()
     with shown_progress() as on_progress:
         report = enter(
             lambda: commands.verify(
-                settings, clock=SystemClock(), repair=repair, on_progress=on_progress
+                settings,
+                clock=SystemClock(),
+                repair=repair,
+                on_progress=on_progress,
+                generation=generation,
             )
         )
     if as_json:

@@ -11,20 +11,30 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from projector.core.errors import RebuildError, SinkUnavailable
 from projector.operations.rebuild_progress import Look, Meter, Progress, open_ends
 from projector.ports.feed import Clock
-from projector.ports.generations import BEING_MADE, FillSource, GenerationRecord, GenerationState
+from projector.ports.generations import (
+    BEING_MADE,
+    FED,
+    FillSource,
+    GenerationRecord,
+    GenerationState,
+)
 from projector.projection.definition import Definition
 
 LOOK_SECONDS = 1.0
 SWITCH_ATTEMPTS = 60
 """The switch asks that no batch is ahead of it; under load it may take a few turns."""
 
+OnCompared: TypeAlias = Callable[[Any], object]
+"""Told how far a comparison is."""
+
 TO_FOLLOW = "projector rebuild status --watch"
 TO_PROMOTE = "projector rebuild promote"
+TO_ROLL_BACK = "projector rebuild rollback"
 TO_ABORT = "projector rebuild abort"
 TO_START = "projector rebuild start"
 
@@ -67,7 +77,7 @@ class Sides:
         look: one look at a generation that is being made.
         compare: a generation with the container, document by document.
         note_verified: keep what a comparison found.
-        promote: switch the views; raises SinkUnavailable while it is behind the live one.
+        promote, roll_back: switch the views, and return ""; or change nothing, and tell for what it waits.
         lag_seconds: a generation that is further behind is not promoted.
     """
 
@@ -77,10 +87,10 @@ class Sides:
     would_break: Callable[[Definition], Awaitable[Sequence[str]]]
     create: Callable[[Wish], Awaitable[GenerationRecord]]
     look: Callable[[GenerationRecord], Awaitable[Look]]
-    compare: Callable[[GenerationRecord], Awaitable[Compared]]
+    compare: Callable[[GenerationRecord, OnCompared], Awaitable[Compared]]
     note_verified: Callable[[GenerationRecord, Mapping[str, Any]], Awaitable[object]]
-    promote: Callable[[GenerationRecord, Promotion], Awaitable[object]]
-    roll_back: Callable[[GenerationRecord, str], Awaitable[object]]
+    promote: Callable[[GenerationRecord, Promotion], Awaitable[str]]
+    roll_back: Callable[[GenerationRecord, str], Awaitable[str]]
     abort: Callable[[GenerationRecord, str], Awaitable[object]]
 
 
@@ -124,6 +134,22 @@ def live_of(records: Sequence[GenerationRecord]) -> GenerationRecord:
     raise RebuildError(
         "no generation is live: the database was not made by this program; see projector db current"
     )
+
+
+def numbered(records: Sequence[GenerationRecord], number: int | None) -> GenerationRecord:
+    """The generation of that number; None: the live one.
+
+    Raises:
+        RebuildError: There is none, or its rows are gone.
+    """
+    if number is None:
+        return live_of(records)
+    for one in records:
+        if one.id == number:
+            if one.state in FED:
+                return one
+            raise RebuildError(f"generation {number} is {one.state}: its rows are gone")
+    raise RebuildError(f"there is no generation {number}; see: projector rebuild list")
 
 
 def being_made(records: Sequence[GenerationRecord]) -> GenerationRecord | None:
@@ -172,48 +198,6 @@ def former_of(records: Sequence[GenerationRecord], *, now: datetime) -> Generati
     raise RebuildError(
         f"generation {live.id} is live, and {gone}: nothing to go back to; a new one is made by: {TO_START}"
     )
-
-
-def differs(live: GenerationRecord, definition: Definition) -> bool:
-    """Whether this program would build another generation than the live one."""
-    return live.definition != definition
-
-
-def told_difference(live: GenerationRecord, definition: Definition) -> str:
-    """One line for the host that goes on with the live generation as it was built."""
-    return (
-        f"this program defines the projection otherwise than live generation {live.id} was built"
-        f" ({', '.join(changes(live.definition, definition))}); it goes on with generation {live.id} as"
-        f" it is; to bring the new one: {TO_START} --promote"
-    )
-
-
-def changes(old: Definition, new: Definition) -> Sequence[str]:
-    """What is new, gone or other, in the words of the definition."""
-    told = list(_named_changes("column", _columns(old), _columns(new)))
-    told += _named_changes("total", _totals(old), _totals(new))
-    return told or ["other words or rules"]
-
-
-def _columns(of: Definition) -> Mapping[str, object]:
-    return {
-        of.key.column: of.key,
-        **{one.column: one for one in of.fields},
-        **{one.column: one for one in of.products},
-    }
-
-
-def _totals(of: Definition) -> Mapping[str, object]:
-    return {one.name: one for one in of.totals}
-
-
-def _named_changes(
-    noun: str, old: Mapping[str, object], new: Mapping[str, object]
-) -> Sequence[str]:
-    told = [f"new {noun} {name}" for name in new if name not in old]
-    told += [f"no {noun} {name}" for name in old if name not in new]
-    told += [f"other {noun} {name}" for name in new if name in old and new[name] != old[name]]
-    return told
 
 
 def begun(record: GenerationRecord) -> str:
@@ -286,12 +270,14 @@ async def still_made(sides: Sides, generation: int) -> GenerationRecord:
         raise RebuildError(f"there is no generation {generation} any more")
 
 
-async def judged(sides: Sides, record: GenerationRecord) -> Verdict:
+async def judged(
+    sides: Sides, record: GenerationRecord, *, on_compared: OnCompared = lambda progress: None
+) -> Verdict:
     """Compare the generation with the container, and say what speaks against its promotion.
 
     Raises: as `Sides.compare`.
     """
-    compared = await sides.compare(record)
+    compared = await sides.compare(record, on_compared)
     await sides.note_verified(record, compared.counts)
     fresh = await still_made(sides, record.id)
     return Verdict(record=fresh, compared=compared, against=against(compared))
@@ -319,41 +305,60 @@ def against(compared: Compared) -> Sequence[str]:
 
 
 async def promote(
-    sides: Sides, verdict: Verdict, *, who: str, tell: Callable[[Progress], object]
+    sides: Sides,
+    verdict: Verdict,
+    *,
+    who: str,
+    tell: Callable[[Progress], object],
+    waits: Callable[[str], object] = lambda reason: None,
 ) -> Promotion:
     """Make it live: the views read it from then on.
 
-    1. It is caught up now, after the comparison. 2. The switch, which looks once more and is asked
-    again while a batch of the live one is ahead.
+    1. It is caught up now, after the comparison. 2. The switch, which looks once more; it is tried again
+    while a batch of the live one is ahead, or a reader holds a view, and `waits` is told so.
 
     Raises:
-        RebuildError: It was given up meanwhile.
-        SinkUnavailable: The live one stays ahead of it, or PostgreSQL is down.
+        RebuildError: It was given up meanwhile, or the switch has waited too long.
     """
     promotion = Promotion(who=who, counts=verdict.compared.counts, against=verdict.against)
-    failures = 0
-    while True:
+
+    async def switch() -> str:
         record = await caught_up(sides, generation=verdict.record.id, tell=tell)
-        try:
-            await sides.promote(record, promotion)
-        except SinkUnavailable:
-            failures += 1
-            if failures == SWITCH_ATTEMPTS:
-                raise
-            await sides.clock.sleep(LOOK_SECONDS)
-        else:
-            return promotion
+        return await sides.promote(record, promotion)
+
+    await _switched(sides, switch, waits, again=TO_PROMOTE)
+    return promotion
 
 
-async def roll_back(sides: Sides, *, who: str) -> tuple[GenerationRecord, GenerationRecord]:
+async def _switched(
+    sides: Sides,
+    switch: Callable[[], Awaitable[str]],
+    waits: Callable[[str], object],
+    *,
+    again: str,
+) -> None:
+    """Try until it succeeds; readers would queue behind one that waits, so each try is short."""
+    reason = ""
+    for _ in range(SWITCH_ATTEMPTS):
+        reason = await switch()
+        if not reason:
+            return
+        waits(reason)
+        await sides.clock.sleep(LOOK_SECONDS)
+    raise RebuildError(f"nothing was switched: {reason}; once more: {again}")
+
+
+async def roll_back(
+    sides: Sides, *, who: str, waits: Callable[[str], object] = lambda reason: None
+) -> tuple[GenerationRecord, GenerationRecord]:
     """Make the former generation live again; returns it, and the one that was live.
 
     Raises:
-        RebuildError: There is none that is fed still.
+        RebuildError: There is none that is fed still, or the switch has waited too long.
     """
     records = await sides.records()
     former = former_of(records, now=sides.clock.now())
-    await sides.roll_back(former, who)
+    await _switched(sides, lambda: sides.roll_back(former, who), waits, again=TO_ROLL_BACK)
     return former, live_of(records)
 
 

@@ -19,6 +19,7 @@ from projector.operations.status import RangeStatus
 from projector.ports.generations import FillPart, FillPhase, GenerationRecord, GenerationState
 
 MOST_OF_AN_ESTIMATE = 0.99
+UNTOUCHED = "nobody has begun to load it yet: hosts of this version do, or projector rebuild fill"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,10 +159,10 @@ def forecast(spent: float | None, share: float | None) -> float | None:
 
 def open_ends(look: Look, *, lag_seconds: float) -> Sequence[str]:
     """What keeps a generation from being caught up, in words; empty when it is."""
-    if look.record.state is GenerationState.FILLING and look.parts:
-        return (_of_parts(look.parts),)
     if look.silent:
         return tuple(look.silent)
+    if look.record.state is GenerationState.FILLING:
+        return (_of_parts(look.parts) if look.parts else UNTOUCHED,)
     if not look.ranges:
         return ("no host has taken it up yet",)
     told = [f"keys {keys} have no range" for keys in look.uncovered]
@@ -170,8 +171,6 @@ def open_ends(look: Look, *, lag_seconds: float) -> Sequence[str]:
         for one in look.ranges
         if (why := _behind(one, lag_seconds))
     ]
-    if not told and look.record.state is GenerationState.FILLING:
-        told = ["its load is not closed yet"]
     return tuple(told)
 
 

@@ -21,7 +21,7 @@ from projector.ports.timeline import Kind
 from projector.postgres import timeline
 from projector.postgres.connections import Connections, Session
 from projector.postgres.generation import Generation
-from projector.postgres.tables import table_statements
+from projector.postgres.tables import plain_statements, table_statements
 from projector.projection.definition import Definition
 from projector.projection.definition_text import (
     definition_from_json,
@@ -166,7 +166,8 @@ async def create(
         await session.execute(LOCK)
         number = await _registered(session, asked)
         made = await by_id(session, number)
-        for statement in table_statements(made.generation):
+        tables = plain_statements if state is GenerationState.FILLING else table_statements
+        for statement in tables(made.generation):
             await _make(session, statement)
         detail = {"source": source, "why": why or ""}
         await timeline.record(session, Kind.REBUILD_STARTED, str(number), detail, who)

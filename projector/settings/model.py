@@ -270,6 +270,18 @@ class Settings(BaseSettings):
     housekeeping_closed_days: float = Field(
         default=30.0, ge=0, le=36_500, description="Days that a closed quarantine entry is kept."
     )
+    rebuild_keep_hours: float = Field(
+        default=24.0,
+        ge=0,
+        le=8760,
+        description="Hours that the former generation is fed after a promotion, so that one may go back to it.",
+    )
+    rebuild_lag_seconds: float = Field(
+        default=1.0,
+        gt=0,
+        le=3600,
+        description="A new generation that is further behind than this is not promoted.",
+    )
     timeline_days: float = Field(
         default=90.0,
         ge=0,

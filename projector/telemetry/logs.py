@@ -32,6 +32,7 @@ class Event(StrEnum):
     TARGET_BACK = "target_back"
     SCHEMA_BUSY = "schema_busy"
     SCHEMA_READY = "schema_ready"
+    DEFINITION_DIFFERS = "definition_differs"
     READER_SHARED = "reader_shared"
     SOURCE_UNAVAILABLE = "source_unavailable"
     SOURCE_BACK = "source_back"

@@ -23,6 +23,7 @@ from projector.ports.quarantine import EntryStatus, QuarantineEntry
 from projector.ports.timeline import TimelineEntry
 from projector.postgres.copy_facts import copy_facts
 from projector.postgres.embedded import exists_in
+from projector.postgres.generations import note_verified
 from projector.postgres.quarantine import list_entries
 from projector.postgres.resets import accept_new_source, accept_projection, request_replay
 from projector.postgres.schema import identity
@@ -178,13 +179,21 @@ async def prepared_reset(
 
 
 async def verify(
-    settings: Settings, *, clock: Clock, repair: bool, on_progress: Callable[[Progress], object]
+    settings: Settings,
+    *,
+    clock: Clock,
+    repair: bool,
+    on_progress: Callable[[Progress], object],
+    generation: int | None = None,
 ) -> VerifyReport:
-    """Compares both sides, and keeps the outcome where that of a scheduled verification is kept."""
-    async with both_sides(settings, clock=clock) as both:
+    """Compares both sides, and keeps the outcome: of the live generation as a scheduled one does it."""
+    async with both_sides(settings, clock=clock, generation=generation) as both:
         report = await both.verify(repair=repair, on_progress=on_progress)
         with suppress(ProjectorError):  # a role that may only read cannot leave a note
-            await both.remember(report)
+            if generation is None:
+                await both.remember(report)
+            else:
+                await note_verified(both.connections, generation, report.counts())
         return report
 
 

@@ -13,11 +13,14 @@ from functools import partial
 from projector import __version__
 from projector.operations.explain import ExplainedKey, explain
 from projector.operations.quarantine import ENTRIES_AT_ONCE, Quarantine, in_steps
+from projector.operations.rebuild import numbered
 from projector.operations.source_checks import refuse_others
 from projector.ports.copy import VERIFICATION
 from projector.ports.feed import Clock
+from projector.ports.generations import GenerationRecord
 from projector.ports.quarantine import QuarantineEntry
 from projector.ports.timeline import Kind
+from projector.postgres import generations
 from projector.postgres import quarantine as entries
 from projector.postgres.connections import Connections
 from projector.postgres.explain import stored_key
@@ -34,7 +37,14 @@ from projector.reconcile.report import Progress, VerifyReport
 from projector.reconcile.verify import Verifier, VerifyOptions
 from projector.settings import Settings
 from projector.wiring import database
-from projector.wiring.opening import Account, account, source_identity, target
+from projector.wiring.opening import (
+    Account,
+    Target,
+    account,
+    connections_to,
+    source_identity,
+    target,
+)
 from projector.wiring.person import person
 
 
@@ -182,21 +192,44 @@ def quarantine(connections: Connections) -> Quarantine:
 
 
 @asynccontextmanager
-async def both_sides(settings: Settings, *, clock: Clock) -> AsyncIterator[Copy]:
-    """Reaches container and copy for a command; nothing is waited for.
+async def both_sides(
+    settings: Settings, *, clock: Clock, generation: int | None = None
+) -> AsyncIterator[Copy]:
+    """Reaches container and copy for a command: the live generation, or that one. Nothing is waited for.
 
     Raises:
         SchemaMismatch: There is no schema yet, or another one.
         SourceRecreated, OtherSource, ProjectionChanged: It is not what is copied.
+        RebuildError: There is no such generation.
     """
-    async with target(settings) as reached, account(settings, clock=clock) as opened:
+    async with target(settings) as reached:
         await database.require_schema(reached.url)
+        record = numbered(await generations.records(reached.connections), generation)
+        async with copy_of(settings, record, reached, clock=clock) as both:
+            yield both
+
+
+@asynccontextmanager
+async def copy_of(
+    settings: Settings, record: GenerationRecord, reached: Target, *, clock: Clock
+) -> AsyncIterator[Copy]:
+    """The container, with the leases of that generation, and that generation of its copy.
+
+    Raises:
+        SourceRecreated, OtherSource, ProjectionChanged: It is not what is copied.
+    """
+    named = record.processor_name or None
+    async with (
+        connections_to(settings, reached.url, control=record.control) as connections,
+        account(settings, clock=clock, processor_name=named) as opened,
+    ):
         identity = source_identity(settings, opened.name)
         refuse_others(await reached.copied(), opened.container_rid, identity)
         yield Copy(
             settings=settings,
             clock=clock,
             opened=opened,
-            connections=reached.connections,
+            connections=connections,
             actor=person(),
+            generation=generations.generation_of(record),
         )

@@ -11,18 +11,26 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
+
 from projector.core.errors import SourceRecreated
 from projector.operations.checks import Check, Finding, require
+from projector.operations.definition_changes import differs, told_difference
 from projector.operations.plausibility import FIRST_DOCUMENTS, Plausibility
+from projector.operations.rebuild import live_of
 from projector.operations.source_checks import COPY, SourceChecks, same_source
 from projector.ports.feed import Clock
+from projector.postgres import generations
 from projector.postgres.diagnosis import first_documents
 from projector.postgres.source import adopt_source
 from projector.settings import Settings
+from projector.telemetry.logs import Event
 from projector.wiring import database
 from projector.wiring.commands import target_checks
 from projector.wiring.opening import Account, Target, source_identity, source_questions
 from projector.wiring.servers import Servers
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +55,16 @@ class Start:
         else:
             await database.check(reached.url, self.servers)
         await self._require_target(checks().with_schema())
+        await self._tell_difference(reached)
+
+    async def _tell_difference(self, reached: Target) -> None:
+        """A changed definition is brought by a rebuild; until then the live generation stays as it is."""
+        records = await self.servers.waiting_for_target(
+            partial(generations.records, reached.connections)
+        )
+        live, mine = live_of(records), self.settings.projection.definition
+        if differs(live, mine):
+            log.warning(Event.DEFINITION_DIFFERS, note=told_difference(live, mine))
 
     async def source(self, opened: Account, reached: Target) -> Plausibility:
         """The account, its containers, and that the target copies this one; what judges its documents.

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -189,15 +189,20 @@ class CommandLine:
 
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    module: str = "projector"
+
+    def of_release(self, module: str) -> CommandLine:
+        """The same of another program."""
+        return replace(self, module=module)
 
     def with_settings(self, **settings: str) -> CommandLine:
         """The same with other settings."""
-        return CommandLine(folder=self.folder, settings={**self.settings, **settings})
+        return replace(self, settings={**self.settings, **settings})
 
     def without(self, *names: str) -> CommandLine:
         """The same without some settings."""
         kept = {name: value for name, value in self.settings.items() if name not in names}
-        return CommandLine(folder=self.folder, settings=kept)
+        return replace(self, settings=kept)
 
     def start(self, *arguments: str) -> Running:
         """Starts a command."""
@@ -211,7 +216,7 @@ class CommandLine:
             if not name.upper().startswith("PROJECTOR_")
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "projector", *arguments],
+            [sys.executable, "-m", self.module, *arguments],
             cwd=self.folder,
             env={
                 **surroundings,
