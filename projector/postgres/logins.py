@@ -9,7 +9,7 @@ else made is let in as it is: its limits may serve another purpose.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
 import psycopg
@@ -71,19 +71,29 @@ class Login:
     Attributes:
         made: the role is ours, with our limits; else it was there already and keeps its own.
         database: the one that it may read.
+        password_set: the password that was given is the role's from now on.
     """
 
     role: str
     made: bool
     database: str
+    password_set: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Password:
+    """What a login shows: `text`, and whether a role that was made here before gets it, too."""
+
+    text: str = field(repr=False)
+    replaces: bool
 
 
 def grant(
-    url: str, role: str, *, reader: str, schema: str, limits: Limits, password: str | None
+    url: str, role: str, *, reader: str, schema: str, limits: Limits, password: Password | None
 ) -> Login:
     """Let a role read the views: made with these limits where there is none, or made by us before.
 
-    The password leaves this process as a SCRAM verifier only; None keeps whatever there is.
+    The password leaves this process as a SCRAM verifier only; None leaves whatever there is.
 
     Raises:
         ConfigurationError: It may do more than read, or roles may not be made here.
@@ -102,6 +112,7 @@ def grant(
                 " there: choose another name"
             )
         made = not found["there"] or bool(found["ours"])
+        sets = password is not None and (not found["there"] or (made and password.replaces))
         names: dict[str, sql.Composable] = {
             "role": sql.Identifier(role),
             "reader": sql.Identifier(reader),
@@ -118,12 +129,12 @@ def grant(
                     _execute(connection, MAKE, names)
                 for statement in (*(BOUND if made else ()), *LET_IN):
                     _execute(connection, statement, names)
-                if made and password is not None:
-                    verifier = _verifier(connection, role, password)
+                if password is not None and sets:
+                    verifier = _verifier(connection, role, password.text)
                     _execute(connection, PASSWORD, {**names, "password": verifier})
         except psycopg.errors.InsufficientPrivilege as error:
             raise _may_not(connection, role, reader) from error
-    return Login(role=role, made=made, database=found["database"])
+    return Login(role=role, made=made, database=found["database"], password_set=sets)
 
 
 def revoke(url: str, role: str, *, reader: str) -> Login:

@@ -7,7 +7,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from projector.core.errors import ConfigurationError
-from projector.postgres.logins import Limits, grant, revoke
+from projector.postgres.logins import Limits, Password, grant, revoke
 from projector.postgres.readers import DEFAULT_READER
 from projector.projection.carts import CARTS
 from tests.fixtures.postgres import database_name
@@ -23,7 +23,7 @@ def let_in(url: str, role: str, password: str | None = PASSWORD) -> bool:
         reader=DEFAULT_READER,
         schema=CARTS.schema,
         limits=LIMITS,
-        password=password,
+        password=None if password is None else Password(text=password, replaces=True),
     ).made
 
 
@@ -63,6 +63,15 @@ def test_a_login_reads_the_views_within_its_limits_and_writes_nothing(
 def test_granting_again_changes_limits_and_keeps_the_password(database_url: str, role: str) -> None:
     let_in(database_url, role)
     assert let_in(database_url, role, password=None)
+    again = grant(
+        database_url,
+        role,
+        reader=DEFAULT_READER,
+        schema=CARTS.schema,
+        limits=LIMITS,
+        password=Password(text="drawn anew", replaces=False),
+    )
+    assert not again.password_set
     with session(database_url, role) as reader:
         assert reader.execute("SELECT 1").fetchone() == (1,)
 
