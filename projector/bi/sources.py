@@ -73,7 +73,9 @@ def recounts(definition: Definition) -> Mapping[str, str]:
 def _table(definition: Definition, view: View) -> Mapping[str, Value]:
     together: Mapping[str, Value] = {} if len(view.key) == 1 else {"data_tests": [_unique(view)]}
     # The view that tells how fresh the others are is never late itself.
-    asked: Mapping[str, Value] = {"config": {"freshness": None}} if view is FRESHNESS else {}
+    asked: Mapping[str, Value] = (
+        {"config": {"freshness": None}} if view.name == FRESHNESS.name else {}
+    )
     return {
         "name": view.name,
         "description": _told(view.comment),

@@ -277,3 +277,50 @@ def dbt(
     from projector.cli import bi as action
 
     action.dbt(out, as_json=as_json)
+
+
+@bi.command()
+def grant(
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="The login; made when missing.")],
+    *,
+    connections: Annotated[
+        int, typer.Option("--connections", min=1, help="Sessions at a time.")
+    ] = 5,
+    statement_seconds: Annotated[
+        int, typer.Option("--timeout", min=1, help="Seconds that one statement may take.")
+    ] = 300,
+    idle_seconds: Annotated[
+        int, typer.Option("--idle", min=1, help="Seconds of silence inside a transaction.")
+    ] = 60,
+    new_password: Annotated[
+        bool, typer.Option("--new-password", help="Draw a new one for a login that is there.")
+    ] = False,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read it from standard input.")
+    ] = False,
+    no_password: Annotated[
+        bool, typer.Option("--no-password", help="Leave it to certificates, peer or Entra.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a login read the views, within limits, and nothing else."""
+    from projector.cli import logins as action
+
+    action.grant(
+        role,
+        bounds=(connections, statement_seconds, idle_seconds),
+        password=action.password_of(from_stdin=password_stdin, none=no_password, new=new_password),
+        as_json=as_json,
+    )
+
+
+@bi.command()
+def revoke(
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="Whom to let in no longer.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a login back; one that `bi grant` made is dropped."""
+    from projector.cli import logins as action
+
+    action.revoke(role, as_json=as_json)

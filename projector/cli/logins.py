@@ -17,9 +17,15 @@ from projector.settings import Settings
 from projector.wiring import database
 
 
-def grant(role: str, *, limits: Limits, password: Password | None, as_json: bool) -> None:
+def grant(
+    role: str, *, bounds: tuple[int, int, int], password: Password | None, as_json: bool
+) -> None:
     """Lets the role in and says how to connect; a password that was drawn is shown this once."""
     settings = prepared_to_look()
+    connections, statement_seconds, idle_seconds = bounds
+    limits = Limits(
+        connections=connections, statement_seconds=statement_seconds, idle_seconds=idle_seconds
+    )
 
     async def command() -> tuple[Login, str]:
         async with database.target_url(settings) as url:
@@ -36,7 +42,8 @@ def grant(role: str, *, limits: Limits, password: Password | None, as_json: bool
             return made, address(url).place
 
     made, place = enter(command)
-    shown = password.text if password is not None and made.password_set else None
+    drawn = made.password_set and password is not None and password.drawn
+    shown = password.text if password is not None and drawn else None
     if as_json:
         print_json({"role": role, "made": made.made, "database": made.database, "password": shown})
         return
@@ -73,7 +80,7 @@ def password_of(*, from_stdin: bool, none: bool, new: bool) -> Password | None:
     if none:
         return None
     if not from_stdin:
-        return Password(text=secrets.token_urlsafe(24), replaces=new)
+        return Password(text=secrets.token_urlsafe(24), replaces=new, drawn=True)
     text = sys.stdin.readline().rstrip("\r\n")
     if not text:
         raise UsageError("no password came on standard input")

@@ -154,6 +154,7 @@ CREATE TABLE {control}.range_reports (
     failure jsonb,
     reported_at timestamptz NOT NULL,
     complete_at timestamptz,
+    read_through jsonb,
     CONSTRAINT range_reports_pkey PRIMARY KEY (lease_token)
 ) WITH (fillfactor = 50);
 """

@@ -82,10 +82,17 @@ class Login:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Password:
-    """What a login shows: `text`, and whether a role that was made here before gets it, too."""
+    """What a login shows.
+
+    Attributes:
+        text: in clear, never shown but once to who asked for one.
+        replaces: a role that was made here before gets it, too.
+        drawn: nobody knows it yet.
+    """
 
     text: str = field(repr=False)
     replaces: bool
+    drawn: bool = False
 
 
 def grant(

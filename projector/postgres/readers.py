@@ -50,9 +50,11 @@ SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s) AS there,
 LET_IN = (
     "GRANT USAGE ON SCHEMA {schema} TO {role}",
     "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}",
+    "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {role}",
 )
 SHUT_OUT = (
     "REVOKE SELECT ON ALL TABLES IN SCHEMA {schema} FROM {role}",
+    "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} FROM {role}",
     "REVOKE USAGE ON SCHEMA {schema} FROM {role}",
 )
 # Of two hosts that start at once, the second finds it done. A lock of a table needs rights on it; an

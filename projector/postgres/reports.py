@@ -24,14 +24,14 @@ from projector.postgres.connections import Connections, JsonText
 STORE = """
 INSERT INTO range_reports AS p (lease_token, min_epk, max_epk, range_id, epoch, owner,
   state, state_since, last_poll_at, gap_changes, lag_seconds, session_lsn, caught_up_at, failure,
-  reported_at, complete_at)
+  reported_at, complete_at, read_through)
 SELECT r.lease_token, r.min_epk, r.max_epk, r.range_id, r.epoch, r.owner, r.state,
   r.state_since + c.ahead, r.last_poll_at + c.ahead, r.gap_changes, r.lag_seconds, r.session_lsn,
-  r.caught_up_at + c.ahead, r.failure, now(), r.caught_up_at + c.ahead
+  r.caught_up_at + c.ahead, r.failure, now(), r.caught_up_at + c.ahead, r.read_through
 FROM json_to_recordset(%(reports)s::json) AS r(lease_token text, min_epk text, max_epk text,
   range_id bigint, epoch bigint, owner text, state text, state_since timestamptz,
   last_poll_at timestamptz, gap_changes bigint, lag_seconds double precision, session_lsn bigint,
-  caught_up_at timestamptz, failure jsonb, told_at timestamptz)
+  caught_up_at timestamptz, failure jsonb, told_at timestamptz, read_through jsonb)
 CROSS JOIN LATERAL (SELECT COALESCE(now() - r.told_at, interval '0') AS ahead) AS c
 ORDER BY r.lease_token
 ON CONFLICT (lease_token) DO UPDATE SET
@@ -41,7 +41,8 @@ ON CONFLICT (lease_token) DO UPDATE SET
   gap_changes = excluded.gap_changes, lag_seconds = excluded.lag_seconds,
   session_lsn = excluded.session_lsn, caught_up_at = excluded.caught_up_at,
   failure = excluded.failure, reported_at = excluded.reported_at,
-  complete_at = GREATEST(p.complete_at, excluded.complete_at)
+  complete_at = GREATEST(p.complete_at, excluded.complete_at),
+  read_through = excluded.read_through
 WHERE CASE WHEN excluded.range_id <> 0 THEN excluded.epoch >= p.epoch
   ELSE p.owner = excluded.owner OR p.reported_at < now() - interval '10 seconds' END"""
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from projector.postgres.freshness import FRESHNESS
+from projector.postgres.freshness import FRESHNESS, function_statements
 from projector.postgres.generation import (
     Generation,
     group_of,
@@ -98,6 +98,7 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = {name}) THEN
         GRANT USAGE ON SCHEMA {schema} TO {role};
         GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role};
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {role};
     END IF;
 END
 $$"""
@@ -128,7 +129,11 @@ def view_statements(generation: Generation) -> Sequence[str]:
             f"COMMENT ON COLUMN {name}.{column} IS {quoted(comment)}"
             for column, comment in view.columns.items()
         )
-    return [*statements, reader_statement(generation.definition)]
+    return [
+        *statements,
+        *function_statements(generation),
+        reader_statement(generation.definition),
+    ]
 
 
 def schema_statements(definition: Definition) -> Sequence[str]:
