@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -13,7 +14,14 @@ from tests.deploy.operators_files import DASHBOARD, ROOT, RULES
 
 LINES = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ").splitlines()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-MONITORING = {"prometheus", "grafana"}
+BESIDE = {
+    "prometheus": ["monitoring"],
+    "grafana": ["monitoring", "bi"],
+    "analyst": ["monitoring", "bi"],
+    "metabase": ["bi"],
+    "metabase-setup": ["bi"],
+}
+"""What is started by a profile alone."""
 
 
 def compose() -> dict[str, Any]:
@@ -55,9 +63,8 @@ def test_the_user_is_told_by_number_and_is_the_one_that_is_made() -> None:
 
 def test_what_is_started_by_itself_is_what_it_was_without_profiles() -> None:
     services = compose()["services"]
-    assert {name for name in services if "profiles" in services[name]} == MONITORING
-    for name in MONITORING:
-        assert services[name]["profiles"] == ["monitoring"]
+    found = {name: services[name]["profiles"] for name in services if "profiles" in services[name]}
+    assert found == BESIDE
 
 
 def test_prometheus_scrapes_the_host_and_has_the_alarms() -> None:
@@ -73,10 +80,30 @@ def test_prometheus_scrapes_the_host_and_has_the_alarms() -> None:
 
 def test_grafana_finds_prometheus_and_the_dashboard() -> None:
     there, services = mounted("grafana"), compose()["services"]
-    [source] = of_compose("grafana-source.yml")["datasources"]
+    source, _ = of_compose("grafana-source.yml")["datasources"]
     assert source["url"] == "http://prometheus:9090"
     assert "127.0.0.1:9090:9090" in services["prometheus"]["ports"]
     [provider] = of_compose("grafana-dashboards.yml")["providers"]
     home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert home.startswith(provider["options"]["path"])
     assert ROOT / there[home] == DASHBOARD
+    provided = {path for path in there if path.endswith(".json")}
+    assert provided == {path for path in there if path.startswith(provider["options"]["path"])}
+
+
+def test_grafana_and_metabase_read_the_copy_as_the_analyst_who_is_let_in() -> None:
+    services = compose()["services"]
+    _, source = of_compose("grafana-source.yml")["datasources"]
+    url = urlsplit(services["projector"]["environment"]["PROJECTOR_DATABASE_URL"])
+    login = {"PGHOST": url.hostname, "PGDATABASE": url.path[1:]}
+    assert source["url"] == f"{url.hostname}:{url.port}"
+    assert source["jsonData"]["database"] == login["PGDATABASE"]
+    owner = services["analyst"]["environment"]
+    assert owner == {**login, "PGUSER": url.username, "PGPASSWORD": url.password}
+    reader = services["metabase-setup"]["environment"]
+    assert login.items() <= reader.items()
+    assert source["user"] == reader["PGUSER"]
+    assert source["secureJsonData"]["password"] == reader["PGPASSWORD"]
+    script = (ROOT / mounted("analyst")["/analyst.sql"]).read_text("utf-8")
+    assert f"CREATE ROLE {reader['PGUSER']} LOGIN PASSWORD '{reader['PGPASSWORD']}'" in script
+    assert mounted("metabase-setup") == {"/metabase": "deploy/metabase"}
