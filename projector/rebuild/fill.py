@@ -33,7 +33,7 @@ from projector.core.errors import (
 from projector.core.lease import Lease
 from projector.core.pacing import page_size
 from projector.core.splits import Kept, home_of, merged_away, succeed
-from projector.core.start import NOW
+from projector.core.start import NOW, Position
 from projector.ports.feed import (
     BootstrapMarkers,
     ChangeSource,
@@ -42,7 +42,7 @@ from projector.ports.feed import (
     LeaseStore,
     PhysicalRange,
 )
-from projector.ports.filling import Filled, Finishing, FinishStep, Load, Part, PartStore
+from projector.ports.filling import Filled, Finishing, FinishStep, Part, PartStore
 from projector.processor.waiting import Failed, Patience, is_passing
 from projector.rebuild.pages import Delivered, FromBefore, Pages
 from projector.reconcile.tasks import all_of, both_of
@@ -111,7 +111,8 @@ class Filler:
         self._n = neighbours
         self._parts = neighbours.parts
         self._options = options or FillOptions()
-        self._patience = Patience(clock=neighbours.clock, helps=_helps)
+        self._patience = Patience(clock=neighbours.clock)
+        self._held: dict[int, tuple[Part, str | None]] = {}
 
     async def run(self) -> None:
         """Fill until the generation is filled, by whomever.
@@ -120,7 +121,10 @@ class Filler:
         """
         await self._patience.until_done(self._cut)
         workers = (self._load_parts() for _ in range(self._options.parts_at_once))
-        await all_of(workers, name="fill")
+        try:
+            await all_of(workers, name="fill")
+        finally:
+            await self._release_all()
         for step in FinishStep:
             await self._finish(step)
         await self._patience.until_done(self._hand_over)
@@ -154,20 +158,24 @@ class Filler:
                 return
 
     async def _load_claimed(self, part: Part) -> None:
+        self._held[part.part_id] = part, None
         try:
             await _Loading(self._n, part, options=self._options, patience=self._patience).run()
         except FencedOut as error:
             log.info(PART_WAITS, part=part.lease.token, error=str(error))
-        except BaseException as error:
-            reason = str(error) if isinstance(error, ProjectorError) else None
-            await self._release(part, reason)
-            raise
-
-    async def _release(self, part: Part, reason: str | None) -> None:
-        try:
-            await self._parts.release(part, error=reason)
         except ProjectorError as error:
-            log.info(PART_WAITS, part=part.lease.token, error=str(error))
+            self._held[part.part_id] = part, str(error)
+            raise
+        del self._held[part.part_id]
+
+    async def _release_all(self) -> None:
+        """Give back what this process holds, as far as the target lets it; the rest expires."""
+        for part, reason in self._held.values():
+            try:
+                await self._parts.release(part, error=reason)
+            except ProjectorError as error:
+                log.info(PART_WAITS, part=part.lease.token, error=str(error))
+        self._held.clear()
 
     async def _hand_over(self) -> None:
         """The leases, with their bookmarks, before anybody may follow; then the word."""
@@ -232,32 +240,33 @@ class _Loading:
         page = await self._read(target, self._part.place)
         while not page.last:
             page, _ = await both_of(
-                self._read(target, page.place), self._write(page), name=f"fill:{lease.token}"
+                self._read(target, page.place), self._write(page), name=f"range:{lease.token}:fill"
             )
         await self._write(page)
 
     async def _read(self, target: FeedTarget, place: str | None) -> Delivered:
-        anchor = self._part.anchor
-        assert anchor is not None  # noqa: S101 - `_load` has noted it
+        anchor = self._anchor()
         while True:
             asked = self._size.current
             try:
                 page = await self._until_done(
-                    lambda: self._n.pages.read(target, place, anchor=anchor, max_documents=asked)  # noqa: B023 - awaited here
+                    partial(self._n.pages.read, target, place, anchor=anchor, max_documents=asked),
+                    helps=is_passing if asked == 1 else _helps,
                 )
             except PageTooLarge:
-                if asked == 1:
-                    raise
                 self._size = self._size.halved()
             else:
                 self._size = self._size.recovered()
                 return page
 
     async def _write(self, page: Delivered) -> None:
-        anchor = self._part.anchor
-        assert anchor is not None  # noqa: S101 - `_load` has noted it
-        load: Load = self._n.pages.load(page, anchor=anchor)
+        load = self._n.pages.load(page, anchor=self._anchor())
         self._part = await self._until_done(lambda: self._n.parts.write(self._part, load))
+
+    def _anchor(self) -> Position:
+        if self._part.anchor is None:
+            raise ValueError(f"part {self._part.lease.token} is read without an anchor")
+        return self._part.anchor
 
     async def _begin_anew(self, home: str, reason: str) -> None:
         log.warning(PART_BEGUN_ANEW, part=self._part.lease.token, reason=reason)
@@ -274,8 +283,14 @@ class _Loading:
         anew = self._part.place is not None and not self._n.pages.survives_splits
         await self._until_done(lambda: self._n.parts.replace(self._part, found.children, anew=anew))
 
-    async def _until_done(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        return await self._patience.until_done(attempt, waits=self._waits)
+    async def _until_done(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        helps: Callable[[ProjectorError], bool] = is_passing,
+    ) -> T:
+        patience = replace(self._patience, helps=helps)
+        return await patience.until_done(attempt, waits=self._waits)
 
     async def _waits(self, failed: Failed) -> None:
         """Go on holding the part; an error of the target says so by itself."""

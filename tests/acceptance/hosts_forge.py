@@ -20,12 +20,20 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from projector.ports.filling import Filled
+from projector.ports.generations import FillSource
+from projector.postgres.connections import ConnectionOptions, Connections
+from projector.postgres.generation import Generation
 from projector.processor.clock import SystemClock
+from projector.projection.carts import CARTS
 from projector.settings import Settings
 from projector.telemetry.logs import configure_logging
+from projector.wiring.filling import filler
+from projector.wiring.opening import account
 from projector.wiring.service import Service
 from tests.acceptance.hosts_killing import Points, Target, install
 
+SECOND = Generation(definition=CARTS, schema="projector_g2", control="projector_g2")
 SPEED = 10.0
 LIFE_SECONDS = 150
 """A host that takes longer hangs; the alarm ends it."""
@@ -40,6 +48,7 @@ class Order:
         log: file for its log.
         point, occurrence: where it dies; None lets it live.
         record: file for the points it reaches.
+        fill: fills the second generation from that source, and does nothing else.
     """
 
     settings: Mapping[str, Any]
@@ -47,6 +56,7 @@ class Order:
     point: str | None = None
     occurrence: int = 1
     record: str | None = None
+    fill: str | None = None
 
 
 class HurriedClock:
@@ -137,8 +147,36 @@ async def _run(order: Order) -> None:
         target = Target(point=order.point, occurrence=order.occurrence)
     record = None if order.record is None else Path(order.record)
     install(Points(target=target, record=record))
-    service = Service(Settings(**order.settings), clock=HurriedClock())
+    settings = Settings(**order.settings)
+    if order.fill is not None:
+        return await _fill(settings, FillSource(order.fill))
+    service = Service(settings, clock=HurriedClock())
     await service.run(migrate=False, until_caught_up=True)
+    return None
+
+
+async def _fill(settings: Settings, source: FillSource) -> None:
+    clock = HurriedClock()
+    assert settings.database_url is not None
+    options = ConnectionOptions(
+        url=settings.database_url.get_secret_value(), control=SECOND.control
+    )
+
+    async def done(_filled: Filled) -> None:
+        pass
+
+    async with Connections(options) as opened, account(settings, clock=clock) as reached:
+        share = filler(
+            settings,
+            reached,
+            opened,
+            generation=SECOND,
+            source=source,
+            processor_name=settings.processor_name,
+            clock=clock,
+            done=done,
+        )
+        await share.run()
 
 
 if __name__ == "__main__":

@@ -11,17 +11,19 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from cosmos_emulator import Engine
 from projector.postgres.embedded import EmbeddedPostgres
 from projector.postgres.migrate import upgrade
-from tests.acceptance.hosts_forge import running_forge
+from tests.acceptance.hosts_filling import half_filled
+from tests.acceptance.hosts_forge import Forge, running_forge
 from tests.acceptance.hosts_killing import SENT
 from tests.acceptance.hosts_prepared import (
     KILLED,
     Outcome,
-    Situation,
     changed,
     changed_and_reset,
     first_start,
@@ -33,6 +35,37 @@ SITUATIONS: dict[str, Callable[[Engine, str], None]] = {
     "first start": first_start,
     "changed, split and merged": changed,
     "changed, split, merged and reset": changed_and_reset,
+}
+
+
+class Play(Protocol):
+    """A situation, ready to be played many times."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files go."""
+
+    def play(
+        self, *, point: str | None = None, occurrence: int = 1, record: Path | None = None
+    ) -> Outcome:
+        """Runs a process that dies at the point, then a fresh one; without a point just one."""
+
+    def log_tail(self) -> str:
+        """The last lines that a process said."""
+
+
+class Builder(Protocol):
+    """Builds a situation."""
+
+    def __call__(
+        self, stack: ExitStack, *, forge: Forge, folder: Path, server_url: str, migrated: str
+    ) -> Play:
+        """On that server, in a database made from a migrated one."""
+
+
+BUILDERS: dict[str, Builder] = {
+    **{name: partial(prepared, change=change) for name, change in SITUATIONS.items()},
+    **{f"filled from the {one}": partial(half_filled, source=one) for one in ("feed", "scan")},
 }
 TRIES = 3
 """A point that needs two ranges to meet may be missed once."""
@@ -58,7 +91,7 @@ class Kill:
     differences: tuple[str, ...]
 
 
-def recorded(situation: Situation, name: str) -> tuple[Outcome, list[str]]:
+def recorded(situation: Play, name: str) -> tuple[Outcome, list[str]]:
     """A run without a kill: its outcome, and the points it reached, in order of appearance."""
     record = situation.folder / f"{name}.points"
     record.unlink(missing_ok=True)
@@ -81,7 +114,7 @@ def that_leave_a_trace(points: Sequence[str]) -> list[str]:
     return chosen
 
 
-def kill_at(situation: Situation, point: str, reference: Outcome) -> Kill:
+def kill_at(situation: Play, point: str, reference: Outcome) -> Kill:
     """Kills one host there, lets another one finish, compares with the run without a kill."""
     died = False
     found: list[str] = []
@@ -105,7 +138,7 @@ def _compared(outcome: Outcome, reference: Outcome) -> Iterator[str]:
 
 
 @contextmanager
-def ready(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Situation]]:
+def ready(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Play]]:
     """Situations on a server of their own."""
     with ExitStack() as stack:
         server = stack.enter_context(EmbeddedPostgres(folder / "server", options=SERVER_OPTIONS))
@@ -113,13 +146,12 @@ def ready(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Situation]]:
         upgrade(url)
         forge = stack.enter_context(running_forge())
         yield {
-            name: prepared(
+            name: BUILDERS[name](
                 stack,
                 forge=forge,
                 folder=folder,
                 server_url=server.url,
                 migrated=database_name(url),
-                change=SITUATIONS[name],
             )
             for name in names
         }
@@ -151,4 +183,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:] or list(SITUATIONS)))
+    sys.exit(main(sys.argv[1:] or list(BUILDERS)))

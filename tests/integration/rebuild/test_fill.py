@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from projector.ports.generations import FillPhase, FillSource
@@ -45,3 +47,135 @@ async def test_both_sources_end_in_the_same_rows_totals_and_places(site: Site) -
         await site.sql("DROP SCHEMA projector_g2 CASCADE")
     assert ended[0] == ended[1]
     assert len(ended[0][0]) == 200
+
+
+async def interrupted(site: Site, source: FillSource) -> None:
+    """A process that ends in the middle of its parts."""
+    async with site.filling(source) as share:
+        running = asyncio.create_task(share.run())
+        while not any(part.documents for part in await site.parts()):  # noqa: ASYNC110 - others write
+            await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+
+@BOTH
+async def test_a_split_and_a_merge_in_the_middle_lose_and_double_nothing(
+    site: Site, source: FillSource
+) -> None:
+    await site.load(lines(600))
+    await site.make()
+    await interrupted(site, source)
+    await site.world.split("0")
+    await site.world.merge(["2", "3"])
+    await site.fill(source)
+    assert (await site.verify()).consistent
+    assert len(await site.rows()) == 600
+    lineages = await site.sql("SELECT min_epk, lineage FROM projector_g2.ranges ORDER BY min_epk")
+    assert [lineage > 0 for _, lineage in lineages][-2:] == [True, True]
+    leases = {lease.feed_range: lease for lease in await site.leases()}
+    assert len(leases) == len(lineages) == 5
+    assert all(lease.continuation for lease in leases.values())
+
+
+# Parts of the hash space of the rows, by bounds that end in zeros.
+NEWER_THAN_ANCHORS = """
+SELECT count(*) FROM projector_g2.cart_items c JOIN projector_g2.fill_parts p
+  ON c.epk >= ('x' || left(rpad(p.min_epk, 16, '0'), 16))::bit(64)::bigint
+  AND (p.max_epk = 'FF' OR c.epk < ('x' || left(rpad(p.max_epk, 16, '0'), 16))::bit(64)::bigint)
+WHERE c.lsn > p.anchor_lsn"""
+
+
+@BOTH
+async def test_what_changes_after_the_anchor_is_left_to_the_hosts(
+    site: Site, source: FillSource
+) -> None:
+    await site.load(lines(200))
+    await site.make()
+    await interrupted(site, source)
+    for number in range(0, 200, 10):
+        await site.world.write(f"cart-{number // 5}", f"line-{number}", item="new", quantity=1)
+    await site.world.write("cart-new", "1", item="new", quantity=1)
+    await site.fill(source)
+    anchors = await site.sql("SELECT min_epk, anchor_lsn FROM projector_g2.fill_parts ORDER BY 1")
+    places = await site.sql("SELECT min_epk, lsn FROM projector_g2.ranges ORDER BY 1")
+    assert places == anchors
+    assert await site.sql(NEWER_THAN_ANCHORS) == [(0,)]
+
+
+@BOTH
+async def test_a_bad_document_costs_itself(site: Site, source: FillSource) -> None:
+    await site.load(lines(40))
+    await site.world.write("cart-1", "bad", item="", quantity=1)
+    await site.world.raw(b'{"id":"worse","cartId":"cart-2","item":"x","quantity":NaN}')
+    await site.make()
+    await site.fill(source)
+    assert len(await site.rows()) == 40
+    entries = await site.sql(
+        "SELECT document_id, status FROM projector_g2.quarantine ORDER BY document_id"
+    )
+    assert entries == [("bad", "open"), ("worse", "open")]
+    flags = await site.sql("SELECT count(*) FROM projector_g2.ranges WHERE quarantined")
+    assert flags[0][0] >= 1
+
+
+FAILING = """
+CREATE OR REPLACE FUNCTION public.failing() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file: failing on purpose' USING ERRCODE = '53100'; END $$;
+CREATE TRIGGER failing BEFORE INSERT ON projector_g2.{table}
+FOR EACH STATEMENT EXECUTE FUNCTION public.failing()"""
+
+
+@pytest.mark.parametrize("table", ["cart_items", "cart_totals"])
+async def test_a_full_disk_is_waited_out(site: Site, table: str) -> None:
+    await site.load(lines(60))
+    await site.make()
+    await site.sql(FAILING.replace("{table}", table))
+    async with site.filling() as share, asyncio.TaskGroup() as group:
+        group.create_task(share.run())
+        for _ in range(20):
+            await asyncio.sleep(0.05)
+        assert site.filled == []
+        await site.sql(f"DROP TRIGGER failing ON projector_g2.{table}")
+    assert (await site.verify()).consistent
+    assert await site.sql("SELECT count(*) FROM projector_g2.quarantine") == [(0,)]
+
+
+ENDED_SESSIONS = 5
+"""Waits grow with each."""
+
+
+async def test_sessions_that_the_server_ends_are_replaced(site: Site) -> None:
+    """As when PostgreSQL is restarted, time after time."""
+    await site.load(lines(500))
+    await site.make()
+    async with site.filling() as share:
+        running = asyncio.create_task(share.run())
+        ended = 0
+        while not running.done():
+            await asyncio.sleep(0.05)
+            ended += len(
+                await site.sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    " AND application_name = 'projector'"
+                )
+            )
+            if ended >= ENDED_SESSIONS:
+                break
+        await running
+    assert ended
+    assert len(await site.rows()) == 500
+    assert (await site.verify()).consistent
+
+
+@BOTH
+async def test_trouble_of_the_service_is_waited_out(site: Site, source: FillSource) -> None:
+    await site.load(lines(100))
+    await site.make()
+    for fault in ({"status": 429, "retry_after_ms": 10}, {"status": 449}, {"status": 413}):
+        operation = "change_feed" if source is FillSource.FEED else "query"
+        await site.world.fault(operation=operation, times=2, **fault)
+    await site.fill(source)
+    assert (await site.verify()).consistent
