@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from projector import __version__
 from projector.operations.explain import ExplainedKey, explain
@@ -110,7 +111,11 @@ class Copy:
 
     async def remember(self, report: VerifyReport) -> None:
         """Keep the outcome where that of a scheduled verification is kept."""
-        await record_run(self.connections, VERIFICATION, report.counts())
+        await record_run(self.connections, VERIFICATION, self.outcome(report))
+
+    def outcome(self, report: VerifyReport) -> Mapping[str, Any]:
+        """What is worth keeping of a verification: what it found, and of which generation."""
+        return {**report.counts(), "generation": self.generation.id}
 
     async def explain(self, key: str) -> ExplainedKey:
         """What both sides have of one key, and why."""

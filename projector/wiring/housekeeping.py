@@ -77,7 +77,7 @@ class Work:
         if not ranges or any(one.replaying or not one.started for one in ranges):
             raise Postponed("a replay is under way")
         report = await self.copy.verify(repair=self.settings.housekeeping_repair, parts_at_once=1)
-        return report.counts()
+        return self.copy.outcome(report)
 
 
 def housekeeping(copy: Copy, settings: Settings) -> Housekeeping:
