@@ -17,6 +17,7 @@ from psycopg.rows import class_row
 
 from projector.core.errors import RebuildError
 from projector.postgres.connections import Connections, Session
+from projector.postgres.freshness import function_statements
 from projector.postgres.generation import Generation, quoted
 from projector.postgres.tables import table_statements
 from projector.postgres.view import View
@@ -120,7 +121,8 @@ async def point_views(
         if view.name not in there:
             rows = f"{schema}.{former.definition.rows}"
             await copy_grants(session, of=rows, to=f"{schema}.{view.name}")
-    await session.execute(reader_statement(to.definition).encode())
+    for statement in (*function_statements(to), reader_statement(to.definition)):
+        await session.execute(statement.encode())
     await _let_in_to_storage(session, to=to, former=former)
 
 

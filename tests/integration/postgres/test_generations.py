@@ -381,3 +381,21 @@ async def test_only_what_this_program_understands_is_fed(
     sql.execute(newer.encode() + b"1")
     with pytest.raises(SchemaMismatch, match=r"made by a newer program .*definition.shuffled"):
         await registry.records(connections)
+
+
+async def test_functions_of_readers_follow_the_views(
+    connections: Connections, sql: psycopg.Connection, database_url: str
+) -> None:
+    text = "SELECT pg_get_functiondef('carts.includes'::regproc)"
+    registered = await made(connections)
+    generation = registered.generation
+    for each in (FIRST_GENERATION, generation):
+        await fed(database_url, each, at=7)
+    told = sql.execute(text).fetchone()
+    assert told is not None
+    assert f" {generation.control}.ranges" not in told[0]
+    await promoted(connections, registered.record.id)
+    told = sql.execute(text).fetchone()
+    assert told is not None
+    assert f" {generation.control}.ranges" in told[0]
+    assert " projector.ranges" not in told[0]
