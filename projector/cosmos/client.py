@@ -15,11 +15,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from azure.core.credentials_async import AsyncTokenCredential
@@ -68,6 +68,8 @@ class CosmosAccount:
             expiration, so that a hung call never outlives the lease.
         throttled_seconds: how much of it may be spent on waiting while throttled; 0 leaves that to
             the loop above.
+        courtesy: arguments of the SDK for each request about documents of a monitored container, so
+            that the service lets others go first.
         meter: told of each answered request.
     """
 
@@ -79,6 +81,7 @@ class CosmosAccount:
     read_timeout_seconds: float = 15.0
     deadline_seconds: float = 30.0
     throttled_seconds: float = 0.0
+    courtesy: Mapping[str, Any] = field(default_factory=dict)
     meter: Meter = field(default=lambda spent: None, repr=False)
 
     def __post_init__(self) -> None:

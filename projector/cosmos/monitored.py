@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from azure.cosmos.aio import ContainerProxy
@@ -79,11 +79,13 @@ class Request:
     rid: str
     exchange: Exchange
     label: ContainerLabel
+    courtesy: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def hooks(self) -> dict[str, Any]:
         """Looks at the request before it leaves and keeps the answer."""
-        return self.exchange.hooks
+        polite = self.courtesy if self.exchange.is_about_documents else {}
+        return {**self.exchange.hooks, **polite}
 
     def answer(self) -> Answer:
         """The answer that came last. Raises SourceUnavailable when there is none."""
@@ -107,6 +109,7 @@ class MonitoredContainer:
         self._path = path
         self._pinned = rid
         self._routing = asyncio.Lock()
+        self._polite = gateway.account.courtesy
         self.label = gateway.label(path)
 
     async def rebuild(self) -> None:
@@ -180,7 +183,7 @@ class MonitoredContainer:
             )
             try:
                 async with self._gateway.container(self._path) as sdk:
-                    return await call(Request(sdk, rid, exchange, self.label))
+                    return await call(Request(sdk, rid, exchange, self.label, self._polite))
             except OtherContainer:
                 if tried:
                     raise SourceUnavailable(f"{self.label} is being made anew") from None

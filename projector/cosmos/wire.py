@@ -110,6 +110,11 @@ class Exchange:
         """Keyword arguments for the SDK's method."""
         return {"raw_request_hook": self._on_request, "raw_response_hook": self._on_response}
 
+    @property
+    def is_about_documents(self) -> bool:
+        """Whether the call reads documents, and not what the container is made of."""
+        return self._resource_type == DOCUMENTS
+
     def taken(self) -> Answer | None:
         """The answer, which this exchange lets go: the SDK's page iterator holds the hooks in a cycle.
 

@@ -19,6 +19,7 @@ from projector.core.errors import FeedError, LeaseError, ProjectorError
 from projector.core.health import Diagnosis, Limits, RangeFacts, diagnose
 from projector.operations.blocked import Blockers
 from projector.operations.status import (
+    FRESH_SECONDS,
     AskCopy,
     RangeStatus,
     asked,
@@ -43,6 +44,7 @@ WATCHED_SECONDS = 30.0
 ASK_SECONDS = 5.0
 """What the source gets to tell of ranges of which no owner speaks: PostgreSQL is looked at all the same."""
 
+HOSTS_AT_MOST = 16
 NO_ANSWER = "no answer"
 RELEASES_EVERY_SECONDS = 1.0
 TURN_SECONDS = 0.02
@@ -141,6 +143,14 @@ class FleetWatch:
         except (FeedError, LeaseError, TimeoutError):
             return  # how far those are stays unknown
         self._seen = replace(self._seen, estimated=estimated)
+
+    def hosts(self) -> int:
+        """How many hosts have spoken of late; before the first look, rather too many."""
+        if self._seen is None:
+            return HOSTS_AT_MOST
+        told = self._seen.target.reports.values()
+        now, fresh = self._seen.target.now, timedelta(seconds=FRESH_SECONDS)
+        return len({one.report.owner for one in told if now - one.reported_at <= fresh}) or 1
 
     def diagnosis(self) -> Diagnosis:
         """The health of the whole as of now."""

@@ -20,6 +20,7 @@ import structlog
 from projector.core.errors import ProjectorError, SourceRecreated
 from projector.core.lease import START_FROM_PROPERTY, Lease
 from projector.core.names import Continuation, Epoch, Holder, LeaseToken
+from projector.ports.budget import UNLIMITED, Allowance
 from projector.ports.feed import (
     BootstrapMarkers,
     ChangeSource,
@@ -65,8 +66,10 @@ class Host(Generic[P]):
         clock: Clock,
         draw: random.Random,
         observer: Observer | None = None,
+        allowance: Allowance = UNLIMITED,
     ) -> None:
         self._source = SharedSource(source, clock)
+        self._allowance = allowance
         self._leases = leases
         self._markers = markers
         self._sink = sink
@@ -161,6 +164,7 @@ class Host(Generic[P]):
     async def _meet(self) -> Neighbours[P]:
         patience = Patience(clock=self._clock, draw=self._draw.random, stopping=self._stopping)
         return Neighbours(
+            allowance=self._allowance,
             source=self._source,
             leases=self._leases,
             sink=self._sink,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from projector.core.names import Holder
+from projector.ports.budget import Allowance
 from projector.ports.feed import Clock, LeaseStore, Sink, Sweeper
 from projector.processor.notifications import Notifications
 from projector.processor.options import ProcessorOptions
@@ -20,6 +21,7 @@ class Neighbours(Generic[P]):
     """Shared by all ranges of a host."""
 
     source: SharedSource
+    allowance: Allowance
     leases: LeaseStore
     sink: Sink[P]
     sweeper: Sweeper

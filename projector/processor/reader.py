@@ -17,7 +17,9 @@ per document. Nothing is held back once the reader has come to the end, meets an
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -34,6 +36,7 @@ from projector.core.errors import (
 from projector.core.pacing import next_poll_seconds, page_size
 from projector.core.start import Position
 from projector.core.states import RangeState
+from projector.ports.budget import Bill
 from projector.ports.feed import Clock, FeedTarget, Grant, Page
 from projector.processor.handover import SourceWentBack
 from projector.processor.neighbours import Neighbours
@@ -63,12 +66,15 @@ class Reader(Generic[P]):
         self._clock = neighbours.clock
         self._observer = neighbours.observer
         self._options = neighbours.options
+        self._allowance = neighbours.allowance
         self._grant = grant
         self._target = target
         self._pages = pages
         self._status = status
         self._position = pages.tail
         self._size = page_size(neighbours.options.page_size)
+        self._asked = self._size.current
+        self._live = True
         self._generation = 0
         self._patience = Patience(clock=neighbours.clock, draw=neighbours.draw.random, helps=_helps)
         self._idle_seconds: float | None = None
@@ -101,18 +107,30 @@ class Reader(Generic[P]):
 
     async def _read(self) -> tuple[Page, P | None]:
         """The next page made ready, None on 304; one that is cut off counts as not answered."""
-        self._generation = self._source.generation
+        self._asked = self._allowance.documents(self._size.current, live=self._live)
         try:
-            with self._status.attempt(Role.READER):
-                page = await self._source.feed.read_page(
-                    self._target, self._position.continuation, max_documents=self._size.current
-                )
-                return page, None if page.body is None else self._sink.prepare(self._grant, page)
+            async with self._turn() as bill:
+                self._generation = self._source.generation
+                with self._status.attempt(Role.READER):
+                    page = await self._source.feed.read_page(
+                        self._target, self._position.continuation, max_documents=self._asked
+                    )
+                bill.cost(page.request_units, page.document_count or 0)
+            return page, None if page.body is None else self._sink.prepare(self._grant, page)
         except PageTooLarge:
-            if self._size.current == 1:
+            if self._asked == 1:
                 raise
-            self._size = self._size.halved()
+            self._size = replace(self._size, current=self._asked).halved()
         return await self._read()
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[Bill]:
+        """Enter when request units are there for the read; to wait for them is no stall."""
+        async with AsyncExitStack() as stack:
+            with self._status.waiting_for_units():
+                spending = self._allowance.spending(self._asked, live=self._live)
+                bill = await stack.enter_async_context(spending)
+            yield bill
 
     async def _waits(self, failed: Failed) -> None:
         """Show the wait, and do what the error asks for beside it."""
@@ -126,7 +144,8 @@ class Reader(Generic[P]):
             await self._source.rebuild(self._generation)
 
     def _take(self, page: Page, ready: P) -> None:
-        full = page.document_count is not None and page.document_count >= self._size.current
+        full = page.document_count is not None and page.document_count >= self._asked
+        self._live = not full
         self._size = self._size.recovered()
         self._idle_seconds = None
         self._position = Position(continuation=page.continuation, lsn=page.lsn)
@@ -142,6 +161,7 @@ class Reader(Generic[P]):
 
     def _take_nothing(self, page: Page, began: datetime) -> None:
         """Let the position move with a poll without changes, but not at every one of them."""
+        self._live = True
         self._position = Position(continuation=page.continuation, lsn=page.lsn)
         if self._pages.idle:
             self._status.nothing_unread(since=began, lsn=page.lsn)

@@ -96,6 +96,7 @@ class RangeStatus:
         self._started = False
         self.attempts: dict[Role, float] = {}
         """Monotonic start of each call that has not returned yet."""
+        self.is_waiting_for_units = False
         self.moved_at = clock.monotonic()
         """Monotonic time of the last progress, or of the last end of a declared wait."""
         self.committed = Position(continuation=None, lsn=None)
@@ -128,6 +129,16 @@ class RangeStatus:
             yield
         finally:
             del self.attempts[role]
+
+    @contextmanager
+    def waiting_for_units(self) -> Iterator[None]:
+        """Mark a wait for request units of our own limit: the range stands, and nothing is amiss."""
+        began, self.is_waiting_for_units = self._clock.monotonic(), True
+        try:
+            yield
+        finally:
+            now, self.is_waiting_for_units = self._clock.monotonic(), False
+            self.moved_at = min(now, self.moved_at + now - began)
 
     def wait(self, role: Role, state: RangeState, error: Exception | None = None) -> bool:
         """Declare that this role waits, and why; whether that is new."""

@@ -39,7 +39,10 @@ class Watchdog:
             if limit is not None and now - since > limit:
                 return f"the {role.value} got no answer for {now - since:.0f} s"
         idle = now - self._status.moved_at
-        waits = self._status.state not in {RangeState.READING, RangeState.SWEEPING}
+        waits = (
+            self._status.state not in {RangeState.READING, RangeState.SWEEPING}
+            or self._status.is_waiting_for_units
+        )
         if waits or Role.APPLIER in self._status.attempts or not self._status.behind:
             return None
         if idle > self._options.stall_seconds:

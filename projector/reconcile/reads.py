@@ -16,6 +16,7 @@ from projector.core.errors import (
     Throttled,
 )
 from projector.core.pacing import PageSize, page_size
+from projector.ports.budget import Allowance
 from projector.ports.feed import Clock, FeedTarget
 from projector.ports.points import DocumentScanner, PointRead, PointReader, ScannedPage
 from projector.processor.waiting import Failed, Patience, is_passing
@@ -98,3 +99,42 @@ class PatientScanner:
             else:
                 self._size = self._size.recovered()
                 return page
+
+
+class PacedReader:
+    """`PointReader` that spends no more than it may."""
+
+    def __init__(self, reader: PointReader, allowance: Allowance) -> None:
+        """Read through this reader."""
+        self._reader = reader
+        self._allowance = allowance
+
+    async def read(
+        self, partition_key_json: str, document_id: str, *, session_token: str | None = None
+    ) -> PointRead:
+        """Read one document; see `PointReader`."""
+        async with self._allowance.spending(0, live=False):
+            return await self._reader.read(
+                partition_key_json, document_id, session_token=session_token
+            )
+
+
+class PacedScanner:
+    """`DocumentScanner` that spends no more than it may."""
+
+    def __init__(self, scanner: DocumentScanner, allowance: Allowance) -> None:
+        """Scan through this scanner."""
+        self._scanner = scanner
+        self._allowance = allowance
+
+    async def count(self) -> int | None:
+        """See `DocumentScanner`."""
+        return await self._scanner.count()
+
+    async def scan(
+        self, target: FeedTarget, next_page: str | None, *, max_documents: int
+    ) -> ScannedPage:
+        """Read one page; see `DocumentScanner`."""
+        documents = self._allowance.documents(max_documents, live=False)
+        async with self._allowance.spending(documents, live=False):
+            return await self._scanner.scan(target, next_page, max_documents=documents)

@@ -195,6 +195,24 @@ class Settings(BaseSettings):
         le=3600,
         description="Wait between reads of an idle range, reached step by step.",
     )
+    max_request_units: float | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000_000,
+        description="Request units per second that all hosts of the processor together spend on the container, at most;"
+        " those of the leases apart. Absent: no limit.",
+    )
+    cosmos_priority: Literal["low", "high"] | None = Field(
+        default=None,
+        description="`low` or `high`: which reads the service refuses first when request units are short, where"
+        " the account has priority-based execution. Absent: the account's default.",
+    )
+    cosmos_throughput_bucket: int | None = Field(
+        default=None,
+        ge=1,
+        le=5,
+        description="Number of the container's throughput bucket, 1 to 5, whose share the reads may use. Absent: none.",
+    )
     lease_acquire_seconds: float = Field(
         default=13.0, gt=0, le=3600, description="Time between two balancing cycles."
     )

@@ -126,6 +126,11 @@ class Metrics:
         self.throttled = self._counter(
             "projector_cosmos_throttled_total", "Those that it refused with 429.", by_operation
         )
+        self.waited = self._counter(
+            "projector_budget_waited_seconds_total",
+            "Time that reads have waited for their turn in PROJECTOR_MAX_REQUEST_UNITS.",
+            (),
+        )
 
     def _show_markers(self, figures: Callable[[], FleetFigures] | None) -> None:
         self._least_ttl = UNKNOWN
@@ -221,6 +226,10 @@ class Metrics:
         self.requests.labels(*labels).inc()
         self.spent_units.labels(*labels).inc(spent.request_units)
         self.throttled.labels(*labels).inc(spent.throttled)
+
+    def waited_for_units(self, seconds: float) -> None:
+        """Counts how long a read has waited for request units of our own limit."""
+        self.waited.inc(seconds)
 
     def observed(self, report: RangeReport) -> None:
         """Shows the condition of a range."""

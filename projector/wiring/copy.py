@@ -47,6 +47,7 @@ from projector.wiring.opening import (
     target,
 )
 from projector.wiring.person import person
+from projector.wiring.spending import spending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +227,14 @@ async def copy_of(
     named = record.processor_name or None
     async with (
         connections_to(settings, reached.url, control=record.control) as connections,
-        account(settings, clock=clock, processor_name=named) as opened,
+        spending(settings, reached.connections, clock=clock) as spent,
+        account(
+            settings,
+            clock=clock,
+            processor_name=named,
+            meter=spent.meter,
+            allowance=spent.allowance,
+        ) as opened,
     ):
         identity = source_identity(settings, opened.name)
         refuse_others(await reached.copied(), opened.container_rid, identity)

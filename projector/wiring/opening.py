@@ -6,10 +6,11 @@ names the leases, so asking for it is also the check that endpoint, key and name
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -24,14 +25,17 @@ from projector.cosmos.lease_documents import lease_prefix
 from projector.cosmos.lease_store import CosmosBootstrapMarkers, CosmosLeaseStore
 from projector.cosmos.point_reads import CosmosPointReader
 from projector.cosmos.transport import Meter
+from projector.ports.budget import UNLIMITED, Allowance
 from projector.ports.copy import CopiedSource
 from projector.ports.diagnosis import SourceQuestions, TargetQuestions
 from projector.ports.feed import Clock
+from projector.ports.points import DocumentScanner, PointReader
 from projector.postgres import diagnosis
 from projector.postgres.blockers import blockers
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.generation import FIRST_CONTROL, FIRST_GENERATION
 from projector.postgres.source import copied_source
+from projector.reconcile.reads import PacedReader, PacedScanner
 from projector.settings import Settings, required_endpoint
 from projector.telemetry.logs import Event
 from projector.wiring import database
@@ -52,8 +56,8 @@ class Account:
     name: SourceName
     container_rid: str
     source: CosmosChangeSource
-    points: CosmosPointReader
-    scanner: CosmosDocumentScanner
+    points: PointReader
+    scanner: DocumentScanner
     carts: CosmosCartDocuments
     leases: CosmosLeaseStore
     markers: CosmosBootstrapMarkers
@@ -67,11 +71,13 @@ async def account(
     servers: Servers | None = None,
     processor_name: str | None = None,
     meter: Meter = lambda spent: None,
+    allowance: Allowance = UNLIMITED,
 ) -> AsyncIterator[Account]:
     """Opens the account; with `servers` an outage is waited out, without it is an error.
 
     Throttling, which is over soon, is waited out by a command for a while, too. Its leases are those of
-    `processor_name`, or as the settings say. `meter` is told of each answered request.
+    `processor_name`, or as the settings say. `meter` is told of each answered request; single documents
+    and scans are read by the `allowance`.
 
     Raises:
         SettingsError: No endpoint is set.
@@ -99,8 +105,8 @@ async def account(
             name=name,
             container_rid=rid,
             source=source,
-            points=CosmosPointReader(gateway, path, expected_rid=rid),
-            scanner=CosmosDocumentScanner(gateway, path, expected_rid=rid),
+            points=PacedReader(CosmosPointReader(gateway, path, expected_rid=rid), allowance),
+            scanner=PacedScanner(CosmosDocumentScanner(gateway, path, expected_rid=rid), allowance),
             carts=CosmosCartDocuments(gateway, path, expected_rid=rid),
             leases=CosmosLeaseStore(leases, prefix=prefix),
             markers=CosmosBootstrapMarkers(leases, prefix=prefix, clock=clock),
@@ -118,7 +124,17 @@ def cosmos_account(settings: Settings) -> CosmosAccount:
         endpoint=required_endpoint(settings),
         key=None if settings.cosmos_key is None else settings.cosmos_key.get_secret_value(),
         verify_tls=settings.cosmos_verify_tls,
+        courtesy=_courtesy(settings),
     )
+
+
+def _courtesy(settings: Settings) -> Mapping[str, Any]:
+    """What each request about documents of the monitored container bears, in the SDK's words."""
+    given = {
+        "priority": settings.cosmos_priority and settings.cosmos_priority.capitalize(),
+        "throughput_bucket": settings.cosmos_throughput_bucket,
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 def source_path(settings: Settings) -> ContainerPath:

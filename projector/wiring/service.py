@@ -28,7 +28,7 @@ from projector.operations.observers import Everybody, Mistakes, Tally, tell_prog
 from projector.operations.plausibility import Plausibility
 from projector.operations.samples import keep_samples
 from projector.operations.strangers import Guard, StampedLeases, meet
-from projector.ports.feed import Clock, LeaseStore, Observer, RangeReport
+from projector.ports.feed import Clock, LeaseStore, Observer, RangeReport, Spent
 from projector.postgres.beside import beside
 from projector.postgres.blockers import blockers
 from projector.postgres.connections import Connections
@@ -57,6 +57,7 @@ from projector.wiring.housekeeping import housekeeping
 from projector.wiring.opening import Account, Target, account, limits, target
 from projector.wiring.presence import presence
 from projector.wiring.servers import Servers
+from projector.wiring.spending import Spending, spending
 from projector.wiring.start import Start
 from projector.wiring.systemd import STOPPING, Systemd
 
@@ -115,6 +116,7 @@ class Service:
             reports=self.reports, clock=self._clock, poll_seconds=settings.poll_max_seconds
         )
         self._mistakes = Mistakes()
+        self._spending = Spending()
         self.tally = Tally()
         self.metrics = Metrics(self._fleet.figures, reports=self.reports, version=__version__)
 
@@ -162,7 +164,7 @@ class Service:
             self._connections = reached.connections
             start = Start(settings=self._settings, clock=self._clock, servers=self._servers)
             await start.target(reached, migrate=migrate)
-            async with self._present(reached.connections):
+            async with self._present(reached.connections), self._budget(reached) as self._spending:
                 while await self._follow(reached, start, until_caught_up=until_caught_up):
                     log.info(Event.SOURCE_FOLLOWED)
 
@@ -174,10 +176,27 @@ class Service:
             documents=lambda: self.tally.delivered,
         )
 
+    def _budget(self, reached: Target) -> AbstractAsyncContextManager[Spending]:
+        return spending(
+            self._settings,
+            reached.connections,
+            clock=self._clock,
+            hosts=self._fleet.hosts,
+            on_waited=self.metrics.waited_for_units,
+        )
+
+    def _meter(self, spent: Spent) -> None:
+        self.metrics.spent(spent)
+        self._spending.meter(spent)
+
     async def _follow(self, reached: Target, start: Start, *, until_caught_up: bool) -> bool:
         """Runs a host on the container as it is now; True when the target follows another one by now."""
         async with account(
-            self._settings, clock=self._clock, servers=self._servers, meter=self.metrics.spent
+            self._settings,
+            clock=self._clock,
+            servers=self._servers,
+            meter=self._meter,
+            allowance=self._spending.allowance,
         ) as opened:
             outdated = False
             try:
@@ -337,6 +356,7 @@ class Service:
             options=processor_options(self._settings),
             clock=self._clock,
             draw=draw,
+            allowance=self._spending.allowance,
             observer=Everybody(observers=[self.tally, self.metrics, self._mistakes, *self._more]),
         )
 
