@@ -17,7 +17,7 @@ from projector.postgres.connections import Connections, Session
 from projector.postgres.errors import first_line
 from projector.postgres.generation import Generation
 from projector.postgres.generations import LOCK, all_records, generation_of, tell
-from projector.postgres.tables import table_statements
+from projector.postgres.tables import plain_statements, table_statements
 from projector.projection.definition import CONTROL_TABLES
 
 LOCK_MILLISECONDS = 500
@@ -76,7 +76,8 @@ async def drop(connections: Connections, record: GenerationRecord) -> Sequence[s
 
 async def _dropped(session: Session, generation: Generation) -> AsyncIterator[str]:
     """Drop all of it, last made first; tells what stays."""
-    made = [one for text in table_statements(generation) for one in MADE.findall(text)]
+    texts = (*plain_statements(generation), *table_statements(generation))
+    made = dict.fromkeys(one for text in texts for one in MADE.findall(text))
     for kind in ("TABLE", "FUNCTION"):
         for name in reversed([name for of, name in made if of == kind]):
             published = await (await session.execute(PUBLISHED, [name])).fetchall()

@@ -7,6 +7,9 @@ import asyncio
 import pytest
 
 from projector.ports.generations import FillPhase, FillSource
+from projector.postgres import generations, retiring
+from projector.postgres.generation import FIRST_CONTROL
+from projector.projection.carts import CARTS
 from tests.integration.rebuild.support import Site, lines
 
 BOTH = pytest.mark.parametrize("source", list(FillSource), ids=str)
@@ -179,3 +182,15 @@ async def test_trouble_of_the_service_is_waited_out(site: Site, source: FillSour
         await site.world.fault(operation=operation, times=2, **fault)
     await site.fill(source)
     assert (await site.verify()).consistent
+
+
+async def test_nothing_is_left_of_a_generation_that_was_filled_and_given_up(site: Site) -> None:
+    async with site.connections(FIRST_CONTROL) as first:
+        made = await generations.create(
+            first, CARTS, who="me", why=None, source=FillSource.FEED, processor_name="projector"
+        )
+        await site.load(lines(10))
+        await site.fill()
+        await generations.abort(first, made.record.id, who="me")
+        assert not await retiring.drop(first, made.record)
+    assert await site.sql("SELECT FROM pg_namespace WHERE nspname = 'projector_g2'") == []
