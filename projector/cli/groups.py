@@ -20,9 +20,17 @@ GenerationOption = Annotated[
         "--generation", metavar="N", min=1, help="Of that generation, and not of the live one."
     ),
 ]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+TimeOption = Annotated[
+    str | None,
+    typer.Option("--to", metavar="TIME", help="Read again what was changed since, not everything."),
+]
 EntryId = Annotated[int, typer.Argument(metavar="ID", help="The id that `quarantine list` shows.")]
 
-leases = typer.Typer(help="Look at the leases, release them, or reset them.")
+leases = typer.Typer(
+    help="Look at the leases, release or reset them, save and restore their bookmarks."
+)
 quarantine = typer.Typer(help="Look at the documents that could not be projected.")
 rebuild = typer.Typer(
     help="Make the copy anew beside the live one, compare it, and let readers see it."
@@ -53,8 +61,9 @@ def release(*, token: RangeOption = None, as_json: JsonOption = False) -> None:
 def reset(
     *,
     token: RangeOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    to: TimeOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
     accept_new_source: Annotated[
         bool,
         typer.Option(
@@ -77,8 +86,16 @@ def reset(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make running and future hosts replay from the start position."""
+    """Make running and future hosts replay from the start position, or from a time."""
+    from projector.cli import bookmarks
     from projector.cli import leases as action
+
+    if to is not None:
+        if accept_new_source or accept_other_source or accept_new_projection:
+            raise typer.BadParameter("what is accepted is read from its start: leave out --to")
+        manner = bookmarks.Manner(token=token, dry_run=dry_run, yes=yes, as_json=as_json)
+        bookmarks.reset_to(to, manner)
+        return
 
     action.reset(
         token=token,
@@ -89,6 +106,62 @@ def reset(
         new_projection=accept_new_projection,
         as_json=as_json,
     )
+
+
+@leases.command()
+def snapshot(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Keep it in PostgreSQL under this name.")
+    ] = None,
+    *,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="FILE", help="Write it to a file, too.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Write over what is there under that name.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Save how far every range was read."""
+    from projector.cli import bookmarks as action
+
+    action.snapshot(name, out=out, over=replace, as_json=as_json)
+
+
+@leases.command()
+def snapshots(
+    *,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option("--remove", metavar="NAME", help="Remove this one; may be given again."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the snapshots that PostgreSQL keeps, or remove some."""
+    from projector.cli import bookmarks as action
+
+    action.snapshots(remove=remove or [], as_json=as_json)
+
+
+@leases.command()
+def restore(
+    snapshot: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE", help="A file is told by a / in its path, or by its ending .json."
+        ),
+    ],
+    *,
+    token: RangeOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make running and future hosts read on from where they stood when it was saved."""
+    from projector.cli import bookmarks as action
+
+    manner = action.Manner(token=token, dry_run=dry_run, yes=yes, as_json=as_json)
+    action.restore(snapshot, manner)
 
 
 @quarantine.command(name="list")

@@ -111,7 +111,7 @@ def _plan(prepared: Reset, start: StartFrom) -> list[str]:
     ]
     if prepared.follows is not None:
         lines.append(
-            f"the container {prepared.sides.identity.name} with _rid {prepared.follows} is followed from now on"
+            f"the container {prepared.sides.both.identity.name} with _rid {prepared.follows} is followed from now on"
         )
     if prepared.projects is not None:
         lines.append(f"the rows are those of `{prepared.projects}` from now on")

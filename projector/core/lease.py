@@ -156,6 +156,24 @@ def reset(lease: Lease, *, now: datetime) -> Lease:
     )
 
 
+def put_back(lease: Lease, continuation: Continuation, *, now: datetime) -> Lease:
+    """Set the bookmark to one that was saved and forget the owner, whoever holds it.
+
+    It counts as one that has passed a change: a person chose it, so no START_FROM moves it.
+    """
+    properties = dict(lease.properties)
+    if START_FROM_PROPERTY in properties:
+        properties[DELIVERED_PROPERTY] = "true"
+    return replace(
+        lease,
+        owner=None,
+        continuation=continuation,
+        properties=properties,
+        timestamp=now,
+        unreadable=None,
+    )
+
+
 def check_holder(lease: Lease, me: Holder) -> None:
     """Make sure that this run of this host owns it. Raises LeaseLost."""
     if not lease.owned_by(me.name):

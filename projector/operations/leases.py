@@ -61,21 +61,26 @@ async def release(store: LeaseStore, leases: Sequence[Lease], *, now: datetime) 
     def ownerless(lease: Lease) -> Lease | None:
         return None if lease.owner is None else replace(lease, owner=None, timestamp=now)
 
-    return [await _change(store, lease, ownerless) for lease in leases]
+    return [await change(store, lease, ownerless) for lease in leases]
 
 
 async def forget(store: LeaseStore, leases: Sequence[Lease], *, now: datetime) -> Sequence[Done]:
     """Takes owner and bookmark out: the second half of a reset, after PostgreSQL has noted it."""
     return [
-        await _change(store, lease, lambda fresh: changes.reset(fresh, now=now)) for lease in leases
+        await change(store, lease, lambda fresh: changes.reset(fresh, now=now)) for lease in leases
     ]
 
 
-async def _change(store: LeaseStore, lease: Lease, change: Callable[[Lease], Lease | None]) -> Done:
+async def change(store: LeaseStore, lease: Lease, made: Callable[[Lease], Lease | None]) -> Done:
+    """Write what `made` makes of the fresh lease, again and again until its etag holds.
+
+    Raises:
+        LeaseConflict: Somebody writes it all the time.
+    """
     for _ in range(ATTEMPTS):
         try:
             fresh = await store.read(LeaseToken(lease.token))
-            wanted = change(fresh)
+            wanted = made(fresh)
             if wanted is None:
                 return Done(lease=fresh, changed=False)
             await store.replace(wanted)
@@ -103,15 +108,13 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResetSides:
-    """Both sides of a reset, reached.
+class Sides:
+    """Container, leases and target, reached.
 
     Attributes:
         found: what the target copies; None: nothing yet.
         target: which database it is.
         rid, identity: of the container that the settings name.
-        accept_new_source, accept_projection: commit that it is followed, or read under this filter.
-        request_replay: commit that these ranges are read again; None: all.
     """
 
     leases: LeaseStore
@@ -122,6 +125,24 @@ class ResetSides:
     target: TargetIdentity
     rid: str
     identity: SourceIdentity
+
+    async def keys_of(self, found: Sequence[Lease]) -> Sequence[FeedRange]:
+        """The keys of these leases, as far as anybody can tell them."""
+        physical = await self.source.physical_ranges()
+        told = [range_of(lease, physical) for lease in found]
+        return [keys for keys in told if keys is not None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetSides:
+    """Both sides, with what a reset commits in the target.
+
+    Attributes:
+        accept_new_source, accept_projection: the container is followed, or read under this filter.
+        request_replay: these ranges are read again; None: all.
+    """
+
+    both: Sides
     accept_new_source: Callable[[], Awaitable[object]]
     accept_projection: Callable[[], Awaitable[object]]
     request_replay: Callable[[Sequence[FeedRange] | None], Awaitable[object]]
@@ -156,15 +177,9 @@ class Reset:
             await self.sides.accept_new_source()
         if self.projects is not None:
             await self.sides.accept_projection()
-        await self.sides.request_replay(await self._ranges())
-        return await forget(self.sides.leases, self.chosen, now=self.sides.clock.now())
-
-    async def _ranges(self) -> Sequence[FeedRange] | None:
-        if self.token is None:
-            return None
-        physical = await self.sides.source.physical_ranges()
-        found = [range_of(lease, physical) for lease in self.chosen]
-        return [keys for keys in found if keys is not None]
+        keys = None if self.token is None else await self.sides.both.keys_of(self.chosen)
+        await self.sides.request_replay(keys)
+        return await forget(self.sides.both.leases, self.chosen, now=self.sides.both.clock.now())
 
 
 async def prepared(sides: ResetSides, *, token: str | None, consent: Consent) -> Reset:
@@ -175,14 +190,15 @@ async def prepared(sides: ResetSides, *, token: str | None, consent: Consent) ->
             or what is copied is not what the settings say and `consent` does not go that far.
         SourceRecreated: The container was created again, and nobody agreed to follow it.
     """
-    follows = _follows(sides, consent)
-    projects = None if follows else _projects(sides, token, consent)
-    leases = chosen(await sides.leases.list_leases(), token)
-    refuse_strangers(leases, sides.target, clock=sides.clock, expiration=sides.expiration_seconds)
+    both = sides.both
+    follows = _follows(both, consent)
+    projects = None if follows else _projects(both, token, consent)
+    leases = chosen(await both.leases.list_leases(), token)
+    refuse_strangers(leases, both.target, clock=both.clock, expiration=both.expiration_seconds)
     return Reset(sides=sides, chosen=leases, token=token, follows=follows, projects=projects)
 
 
-def _follows(sides: ResetSides, consent: Consent) -> str | None:
+def _follows(sides: Sides, consent: Consent) -> str | None:
     """The `_rid` to follow from now on; None when it is followed already."""
     typed, named = consent.other_source, str(sides.identity.name)
     if typed is not None and typed != named:
@@ -205,7 +221,7 @@ def _follows(sides: ResetSides, consent: Consent) -> str | None:
     return sides.rid
 
 
-def _projects(sides: ResetSides, token: str | None, consent: Consent) -> str | None:
+def _projects(sides: Sides, token: str | None, consent: Consent) -> str | None:
     """The filter to read under from now on; None when the rows were made under it."""
     if sides.found is None:
         return None

@@ -65,6 +65,16 @@ class CopiedSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptSnapshot:
+    """Bookmarks that the target keeps under a name; `ranges` says how many."""
+
+    name: str
+    taken_at: datetime
+    container_rid: str
+    ranges: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReport:
     """A host's report and when it came in, by the clock of the database.
 

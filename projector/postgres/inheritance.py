@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from projector.core.bookmarks import held
 from projector.core.ranges import FeedRange, uncovered
 from projector.ports.feed import RangeClaim
 from projector.ports.ranges import StoredRange
@@ -111,15 +112,7 @@ def _tokens(ranges: Sequence[StoredRange]) -> list[str]:
 
 def holders_of(whole: FeedRange, stored: Sequence[StoredRange]) -> Sequence[StoredRange]:
     """Those stored ranges that hold some key of `whole`, newest first."""
-    holders: list[StoredRange] = []
-    open_parts: Sequence[FeedRange] = [whole]
-    for candidate in sorted(stored, key=lambda one: one.opened_epoch, reverse=True):
-        if any(candidate.feed_range.overlaps(part) for part in open_parts):
-            holders.append(candidate)
-            open_parts = [
-                rest for part in open_parts for rest in uncovered(part, [candidate.feed_range])
-            ]
-    return holders
+    return [holder for holder, _ in held(whole, stored)]
 
 
 def is_same(claim: RangeClaim, stored: StoredRange) -> bool:

@@ -26,12 +26,12 @@ from projector.postgres.embedded import exists_in
 from projector.postgres.generations import note_verified
 from projector.postgres.quarantine import list_entries
 from projector.postgres.resets import accept_new_source, accept_projection, request_replay
-from projector.postgres.schema import identity
 from projector.postgres.timeline import latest_entries
 from projector.reconcile.repair import Retried
 from projector.reconcile.report import Progress, VerifyReport
 from projector.settings import Settings
 from projector.wiring import copy, database
+from projector.wiring.bookmarks import fitting_target, sides_of
 from projector.wiring.copy import both_sides
 from projector.wiring.opening import (
     Target,
@@ -158,19 +158,11 @@ async def prepared_reset(
     Raises:
         SchemaMismatch: There is no schema yet, so there is nothing to reset.
     """
-    async with target(settings) as reached, account(settings, clock=clock) as opened:
-        await database.require_schema(reached.url)
+    async with fitting_target(settings) as reached, account(settings, clock=clock) as opened:
         connections, rid = reached.connections, opened.container_rid
         meant = source_identity(settings, opened.name)
         sides = ResetSides(
-            leases=opened.leases,
-            source=opened.source,
-            clock=clock,
-            expiration_seconds=settings.lease_expiration_seconds,
-            found=await reached.copied(),
-            target=await identity(connections),
-            rid=rid,
-            identity=meant,
+            both=await sides_of(settings, opened, reached, clock=clock),
             accept_new_source=partial(accept_new_source, connections, rid, meant, actor=person()),
             accept_projection=partial(accept_projection, connections, rid, meant, actor=person()),
             request_replay=partial(request_replay, connections, rid, actor=person()),
@@ -204,16 +196,9 @@ async def explain(settings: Settings, key: str, *, clock: Clock) -> ExplainedKey
 
 
 @asynccontextmanager
-async def _fitting_target(settings: Settings) -> AsyncIterator[Target]:
-    async with target(settings) as reached:
-        await database.require_schema(reached.url)
-        yield reached
-
-
-@asynccontextmanager
 async def quarantine(settings: Settings) -> AsyncIterator[Quarantine]:
     """The quarantine, for what can be done without the container."""
-    async with _fitting_target(settings) as reached:
+    async with fitting_target(settings) as reached:
         yield copy.quarantine(reached.connections)
 
 
@@ -225,7 +210,7 @@ async def quarantined(
     key: str | None,
 ) -> list[QuarantineEntry]:
     """All entries of these statuses, of that reason and that cart where one is named."""
-    async with _fitting_target(settings) as reached:
+    async with fitting_target(settings) as reached:
         each = in_steps(
             lambda after: list_entries(
                 reached.connections,
@@ -243,7 +228,7 @@ async def timeline(
     settings: Settings, *, since: datetime | timedelta | None, limit: int
 ) -> Sequence[TimelineEntry]:
     """The newest entries, newest first."""
-    async with _fitting_target(settings) as reached:
+    async with fitting_target(settings) as reached:
         return await latest_entries(reached.connections, since=since, limit=limit)
 
 

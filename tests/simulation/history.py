@@ -19,6 +19,7 @@ from cosmos_emulator import Engine
 from projector.core.errors import ProjectorError
 from projector.core.start import BEGINNING, NOW, StartFrom, StartKind
 from projector.postgres.connections import ConnectionOptions, Connections
+from tests.simulation.bookmarks import Bookkeeper
 from tests.simulation.catching_up import caught_up
 from tests.simulation.database import cut
 from tests.simulation.disasters import Disasters, create_leases, create_source
@@ -26,7 +27,7 @@ from tests.simulation.hosts import PROCESSOR, STRANGER, SimulatedHost
 from tests.simulation.judge import Judge
 from tests.simulation.leases import Leases
 from tests.simulation.loop import VirtualLoop, choose, run_virtual
-from tests.simulation.operators import Operator
+from tests.simulation.operators import Operator, Operators
 from tests.simulation.ports import (
     DATABASE,
     Passage,
@@ -64,6 +65,9 @@ _TURNS: dict[str, float] = {
     "recreate_carts": 0.15,
     "follow": 0.5,
     "change_start": 0.7,
+    "snapshot": 1.5,
+    "restore": 1.5,
+    "reset_to": 0.8,
     "job": 2.0,
 }
 
@@ -113,6 +117,17 @@ class History:
             trade=trade,
         )
         self._leases = Leases(engine=self._engine, random=self._random, loop=loop, url=url)
+        self.books = Bookkeeper(
+            engine=self._engine, random=self._random, loop=loop, pool=self._pool, begin=self._begin
+        )
+        self._operators = Operators(
+            engine=self._engine,
+            random=self._random,
+            loop=loop,
+            trade=trade,
+            pool=self._pool,
+            begin=self._begin,
+        )
         self._judge = Judge(engine=self._engine, shop=self._shop, loop=loop, url=url, trade=trade)
 
     async def play(self) -> Divergence | None:
@@ -144,7 +159,9 @@ class History:
         if name == "shop":
             self._shop.step()
         else:
-            deeds = (getattr(who, name, None) for who in (self._disasters, self._leases))
+            deeds = (
+                getattr(who, name, None) for who in (self._disasters, self._leases, self.books)
+            )
             told = await (next(filter(None, deeds), None) or getattr(self, f"_{name}"))()
             self._shop.story.append(f"{name}: {told}")
         if self._random.random() < 0.3:
@@ -267,37 +284,16 @@ class History:
             host.passage.refusal_rate = rate
         return f"rate {rate}"
 
-    async def _purge(self) -> str:
-        return await self._operate("purge", lambda operator: operator.purge())
-
-    async def _retry(self) -> str:
-        return await self._operate("retry", lambda operator: operator.retry())
-
-    async def _verify(self) -> str:
-        return await self._operate("verify", lambda operator: operator.verify(repair=False))
-
-    async def _repair(self) -> str:
-        return await self._operate("repair", lambda operator: operator.verify(repair=True))
-
-    async def _operate(self, job: str, work: Callable[[Operator], Awaitable[object]]) -> str:
+    def _begin(self, passage: Passage, work: Callable[[], Awaitable[object]]) -> str:
         """Begin a job beside the hosts; an outage may end it, nothing else."""
-        self._born += 1
-        operator = Operator(
-            trade=self._trade,
-            loop=self._loop,
-            engine=self._engine,
-            connections=await self._pool(),
-            random=self._random,
-            name=f"{job}-{self._born}",
-        )
-        operator.passage.refusal_rate = self._refusal_rate
+        passage.refusal_rate = self._refusal_rate
 
         async def run() -> None:
             with suppress(ProjectorError):
-                await work(operator)
+                await work()
 
-        self._jobs.append(self._loop.create_task(run(), name=operator.passage.name))
-        return operator.passage.name
+        self._jobs.append(self._loop.create_task(run(), name=passage.name))
+        return passage.name
 
     async def _pool(self) -> Connections:
         """One pool for all hosts: to plan the statements on each connection is what costs."""

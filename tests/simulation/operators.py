@@ -176,3 +176,45 @@ class Operator:
             await purge_closed_entries(self._connections, age=timedelta(0))
 
         await self.passage.cross("purge", _lost, act)
+
+
+class Operators:
+    """People who start such jobs in one world, each with `begin`, beside whatever runs."""
+
+    def __init__(
+        self,
+        *,
+        loop: VirtualLoop,
+        engine: Engine,
+        random: Random,
+        trade: Trade,
+        pool: Callable[[], Awaitable[Connections]],
+        begin: Callable[[Passage, Callable[[], Awaitable[object]]], str],
+    ) -> None:
+        self._loop, self._engine, self._random, self._trade = loop, engine, random, trade
+        self._pool, self._begin = pool, begin
+        self._born = 0
+
+    async def purge(self) -> str:
+        return await self._start("purge", lambda operator: operator.purge())
+
+    async def retry(self) -> str:
+        return await self._start("retry", lambda operator: operator.retry())
+
+    async def verify(self) -> str:
+        return await self._start("verify", lambda operator: operator.verify(repair=False))
+
+    async def repair(self) -> str:
+        return await self._start("repair", lambda operator: operator.verify(repair=True))
+
+    async def _start(self, job: str, work: Callable[[Operator], Awaitable[object]]) -> str:
+        self._born += 1
+        operator = Operator(
+            trade=self._trade,
+            loop=self._loop,
+            engine=self._engine,
+            connections=await self._pool(),
+            random=self._random,
+            name=f"{job}-{self._born}",
+        )
+        return self._begin(operator.passage, lambda: work(operator))

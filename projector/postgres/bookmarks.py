@@ -1,0 +1,166 @@
+"""Saved bookmarks: taking them, keeping them under a name, and going back to them.
+
+What is saved are the positions that go with the rows, all of one moment. To go back raises the epoch and
+lowers the position in one transaction, so that no batch of a running host commits after it and each
+opening starts there, whatever the leases say. It is no replay: nothing is swept on its account, and a
+replay that is open stays open, since it has seen all that lies before the place. Lineage and versions of
+the rows stay as they are, so that what is read again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from projector.core.bookmark_file import decode, encode
+from projector.core.bookmarks import Move, Snapshot, moves, places_of, refuse_forward
+from projector.core.errors import ConfigurationError, SinkUnavailable
+from projector.core.ranges import FeedRange
+from projector.ports.copy import KeptSnapshot, TargetIdentity
+from projector.ports.timeline import Kind
+from projector.postgres.connections import Connections, JsonText
+from projector.postgres.ranges import stored_ranges
+from projector.postgres.sequences import lock_openings, raise_sequences, with_epochs
+from projector.postgres.source import copied_source, register_source
+from projector.postgres.timeline import record
+
+KEEP = """
+INSERT INTO projector.bookmarks (name, taken_at, container_rid, document)
+VALUES (%(name)s, %(taken_at)s, %(rid)s, %(document)s::jsonb)
+ON CONFLICT (name) DO {conflict}"""
+NEVER_OVER = "NOTHING"
+OVER = """UPDATE SET taken_at = excluded.taken_at, container_rid = excluded.container_rid,
+  document = excluded.document"""
+
+LIST = """
+SELECT name, taken_at, container_rid, jsonb_array_length(document->'ranges') AS ranges
+FROM projector.bookmarks ORDER BY taken_at, name"""
+
+FIND = "SELECT document::text FROM projector.bookmarks WHERE name = %s"
+
+FORGET = "DELETE FROM projector.bookmarks WHERE name = %s"
+
+# A host may have committed more since, which makes the place lie only further back; or less, when it was
+# begun anew: then this must not move it.
+GO_BACK = with_epochs("""
+UPDATE ranges SET epoch = {next_epoch}, continuation = %(continuation)s, lsn = %(lsn)s,
+  position_time = LEAST(position_time, %(time)s::timestamptz), anchored_from = NULL,
+  read_since = CASE WHEN read_since IS NOT NULL THEN LEAST(read_since, %(since)s::timestamptz) END
+WHERE id = %(id)s AND placed AND lsn >= %(lsn)s""")
+
+
+async def take(
+    connections: Connections, target: TargetIdentity, *, name: str, now: datetime
+) -> Snapshot:
+    """The positions of all ranges as they are at one moment.
+
+    Raises:
+        ConfigurationError: Nothing is copied yet, or a range has no place that could be saved.
+    """
+    async with connections.session() as session:
+        source = await copied_source(session)
+        if source is None:
+            raise ConfigurationError("nothing is copied yet: start a host first")
+        stored = await stored_ranges(session, container_rid=source.rid, retired=True)
+    return Snapshot(
+        name=name,
+        taken_at=now,
+        container_rid=source.rid,
+        source=source.name,
+        target_id=target.id,
+        target_name=target.name,
+        places=places_of(stored),
+    )
+
+
+async def keep(connections: Connections, snapshot: Snapshot, *, over: bool = False) -> bool:
+    """Keep it under its name; False when that is taken, unless it may be written `over`."""
+    statement = KEEP.replace("{conflict}", OVER if over else NEVER_OVER)
+    parameters = {
+        "name": snapshot.name,
+        "taken_at": snapshot.taken_at,
+        "rid": snapshot.container_rid,
+        "document": JsonText(encode(snapshot)),
+    }
+    async with connections.session() as session:
+        return (await session.execute(statement, parameters)).rowcount > 0
+
+
+async def kept(connections: Connections) -> Sequence[KeptSnapshot]:
+    """Those that are kept, oldest first."""
+    async with connections.session() as session:
+        cursor = session.cursor(row_factory=class_row(KeptSnapshot))
+        await cursor.execute(LIST)
+        return await cursor.fetchall()
+
+
+async def find(connections: Connections, name: str) -> Snapshot | None:
+    """The one of that name.
+
+    Raises:
+        ConfigurationError: A newer program has kept it in a form of its own.
+    """
+    async with connections.session() as session:
+        row = await (await session.execute(FIND, [name])).fetchone()
+    return None if row is None else decode(row[0].encode(), where=f"the snapshot {name!r}")
+
+
+async def forget(connections: Connections, name: str) -> bool:
+    """Remove one; False when there is none of that name."""
+    async with connections.session() as session:
+        return (await session.execute(FORGET, [name])).rowcount > 0
+
+
+async def go_back(
+    connections: Connections,
+    container_rid: str,
+    snapshot: Snapshot,
+    keys: Sequence[FeedRange] | None = None,
+    *,
+    told: tuple[Kind, str],
+    actor: str,
+) -> Sequence[Move]:
+    """Make ranges read on from saved places, fenced; None: all. Nothing is moved, or all of it.
+
+    What goes back are the stored ranges that hold the keys, so a child that was not opened yet
+    learns of it from its parent.
+
+    Raises:
+        SourceRecreated: Another container is copied.
+        ConfigurationError: A range would go forward.
+    """
+    await raise_sequences(connections)
+    async with connections.transaction() as session:
+        await lock_openings(session)
+        await register_source(session, container_rid)
+
+        async def planned() -> list[Move]:
+            stored = await stored_ranges(session, container_rid=container_rid, retired=True)
+            found = moves(stored, snapshot, keys)
+            refuse_forward(found)
+            return sorted(found, key=lambda one: one.range_id)
+
+        done = await planned()
+        for move in done:
+            if (await session.execute(GO_BACK, _parameters(move))).rowcount == 0:
+                await planned()
+                raise SinkUnavailable(
+                    f"range {move.lease_token} was begun anew meanwhile, nothing was moved: try again"
+                )
+        kind, subject = told
+        detail = {"ranges": len(done), "to": snapshot.taken_at.isoformat(timespec="seconds")}
+        await record(session, kind, subject, detail, actor)
+    return done
+
+
+def _parameters(move: Move) -> Mapping[str, object]:
+    place = move.place
+    return {
+        "id": move.range_id,
+        "continuation": place.continuation,
+        "lsn": place.lsn,
+        "time": place.time,
+        "since": place.since,
+    }
