@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from projector.bi.package import files_of
-from projector.cli.entry import prepared_to_look
+from projector.cli.entry import enter, prepared_to_look
 from projector.cli.failures import UsageError
 from projector.cli.lines import answer
 from projector.cli.output import print_json
-from projector.postgres.generation import FIRST_GENERATION
+from projector.wiring import commands
 
 
 def dbt(folder: Path, *, as_json: bool) -> None:
     """Writes the package; a file of ours that is there is written anew, others are left alone."""
-    prepared_to_look()
-    files = files_of(FIRST_GENERATION)
+    settings = prepared_to_look()
+    files = files_of(enter(lambda: commands.live_generation(settings)))
     try:
         for name, text in files.items():
             path = folder / name

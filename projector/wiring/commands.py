@@ -21,8 +21,10 @@ from projector.operations.target_checks import SERVER, TABLES, TargetChecks
 from projector.ports.feed import Clock
 from projector.ports.quarantine import EntryStatus, QuarantineEntry
 from projector.ports.timeline import TimelineEntry
+from projector.postgres import generations
 from projector.postgres.copy_facts import copy_facts
 from projector.postgres.embedded import exists_in
+from projector.postgres.generation import Generation
 from projector.postgres.generations import note_verified
 from projector.postgres.quarantine import list_entries
 from projector.postgres.resets import accept_new_source, accept_projection, request_replay
@@ -230,6 +232,12 @@ async def timeline(
     """The newest entries, newest first."""
     async with fitting_target(settings) as reached:
         return await latest_entries(reached.connections, since=since, limit=limit)
+
+
+async def live_generation(settings: Settings) -> Generation:
+    """What the views read, as it was built."""
+    async with fitting_target(settings) as reached, reached.connections.session() as session:
+        return (await generations.live(session)).generation
 
 
 async def retry(settings: Settings, entry_id: int | None, *, clock: Clock) -> Sequence[Retried]:

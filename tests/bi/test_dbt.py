@@ -38,8 +38,9 @@ Results = Mapping[str, dict[str, Any]]
 
 # One test, since each of two workers would take all the steps for its share of several.
 def test_dbt_and_metricflow_find_what_is_known_and_what_is_wrong(
-    shop: OpenShop, tmp_path: Path
+    shop: OpenShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PROJECTOR_DATABASE_URL", shop.url)
     found = steps_taken(shop, tmp_path)
     every_test_passes_on_a_good_copy(found["built"])
     with psycopg.connect(shop.analyst_url) as analyst:

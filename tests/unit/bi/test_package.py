@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from projector.bi.package import files_of
 from projector.bi.yaml import yaml_text
-from projector.cli.app import run_line
 from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.views import views_of
 from tests.orders import FIRST_ORDERS
@@ -85,27 +84,3 @@ def test_every_model_and_measure_that_is_named_is_there(generation: Generation) 
 
 def test_a_description_is_no_expression_of_dbt() -> None:
     assert "{{" not in yaml_text({"sources": [source(FIRST_GENERATION)["tables"]]})
-
-
-def test_the_command_writes_what_is_missing_and_leaves_other_files_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    mine = tmp_path / "package" / "models" / "mine.sql"
-    mine.parent.mkdir(parents=True)
-    mine.write_text("SELECT 1")
-    for _ in range(2):
-        assert run_line(["bi", "dbt", "--out", "package"]) == 0
-    assert mine.read_text() == "SELECT 1"
-    files = files_of(FIRST_GENERATION)
-    assert {name: (tmp_path / "package" / name).read_text("utf-8") for name in files} == dict(files)
-    assert "dbt build --project-dir package" in capsys.readouterr().out
-
-
-def test_a_folder_that_cannot_be_written_is_a_matter_of_usage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").write_text("")
-    assert run_line(["bi", "dbt", "--out", "file"]) == 2
-    assert "name a folder of yours with --out" in capsys.readouterr().err
