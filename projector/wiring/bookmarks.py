@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
 from projector.core.bookmarks import Snapshot
+from projector.core.errors import ProjectorError
 from projector.operations.bookmarks import (
     BackSides,
     GoingBack,
@@ -15,17 +17,26 @@ from projector.operations.bookmarks import (
     prepared_restore,
 )
 from projector.operations.leases import Sides
+from projector.operations.rebuild import live_of
 from projector.ports.copy import KeptSnapshot
 from projector.ports.feed import Clock
 from projector.ports.ranges import StoredRange
 from projector.ports.timeline import Kind
-from projector.postgres import bookmarks
+from projector.postgres import bookmarks, generations
 from projector.postgres.connections import Connections
+from projector.postgres.generation import FIRST_CONTROL
 from projector.postgres.ranges import stored_ranges
 from projector.postgres.schema import identity
 from projector.settings import Settings
 from projector.wiring import database
-from projector.wiring.opening import Account, Target, account, source_identity, target
+from projector.wiring.opening import (
+    Account,
+    Target,
+    account,
+    connections_to,
+    source_identity,
+    target,
+)
 from projector.wiring.person import person
 
 
@@ -35,6 +46,30 @@ async def fitting_target(settings: Settings) -> AsyncIterator[Target]:
     async with target(settings) as reached:
         await database.require_schema(reached.url)
         yield reached
+
+
+@asynccontextmanager
+async def live_target(settings: Settings) -> AsyncIterator[tuple[Target, str | None]]:
+    """The same, its sessions working for the live generation, and whose leases that one has.
+
+    None: those of the settings.
+    """
+    async with fitting_target(settings) as reached:
+        record = live_of(await generations.records(reached.connections))
+        named = record.processor_name or None
+        if record.control == FIRST_CONTROL:
+            yield reached, named
+            return
+        async with connections_to(settings, reached.url, control=record.control) as connections:
+            yield replace(reached, connections=connections), named
+
+
+async def live_leases(settings: Settings) -> str | None:
+    """Whose leases the live generation has; those of the settings while nobody can tell."""
+    with suppress(ProjectorError):
+        async with live_target(settings) as (_, named):
+            return named
+    return None
 
 
 async def sides_of(settings: Settings, opened: Account, reached: Target, *, clock: Clock) -> Sides:
@@ -53,7 +88,7 @@ async def sides_of(settings: Settings, opened: Account, reached: Target, *, cloc
 
 async def take_snapshot(settings: Settings, name: str, *, clock: Clock) -> Snapshot:
     """The positions of all ranges as they are now; nothing is kept."""
-    async with fitting_target(settings) as reached:
+    async with live_target(settings) as (reached, _):
         target_identity = await identity(reached.connections)
         return await bookmarks.take(
             reached.connections, target_identity, name=name, now=clock.now()
@@ -98,7 +133,10 @@ async def going_back(
     Raises:
         SchemaMismatch: There is no schema yet, so there is nothing to go back from.
     """
-    async with fitting_target(settings) as reached, account(settings, clock=clock) as opened:
+    async with (
+        live_target(settings) as (reached, named),
+        account(settings, clock=clock, processor_name=named) as opened,
+    ):
         both = await sides_of(settings, opened, reached, clock=clock)
         told = (
             (Kind.SNAPSHOT_RESTORED, to.name)

@@ -33,7 +33,7 @@ from projector.reconcile.repair import Retried
 from projector.reconcile.report import Progress, VerifyReport
 from projector.settings import Settings
 from projector.wiring import copy, database
-from projector.wiring.bookmarks import fitting_target, sides_of
+from projector.wiring.bookmarks import fitting_target, live_leases, live_target, sides_of
 from projector.wiring.copy import both_sides
 from projector.wiring.opening import (
     Target,
@@ -139,14 +139,16 @@ def _copy_check(settings: Settings, gateway: CosmosGateway, reached: Target) -> 
 
 
 async def list_leases(settings: Settings, *, clock: Clock) -> Sequence[Lease]:
-    """The leases as they are stored."""
-    async with account(settings, clock=clock) as opened:
+    """The leases of the live generation as they are stored."""
+    named = await live_leases(settings)
+    async with account(settings, clock=clock, processor_name=named) as opened:
         return await opened.leases.list_leases()
 
 
 async def release_leases(settings: Settings, token: str | None, *, clock: Clock) -> Sequence[Done]:
-    """Takes the owner out of all leases, or of that one."""
-    async with account(settings, clock=clock) as opened:
+    """Takes the owner out of all leases of the live generation, or out of that one."""
+    named = await live_leases(settings)
+    async with account(settings, clock=clock, processor_name=named) as opened:
         found = leases.chosen(await opened.leases.list_leases(), token)
         return await leases.release(opened.leases, found, now=clock.now())
 
@@ -160,7 +162,10 @@ async def prepared_reset(
     Raises:
         SchemaMismatch: There is no schema yet, so there is nothing to reset.
     """
-    async with fitting_target(settings) as reached, account(settings, clock=clock) as opened:
+    async with (
+        live_target(settings) as (reached, named),
+        account(settings, clock=clock, processor_name=named) as opened,
+    ):
         connections, rid = reached.connections, opened.container_rid
         meant = source_identity(settings, opened.name)
         sides = ResetSides(

@@ -19,12 +19,19 @@ from projector.core.errors import (
     SourceRecreated,
 )
 from projector.operations.leases import Consent
+from projector.ports.feed import Beginning
+from projector.ports.generations import FillSource, GenerationState
+from projector.postgres import generations
+from projector.postgres.connections import ConnectionOptions, Connections
+from projector.postgres.sink import PostgresSink
 from projector.processor.clock import SystemClock
+from projector.projection.carts import CARTS as CARTS_DEFINITION
 from projector.settings import Settings
-from projector.wiring import bookmarks
+from projector.wiring import bookmarks, commands
 from projector.wiring.commands import prepared_reset
 from projector.wiring.service import Service
 from tests.fixtures.emulator import control
+from tests.integration.postgres.carts import claim, position
 from tests.simulation.oracle import differences
 from tests.simulation.trade import CART_LINES
 
@@ -290,3 +297,44 @@ async def delivered_after_following(wanted: Settings) -> int:
     async with opening as prepared:
         await prepared.carry_out()
     return await delivered(wanted)
+
+
+async def test_bookmarks_are_those_of_the_live_generation(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    wanted = settings(emulator, database_url)
+    open_shop(emulator)
+    await delivered(wanted)
+    async with Connections(ConnectionOptions(url=database_url)) as connections:
+        made = await generations.create(
+            connections,
+            CARTS_DEFINITION,
+            who="me",
+            why=None,
+            source=FillSource.FEED,
+            processor_name="projector",
+            state=GenerationState.FOLLOWING,
+        )
+    rid = emulator.engine.container("acme-webstore", "cart").rid
+    options = ConnectionOptions(url=database_url, control=made.record.control)
+    async with Connections(options) as connections:
+        sink = PostgresSink(connections, generation=made.generation)
+        grant = await sink.open(claim(rid=rid))
+        await sink.begin(grant, Beginning(position=position(900)))
+    with psycopg.connect(database_url) as connection:
+        for number, state in ((1, "former"), (2, "live")):
+            connection.execute(
+                "UPDATE projector.generations SET state = %s WHERE id = %s", [state, number]
+            )
+    taken = await saved(wanted)
+    assert [place.lsn for place in taken.places] == [900]
+    assert await bookmarks.live_leases(wanted) == "projector@g2"
+    # Its leases were never made: they are, with their bookmarks; those of the former one stay.
+    assert await go_back(wanted, taken) == 4
+    found = await commands.list_leases(wanted, clock=SystemClock())
+    assert [lease.continuation for lease in found] == ['"900"'] * 4
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE projector.generations SET state = 'retired' WHERE id = 2")
+        connection.execute("UPDATE projector.generations SET state = 'live' WHERE id = 1")
+    found = await commands.list_leases(wanted, clock=SystemClock())
+    assert '"900"' not in {lease.continuation for lease in found}
