@@ -15,6 +15,7 @@ from projector.cli.output import print_json, print_table
 from projector.core.errors import ProjectorError
 from projector.core.lease import Lease
 from projector.core.start import StartFrom
+from projector.operations.forecast import Forecast
 from projector.operations.leases import Consent, Reset
 from projector.processor.clock import SystemClock
 from projector.wiring import commands
@@ -78,8 +79,12 @@ def reset(
             for line in _plan(prepared, settings.start_from):
                 say(line)
             if dry_run:
+                expected = await prepared.forecast()
+                say(f"it costs: {expected}")
                 if as_json:
-                    print_json(_reset_document(prepared, changed=None))
+                    print_json(
+                        {**_reset_document(prepared, changed=None), "forecast": costs(expected)}
+                    )
                 return 0
             if not await asyncio.to_thread(confirmed, yes=yes):
                 return 1 if sys.stdin.isatty() else 2
@@ -101,6 +106,16 @@ def _reset_document(prepared: Reset, *, changed: int | None) -> dict[str, Any]:
         "lease_tokens": [lease.token for lease in prepared.chosen],
         "follows": prepared.follows,
         "leases_reset": changed,
+    }
+
+
+def costs(expected: Forecast) -> dict[str, Any]:
+    """A forecast as part of a JSON document; null is unknown."""
+    seconds = expected.seconds
+    return {
+        "documents": expected.documents,
+        "request_units": expected.request_units,
+        "minutes": None if seconds is None else seconds / 60,
     }
 
 

@@ -25,6 +25,7 @@ from projector.core.errors import (
 from projector.core.lease import Lease
 from projector.core.names import LeaseToken, SourceIdentity
 from projector.core.ranges import FeedRange
+from projector.operations.forecast import Forecast
 from projector.operations.strangers import refuse_strangers
 from projector.ports.copy import CopiedSource, TargetIdentity
 from projector.ports.feed import ChangeSource, Clock, LeaseStore
@@ -140,12 +141,14 @@ class ResetSides:
     Attributes:
         accept_new_source, accept_projection: the container is followed, or read under this filter.
         request_replay: these ranges are read again; None: all.
+        foresee: tells what that costs.
     """
 
     both: Sides
     accept_new_source: Callable[[], Awaitable[object]]
     accept_projection: Callable[[], Awaitable[object]]
     request_replay: Callable[[Sequence[FeedRange] | None], Awaitable[object]]
+    foresee: Callable[[Sequence[FeedRange] | None], Awaitable[Forecast]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,9 +180,15 @@ class Reset:
             await self.sides.accept_new_source()
         if self.projects is not None:
             await self.sides.accept_projection()
-        keys = None if self.token is None else await self.sides.both.keys_of(self.chosen)
-        await self.sides.request_replay(keys)
+        await self.sides.request_replay(await self._keys())
         return await forget(self.sides.both.leases, self.chosen, now=self.sides.both.clock.now())
+
+    async def forecast(self) -> Forecast:
+        """What reading again will cost. Raises: FeedError, SinkUnavailable."""
+        return await self.sides.foresee(await self._keys())
+
+    async def _keys(self) -> Sequence[FeedRange] | None:
+        return None if self.token is None else await self.sides.both.keys_of(self.chosen)
 
 
 async def prepared(sides: ResetSides, *, token: str | None, consent: Consent) -> Reset:

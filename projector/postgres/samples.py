@@ -27,6 +27,12 @@ SELECT minute, documents, lag_seconds, unknown FROM projector.samples
 WHERE minute >= date_trunc('minute', now()) - interval '1 hour' ORDER BY minute"""
 
 
+# A quiet minute says nothing of what hosts can do.
+BEST_MINUTE = """
+SELECT max(documents) / 60.0::float8 FROM projector.samples WHERE documents >= %(busy)s"""
+BUSY_DOCUMENTS = 6000
+
+
 async def add_sample(connections: Connections, documents: int, lag_seconds: float | None) -> None:
     """Add so many documents, and the lag as it is now, to this minute. Raises SinkUnavailable."""
     async with connections.session() as session:
@@ -40,3 +46,10 @@ async def last_hour(connections: Connections) -> Sequence[Sample]:
         cursor = session.cursor(row_factory=class_row(Sample))
         await cursor.execute(LAST_HOUR)
         return await cursor.fetchall()
+
+
+async def best_pace(connections: Connections) -> float | None:
+    """Documents per second of the best minute that is kept; None while none was busy. Raises SinkUnavailable."""
+    async with connections.session() as session:
+        row = await (await session.execute(BEST_MINUTE, {"busy": BUSY_DOCUMENTS})).fetchone()
+    return None if row is None or row[0] is None else float(row[0])

@@ -19,7 +19,7 @@ from typing import Protocol
 from projector.core.errors import RebuildError, SourceUnavailable
 from projector.core.names import Continuation
 from projector.core.start import Position
-from projector.ports.feed import ChangeSource, FeedTarget
+from projector.ports.feed import FeedTarget, Page
 from projector.ports.filling import Load
 from projector.ports.points import DocumentScanner
 from projector.projection.project import Projection
@@ -55,12 +55,24 @@ class Pages(Protocol):
         """What it brings, made ready."""
 
 
+class Feed(Protocol):
+    """What a first load reads of a change source."""
+
+    async def read_page(
+        self, target: FeedTarget, continuation: Continuation | None, *, max_documents: int
+    ) -> Page:
+        """Read one page; see `ChangeSource`."""
+
+    def lsn_of(self, continuation: Continuation) -> int | None:
+        """The continuation as a number; see `ChangeSource`."""
+
+
 class FeedPages:
     """The change feed from its beginning to the anchor."""
 
     survives_splits = True
 
-    def __init__(self, source: ChangeSource, projection: Projection) -> None:
+    def __init__(self, source: Feed, projection: Projection) -> None:
         """Read from this source."""
         self._source = source
         self._projection = projection

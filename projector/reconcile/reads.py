@@ -15,9 +15,10 @@ from projector.core.errors import (
     ProjectorError,
     Throttled,
 )
+from projector.core.names import Continuation
 from projector.core.pacing import PageSize, page_size
 from projector.ports.budget import Allowance
-from projector.ports.feed import Clock, FeedTarget
+from projector.ports.feed import ChangeSource, Clock, FeedTarget, Page
 from projector.ports.points import DocumentScanner, PointRead, PointReader, ScannedPage
 from projector.processor.waiting import Failed, Patience, is_passing
 
@@ -138,3 +139,26 @@ class PacedScanner:
         documents = self._allowance.documents(max_documents, live=False)
         async with self._allowance.spending(documents, live=False):
             return await self._scanner.scan(target, next_page, max_documents=documents)
+
+
+class PacedFeed:
+    """Pages of the feed, for whoever reads a backlog and spends no more than he may."""
+
+    def __init__(self, source: ChangeSource, allowance: Allowance) -> None:
+        """Read from this source."""
+        self._source = source
+        self._allowance = allowance
+
+    async def read_page(
+        self, target: FeedTarget, continuation: Continuation | None, *, max_documents: int
+    ) -> Page:
+        """Read one page; see `ChangeSource`."""
+        documents = self._allowance.documents(max_documents, live=False)
+        async with self._allowance.spending(documents, live=False) as bill:
+            page = await self._source.read_page(target, continuation, max_documents=documents)
+            bill.cost(page.request_units, page.document_count or 0)
+            return page
+
+    def lsn_of(self, continuation: Continuation) -> int | None:
+        """The continuation as a number; see `ChangeSource`."""
+        return self._source.lsn_of(continuation)

@@ -35,6 +35,7 @@ from projector.settings import Settings
 from projector.wiring import copy, database
 from projector.wiring.bookmarks import fitting_target, live_leases, live_target, sides_of
 from projector.wiring.copy import both_sides
+from projector.wiring.forecasts import foreseen
 from projector.wiring.opening import (
     Target,
     account,
@@ -173,6 +174,7 @@ async def prepared_reset(
             accept_new_source=partial(accept_new_source, connections, rid, meant, actor=person()),
             accept_projection=partial(accept_projection, connections, rid, meant, actor=person()),
             request_replay=partial(request_replay, connections, rid, actor=person()),
+            foresee=partial(foreseen, settings, opened, connections),
         )
         yield await leases.prepared(sides, token=token, consent=consent)
 

@@ -15,6 +15,7 @@ from projector.postgres.generation import Generation
 from projector.projection.project import Projection
 from projector.rebuild.fill import Filler, FillNeighbours, FillOptions
 from projector.rebuild.pages import FeedPages, Pages, ScanPages
+from projector.reconcile.reads import PacedFeed
 from projector.settings import Settings
 from projector.wiring.opening import Account
 
@@ -67,6 +68,6 @@ def filler(
 def _pages(opened: Account, source: FillSource, projection: Projection) -> Pages:
     match source:
         case FillSource.FEED:
-            return FeedPages(opened.source, projection)
+            return FeedPages(PacedFeed(opened.source, opened.allowance), projection)
         case FillSource.SCAN:
             return ScanPages(opened.scanner, projection)

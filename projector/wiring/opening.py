@@ -61,6 +61,7 @@ class Account:
     carts: CosmosCartDocuments
     leases: CosmosLeaseStore
     markers: CosmosBootstrapMarkers
+    allowance: Allowance = UNLIMITED
 
 
 @asynccontextmanager
@@ -110,6 +111,7 @@ async def account(
             carts=CosmosCartDocuments(gateway, path, expected_rid=rid),
             leases=CosmosLeaseStore(leases, prefix=prefix),
             markers=CosmosBootstrapMarkers(leases, prefix=prefix, clock=clock),
+            allowance=allowance,
         )
 
 

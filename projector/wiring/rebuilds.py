@@ -41,6 +41,7 @@ from projector.wiring.opening import (
     target,
 )
 from projector.wiring.service import Service
+from projector.wiring.spending import spending
 
 ALIVE = timedelta(seconds=status.FRESH_SECONDS)
 COUNT_SECONDS = 30.0
@@ -80,7 +81,16 @@ class _Reached:
     async def account_of(self, record: GenerationRecord) -> AsyncIterator[Account]:
         """The account with that generation's leases."""
         name = record.processor_name or self.settings.processor_name
-        async with account(self.settings, clock=self.clock, processor_name=name) as opened:
+        async with (
+            spending(self.settings, self.connections, clock=self.clock) as spent,
+            account(
+                self.settings,
+                clock=self.clock,
+                processor_name=name,
+                meter=spent.meter,
+                allowance=spent.allowance,
+            ) as opened,
+        ):
             yield opened
 
     async def would_break(self, definition: Definition) -> Sequence[str]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from projector.operations.fleet import HOSTS_AT_MOST
 from projector.ports.budget import UNLIMITED, Allowance
 from projector.ports.feed import Clock, Spent
 from projector.postgres.beside import beside
@@ -29,7 +30,7 @@ async def spending(
     connections: Connections,
     *,
     clock: Clock,
-    hosts: Callable[[], int] = lambda: 1,
+    hosts: Callable[[], int] = lambda: HOSTS_AT_MOST,
     on_waited: Callable[[float], object] = lambda seconds: None,
 ) -> AsyncIterator[Spending]:
     """Book request units as long as the block lasts; the schema must be there.
