@@ -220,7 +220,7 @@ def test_only_the_definition_names_the_columns_of_carts() -> None:
     assert list(offenders()) == [], "take it from the definition (projection/carts.py)"
 
 
-TESTED_BY_NAME = ("operations", "reconcile")
+TESTED_BY_NAME = ("operations", "rebuild", "reconcile")
 
 
 @pytest.mark.parametrize("room", TESTED_BY_NAME)

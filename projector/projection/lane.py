@@ -32,6 +32,7 @@ _DIGITS = b"0123456789."
 _SURE_DIGITS = 12  # at most ten of them behind the point
 _holds_escaped_nul = re.compile(rb"\\u0000").search
 _NESTED_OR_ESCAPED = re.compile(rb"[\\\[{]")
+_lsn_of = attrgetter("lsn")
 _HIGHEST_TTL = 10**18
 _LIVE = False  # of `deleted`
 
@@ -46,10 +47,18 @@ class FastLane:
             for number, field in enumerate(definition.fields)
         ]
 
-    def writes(self, body: bytes, page: PlainPage) -> list[RowWrite] | None:
-        """One write per document, in feed order; None when a document needs a look of its own."""
+    def writes(
+        self, body: bytes, page: PlainPage, *, lsn: int | None = None
+    ) -> list[RowWrite] | None:
+        """One write per document, in feed order; None when a document needs a look of its own.
+
+        `lsn` is that of all of them, whatever they bear; None: each bears its own.
+        """
         documents = page.sure_documents
         if not documents or _holds_escaped_nul(body):
+            return None
+        lsns = [lsn] * len(documents) if lsn is not None else list(map(_lsn_of, documents))
+        if None in lsns:
             return None
         columns: list[Sequence[Value]] = []
         for field, read, column_of in self._columns:
@@ -58,7 +67,7 @@ class FastLane:
                 return None
             columns.append(values)
         extras = _extras(page, documents)
-        return None if extras is None else _writes(documents, columns, extras)
+        return None if extras is None else _writes(documents, lsns, columns, extras)
 
 
 def tombstone_of(document: PlainDocument, epk: int, lsn: int) -> RowWrite | None:
@@ -70,13 +79,14 @@ def tombstone_of(document: PlainDocument, epk: int, lsn: int) -> RowWrite | None
 
 def _writes(
     documents: Sequence[SureDocument],
+    lsns: Sequence[Any],
     columns: Sequence[Sequence[Value]],
     extras: Sequence[Raw | None],
 ) -> list[RowWrite] | None:
     places: dict[str, tuple[str, int]] = {}  # equal keys of a page are kept once
     writes = []
     rows = zip(*columns, strict=True) if columns else repeat(())
-    for document, values, extra in zip(documents, rows, extras, strict=False):
+    for document, lsn, values, extra in zip(documents, lsns, rows, extras, strict=False):
         place = places.get(document.key)
         if place is None:
             key = document.key
@@ -87,7 +97,7 @@ def _writes(
                 key,
                 document.id,
                 epk,
-                document.lsn,
+                lsn,
                 document.ts,
                 document.etag,
                 _LIVE,
@@ -95,7 +105,7 @@ def _writes(
                 extra,
             )
         else:
-            gone = tombstone_of(document, epk, document.lsn)
+            gone = tombstone_of(document, epk, lsn)
             if gone is None:
                 return None
             write = gone

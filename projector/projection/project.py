@@ -151,7 +151,7 @@ class Projection:
         )
 
     def _plain(self, body: bytes, plain: PlainPage, lsn: int | None) -> ProjectedPage:
-        sure = self._lane.writes(body, plain) if lsn is None else None
+        sure = self._lane.writes(body, plain, lsn=lsn)
         if sure is not None:
             return _page(len(sure), sure, [])
         writes: list[RowWrite] = []

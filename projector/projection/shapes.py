@@ -58,11 +58,10 @@ _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class SureDocument(PlainDocument, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
-    """A document whose texts, version and marker are good but for NUL; of its numbers nothing is said."""
+    """A document whose texts, version (if told) and marker are good but for NUL; of its numbers nothing is said."""
 
     id: _Text
     ttl: int | UnsetType = msgspec.field(default=UNSET, name=MARKER)
-    lsn: Annotated[int, msgspec.Meta(ge=0, le=MAX_LSN)] = msgspec.field(name="_lsn")
 
 
 _SURE_TYPES: Mapping[Kind, Any] = {

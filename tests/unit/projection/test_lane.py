@@ -72,3 +72,16 @@ def test_lane_is_taken_by_a_page_of_the_feed() -> None:
     raw = page([document(ORDINARY, lsn=lsn) for lsn in range(1, 1001)])
     assert len(project_page(raw).writes) == 1000
     assert number_of(project_page(raw).writes[0], "quantity") == b"2"
+
+
+def test_lane_is_taken_by_a_page_of_a_scan_at_the_version_of_its_answer() -> None:
+    """Documents of a query bear no version; one without, in a page of the feed, is no ordinary one."""
+    raw = page([document(ORDINARY, lsn=1)]).replace(b'"_lsn":1', b'"_lsn":null')
+    shapes = PageShapes(CARTS)
+    shapes.learn(raw)
+    plain = shapes.decode(raw)
+    assert plain is not None
+    found = FastLane(CARTS).writes(raw, plain, lsn=77)
+    assert found is not None
+    assert [write.lsn for write in found] == [77]
+    assert FastLane(CARTS).writes(raw, plain) is None
