@@ -25,7 +25,7 @@ from projector.core.errors import ConfigurationError, ProjectorError
 from projector.operations.bookmarks import GoingBack
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
-from projector.settings.model import parse_start_from
+from projector.settings.values import parse_start_from
 from projector.wiring import bookmarks
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")

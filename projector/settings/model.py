@@ -6,21 +6,14 @@ and never part of a message. Each field's description is what `docs/reference/se
 
 from __future__ import annotations
 
-import os
-import re
-import secrets
-import socket
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
-    StringConstraints,
     field_validator,
     model_validator,
 )
@@ -34,68 +27,21 @@ from typing_extensions import override
 
 from projector.core.errors import SettingsError
 from projector.core.secrets import conceal
-from projector.core.start import BEGINNING, NOW, StartFrom, StartKind
+from projector.core.start import BEGINNING, StartFrom
 from projector.projection.carts import CARTS
 from projector.projection.project import Projection
 from projector.projection.selection import Selection
+from projector.settings.values import (
+    Name,
+    ResourceName,
+    RoleName,
+    new_instance_name,
+    parse_start_from,
+)
 
 PREFIX = "PROJECTOR_"
 MAX_PAGE_SIZE = 10_000
 MAX_PORT = 65_535
-
-
-def parse_start_from(value: object) -> StartFrom:
-    """Reads `beginning`, `now` or an ISO 8601 time with its zone.
-
-    Raises:
-        ValueError: Anything else, above all a time without a zone.
-    """
-    if isinstance(value, StartFrom):
-        return value
-    if isinstance(value, datetime):  # TOML has times of its own
-        return _start_at(value)
-    text = str(value).strip()
-    if text.lower() == StartKind.BEGINNING:
-        return BEGINNING
-    if text.lower() == StartKind.NOW:
-        return NOW
-    try:
-        return _start_at(datetime.fromisoformat(text))
-    except ValueError as error:
-        if "time zone" in str(error):
-            raise
-        raise ValueError("give beginning, now or a time such as 2026-01-31T00:00:00Z") from None
-
-
-def _start_at(time: datetime) -> StartFrom:
-    if time.utcoffset() is None:
-        raise ValueError(
-            "a time needs its zone, for example 2026-01-31T00:00:00Z: no time zone given"
-        )
-    return StartFrom(kind=StartKind.TIME, time=time.astimezone(UTC))
-
-
-def _new_instance_name() -> str:
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-
-
-def _check_id(name: str) -> str:
-    """Refuse what no resource of the service is called, so that no id is made of it either."""
-    if any(character in name for character in "/\\?#"):
-        raise ValueError("the service takes no /, \\, ? or # in names")
-    return name
-
-
-def _check_role(name: str) -> str:
-    """Only what needs no quotes, so that GRANT can be typed as it is shown."""
-    if name.startswith("pg_") or not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name):
-        raise ValueError("give a role in small letters, digits and _, not one that starts with pg_")
-    return name
-
-
-_Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
-_RoleName = Annotated[_Name, AfterValidator(_check_role)]
-_ResourceName = Annotated[_Name, AfterValidator(_check_id)]
 
 
 class Settings(BaseSettings):
@@ -121,26 +67,26 @@ class Settings(BaseSettings):
         default=True,
         description="Check the endpoint's certificate. Set to false only for an emulator with a self-signed one.",
     )
-    cosmos_database: _ResourceName = Field(
+    cosmos_database: ResourceName = Field(
         default="acme-webstore", description="Database of the cart container."
     )
-    cosmos_container: _ResourceName = Field(
+    cosmos_container: ResourceName = Field(
         default=CARTS.container,
         description=f"The container to copy, partitioned on `{CARTS.key_path}`.",
     )
-    lease_database: _ResourceName | None = Field(
+    lease_database: ResourceName | None = Field(
         default=None, description="Database of the lease container. Absent: the cart container's."
     )
-    lease_container: _ResourceName = Field(
+    lease_container: ResourceName = Field(
         default="lease",
         description="Container of the leases, partitioned on `/id`; created when missing.",
     )
-    processor_name: _ResourceName = Field(
+    processor_name: ResourceName = Field(
         default="projector",
         description="Hosts of one processor name share the ranges; another name reads everything anew.",
     )
-    instance_name: _Name = Field(
-        default_factory=_new_instance_name,
+    instance_name: Name = Field(
+        default_factory=new_instance_name,
         description="Name of this host in the leases; no two hosts should share one. Absent: host name, process id and a random part.",
     )
     database_url: SecretStr | None = Field(
@@ -148,7 +94,7 @@ class Settings(BaseSettings):
         description="PostgreSQL 14 to 18, for example `postgresql://user:password@host:5432/shop`."
         " Absent: the embedded PostgreSQL in `PROJECTOR_DATA_DIR`.",
     )
-    reader_role: _RoleName = Field(
+    reader_role: RoleName = Field(
         default=CARTS.reader_role,
         description="Role that may read the views and nothing else. Roles belong to the whole server: give"
         " each of its databases a role of its own where their readers differ.",
