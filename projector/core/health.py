@@ -252,6 +252,8 @@ def _waiting(facts: RangeFacts) -> str:
             return "how much waits is unknown"
         case 0:
             return "nothing waits"
+        case 1:
+            return "1 change waits"
         case gap:
             return f"{gap} changes wait"
 

@@ -14,8 +14,11 @@ from projector.core.errors import SinkTooSlow
 from projector.core.names import LeaseToken
 from projector.core.ranges import FeedRange
 from projector.ports.console import OpenReplay, StoredSide, ViewCount
+from projector.ports.generations import BEING_MADE, FillPart, GenerationRecord, GenerationState
 from projector.postgres.connections import Connections
+from projector.postgres.filling import parts_in
 from projector.postgres.generation import FIRST_GENERATION, Generation
+from projector.postgres.generations import records
 from projector.postgres.housekeeping import housekeeping_runs
 from projector.postgres.quarantine import list_entries
 from projector.postgres.reports import database_time
@@ -23,6 +26,7 @@ from projector.postgres.samples import last_hour
 from projector.postgres.timeline import latest_entries
 from projector.postgres.views import views_of
 
+BESIDE_THE_LIVE_ONE = (*BEING_MADE, GenerationState.FORMER)
 FRESHNESS = "freshness"
 """The view that has ranges for rows; they have a table of their own."""
 
@@ -86,6 +90,7 @@ class Counts:
 async def stored_side(connections: Connections, counts: Counts) -> StoredSide:
     """Look once. Raises SinkUnavailable, ConfigurationError."""
     entries = await list_entries(connections, limit=MOST_ENTRIES + 1)
+    generations = [one for one in await records(connections) if one.state in BESIDE_THE_LIVE_ONE]
     return StoredSide(
         read_at=await database_time(connections),
         counts=await counts.now(),
@@ -95,7 +100,24 @@ async def stored_side(connections: Connections, counts: Counts) -> StoredSide:
         runs=await housekeeping_runs(connections),
         samples=await last_hour(connections),
         timeline=await latest_entries(connections, limit=TIMELINE_ENTRIES),
+        generations=generations,
+        fill_parts=await _parts(connections, generations),
     )
+
+
+async def _parts(
+    connections: Connections, generations: Sequence[GenerationRecord]
+) -> Sequence[FillPart]:
+    """Of the one that is being filled, whose control tables are not those of our sessions."""
+    for one in generations:
+        if one.state is GenerationState.FILLING:
+            async with connections.transaction() as session:
+                path = f"pg_catalog, {one.control}, pg_temp"
+                await session.execute("SELECT set_config('search_path', %s, true)", [path])
+                has_parts = "SELECT to_regclass('fill_parts') IS NOT NULL"
+                row = await (await session.execute(has_parts)).fetchone()
+                return await parts_in(session) if row is not None and row[0] else ()
+    return ()
 
 
 async def _replays(connections: Connections) -> Sequence[OpenReplay]:

@@ -288,8 +288,13 @@ class _Refused(Exception):
 async def parts(connections: Connections) -> Sequence[FillPart]:
     """All parts as they are, lowest first."""
     async with connections.session() as session:
-        cursor = session.cursor(row_factory=dict_row)
-        rows = await (await cursor.execute(PARTS)).fetchall()
+        return await parts_in(session)
+
+
+async def parts_in(session: Session) -> Sequence[FillPart]:
+    """The same, in the control tables that the names of this session stand for."""
+    cursor = session.cursor(row_factory=dict_row)
+    rows = await (await cursor.execute(PARTS)).fetchall()
     return [
         FillPart(
             feed_range=FeedRange(min=row["min_epk"], max=row["max_epk"]),

@@ -68,7 +68,6 @@ def title(board: Board) -> str:
 def verdict(board: Board) -> Html:
     """One sentence, and the reason that `projector health` tells."""
     told = board.diagnosis
-    kind = "behind-within" if told.healthy and told.health is Health.BEHIND else told.health.value
     reason = None if told.health is Health.CURRENT else tag("p", told.reason, class_="reason")
     silent = None
     if board.silent is not None:
@@ -78,7 +77,7 @@ def verdict(board: Board) -> Html:
         tag("p", words.sentence(told), class_="sentence", role="status", aria_live="polite"),
         reason,
         silent,
-        class_=f"verdict {kind}",
+        class_=f"verdict {words.colour(told.health, told)}",
     )
 
 
@@ -88,9 +87,9 @@ def figures(board: Board) -> Html:
     gaps, lags = [one.gap_changes for one in told], [one.lag_seconds for one in told]
     current = sum(one.verdict.health is Health.CURRENT for one in board.diagnosis.ranges)
     drift = board.drift_found
-    verified = "never verified"
+    verified = "compared with the container"
     if board.verified_seconds is not None:
-        verified = "no drift" if not drift else f"drift of {drift:,} left"
+        verified = "ago, no drift" if not drift else f"ago, drift of {drift:,} left"
     return tag(
         "dl",
         _figure("Lag", words.seconds(_most(lags)), "of the oldest change that waits"),
@@ -106,7 +105,7 @@ def figures(board: Board) -> Html:
             "Verified",
             joined("never")
             if board.verified_seconds is None
-            else joined(words.seconds(board.verified_seconds), " ago"),
+            else words.seconds(board.verified_seconds),
             verified,
             wrong=bool(drift),
         ),
@@ -162,7 +161,7 @@ def _range(one: Judged, board: Board) -> Sequence[object]:
         words.UNKNOWN if facts.feed_range is None else share(facts.feed_range),
         "none" if facts.lease_token is None else facts.lease_token,
         "nobody" if facts.owner is None else facts.owner,
-        tag("span", state, class_=f"state {health.value}"),
+        tag("span", state, class_=f"state {words.colour(health, board.diagnosis)}"),
         words.count(facts.gap_changes),
         words.seconds(facts.lag_seconds),
         words.seconds(facts.state_seconds) if facts.state else "",

@@ -65,7 +65,11 @@ def hosts(board: Board) -> Html:
             (
                 tag("span", name, " ", here),
                 words.count(len(told)),
-                tag("span", words.NAMES[worst].lower(), class_=f"state {worst.value}"),
+                tag(
+                    "span",
+                    words.NAMES[worst].lower(),
+                    class_=f"state {words.colour(worst, board.diagnosis)}",
+                ),
                 words.count(_sum_of_gaps(told)),
                 _heard(told),
             )

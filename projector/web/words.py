@@ -33,6 +33,12 @@ def sentence(diagnosis: Diagnosis) -> str:
     return SENTENCES[diagnosis.health]
 
 
+def colour(health: Health, whole: Diagnosis) -> str:
+    """The class that colours it: what is behind is calm as long as the whole is within its limit."""
+    calm = health is Health.BEHIND and whole.healthy
+    return "behind-within" if calm else health.value
+
+
 def count(value: int | None) -> Html:
     """A number with its thousands apart."""
     return UNKNOWN if value is None else joined(f"{value:,}")

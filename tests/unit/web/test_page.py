@@ -114,6 +114,14 @@ def test_the_sentence_is_the_verdict_of_health(told: Board, sentence: str) -> No
     assert aloud["aria-live"] == "polite"
 
 
+@pytest.mark.parametrize(("lag", "colour"), [(8.0, "behind-within"), (8000.0, "behind")])
+def test_what_is_behind_within_the_limit_is_no_alarm(lag: float, colour: str) -> None:
+    told = parts(board(facts(0, gap_changes=1, lag_seconds=lag), facts(1)))
+    for name in ("verdict", "ranges", "hosts"):
+        classes = " ".join(one.get("class") or "" for _, one in Page(told[name]).elements)
+        assert colour in classes.split(), name
+
+
 def test_unknown_is_never_nothing() -> None:
     told = board(
         facts(0, gap_changes=None, lag_seconds=None),
