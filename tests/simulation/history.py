@@ -159,9 +159,8 @@ class History:
         if name == "shop":
             self._shop.step()
         else:
-            deeds = (
-                getattr(who, name, None) for who in (self._disasters, self._leases, self.books)
-            )
+            others = self._disasters, self._leases, self._operators, self.books
+            deeds = (getattr(who, name, None) for who in others)
             told = await (next(filter(None, deeds), None) or getattr(self, f"_{name}"))()
             self._shop.story.append(f"{name}: {told}")
         if self._random.random() < 0.3:
