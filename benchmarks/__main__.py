@@ -15,6 +15,7 @@ from benchmarks.end_to_end import end_to_end
 from benchmarks.findings import Report
 from benchmarks.freshness import freshness
 from benchmarks.rebuild import rebuild
+from benchmarks.rebuild_freshness import rebuild_freshness
 from benchmarks.results import summary, write_results
 from benchmarks.starting import starting
 from benchmarks.suite import QUICK, Case, Sizes, Suite
@@ -30,6 +31,7 @@ CASES: Mapping[str, Case] = {
     "end-to-end": end_to_end,
     "rebuild": rebuild,
     "freshness": freshness,
+    "freshness-beside-rebuild": rebuild_freshness,
     "large-table": apply_cases.large_table,
     "hot-carts": apply_cases.hot_carts,
     "starting": starting,

@@ -54,7 +54,7 @@ class Awaited:
 
 
 async def _write(
-    account: Account, awaited: Awaited, shop: Shop, *, rate: int, seconds: float
+    account: Account, awaited: Awaited, shop: Shop, *, container: str, rate: int, seconds: float
 ) -> None:
     per_tick = max(1, round(rate * TICK_SECONDS))
     began = time.perf_counter()
@@ -62,7 +62,7 @@ async def _write(
         await asyncio.sleep(max(0.0, began + tick * TICK_SECONDS - time.perf_counter()))
         documents = shop.carts(per_tick)
         awaited.add(documents, time.perf_counter())
-        await asyncio.to_thread(account.load, CONTAINER, documents)
+        await asyncio.to_thread(account.load, container, documents)
 
 
 async def _watch(url: str, awaited: Awaited, writing: asyncio.Task[None]) -> None:
@@ -82,12 +82,21 @@ async def _watch(url: str, awaited: Awaited, writing: asyncio.Task[None]) -> Non
             await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _window(
-    account: Account, url: str, shop: Shop, *, rate: int, seconds: float
+async def window(
+    account: Account,
+    url: str,
+    shop: Shop,
+    *,
+    rate: int,
+    seconds: float,
+    container: str = CONTAINER,
 ) -> list[float]:
+    """How long each write of a window took to be seen, in seconds."""
     awaited = Awaited()
     async with asyncio.TaskGroup() as group:
-        writing = group.create_task(_write(account, awaited, shop, rate=rate, seconds=seconds))
+        writing = group.create_task(
+            _write(account, awaited, shop, container=container, rate=rate, seconds=seconds)
+        )
         group.create_task(_watch(url, awaited, writing))
     return awaited.seconds
 
@@ -101,10 +110,10 @@ async def freshness(suite: Suite) -> Report:
         account.create(CONTAINER, shop.carts(1000))
         settings = account.settings(container=CONTAINER, url=url, run="fresh")
         with running(["-m", "projector", "run"], settings) as host:
-            await _window(account, url, shop, rate=100, seconds=SETTLE_SECONDS)
+            await window(account, url, shop, rate=100, seconds=SETTLE_SECONDS)
             for number in range(sizes.freshness_windows):
                 suite.say(f"round {number + 1}: freshness, {sizes.freshness_seconds:g} s")
-                seen = await _window(
+                seen = await window(
                     account,
                     url,
                     shop,
