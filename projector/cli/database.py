@@ -16,20 +16,14 @@ from projector.postgres.psql import find_psql, libpq_environment
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
 from projector.wiring import database
-from projector.wiring.servers import Servers
+from projector.wiring.start import upgraded
 
 
 def upgrade(*, as_json: bool) -> None:
     """Bring the schema to the newest version; `projector run` does it too."""
     settings = prepared()
 
-    async def command() -> str:
-        async with database.target_url(settings, create=True) as url:
-            return await database.upgrade(
-                url, Servers(clock=SystemClock()), reader_role=settings.reader_role
-            )
-
-    revision = enter(command)
+    revision = enter(lambda: upgraded(settings, clock=SystemClock()))
     if as_json:
         print_json({"revision": revision})
         return

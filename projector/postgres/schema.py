@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
 import projector
-from projector.core.errors import SchemaMismatch, SinkUnavailable
+from projector.core.errors import SchemaMismatch, SinkRefused, SinkUnavailable
 from projector.ports.copy import TargetIdentity
 from projector.ports.diagnosis import SchemaLook
 from projector.postgres.connections import Connections
@@ -27,6 +28,9 @@ from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.properties import connected
 
 CURRENT = "SELECT version_num FROM projector.alembic_version"
+OWNER = """
+SELECT quote_ident(current_user), quote_ident(pg_catalog.pg_get_userbyid(nspowner))
+FROM pg_catalog.pg_namespace WHERE nspname = 'projector'"""
 # Those of foreign keys as well: what they cascade is relied on.
 ASLEEP = """
 SELECT pg_catalog.concat_ws('.', n.nspname, c.relname, t.tgname)
@@ -80,6 +84,8 @@ def look(url: str) -> SchemaLook:
             row = connection.execute(CURRENT).fetchone()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             return SchemaLook(revision=None, encryption=protection, asleep=())
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise SinkRefused(_not_ours(connection)) from error
         asleep = [str(name) for (name,) in connection.execute(ASLEEP)]
     revision = None if row is None else str(row[0])
     return SchemaLook(
@@ -87,6 +93,15 @@ def look(url: str) -> SchemaLook:
         encryption=protection,
         asleep=asleep,
         dead_end=None if revision is None else dead_end(revision),
+    )
+
+
+def _not_ours(connection: psycopg.Connection[Any]) -> str:
+    """Who may look at the schema, and how we may, too."""
+    me, owner = connection.execute(OWNER).fetchone() or ("", "")
+    return (
+        f"role {me} has no rights on the schema projector, which belongs to {owner}:"
+        f" type, as {owner} or an administrator: GRANT {owner} TO {me}"
     )
 
 

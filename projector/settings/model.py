@@ -35,6 +35,7 @@ from projector.settings.values import (
     Name,
     ResourceName,
     RoleName,
+    Token,
     new_instance_name,
     parse_start_from,
 )
@@ -185,9 +186,8 @@ class Settings(BaseSettings):
     web_port: int = Field(
         default=8080, ge=0, le=MAX_PORT, description="Their port; 0 switches them off."
     )
-    web_token: SecretStr | None = Field(
+    web_token: Token | None = Field(
         default=None,
-        min_length=16,
         description="What the console asks for, 16 characters or more. Absent: the console is open on loopback, and closed on any other address.",
     )
     web_names: str | None = Field(

@@ -9,9 +9,11 @@ import socket
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, SecretStr, StringConstraints
 
 from projector.core.start import BEGINNING, NOW, StartFrom, StartKind
+
+SHORTEST_TOKEN = 16
 
 
 def parse_start_from(value: object) -> StartFrom:
@@ -64,6 +66,17 @@ def _check_role(name: str) -> str:
     return name
 
 
+def _check_token(token: SecretStr) -> SecretStr:
+    """One that can be guessed is none."""
+    if len(token) < SHORTEST_TOKEN:
+        raise ValueError(
+            f"it has {len(token)} characters, and {SHORTEST_TOKEN} are the least;"
+            " make one with: openssl rand -hex 24"
+        )
+    return token
+
+
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
 RoleName = Annotated[Name, AfterValidator(_check_role)]
 ResourceName = Annotated[Name, AfterValidator(_check_id)]
+Token = Annotated[SecretStr, AfterValidator(_check_token)]

@@ -20,17 +20,29 @@ from projector.operations.plausibility import FIRST_DOCUMENTS, Plausibility
 from projector.operations.rebuild import live_of
 from projector.operations.source_checks import COPY, SourceChecks, same_source
 from projector.ports.feed import Clock
-from projector.postgres import generations
+from projector.postgres import generations, schema
 from projector.postgres.diagnosis import first_documents
 from projector.postgres.source import adopt_source
 from projector.settings import Settings
 from projector.telemetry.logs import Event
 from projector.wiring import database
 from projector.wiring.commands import target_checks
-from projector.wiring.opening import Account, Target, source_identity, source_questions
+from projector.wiring.opening import Account, Target, source_identity, source_questions, target
 from projector.wiring.servers import Servers
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+async def upgraded(settings: Settings, *, clock: Clock) -> str:
+    """Brings the schema up to date as a start does, preconditions and all; tells its version.
+
+    Raises:
+        ProjectorError: Only a person can mend it.
+    """
+    async with target(settings, create=True) as reached:
+        start = Start(settings=settings, clock=clock, servers=Servers(clock=clock))
+        await start.target(reached, migrate=True)
+        return schema.head()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

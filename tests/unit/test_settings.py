@@ -99,6 +99,11 @@ def test_a_time_written_as_a_toml_time_is_read(tmp_path: Path) -> None:
     [
         pytest.param({"START_FROM": "2026-01-31T00:00:00"}, "zone", id="time without zone"),
         pytest.param({"START_FROM": "yesterday"}, "beginning, now or a time", id="no time at all"),
+        pytest.param(
+            {"WEB_TOKEN": "short"},
+            "PROJECTOR_WEB_TOKEN: it has 5 characters, and 16 are the least",
+            id="token of a few letters",
+        ),
         pytest.param({"PAGE_SIZE": "0"}, "PROJECTOR_PAGE_SIZE", id="page of nothing"),
         pytest.param({"PAGE_SIZE": "many"}, "PROJECTOR_PAGE_SIZE", id="page size in words"),
         pytest.param({"WEB_PORT": "70000"}, "PROJECTOR_WEB_PORT", id="port too high"),
