@@ -25,6 +25,7 @@ from tests.acceptance.hosts_prepared import (
     KILLED,
     Outcome,
     changed,
+    changed_and_put_back,
     changed_and_reset,
     first_start,
     prepared,
@@ -35,6 +36,7 @@ SITUATIONS: dict[str, Callable[[Engine, str], None]] = {
     "first start": first_start,
     "changed, split and merged": changed,
     "changed, split, merged and reset": changed_and_reset,
+    "changed, split, merged and put back": changed_and_put_back,
 }
 
 

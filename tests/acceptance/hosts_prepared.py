@@ -12,7 +12,8 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from cosmos_emulator import Emulator, Engine
+from projector.core.bookmarks import Place
+from projector.core.names import Continuation
+from projector.core.ranges import FULL_RANGE
+from projector.ports.copy import TargetIdentity
+from projector.ports.timeline import Kind
+from projector.postgres import bookmarks
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.resets import request_replay
 from tests.acceptance.hosts_forge import Forge, Order
@@ -165,6 +172,23 @@ def changed_and_reset(engine: Engine, url: str) -> None:
 async def _request_replay(url: str, rid: str) -> None:
     async with Connections(ConnectionOptions(url=url)) as connections:
         await request_replay(connections, rid)
+
+
+def changed_and_put_back(engine: Engine, url: str) -> None:
+    """The same set back to a place before most of what was projected: by keys that were not split then."""
+    changed(engine, url)
+    place = Place(feed_range=FULL_RANGE, continuation=Continuation('"1"'), lsn=1)
+    rid = engine.container(DATABASE, "cart").rid
+    asyncio.run(_put_back(url, rid, place))
+
+
+async def _put_back(url: str, rid: str, place: Place) -> None:
+    target = TargetIdentity(id="here", name="here")
+    async with Connections(ConnectionOptions(url=url)) as connections:
+        taken = await bookmarks.take(connections, target, name="early", now=datetime.now(UTC))
+        early = replace(taken, places=(place,))
+        told = Kind.SNAPSHOT_RESTORED, early.name
+        await bookmarks.go_back(connections, rid, early, told=told, actor="somebody")
 
 
 def line(cart: int, number: int) -> dict[str, Any]:
