@@ -16,7 +16,7 @@ import typer
 import typer.main
 
 from projector import __version__
-from projector.cli import groups
+from projector.cli import groups, leases_group
 from projector.cli.failures import ExitCode, report
 from projector.cli.groups import JsonOption
 from projector.cli.lines import answer, suit_any_terminal
@@ -216,7 +216,7 @@ def psql(
     action.psql(arguments or [])
 
 
-app.add_typer(groups.leases, name="leases")
+app.add_typer(leases_group.leases, name="leases")
 app.add_typer(groups.quarantine, name="quarantine")
 app.add_typer(groups.database, name="db")
 app.add_typer(groups.bi, name="bi")

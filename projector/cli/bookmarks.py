@@ -99,13 +99,21 @@ class Manner:
 def restore(named: str, manner: Manner) -> None:
     """Make running and future hosts read on from where they stood when it was saved."""
     settings = prepared_to_look()
-    from_file = _is_file(named)
-    to = (
-        _read(Path(named)) if from_file else enter(lambda: bookmarks.find_snapshot(settings, named))
-    )
-    if to is None:
+    _go_back(settings, saved(settings, named), manner, from_file=_is_file(named))
+
+
+def saved(settings: Settings, named: str) -> Snapshot:
+    """The snapshot of that name, or in that file.
+
+    Raises:
+        ProjectorError: There is none, or the file is something else.
+    """
+    if _is_file(named):
+        return _read(Path(named))
+    found = enter(lambda: bookmarks.find_snapshot(settings, named))
+    if found is None:
         raise ProjectorError(_unknown(settings, named))
-    _go_back(settings, to, manner, from_file=from_file)
+    return found
 
 
 def reset_to(time: str, manner: Manner) -> None:

@@ -11,26 +11,14 @@ from projector.ports.generations import FillSource
 from projector.projection.carts import CARTS
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-RangeOption = Annotated[
-    str | None, typer.Option("--range", metavar="TOKEN", help="Only the lease of this token.")
-]
 GenerationOption = Annotated[
     int | None,
     typer.Option(
         "--generation", metavar="N", min=1, help="Of that generation, and not of the live one."
     ),
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-TimeOption = Annotated[
-    str | None,
-    typer.Option("--to", metavar="TIME", help="Read again what was changed since, not everything."),
-]
 EntryId = Annotated[int, typer.Argument(metavar="ID", help="The id that `quarantine list` shows.")]
 
-leases = typer.Typer(
-    help="Look at the leases, release or reset them, save and restore their bookmarks."
-)
 quarantine = typer.Typer(help="Look at the documents that could not be projected.")
 rebuild = typer.Typer(
     help="Make the copy anew beside the live one, compare it, and let readers see it."
@@ -39,129 +27,6 @@ database = typer.Typer(
     help="Bring the PostgreSQL schema up to date, or show its version.", no_args_is_help=False
 )
 bi = typer.Typer(help="Give analysts what their tools need.")
-
-
-@leases.command(name="list")
-def list_leases(*, as_json: JsonOption = False) -> None:
-    """Show the leases as they are stored."""
-    from projector.cli import leases as action
-
-    action.list_leases(as_json=as_json)
-
-
-@leases.command()
-def release(*, token: RangeOption = None, as_json: JsonOption = False) -> None:
-    """Take the owner out of leases, so that any host may acquire them at once."""
-    from projector.cli import leases as action
-
-    action.release(token=token, as_json=as_json)
-
-
-@leases.command()
-def reset(
-    *,
-    token: RangeOption = None,
-    to: TimeOption = None,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    accept_new_source: Annotated[
-        bool,
-        typer.Option(
-            "--accept-new-source", help="Follow a container that was deleted and created again."
-        ),
-    ] = False,
-    accept_other_source: Annotated[
-        str | None,
-        typer.Option(
-            "--accept-other-source",
-            metavar="ACCOUNT/DATABASE/CONTAINER",
-            help="Make the database a copy of another container, the one that the settings name.",
-        ),
-    ] = None,
-    accept_new_projection: Annotated[
-        bool,
-        typer.Option(
-            "--accept-new-projection", help="Read the container again under another filter."
-        ),
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Make running and future hosts replay from the start position, or from a time."""
-    from projector.cli import bookmarks
-    from projector.cli import leases as action
-
-    if to is not None:
-        if accept_new_source or accept_other_source or accept_new_projection:
-            raise typer.BadParameter("what is accepted is read from its start: leave out --to")
-        manner = bookmarks.Manner(token=token, dry_run=dry_run, yes=yes, as_json=as_json)
-        bookmarks.reset_to(to, manner)
-        return
-
-    action.reset(
-        token=token,
-        dry_run=dry_run,
-        yes=yes,
-        new_source=accept_new_source,
-        other_source=accept_other_source,
-        new_projection=accept_new_projection,
-        as_json=as_json,
-    )
-
-
-@leases.command()
-def snapshot(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Keep it in PostgreSQL under this name.")
-    ] = None,
-    *,
-    out: Annotated[
-        str | None, typer.Option("--out", metavar="FILE", help="Write it to a file, too.")
-    ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Write over what is there under that name.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Save how far every range was read."""
-    from projector.cli import bookmarks as action
-
-    action.snapshot(name, out=out, over=replace, as_json=as_json)
-
-
-@leases.command()
-def snapshots(
-    *,
-    remove: Annotated[
-        list[str] | None,
-        typer.Option("--remove", metavar="NAME", help="Remove this one; may be given again."),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the snapshots that PostgreSQL keeps, or remove some."""
-    from projector.cli import bookmarks as action
-
-    action.snapshots(remove=remove or [], as_json=as_json)
-
-
-@leases.command()
-def restore(
-    snapshot: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|FILE", help="A file is told by a / in its path, or by its ending .json."
-        ),
-    ],
-    *,
-    token: RangeOption = None,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Make running and future hosts read on from where they stood when it was saved."""
-    from projector.cli import bookmarks as action
-
-    manner = action.Manner(token=token, dry_run=dry_run, yes=yes, as_json=as_json)
-    action.restore(snapshot, manner)
 
 
 @quarantine.command(name="list")
@@ -251,6 +116,14 @@ def start(
         FillSource | None,
         typer.Option("--source", help="What it is loaded from; the setting says which by default."),
     ] = None,
+    begins: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="NAME|FILE",
+            help="Read the feed from saved bookmarks on: what was not changed since is left out.",
+        ),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Stay until it is filled and follows.")
     ] = True,
@@ -260,7 +133,7 @@ def start(
     from projector.cli import rebuild as action
 
     request = action.Request(promote=promote, force=force, wait=wait, as_json=as_json)
-    action.start(request=request, why=why, source=source)
+    action.start(request=request, why=why, source=source, begins=begins)
 
 
 @rebuild.command()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import typer
 from rich.console import Console
 
+from projector.cli.bookmarks import saved
 from projector.cli.entry import Stopping, enter, enter_until_stopped, prepared_to_look
 from projector.cli.failures import ExitCode, UsageError
 from projector.cli.lines import answer, say
@@ -54,11 +55,18 @@ class Request:
     as_json: bool = False
 
 
-def start(*, request: Request, why: str | None, source: FillSource | None) -> None:
+def start(
+    *, request: Request, why: str | None, source: FillSource | None, begins: str | None = None
+) -> None:
     """Make a new generation, have it filled, and with `promote` bring it to the readers."""
     if request.force and not request.promote:
         raise UsageError("--force is about a promotion: say --promote, too")
+    if begins is not None and source is FillSource.SCAN:
+        raise UsageError("a scan reads all documents: leave out --from, or --source scan")
     settings = prepared_to_look()
+    to = None if begins is None else saved(settings, begins)
+    if to is not None:
+        source = FillSource.FEED
 
     async def command() -> int:
         async with rebuilds.opened(settings, clock=SystemClock()) as opened:
@@ -68,6 +76,7 @@ def start(*, request: Request, why: str | None, source: FillSource | None) -> No
                 who=person(),
                 why=why,
                 source=opened.source if source is None else source,
+                begins=to,
             )
             record = await rebuild.start(opened.sides, wish)
             for told in _begun(record, rebuild.live_of(records)):

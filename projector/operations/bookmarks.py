@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from projector.core.bookmarks import Move, Place, Snapshot, held, moves, refuse_forward
 from projector.core.coverage import missing_leases, range_of
@@ -206,22 +206,53 @@ def _refuse_other_copy(both: Sides) -> None:
 
 def _refuse_others(both: Sides, snapshot: Snapshot, *, from_file: bool) -> None:
     _refuse_other_copy(both)
-    if snapshot.container_rid != both.rid:
-        of = "" if snapshot.source is None else f" ({snapshot.source})"
-        raise ConfigurationError(
-            f"the bookmarks of {snapshot.name!r} are of the container with _rid"
-            f" {snapshot.container_rid}{of}, what is copied here has _rid {both.rid}: they say nothing of"
-            " it; take new ones with leases snapshot"
-        )
+    _refuse_other_container(snapshot, both.rid, both.source)
     if from_file and snapshot.target_id != both.target.id:
         raise ConfigurationError(
             f"the bookmarks of {snapshot.name!r} were saved for another database, {snapshot.target_id}"
             f" {snapshot.target_name}, this one is {both.target}: set PROJECTOR_DATABASE_URL; if the"
             " database was moved here, restore by the name under which it keeps them"
         )
+
+
+def _refuse_other_container(snapshot: Snapshot, rid: str, source: ChangeSource) -> None:
+    if snapshot.container_rid != rid:
+        of = "" if snapshot.source is None else f" ({snapshot.source})"
+        raise ConfigurationError(
+            f"the bookmarks of {snapshot.name!r} are of the container with _rid"
+            f" {snapshot.container_rid}{of}, what is copied here has _rid {rid}: they say nothing of"
+            " it; take new ones with leases snapshot"
+        )
     for place in snapshot.places:
-        if both.source.lsn_of(place.continuation) != place.lsn:
+        if source.lsn_of(place.continuation) != place.lsn:
             raise ConfigurationError(
                 f"the bookmark of {place.feed_range} in {snapshot.name!r} is not that of LSN {place.lsn}:"
                 " it was changed"
             )
+
+
+async def parts_from(snapshot: Snapshot, rid: str, source: ChangeSource) -> Sequence[Lease]:
+    """The parts of a generation that begins there: the leases that will follow them, with bookmarks.
+
+    Each says since when its documents are asked for: the second after the newest one that lies before
+    its place, since a `_ts` does not tell documents of one second apart.
+
+    Raises:
+        ConfigurationError: It is a snapshot of another container, or was changed.
+    """
+    _refuse_other_container(snapshot, rid, source)
+    made = []
+    for part in missing_leases(await source.physical_ranges(), []):
+        place = snapshot.place_of(part.feed_range)
+        since = None if place.time is None else (place.time + timedelta(seconds=1)).isoformat()
+        made.append(
+            Lease(
+                id=str(part.token),
+                token=part.token,
+                version=part.version,
+                feed_range=part.feed_range,
+                continuation=place.continuation,
+                properties={} if since is None else {START_FROM_PROPERTY: since},
+            )
+        )
+    return made

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from projector.core.bookmarks import Snapshot
 from projector.core.errors import RebuildError, SinkUnavailable
 from projector.operations.rebuild_progress import Look, Meter, Progress, open_ends
 from projector.ports.feed import Clock
@@ -59,12 +60,14 @@ class Wish:
 
     Attributes:
         who: `user@machine`; why: in a person's words.
+        begins: read the feed from these bookmarks on, not from its beginning; None: from there.
     """
 
     definition: Definition
     who: str
     why: str | None = None
     source: FillSource = FillSource.FEED
+    begins: Snapshot | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -160,7 +160,7 @@ CREATE TABLE {control}.range_reports (
 """
 
 # `range_id`: what the lease says of its partition (version 1). `place`: a continuation of the feed, or the
-# next page of a scan. `newest_ts`: of the documents loaded.
+# next page of a scan. `newest_ts`: of the documents loaded. `since`: those last changed before it are not.
 FILL_PARTS = """
 CREATE TABLE {control}.fill_parts (
     id bigint GENERATED ALWAYS AS IDENTITY,
@@ -177,6 +177,7 @@ CREATE TABLE {control}.fill_parts (
     anchor text,
     anchor_lsn bigint,
     place text,
+    since timestamptz,
     batches bigint NOT NULL DEFAULT 0,
     documents bigint NOT NULL DEFAULT 0,
     expected bigint,

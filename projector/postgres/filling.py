@@ -20,7 +20,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from projector.core.errors import FencedOut
-from projector.core.lease import Lease
+from projector.core.lease import DELIVERED_PROPERTY, START_FROM_PROPERTY, Lease
 from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
 from projector.core.splits import RANGE_ID_PROPERTY
@@ -44,8 +44,8 @@ HOLD_SECONDS = 20.0
 LOCK = "LOCK TABLE fill_parts IN SHARE ROW EXCLUSIVE MODE"
 
 CUT = """
-INSERT INTO fill_parts (lease_token, version, range_id, min_epk, max_epk, expected)
-VALUES (%(token)s, %(version)s, %(range_id)s, %(min)s, %(max)s, %(expected)s)"""
+INSERT INTO {parts} (lease_token, version, range_id, min_epk, max_epk, expected, place, since)
+VALUES (%(token)s, %(version)s, %(range_id)s, %(min)s, %(max)s, %(expected)s, %(place)s, %(since)s)"""
 
 CLAIM = """
 UPDATE fill_parts SET phase = 'loading', epoch = epoch + 1, owner = %(owner)s, error = NULL,
@@ -80,7 +80,7 @@ WHERE id = %(id)s AND epoch = %(epoch)s RETURNING *"""
 
 BEGIN_ANEW = """
 UPDATE fill_parts SET lineage = lineage + 1, anchor = NULL, anchor_lsn = NULL, place = NULL,
-  documents = 0, newest_ts = NULL, range_id = COALESCE(%(range_id)s, range_id),
+  since = NULL, documents = 0, newest_ts = NULL, range_id = COALESCE(%(range_id)s, range_id),
   held_until = now() + make_interval(secs => %(hold)s)
 WHERE id = %(id)s AND epoch = %(epoch)s RETURNING *"""
 
@@ -89,9 +89,9 @@ REMOVE = "DELETE FROM fill_parts WHERE id = %(id)s AND epoch = %(epoch)s RETURNI
 # The first child takes over what was counted.
 CHILD = """
 INSERT INTO fill_parts (lease_token, version, range_id, min_epk, max_epk, lineage, anchor, anchor_lsn,
-  place, documents, expected, newest_ts, request_units)
+  place, since, documents, expected, newest_ts, request_units)
 VALUES (%(token)s, %(version)s, %(range_id)s, %(min)s, %(max)s, %(lineage)s, %(anchor)s,
-  %(anchor_lsn)s, %(place)s, %(documents)s, %(expected)s, %(newest_ts)s, %(request_units)s)"""
+  %(anchor_lsn)s, %(place)s, %(since)s, %(documents)s, %(expected)s, %(newest_ts)s, %(request_units)s)"""
 
 HOLD = """
 UPDATE fill_parts SET error = %(error)s, held_until = now() + make_interval(secs => %(hold)s)
@@ -129,10 +129,8 @@ class FillParts:
         share = None if expected is None else expected // max(1, len(leases))
         async with self._connections.transaction() as session:
             await session.execute(LOCK)
-            if await _found(session, "SELECT 1 FROM fill_parts LIMIT 1", {}):
-                return
-            for lease in leases:
-                await session.execute(CUT, {**_named(lease), "expected": share})
+            if not await _found(session, "SELECT 1 FROM fill_parts LIMIT 1", {}):
+                await cut_parts(session, leases, expected=share)
 
     async def claim(self) -> Part | None:
         """Hold a part that nobody holds; see `PartStore`."""
@@ -173,7 +171,7 @@ class FillParts:
                 raise _lost(part)
             if anew:
                 row |= {"lineage": row["lineage"] + 1, "anchor": None, "anchor_lsn": None}
-                row |= {"place": None, "documents": 0, "newest_ts": None}
+                row |= {"place": None, "since": None, "documents": 0, "newest_ts": None}
             if row["expected"] is not None:
                 row["expected"] //= len(children)
             for child in children:
@@ -285,6 +283,23 @@ class _Refused(Exception):
         self.error = error
 
 
+async def cut_parts(
+    session: Session,
+    leases: Sequence[Lease],
+    *,
+    expected: int | None = None,
+    table: str = "fill_parts",
+) -> None:
+    """Make these the parts; one that bears a bookmark begins there, at a START_FROM of a time."""
+    for lease in leases:
+        more = {
+            "expected": expected,
+            "place": lease.continuation,
+            "since": lease.properties.get(START_FROM_PROPERTY),
+        }
+        await session.execute(CUT.replace("{parts}", table), {**_named(lease), **more})
+
+
 async def parts(connections: Connections) -> Sequence[FillPart]:
     """All parts as they are, lowest first."""
     async with connections.session() as session:
@@ -311,13 +326,15 @@ async def parts_in(session: Session) -> Sequence[FillPart]:
 
 def lease_of_part(row: DictRow) -> Lease:
     """The lease that follows the feed of a part, without a bookmark."""
-    property_ = {} if row["range_id"] is None else {RANGE_ID_PROPERTY: row["range_id"]}
+    told = {} if row["range_id"] is None else {RANGE_ID_PROPERTY: row["range_id"]}
+    if row["since"] is not None:
+        told |= {START_FROM_PROPERTY: row["since"].isoformat(), DELIVERED_PROPERTY: "true"}
     return Lease(
         id=row["lease_token"],
         token=LeaseToken(row["lease_token"]),
         version=row["version"],
         feed_range=FeedRange(min=row["min_epk"], max=row["max_epk"]),
-        properties=property_,
+        properties=told,
     )
 
 

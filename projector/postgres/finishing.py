@@ -55,10 +55,10 @@ WHERE t.ctid = d.place AND d.number > 1"""
 # The ticks start as those of a range that is opened for the first time.
 PLACE = with_epochs("""
 INSERT INTO ranges (container_rid, processor_name, lease_token, min_epk, max_epk, epoch,
-  opened_epoch, lineage, placed, continuation, lsn, position_time, tick, recent_ticks, quarantined,
-  opened_at)
+  opened_epoch, lineage, placed, continuation, lsn, position_time, read_since, tick, recent_ticks,
+  quarantined, opened_at)
 SELECT %(rid)s, %(processor)s, %(token)s, %(min)s, %(max)s, e.epoch, e.epoch, %(lineage)s, true,
-  %(anchor)s, %(lsn)s, to_timestamp(%(newest_ts)s::bigint), 1, array_fill(1::bigint, ARRAY[4]),
+  %(anchor)s, %(lsn)s, to_timestamp(%(newest_ts)s::bigint), %(since)s, 1, array_fill(1::bigint, ARRAY[4]),
   EXISTS (
     SELECT FROM quarantine q
     WHERE q.status <> 'closed' AND q.epk >= %(low)s AND q.epk <= %(high)s), now()
@@ -165,6 +165,7 @@ class Finish:
             "anchor": row["anchor"],
             "lsn": row["anchor_lsn"],
             "newest_ts": row["newest_ts"],
+            "since": row["since"],
             "low": low,
             "high": high,
         }

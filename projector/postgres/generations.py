@@ -16,10 +16,12 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
 from projector.core.errors import ConfigurationError, RebuildError, SchemaMismatch
+from projector.core.lease import Lease
 from projector.ports.generations import FED, FillSource, GenerationRecord, GenerationState
 from projector.ports.timeline import Kind
 from projector.postgres import timeline
 from projector.postgres.connections import Connections, Session
+from projector.postgres.filling import cut_parts
 from projector.postgres.generation import Generation
 from projector.postgres.tables import plain_statements, table_statements
 from projector.projection.definition import Definition
@@ -137,6 +139,7 @@ async def create(
     source: FillSource,
     processor_name: str,
     state: GenerationState = GenerationState.FILLING,
+    parts: Sequence[Lease] = (),
 ) -> Registered:
     """Make a generation, empty; nobody reads it yet.
 
@@ -147,6 +150,7 @@ async def create(
         why: In a person's words.
         source: Where its first load comes from.
         processor_name: Of the hosts; its leases bear the generation beside it.
+        parts: Of its first load, cut already; none: whoever fills it cuts the container.
         state: FOLLOWING when hosts shall read it from the beginning, in the usual way.
 
     Raises:
@@ -169,6 +173,7 @@ async def create(
         tables = plain_statements if state is GenerationState.FILLING else table_statements
         for statement in tables(made.generation):
             await _make(session, statement)
+        await cut_parts(session, parts, table=f"{made.generation.control}.fill_parts")
         detail = {"source": source, "why": why or ""}
         await timeline.record(session, Kind.REBUILD_STARTED, str(number), detail, who)
         await tell(session)

@@ -15,8 +15,10 @@ from functools import partial
 from typing import Any
 
 from projector.core.errors import FeedError, LeaseError, SinkUnavailable
+from projector.core.lease import Lease
 from projector.core.states import RangeState
 from projector.operations import status
+from projector.operations.bookmarks import parts_from
 from projector.operations.rebuild import Compared, OnCompared, Promotion, Sides, Wish, live_of
 from projector.operations.rebuild_progress import Look
 from projector.ports.copy import StoredReport
@@ -99,6 +101,10 @@ class _Reached:
 
     async def create(self, wish: Wish) -> GenerationRecord:
         """Make a generation, empty."""
+        parts: Sequence[Lease] = ()
+        if wish.begins is not None:
+            async with account(self.settings, clock=self.clock) as opened:
+                parts = await parts_from(wish.begins, opened.container_rid, opened.source)
         registered = await generations.create(
             self.connections,
             wish.definition,
@@ -106,6 +112,7 @@ class _Reached:
             why=wish.why,
             source=wish.source,
             processor_name=self.settings.processor_name,
+            parts=parts,
         )
         return registered.record
 
