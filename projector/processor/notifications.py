@@ -9,6 +9,7 @@ import structlog
 from projector.core.names import LeaseToken
 from projector.core.states import CloseReason
 from projector.ports.feed import Applied, Observer, Page, RangeReport
+from projector.ports.traces import UNTRACED, BatchTrace, Tracer
 from projector.processor.events import Event
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -39,8 +40,9 @@ class SilentObserver:
 class Notifications:
     """Passes everything on to one observer and survives it."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, tracer: Tracer = UNTRACED) -> None:
         self._observer = observer
+        self._tracer = tracer
 
     async def acquired(self, token: LeaseToken) -> None:
         """The lease is owned, the range about to be read."""
@@ -66,6 +68,13 @@ class Notifications:
         try:
             self._observer.applied(token, applied, seconds=seconds)
         except Exception as error:  # noqa: BLE001 - an observer must not stop the applier
+            _dropped(token, error)
+
+    def traced(self, token: LeaseToken, trace: BatchTrace) -> None:
+        """The way of a batch has ended."""
+        try:
+            self._tracer.traced(token, trace)
+        except Exception as error:  # noqa: BLE001 - a tracer must not stop the bookmarks
             _dropped(token, error)
 
     def observed(self, report: RangeReport) -> None:

@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -30,10 +31,11 @@ import structlog
 
 from projector.core.errors import FeedError, ProjectorError, SourceRecreated
 from projector.core.lease import DELIVERED_PROPERTY
-from projector.core.names import Continuation, Epoch
+from projector.core.names import Continuation, Epoch, LeaseToken
 from projector.core.start import Position
 from projector.core.states import RangeState
 from projector.ports.feed import Applied, Clock, Grant
+from projector.ports.traces import BatchTrace, Phase
 from projector.processor.events import Event
 from projector.processor.lease_keeper import LeaseKeeper
 from projector.processor.neighbours import Neighbours
@@ -86,8 +88,13 @@ class Applier(Generic[P]):
             self._pages.done()
             self._status.go_on(Role.APPLIER)
             self._status.moved(batch.position, applied)
+            ended = self._clock.monotonic()
+            if batch.traces:
+                self._checkpointer.follow(
+                    BatchTrace(pages=batch.traces, apply=(began, ended), applied=applied)
+                )
             self._checkpointer.offer(batch.position, delivered=applied.delivered > 0)
-            self._observer.applied(token, applied, seconds=self._clock.monotonic() - began)
+            self._observer.applied(token, applied, seconds=ended - began)
         return None
 
     async def _apply(self, batch: Gathered[P]) -> Applied:
@@ -98,6 +105,9 @@ class Applier(Generic[P]):
         if self._status.wait(Role.APPLIER, RangeState.WAITING_FOR_TARGET, failed.error):
             await self._observer.failed(self._grant.claim.lease_token, failed.error)
 
+
+TRACES_AT_ONCE = 100
+"""Batches that are followed while no bookmark can be written."""
 
 LAST_TRIES = 3
 """Attempts at the last bookmark of a range that ends."""
@@ -120,6 +130,7 @@ class Checkpointer:
         draw: random.Random,
         status: RangeStatus,
         properties: Mapping[str, str],
+        on_traced: Callable[[LeaseToken, BatchTrace], object],
     ) -> None:
         self._keeper = keeper
         self._options = options
@@ -127,6 +138,8 @@ class Checkpointer:
         self._draw = draw.random
         self._status = status
         self._properties = dict(properties)
+        self._on_traced = on_traced
+        self._traces: list[BatchTrace] = []
         self._pending: Continuation | None = None
         self._delivered: Continuation | None = None
         self._acknowledged: Continuation | None = None
@@ -134,6 +147,21 @@ class Checkpointer:
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._patience = Patience(clock=clock, draw=self._draw, stopping=self._closing)
+
+    def follow(self, trace: BatchTrace) -> None:
+        """Take the way of a batch that is committed; it ends with the next bookmark."""
+        self._traces.append(trace)
+        if len(self._traces) > TRACES_AT_ONCE:
+            self._traced(None)
+
+    def _traced(self, bookmark: Phase | None) -> None:
+        """End what is followed: the newest of it was bookmarked then, or not at all."""
+        traces, self._traces = self._traces, []
+        for trace in traces:
+            newest = trace is traces[-1]
+            self._on_traced(
+                self._keeper.token, replace(trace, bookmark=bookmark) if newest else trace
+            )
 
     def offer(self, position: Position, *, delivered: bool) -> None:
         """Take a committed position; in manual mode only polls without changes count."""
@@ -152,8 +180,10 @@ class Checkpointer:
         if not continuation:
             raise ValueError("a checkpoint needs a continuation")
         self._properties[DELIVERED_PROPERTY] = "true"
+        began = self._clock.monotonic()
         await self._keeper.checkpoint(continuation, dict(self._properties))
         self._acknowledged = continuation
+        self._traced((began, self._clock.monotonic()))
 
     def close(self) -> None:
         """Write what is pending, then end."""
@@ -169,6 +199,7 @@ class Checkpointer:
                 await self._spaced()
                 await self._write()
             if self._closing.is_set() and self._pending is None:
+                self._traced(None)
                 return
 
     async def _spaced(self) -> None:
@@ -195,8 +226,10 @@ class Checkpointer:
         continuation = self._pending
         if continuation is None:
             return
+        began = self._clock.monotonic()
         await self._keeper.checkpoint(continuation, dict(self._properties))
         self._written_at = self._clock.monotonic()
+        self._traced((began, self._written_at))
         if self._pending == continuation:
             self._pending = None
 
@@ -242,6 +275,7 @@ class Pipeline(Generic[P]):
             draw=neighbours.draw,
             status=status,
             properties=started.properties,
+            on_traced=neighbours.observer.traced,
         )
         self._reader = Reader(
             neighbours=neighbours,

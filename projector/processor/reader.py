@@ -38,6 +38,7 @@ from projector.core.start import Position
 from projector.core.states import RangeState
 from projector.ports.budget import Bill
 from projector.ports.feed import Clock, FeedTarget, Grant, Page
+from projector.ports.traces import PageTrace
 from projector.processor.handover import SourceWentBack
 from projector.processor.neighbours import Neighbours
 from projector.processor.status import RangeStatus, Role
@@ -74,6 +75,7 @@ class Reader(Generic[P]):
         self._position = pages.tail
         self._size = page_size(neighbours.options.page_size)
         self._asked = self._size.current
+        self._trace: PageTrace | None = None
         self._live = True
         self._generation = 0
         self._patience = Patience(clock=neighbours.clock, draw=neighbours.draw.random, helps=_helps)
@@ -111,17 +113,31 @@ class Reader(Generic[P]):
         try:
             async with self._turn() as bill:
                 self._generation = self._source.generation
+                began = self._clock.monotonic()
                 with self._status.attempt(Role.READER):
                     page = await self._source.feed.read_page(
                         self._target, self._position.continuation, max_documents=self._asked
                     )
                 bill.cost(page.request_units, page.document_count or 0)
-            return page, None if page.body is None else self._sink.prepare(self._grant, page)
+            return page, None if page.body is None else self._prepared(page, began)
         except PageTooLarge:
             if self._asked == 1:
                 raise
             self._size = replace(self._size, current=self._asked).halved()
         return await self._read()
+
+    def _prepared(self, page: Page, began: float) -> P:
+        """The page made ready, and how long that took."""
+        answered = self._clock.monotonic()
+        ready = self._sink.prepare(self._grant, page)
+        self._trace = PageTrace(
+            read=(began, answered),
+            prepare=(answered, self._clock.monotonic()),
+            documents=page.document_count,
+            size_bytes=page.size_bytes,
+            request_units=page.request_units,
+        )
+        return ready
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[Bill]:
@@ -157,6 +173,7 @@ class Reader(Generic[P]):
             else page.document_count,
             size_bytes=page.size_bytes,
             more_follows=full,
+            trace=self._trace,
         )
 
     def _take_nothing(self, page: Page, began: datetime) -> None:
@@ -224,6 +241,7 @@ class Gathered(Generic[P]):
 
     pages: tuple[P, ...]
     position: Position
+    traces: tuple[PageTrace, ...] = ()
 
 
 class WaitingPages(Generic[P]):
@@ -244,6 +262,7 @@ class WaitingPages(Generic[P]):
         self._max_documents = max_documents
         self._max_bytes = max_bytes
         self._pages: list[P] = []
+        self._traces: list[PageTrace] = []
         self._documents = 0
         self._size_bytes = 0
         self._largest_page_bytes = 0
@@ -277,6 +296,7 @@ class WaitingPages(Generic[P]):
         documents: int,
         size_bytes: int,
         more_follows: bool = False,
+        trace: PageTrace | None = None,
     ) -> None:
         """Add a page that ends at `position`; `more_follows`: the next one is as good as here."""
         if more_follows:
@@ -284,6 +304,8 @@ class WaitingPages(Generic[P]):
         else:
             self._gathered.set()
         self._pages.append(page)
+        if trace is not None:
+            self._traces.append(trace)
         self._documents += documents
         self._size_bytes += size_bytes
         self._largest_page_bytes = max(self._largest_page_bytes, size_bytes)
@@ -330,8 +352,11 @@ class WaitingPages(Generic[P]):
         )
 
     def _gather(self) -> Gathered[P]:
-        gathered = Gathered(pages=tuple(self._pages), position=self.tail)
+        gathered = Gathered(
+            pages=tuple(self._pages), position=self.tail, traces=tuple(self._traces)
+        )
         self._pages.clear()
+        self._traces.clear()
         self._documents = self._size_bytes = 0
         self._moved = False
         self._in_hand = True

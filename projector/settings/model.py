@@ -252,6 +252,11 @@ class Settings(BaseSettings):
         le=36_500,
         description="Days that the timeline of what happened is kept, at most 10,000 entries of a kind.",
     )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        description="URL of an OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; needs"
+        " the extra `otel`. Absent: no traces, and metrics for Prometheus alone.",
+    )
     log_format: Literal["auto", "console", "json", "logfmt"] = Field(
         default="auto",
         description="`auto`, `console`, `json` or `logfmt`; `auto` is `console` on a terminal, else `logfmt`.",
@@ -260,6 +265,14 @@ class Settings(BaseSettings):
         default="info",
         description="Least level that is logged: `debug`, `info`, `warning` or `error`.",
     )
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _check_collector(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "http://none")
+        if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+            raise ValueError("must be a URL such as http://127.0.0.1:4318, without credentials")
+        return value
 
     @field_validator("cosmos_endpoint")
     @classmethod

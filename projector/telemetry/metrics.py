@@ -8,7 +8,7 @@ range is. `docs/reference/metrics.md` lists them; a test keeps that page complet
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,6 +18,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.metrics_core import Metric
 
 from projector.core.names import LeaseToken
 from projector.core.states import CloseReason, RangeState, Removal
@@ -166,9 +167,17 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format."""
+        self._look()
+        return generate_latest(self.registry)
+
+    def collected(self) -> Iterable[Metric]:
+        """The same as values."""
+        self._look()
+        return self.registry.collect()
+
+    def _look(self) -> None:
         for report in self._reports():
             self.observed(report)
-        return generate_latest(self.registry)
 
     async def acquired(self, token: LeaseToken) -> None:
         """Counts the lease as owned; all its counters begin now, if they have not yet."""

@@ -29,6 +29,7 @@ from projector.operations.plausibility import Plausibility
 from projector.operations.samples import keep_samples
 from projector.operations.strangers import Guard, StampedLeases, meet
 from projector.ports.feed import Clock, LeaseStore, Observer, RangeReport, Spent
+from projector.ports.traces import UNTRACED, Tracer
 from projector.postgres.beside import beside
 from projector.postgres.blockers import blockers
 from projector.postgres.connections import Connections
@@ -60,6 +61,7 @@ from projector.wiring.servers import Servers
 from projector.wiring.spending import Spending, spending
 from projector.wiring.start import Start
 from projector.wiring.systemd import STOPPING, Systemd
+from projector.wiring.tracing import tracing
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -117,6 +119,7 @@ class Service:
         )
         self._mistakes = Mistakes()
         self._spending = Spending()
+        self._tracer: Tracer = UNTRACED
         self.tally = Tally()
         self.metrics = Metrics(self._fleet.figures, reports=self.reports, version=__version__)
 
@@ -158,6 +161,7 @@ class Service:
 
     async def _run(self, *, migrate: bool, until_caught_up: bool) -> None:
         async with (
+            tracing(self._settings, self.metrics, clock=self._clock) as self._tracer,
             target(self._settings, create=True) as reached,
             self._web(reached, needed=not until_caught_up),
         ):
@@ -357,6 +361,7 @@ class Service:
             clock=self._clock,
             draw=draw,
             allowance=self._spending.allowance,
+            tracer=self._tracer,
             observer=Everybody(observers=[self.tally, self.metrics, self._mistakes, *self._more]),
         )
 

@@ -136,6 +136,20 @@ def _wanted(name: str) -> list[str]:
             return group
 
 
+def test_the_lock_with_the_extra_is_the_runtime_lock_and_what_the_extra_needs() -> None:
+    def pinned(name: str) -> set[tuple[str, str]]:
+        return {(pin.name, pin.version) for pin in pins(ROOT / name)}
+
+    more = pinned("requirements-otel.lock") - pinned("requirements-runtime.lock")
+    assert pinned("requirements-runtime.lock") < pinned("requirements-otel.lock")
+    assert {"opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"} <= {
+        canonicalize_name(name) for name, _ in more
+    }
+    text = (ROOT / "requirements-otel.lock").read_text(encoding="utf-8")
+    assert "://" not in text
+    assert text.count(" \\\n    --hash=sha256:") >= len(pinned("requirements-otel.lock"))
+
+
 def _unmet(wanted: Iterable[str], locked: dict[str, str], environment: dict[str, str]) -> list[str]:
     """Follows what is wanted through what each locked package declares, extras included."""
     unmet: list[str] = []

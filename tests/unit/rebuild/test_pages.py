@@ -58,7 +58,7 @@ class Answers:
 
 
 async def from_feed(answer: Page, place: str | None = None) -> Load:
-    pages = FeedPages(Answers(answer), CART_PROJECTION)  # type: ignore[arg-type]  # what is asked of it
+    pages = FeedPages(Answers(answer), CART_PROJECTION)
     found = await pages.read(TARGET, place, anchor=ANCHOR, max_documents=5)
     return pages.load(found, anchor=ANCHOR)
 
