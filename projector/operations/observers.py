@@ -125,6 +125,63 @@ class Everybody:
             observer.observed(report)
 
 
+@final
+class WhileLive:
+    """Tells observers of one generation's ranges for as long as that generation is live.
+
+    To them a promotion looks like ranges that are given back, and others that are acquired.
+    """
+
+    def __init__(self, observers: Sequence[Observer], *, live: bool) -> None:
+        """Tell these."""
+        self._everybody = Everybody(observers=observers)
+        self._live = live
+        self._held: dict[LeaseToken, None] = {}
+
+    async def now(self, *, live: bool) -> None:
+        """The generation is live from now on, or no longer."""
+        if live == self._live:
+            return
+        self._live = live
+        for token in list(self._held):
+            if live:
+                await self._everybody.acquired(token)
+            else:
+                await self._everybody.released(token, CloseReason.SHUTDOWN)
+
+    async def acquired(self, token: LeaseToken) -> None:
+        """The lease is owned, the range about to be read."""
+        self._held[token] = None
+        if self._live:
+            await self._everybody.acquired(token)
+
+    async def released(self, token: LeaseToken, reason: CloseReason) -> None:
+        """The range is no longer read by this host."""
+        self._held.pop(token, None)
+        if self._live:
+            await self._everybody.released(token, reason)
+
+    async def failed(self, token: LeaseToken, error: Exception) -> None:
+        """A range ended, or waits, because of this error."""
+        if self._live:
+            await self._everybody.failed(token, error)
+
+    def polled(self, token: LeaseToken, page: Page) -> None:
+        """A read was answered."""
+        if self._live:
+            self._everybody.polled(token, page)
+
+    def applied(self, token: LeaseToken, applied: Applied, *, seconds: float) -> None:
+        """A batch was committed within that many seconds."""
+        if self._live:
+            self._everybody.applied(token, applied, seconds=seconds)
+
+    def observed(self, report: RangeReport) -> None:
+        """The condition of a range, on every reporting cycle."""
+        if self._live:
+            self._everybody.observed(report)
+
+
 async def tell_progress(
     *, tally: Tally, reports: Callable[[], Sequence[RangeReport]], clock: Clock
 ) -> None:

@@ -12,7 +12,13 @@ from projector.core.errors import SinkUnavailable
 from projector.core.texts import duration
 from projector.operations.checks import Check, Finding, doubt, fault, fine, skew
 from projector.ports.copy import Blocker
-from projector.ports.diagnosis import Encryption, SchemaLook, ServerFacts, TargetQuestions
+from projector.ports.diagnosis import (
+    Encryption,
+    MissingRight,
+    SchemaLook,
+    ServerFacts,
+    TargetQuestions,
+)
 from projector.ports.feed import Clock
 
 GRANT_READER = (
@@ -115,9 +121,7 @@ class TargetChecks:
         told = ", ".join(f"{one.needed} on {one.name}" for one in missing[:SHOWN] if not one.owner)
         if told:
             rest = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
-            return [
-                fault(TABLES, f"{user} lacks {told}{rest}", _grant(user, self.ask.storage_schemas))
-            ]
+            return [fault(TABLES, f"{user} lacks {told}{rest}", _grant(user, _schemas_of(missing)))]
         owner = missing[0].needed
         return [
             fault(
@@ -271,6 +275,11 @@ def _encryption(found: Encryption) -> Finding:
                 "password and carts go in clear, as sslmode allows",
                 "switch TLS on at the server",
             )
+
+
+def _schemas_of(missing: Sequence[MissingRight]) -> Sequence[str]:
+    """Where they are missing: a table is named with its schema."""
+    return list(dict.fromkeys(one.name.removeprefix("schema ").split(".")[0] for one in missing))
 
 
 def _grant(user: str, schemas: Sequence[str]) -> str:

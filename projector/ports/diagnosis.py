@@ -134,7 +134,7 @@ class TargetQuestions:
 
     Attributes:
         embedded: the server is ours.
-        views_schema, storage_schemas: where the views and the tables are.
+        views_schema: where the views are.
         look: what one look tells, and the newest version of the schema.
         sessions: the server's process behind each of two connections, asked in turn, twice.
         missing_rights: on what is there; with True those of a migration, too.
@@ -144,7 +144,6 @@ class TargetQuestions:
 
     embedded: bool
     views_schema: str
-    storage_schemas: Sequence[str]
     server: Callable[[], Awaitable[ServerFacts]]
     look: Callable[[], Awaitable[tuple[SchemaLook, str]]]
     sessions: Callable[[], Awaitable[Sequence[int]]]

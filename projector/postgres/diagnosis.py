@@ -12,6 +12,7 @@ from psycopg.rows import class_row
 from projector.ports.diagnosis import MissingRight, ServerFacts, Stranger, Taken
 from projector.postgres.connections import Connections
 from projector.postgres.generation import FIRST_GENERATION
+from projector.postgres.generations import live
 from projector.postgres.readers import LET_IN_ELSEWHERE, MAY_READ, VIEWS_IN
 from projector.postgres.views import views_of
 
@@ -71,7 +72,7 @@ WHERE %s AND NOT pg_has_role(relowner, 'USAGE')
 ORDER BY 3, 2, 1"""
 
 STRANGERS = """
-SELECT processor_name AS name, max(opened_at) AS opened_at FROM ranges
+SELECT processor_name AS name, max(opened_at) AS opened_at FROM {control}.ranges
 WHERE processor_name <> %s AND opened_at > now() - interval '1 hour'
 GROUP BY processor_name ORDER BY processor_name"""
 
@@ -93,8 +94,10 @@ async def server_facts(connections: Connections, *, reader: str) -> ServerFacts:
 async def strangers(connections: Connections, *, processor_name: str) -> Sequence[Stranger]:
     """Processors beside that one; the schema must be there. Raises SinkUnavailable."""
     async with connections.session() as session:
+        found = await live(session)
+        asked = STRANGERS.replace("{control}", found.record.control)
         cursor = session.cursor(row_factory=class_row(Stranger))
-        await cursor.execute(STRANGERS, [processor_name])
+        await cursor.execute(asked, [found.record.processor_name or processor_name])
         return await cursor.fetchall()
 
 
@@ -108,9 +111,9 @@ async def taken_schemas(connections: Connections) -> Sequence[Taken]:
 
 async def missing_views(connections: Connections) -> Sequence[str]:
     """Views of the contract that are not there, or are something else. Raises SinkUnavailable."""
-    names = [view.name for view in views_of(FIRST_GENERATION)]
-    asked = {"names": names, "schema": VIEWS_IN}
     async with connections.session() as session:
+        names = [view.name for view in views_of((await live(session)).generation)]
+        asked = {"names": names, "schema": VIEWS_IN}
         rows = await (await session.execute(MISSING_VIEWS, asked)).fetchall()
     return [f"{VIEWS_IN}.{name}" for (name,) in rows]
 
@@ -141,16 +144,17 @@ FIRST = """
 SELECT (SELECT count(*) FROM (
     SELECT FROM {rows} WHERE NOT rejected LIMIT %(limit)s) r),
   (SELECT count(*) FROM (
-    SELECT FROM quarantine WHERE status <> 'closed' LIMIT %(limit)s) q)"""
+    SELECT FROM {control}.quarantine WHERE status <> 'closed' LIMIT %(limit)s) q)"""
 
 
 async def first_documents(connections: Connections, *, limit: int) -> tuple[int, int]:
     """How many rows, removed ones included, and how many quarantined documents; at most so many.
 
-    Raises SinkUnavailable.
+    Of the live generation. Raises SinkUnavailable.
     """
-    statement = FIRST.replace("{rows}", FIRST_GENERATION.rows)
     async with connections.transaction() as session:
+        found = (await live(session)).generation
+        statement = FIRST.replace("{rows}", found.rows).replace("{control}", found.control)
         await session.execute("SELECT set_config('enable_seqscan', 'on', true)")
         row = await (await session.execute(statement, {"limit": limit})).fetchone()
     return (0, 0) if row is None else (int(row[0]), int(row[1]))

@@ -7,7 +7,8 @@ made: unique indexes decide, whoever asks at the same time. Tables bear numbers 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from projector.postgres import timeline
 from projector.postgres.connections import Connections, Session
 from projector.postgres.filling import cut_parts
 from projector.postgres.generation import Generation
+from projector.postgres.properties import SEARCH_PATH, looking_in
 from projector.postgres.tables import plain_statements, table_statements
 from projector.projection.definition import Definition
 from projector.projection.definition_text import (
@@ -33,6 +35,8 @@ from projector.projection.definition_text import (
 
 CHANNEL = "projector_generations"
 """Notified with every change."""
+
+PATIENCE_SECONDS = 10.0
 
 ONE_REBUILD = "generations_one_rebuild"
 
@@ -68,6 +72,10 @@ UPDATE projector.generations SET verified_at = now(), differences = %(report)s W
 ABORT = """
 UPDATE projector.generations SET state = 'aborted', ended_at = now()
 WHERE id = %(id)s AND state IN ('filling', 'following')"""
+
+ABORT_FILLING = """
+UPDATE projector.generations SET state = 'aborted', ended_at = now()
+WHERE state = 'filling' RETURNING id"""
 
 # One change at a time, whoever reads meanwhile; whoever waits here has locked nothing else.
 LOCK = "LOCK TABLE projector.generations IN SHARE ROW EXCLUSIVE MODE"
@@ -249,6 +257,47 @@ async def abort(connections: Connections, number: int, *, who: str) -> None:
             )
         await timeline.record(session, Kind.REBUILD_ABORTED, str(number), {}, who)
         await tell(session)
+
+
+async def wait_for_change(
+    connections: Connections, seen: Sequence[Registered], *, seconds: float
+) -> None:
+    """Return when other generations are fed than these, or after so long: behind a pooler nobody is told.
+
+    Listens first and asks then, so that nothing is missed between. Raises SinkUnavailable.
+    """
+    async with connections.session(seconds=seconds + PATIENCE_SECONDS) as session:
+        try:
+            await session.execute(f"LISTEN {CHANNEL}")
+            if _states(await fed(session)) == _states(seen):
+                async for _ in session.notifies(timeout=seconds, stop_after=1):
+                    pass
+            await session.execute(f"UNLISTEN {CHANNEL}")
+        except asyncio.CancelledError:
+            await session.close()  # whoever gets it next would be told
+            raise
+
+
+def _states(of: Sequence[Registered]) -> Sequence[tuple[int, GenerationState]]:
+    return [(one.record.id, one.record.state) for one in of]
+
+
+async def each_fed(session: Session) -> AsyncIterator[Registered]:
+    """In a transaction: the session works for one generation that is fed after the other."""
+    row = await (await session.execute("SELECT current_setting('search_path')")).fetchone()
+    for one in await fed(session):
+        path = looking_in(one.record.control)
+        await session.execute(f"SET LOCAL search_path = {path}".encode())
+        yield one
+    before = SEARCH_PATH if row is None else row[0]
+    await session.execute(f"SET LOCAL search_path = {before}".encode())
+
+
+async def abort_filling(session: Session, *, who: str) -> None:
+    """Give up a first load whose documents are not those that are meant from now on."""
+    for (number,) in await (await session.execute(ABORT_FILLING)).fetchall():
+        await timeline.record(session, Kind.REBUILD_ABORTED, str(number), {}, who)
+    await tell(session)
 
 
 async def tell(session: Session) -> None:

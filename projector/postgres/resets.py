@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from projector.core.names import SourceIdentity
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.ports.timeline import Kind
-from projector.postgres import replays
+from projector.postgres import generations, replays
 from projector.postgres.connections import Connections
 from projector.postgres.inheritance import holders_of
 from projector.postgres.ranges import stored_ranges
@@ -105,11 +105,13 @@ async def accept_new_source(
         cursor = await session.execute(FOLLOW_SOURCE, [container_rid])
         if cursor.rowcount == 0:
             return False
-        await session.execute(RETIRE_OTHERS, [container_rid])
-        await session.execute(RISE_ABOVE, [container_rid])
-        await session.execute(END_OTHERS, [container_rid])
-        await session.execute(FORGET_COMPLETE)
-        await replays.forget_seen(session)
+        await generations.abort_filling(session, who=actor)
+        async for _ in generations.each_fed(session):
+            await session.execute(RETIRE_OTHERS, [container_rid])
+            await session.execute(RISE_ABOVE, [container_rid])
+            await session.execute(END_OTHERS, [container_rid])
+            await session.execute(FORGET_COMPLETE)
+            await replays.forget_seen(session)
         if identity is not None:
             await describe_source(session, container_rid, identity)
         subject = "" if identity is None else str(identity.name)
@@ -130,5 +132,7 @@ async def accept_projection(
         await lock_openings(session)
         await register_source(session, container_rid)
         await describe_source(session, container_rid, identity)
-        await session.execute(RISE_ABOVE, [container_rid])
+        await generations.abort_filling(session, who=actor)
+        async for _ in generations.each_fed(session):
+            await session.execute(RISE_ABOVE, [container_rid])
         await record(session, Kind.PROJECTION_CHANGED, identity.projection, {}, actor)

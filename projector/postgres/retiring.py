@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
 import psycopg
 
@@ -21,6 +22,7 @@ from projector.postgres.tables import plain_statements, table_statements
 from projector.projection.definition import CONTROL_TABLES
 
 LOCK_MILLISECONDS = 500
+ENDED = (GenerationState.RETIRED, GenerationState.ABORTED)
 
 RETIRE = """
 UPDATE projector.generations SET state = 'retired', ended_at = now()
@@ -46,15 +48,20 @@ async def retire(connections: Connections) -> Sequence[int]:
     return ended
 
 
-async def drop_ended(connections: Connections) -> Sequence[str]:
-    """Drop the tables of generations that are retired or aborted; returns what had to stay, and why."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """A generation whose tables were there; `left`: what had to stay, and why, a line each."""
+
+    record: GenerationRecord
+    left: Sequence[str]
+
+
+async def drop_ended(connections: Connections) -> Sequence[Dropped]:
+    """Drop the tables of generations that are retired or aborted; returns those that had some."""
     async with connections.session() as session:
-        found = await all_records(session)
-    left: list[str] = []
-    for record in found:
-        if record.state in {GenerationState.RETIRED, GenerationState.ABORTED}:
-            left += await drop(connections, record)
-    return left
+        ended = [one for one in await all_records(session) if one.state in ENDED]
+        there = [one for one in ended if await _is(session, SCHEMA_IS_THERE, one.schema)]
+    return [Dropped(record=one, left=await drop(connections, one)) for one in there]
 
 
 async def drop(connections: Connections, record: GenerationRecord) -> Sequence[str]:
@@ -65,8 +72,6 @@ async def drop(connections: Connections, record: GenerationRecord) -> Sequence[s
     """
     generation = generation_of(record)
     async with connections.transaction() as session:
-        if not await _is(session, SCHEMA_IS_THERE, generation.schema):
-            return ()
         await session.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
         left = [told async for told in _dropped(session, generation)]
         if generation.control != generation.schema:

@@ -17,26 +17,18 @@ from projector.operations.bookmarks import (
     prepared_restore,
 )
 from projector.operations.leases import Sides
-from projector.operations.rebuild import live_of
 from projector.ports.copy import KeptSnapshot
 from projector.ports.feed import Clock
 from projector.ports.ranges import StoredRange
 from projector.ports.timeline import Kind
-from projector.postgres import bookmarks, generations
+from projector.postgres import bookmarks
 from projector.postgres.connections import Connections
-from projector.postgres.generation import FIRST_CONTROL
 from projector.postgres.ranges import stored_ranges
 from projector.postgres.schema import identity
 from projector.settings import Settings
 from projector.wiring import database
-from projector.wiring.opening import (
-    Account,
-    Target,
-    account,
-    connections_to,
-    source_identity,
-    target,
-)
+from projector.wiring.generations import meant
+from projector.wiring.opening import Account, Target, account, source_identity, target
 from projector.wiring.person import person
 
 
@@ -49,19 +41,10 @@ async def fitting_target(settings: Settings) -> AsyncIterator[Target]:
 
 
 @asynccontextmanager
-async def live_target(settings: Settings) -> AsyncIterator[tuple[Target, str | None]]:
-    """The same, its sessions working for the live generation, and whose leases that one has.
-
-    None: those of the settings.
-    """
-    async with fitting_target(settings) as reached:
-        record = live_of(await generations.records(reached.connections))
-        named = record.processor_name or None
-        if record.control == FIRST_CONTROL:
-            yield reached, named
-            return
-        async with connections_to(settings, reached.url, control=record.control) as connections:
-            yield replace(reached, connections=connections), named
+async def live_target(settings: Settings) -> AsyncIterator[tuple[Target, str]]:
+    """The same, its sessions working for the live generation, and whose leases that one has."""
+    async with fitting_target(settings) as reached, meant(settings, reached) as live:
+        yield replace(reached, connections=live.connections), live.processor_name
 
 
 async def live_leases(settings: Settings) -> str | None:

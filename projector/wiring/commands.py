@@ -18,6 +18,7 @@ from projector.operations.quarantine import ENTRIES_AT_ONCE, Quarantine, in_step
 from projector.operations.source_checks import COPY, SourceChecks, same_source
 from projector.operations.status import Status
 from projector.operations.target_checks import SERVER, TABLES, TargetChecks
+from projector.ports.copy import CopyFacts
 from projector.ports.feed import Clock
 from projector.ports.quarantine import EntryStatus, QuarantineEntry
 from projector.ports.timeline import TimelineEntry
@@ -36,6 +37,7 @@ from projector.wiring import copy, database
 from projector.wiring.bookmarks import fitting_target, live_leases, live_target, sides_of
 from projector.wiring.copy import both_sides
 from projector.wiring.forecasts import foreseen
+from projector.wiring.generations import Live
 from projector.wiring.opening import (
     Target,
     account,
@@ -58,13 +60,17 @@ async def looking(
 
     A server that is down leaves its part of the picture unknown.
     """
-    async with target(settings) as reached:
+    async with target(settings) as reached, Live(settings, reached) as live:
         with suppress(SinkUnavailable):
             await database.require_schema(reached.url)
+
+        async def ask(counted: CopyFacts | None) -> CopyFacts:
+            return await copy_facts((await live.now()).connections, counted)
+
         yield partial(
             status.look,
-            partial(account, settings, clock=clock),
-            partial(copy_facts, reached.connections),
+            partial(live.account, clock=clock),
+            ask,
             limits=limits(settings),
             clock=clock,
         )
@@ -207,7 +213,7 @@ async def explain(settings: Settings, key: str, *, clock: Clock) -> ExplainedKey
 @asynccontextmanager
 async def quarantine(settings: Settings) -> AsyncIterator[Quarantine]:
     """The quarantine, for what can be done without the container."""
-    async with fitting_target(settings) as reached:
+    async with live_target(settings) as (reached, _):
         yield copy.quarantine(reached.connections)
 
 
@@ -219,7 +225,7 @@ async def quarantined(
     key: str | None,
 ) -> list[QuarantineEntry]:
     """All entries of these statuses, of that reason and that cart where one is named."""
-    async with fitting_target(settings) as reached:
+    async with live_target(settings) as (reached, _):
         each = in_steps(
             lambda after: list_entries(
                 reached.connections,

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import structlog
+
+from projector.core.errors import LeaseError
 from projector.housekeeping import Housekeeping, Job, Postponed, RunningJob
 from projector.ports.copy import VERIFICATION
 from projector.postgres import housekeeping as storage
+from projector.postgres import retiring
 from projector.postgres.connections import Connections
+from projector.postgres.generation import Generation
 from projector.postgres.ranges import live_ranges
 from projector.postgres.timeline import forget_entries
 from projector.settings import Settings
+from projector.telemetry.logs import Event
 from projector.wiring.copy import Copy
+from projector.wiring.generations import processor_of
 
 AGAIN = timedelta(minutes=10)
 PURGED_AT_ONCE = 10_000
+RETIRE_HOURS = 1 / 6
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +54,14 @@ class Work:
     async def purge(self) -> Mapping[str, Any]:
         """Delete tombstones that nothing can outdate, totals without lines, and what happened long ago."""
         tombstones = await _until_less(
-            lambda: storage.purge_tombstones(self.copy.connections, limit=PURGED_AT_ONCE)
+            lambda: storage.purge_tombstones(
+                self.copy.connections, limit=PURGED_AT_ONCE, generation=self.copy.generation
+            )
         )
         totals = await _until_less(
-            lambda: storage.purge_empty_totals(self.copy.connections, limit=PURGED_AT_ONCE)
+            lambda: storage.purge_empty_totals(
+                self.copy.connections, limit=PURGED_AT_ONCE, generation=self.copy.generation
+            )
         )
         age = timedelta(days=self.settings.timeline_days)
         entries = await forget_entries(self.copy.connections, age=age)
@@ -79,16 +93,52 @@ class Work:
         report = await self.copy.verify(repair=self.settings.housekeeping_repair, parts_at_once=1)
         return self.copy.outcome(report)
 
+    async def retire(self) -> Mapping[str, Any]:
+        """Feed former generations no longer whose time is over, and drop what has ended."""
+        connections = self.copy.connections
+        retired = await retiring.retire(connections)
+        dropped = await retiring.drop_ended(connections)
+        for one in dropped:
+            if one.left:
+                log.warning(Event.GENERATION_KEPT, generation=one.record.id, left=list(one.left))
+            await self._forget_leases(processor_of(one.record, self.settings))
+        return {"retired": list(retired), "dropped": [one.record.id for one in dropped]}
 
-def housekeeping(copy: Copy, settings: Settings) -> Housekeeping:
-    """All jobs whose interval is not 0."""
-    work = Work(copy=copy, settings=settings)
+    async def _forget_leases(self, processor_name: str) -> None:
+        leases = self.copy.opened.of_processor(processor_name).leases
+        for lease in await leases.list_leases():
+            with suppress(LeaseError):  # a host that has not heard of it yet may have been quicker
+                await leases.delete(lease)
+
+
+def upkeep(copy: Copy, settings: Settings) -> Housekeeping:
+    """What every generation needs that is fed; all jobs whose interval is not 0."""
+    work, which = Work(copy=copy, settings=settings), _suffix(copy.generation)
     jobs = (
         ("purge", settings.housekeeping_purge_hours, work.purge),
         ("forget_closed", settings.housekeeping_purge_hours * 24, work.forget_closed),
         ("retry", settings.housekeeping_retry_hours, work.retry),
-        (VERIFICATION, settings.housekeeping_verify_hours, work.verify),
     )
+    return _housekeeping(copy, [(f"{name}{which}", hours, run) for name, hours, run in jobs])
+
+
+def housekeeping(copy: Copy, settings: Settings) -> Housekeeping:
+    """What is done for the live one alone, and for all of them together."""
+    work = Work(copy=copy, settings=settings)
+    jobs = (
+        (VERIFICATION, settings.housekeeping_verify_hours, work.verify),
+        ("retire", RETIRE_HOURS, work.retire),
+    )
+    return _housekeeping(copy, jobs)
+
+
+def _suffix(generation: Generation) -> str:
+    return "" if generation.id == 1 else f"@g{generation.id}"
+
+
+def _housekeeping(
+    copy: Copy, jobs: Sequence[tuple[str, float, Callable[[], Awaitable[Mapping[str, Any]]]]]
+) -> Housekeeping:
     return Housekeeping(
         jobs=[
             Job(name=name, every=timedelta(hours=hours), work=run)

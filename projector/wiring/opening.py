@@ -61,7 +61,22 @@ class Account:
     carts: CosmosCartDocuments
     leases: CosmosLeaseStore
     markers: CosmosBootstrapMarkers
+    lease_container: LeaseContainer
+    clock: Clock
     allowance: Allowance = UNLIMITED
+
+    def of_processor(self, name: str) -> Account:
+        """The same, with the leases of that processor."""
+        prefix = lease_prefix(
+            processor_name=name,
+            endpoint_host=self.gateway.account.host,
+            container_rid=self.container_rid,
+        )
+        return replace(
+            self,
+            leases=CosmosLeaseStore(self.lease_container, prefix=prefix),
+            markers=CosmosBootstrapMarkers(self.lease_container, prefix=prefix, clock=self.clock),
+        )
 
 
 @asynccontextmanager
@@ -111,6 +126,8 @@ async def account(
             carts=CosmosCartDocuments(gateway, path, expected_rid=rid),
             leases=CosmosLeaseStore(leases, prefix=prefix),
             markers=CosmosBootstrapMarkers(leases, prefix=prefix, clock=clock),
+            lease_container=leases,
+            clock=clock,
             allowance=allowance,
         )
 
@@ -233,7 +250,6 @@ def target_questions(settings: Settings, reached: Target) -> TargetQuestions:
     return TargetQuestions(
         embedded=settings.database_url is None,
         views_schema=FIRST_GENERATION.definition.schema,
-        storage_schemas=diagnosis.OWN_SCHEMAS[1:],
         server=partial(diagnosis.server_facts, connections, reader=settings.reader_role),
         look=partial(database.look, reached.url),
         sessions=partial(diagnosis.server_sessions, connections),

@@ -8,7 +8,6 @@ ends the start with one line.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -17,45 +16,30 @@ from typing import Any
 import structlog
 
 from projector import __version__
-from projector.core.balance import Limits
-from projector.core.errors import ConfigurationError, ProjectorError, SourceRecreated
-from projector.core.names import InstanceName
+from projector.core.errors import ConfigurationError, SourceRecreated
 from projector.core.start import check_not_ahead
-from projector.core.states import Removal
-from projector.operations.caught_up import opened_of, reached
-from projector.operations.fleet import FleetWatch, watch_releases
-from projector.operations.observers import Everybody, Mistakes, Tally, tell_progress
-from projector.operations.plausibility import Plausibility
+from projector.operations.fleet import FleetWatch
+from projector.operations.observers import Mistakes, Tally, tell_progress
 from projector.operations.samples import keep_samples
-from projector.operations.strangers import Guard, StampedLeases, meet
-from projector.ports.feed import Clock, LeaseStore, Observer, RangeReport, Spent
+from projector.ports.feed import Clock, Observer, RangeReport, Spent
 from projector.ports.traces import UNTRACED, Tracer
 from projector.postgres.beside import beside
 from projector.postgres.blockers import blockers
 from projector.postgres.connections import Connections
 from projector.postgres.copy_facts import copy_facts
-from projector.postgres.ranges import live_ranges
-from projector.postgres.reports import last_release, opened_epochs
 from projector.postgres.samples import add_sample
-from projector.postgres.schema import identity
-from projector.postgres.sink import PostgresSink
 from projector.processor.clock import SystemClock
 from projector.processor.estimator import Estimator
-from projector.processor.host import Host
-from projector.processor.options import ProcessorOptions
-from projector.processor.progress import Reached, wait_until_caught_up
-from projector.projection.writes import ProjectedPage
-from projector.reconcile.answers import Judge
-from projector.reconcile.reads import PatientReader, Reads
-from projector.reconcile.sweep import Sweeper
 from projector.settings import Settings
 from projector.telemetry.logs import Event
 from projector.telemetry.metrics import Metrics
 from projector.web import server
 from projector.wiring.console import console, routes, tell_access
-from projector.wiring.copy import Copy
+from projector.wiring.feeders import Feeders
+from projector.wiring.feeding import Feeder, Surroundings, processor_options
+from projector.wiring.generations import Live
 from projector.wiring.housekeeping import housekeeping
-from projector.wiring.opening import Account, Target, account, limits, target
+from projector.wiring.opening import Target, account, limits, target
 from projector.wiring.presence import presence
 from projector.wiring.servers import Servers
 from projector.wiring.spending import Spending, spending
@@ -64,22 +48,6 @@ from projector.wiring.systemd import STOPPING, Systemd
 from projector.wiring.tracing import tracing
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
-
-def processor_options(settings: Settings) -> ProcessorOptions:
-    """The processor's part of the settings."""
-    return ProcessorOptions(
-        processor_name=settings.processor_name,
-        instance_name=InstanceName(settings.instance_name),
-        start_from=settings.start_from,
-        page_size=settings.page_size,
-        poll_min_seconds=settings.poll_min_seconds,
-        poll_max_seconds=settings.poll_max_seconds,
-        acquire_seconds=settings.lease_acquire_seconds,
-        renew_seconds=settings.lease_renew_seconds,
-        expiration_seconds=settings.lease_expiration_seconds,
-        limits=Limits(min_leases=settings.min_leases, max_leases=settings.max_leases),
-    )
 
 
 class Service:
@@ -99,20 +67,15 @@ class Service:
         self._clock = clock or SystemClock()
         self._servers = Servers(clock=self._clock)
         self._more = [] if observer is None else [observer]
-        self._host: Host[ProjectedPage] | None = None
+        self._feeders: Feeders | None = None
         self._connections: Connections | None = None
         self._running: asyncio.Task[Any] | None = None
         self._stop_requested = False
-        self._guard = Guard(
-            me=InstanceName(settings.instance_name),
-            clock=self._clock,
-            expiration_seconds=settings.lease_expiration_seconds,
-        )
         self._fleet = FleetWatch(
             limits=limits(settings),
             clock=self._clock,
             own=self.reports,
-            conflict=lambda: self._guard.conflict,
+            conflict=self.conflict,
         )
         self._systemd = Systemd(
             reports=self.reports, clock=self._clock, poll_seconds=settings.poll_max_seconds
@@ -124,15 +87,21 @@ class Service:
         self.metrics = Metrics(self._fleet.figures, reports=self.reports, version=__version__)
 
     def reports(self) -> Sequence[RangeReport]:
-        """The condition of each range of this host as of now."""
-        return () if self._host is None else self._host.reports()
+        """The condition of each range of this host in the live generation, as of now."""
+        live = None if self._feeders is None else self._feeders.live
+        return () if live is None else live.reports()
+
+    def conflict(self) -> str | None:
+        """Why no range of the live generation can be believed, if so."""
+        live = None if self._feeders is None else self._feeders.live
+        return None if live is None else live.guard.conflict
 
     def request_stop(self) -> None:
         """Asks for the end: a running host drains, a start that still waits is given up."""
         self._stop_requested = True
         self._systemd.tell(STOPPING)
-        if self._host is not None:
-            self._host.request_stop()
+        if self._feeders is not None:
+            self._feeders.request_stop()
             self._hang_up_in(processor_options(self._settings).drain_seconds)
         elif self._running is not None:
             self._hang_up_in(0.0)
@@ -140,8 +109,11 @@ class Service:
 
     def _hang_up_in(self, seconds: float) -> None:
         """A PostgreSQL that is silent when the time of a stop is over is not waited for."""
-        if self._connections is not None:
-            asyncio.get_running_loop().call_later(seconds, self._connections.hang_up)
+        held = [] if self._connections is None else [self._connections]
+        if self._feeders is not None:
+            held += self._feeders.connections()
+        for connections in held:
+            asyncio.get_running_loop().call_later(seconds, connections.hang_up)
 
     async def run(self, *, migrate: bool = True, until_caught_up: bool = False) -> Tally:
         """Serves until stopped; with `until_caught_up` until everything there is has been read.
@@ -154,7 +126,7 @@ class Service:
         try:
             await self._run(migrate=migrate, until_caught_up=until_caught_up)
         except asyncio.CancelledError:
-            if not self._stop_requested or self._host is not None or self._running is None:
+            if not self._stop_requested or self._feeders is not None or self._running is None:
                 raise
             self._running.uncancel()
         return self.tally
@@ -194,7 +166,7 @@ class Service:
         self._spending.meter(spent)
 
     async def _follow(self, reached: Target, start: Start, *, until_caught_up: bool) -> bool:
-        """Runs a host on the container as it is now; True when the target follows another one by now."""
+        """Feeds from the container as it is now; True when the target follows another one by now."""
         async with account(
             self._settings,
             clock=self._clock,
@@ -205,20 +177,20 @@ class Service:
             outdated = False
             try:
                 plausibility = await start.source(opened, reached)
-                leases = await self._leases(opened, reached.connections)
-                sink = PostgresSink(
-                    reached.connections,
-                    selection=self._settings.projection.selection,
-                    admission=plausibility.admitted,
-                )
-                host = self._make_host(opened, leases, sink)
-                await self._serve(
-                    host,
-                    opened,
-                    leases,
-                    reached.connections,
-                    plausibility,
-                    until_caught_up=until_caught_up,
+                await self._feed(
+                    Surroundings(
+                        settings=self._settings,
+                        clock=self._clock,
+                        servers=self._servers,
+                        target=reached,
+                        opened=opened,
+                        plausibility=plausibility,
+                        metrics=self.metrics,
+                        tracer=self._tracer,
+                        observers=[self.tally, self.metrics, *self._more],
+                        mistakes=self._mistakes,
+                        once=until_caught_up,
+                    )
                 )
                 plausibility.check()
             except* SourceRecreated as group:
@@ -227,148 +199,50 @@ class Service:
                 log.warning(Event.SOURCE_RECREATED, error=str(group.exceptions[0]))
                 outdated = True
             finally:
-                self._host = None
+                self._feeders = None
         return outdated and not self._stop_requested
 
-    async def _serve(
-        self,
-        host: Host[ProjectedPage],
-        opened: Account,
-        leases: StampedLeases,
-        connections: Connections,
-        plausibility: Plausibility,
-        *,
-        until_caught_up: bool,
-    ) -> None:
+    async def _feed(self, around: Surroundings) -> None:
         if self._stop_requested:
             return
-        self._host = host
-        async with asyncio.TaskGroup() as group:
-            works = self._beside(host, opened, leases, connections)
-            works["plausibility"] = plausibility.stop_when_refused(host.request_stop)
-            if until_caught_up:
-                works["caught-up"] = self._stop_when_caught_up(host, opened, connections)
-                works["mistakes"] = self._stop_by_mistake(host)
-            else:
-                copy = self._copy(opened, connections)
-                works["housekeeping"] = housekeeping(copy, self._settings).run()
-            beside = [group.create_task(work, name=f"host:{name}") for name, work in works.items()]
-            await host.run()
-            for task in beside:
-                task.cancel()
-        if until_caught_up and self._mistakes.first is not None:
+        self._feeders = feeders = Feeders(around, partial(self._desk, around))
+        await feeders.run()
+        if around.once and self._mistakes.first is not None:
             raise self._mistakes.first
 
-    async def _stop_when_caught_up(
-        self, host: Host[ProjectedPage], opened: Account, connections: Connections
-    ) -> None:
-        """Asks the host to stop once every range of the container is where the source is."""
-
-        async def committed() -> Sequence[Reached]:
-            stored = await live_ranges(connections, opened.container_rid)
-            others = await opened_epochs(connections)
-            return reached(stored, opened_of(host.reports()) | others)
-
-        try:
-            await host.wait_until_started()
-            await wait_until_caught_up(
-                source=opened.source,
-                leases=opened.leases,
-                clock=self._clock,
-                start_from=self._settings.start_from,
-                committed=committed,
-            )
-        except ProjectorError as error:
-            self._mistakes.note(error)
-        else:
-            host.request_stop()
-
-    async def _stop_by_mistake(self, host: Host[ProjectedPage]) -> None:
-        """A job does not wait for a person; its ranges end in good order all the same."""
-        await self._mistakes.found()
-        host.request_stop()
-
-    def _beside(
-        self,
-        host: Host[ProjectedPage],
-        opened: Account,
-        leases: StampedLeases,
-        connections: Connections,
-    ) -> dict[str, Coroutine[Any, Any, None]]:
-        """What goes on beside a host as long as it runs."""
-        estimator = Estimator(source=opened.source, leases=opened.leases, clock=self._clock)
-        return {
-            "releases": watch_releases(
-                partial(last_release, connections, beside=self._guard.me),
-                clock=self._clock,
-                expect_leases=host.expect_leases,
-            ),
-            "progress": tell_progress(tally=self.tally, reports=host.reports, clock=self._clock),
+    async def _desk(self, around: Surroundings, feeder: Feeder) -> None:
+        """What goes on beside the live generation's host: what people see of it, and its upkeep."""
+        await feeder.ready.wait()
+        host, reached, leases = feeder.host, feeder.reached, feeder.leases
+        if host is None or reached is None or leases is None:  # it has ended meanwhile
+            return
+        connections = reached.connections
+        estimator = Estimator(source=around.opened.source, leases=leases, clock=self._clock)
+        works: dict[str, Coroutine[Any, Any, None]] = {
+            "progress": tell_progress(tally=self.tally, reports=self.reports, clock=self._clock),
             "fleet": self._fleet.run(
                 partial(copy_facts, connections), estimator, partial(blockers, connections)
             ),
             "systemd": self._systemd.run(),
-            "guard": self._guard.run(leases, partial(identity, connections)),
             "samples": keep_samples(
                 partial(add_sample, connections),
                 delivered=lambda: self.tally.delivered,
                 diagnosis=self._fleet.diagnosis,
                 clock=self._clock,
             ),
+            "plausibility": around.plausibility.stop_when_refused(host.request_stop),
         }
-
-    async def _leases(self, opened: Account, connections: Connections) -> StampedLeases:
-        """The leases, once it is sure that no other database's hosts live on them."""
-        here = await self._servers.waiting_for_target(partial(identity, connections))
-        leases = StampedLeases(opened.leases, me=self._guard.me, target=here)
-        await self._servers.waiting_for_source(
-            lambda: meet(
-                leases,
-                me=self._guard.me,
-                clock=self._clock,
-                expiration=self._settings.lease_expiration_seconds,
-            )
-        )
-        return leases
-
-    def _copy(self, opened: Account, connections: Connections) -> Copy:
-        return Copy(
-            settings=self._settings,
-            clock=self._clock,
-            opened=opened,
-            connections=connections,
-            actor=self._settings.instance_name,
-            on_removed=partial(self.metrics.rows_removed, Removal.REPAIR),
-        )
-
-    def _make_host(
-        self, opened: Account, leases: LeaseStore, sink: PostgresSink
-    ) -> Host[ProjectedPage]:
-        draw = random.Random()  # noqa: S311 - spreads hosts, hides nothing
-        reader = PatientReader(opened.points, Reads(clock=self._clock, draw=draw.random))
-        judge = Judge(reader=reader, projection=self._settings.projection)
-        return Host(
-            source=opened.source,
-            leases=leases,
-            markers=opened.markers,
-            sink=sink,
-            sweeper=Sweeper(
-                store=sink.verdicts,
-                judge=judge,
-                on_removed=partial(self.metrics.rows_removed, Removal.SWEEP),
-            ),
-            options=processor_options(self._settings),
-            clock=self._clock,
-            draw=draw,
-            allowance=self._spending.allowance,
-            tracer=self._tracer,
-            observer=Everybody(observers=[self.tally, self.metrics, self._mistakes, *self._more]),
-        )
+        if not around.once:
+            works["housekeeping"] = housekeeping(feeder.copy(reached), self._settings).run()
+        async with asyncio.TaskGroup() as group:
+            for name, work in works.items():
+                group.create_task(work, name=f"host:{name}")
 
     @asynccontextmanager
     async def _web(self, reached: Target, *, needed: bool) -> AsyncIterator[None]:
         """Console, health and metrics; a job beside a host of the same machine does without."""
-        view = console(self._settings, self._fleet, reached.connections, clock=self._clock)
+        live = Live(self._settings, reached)
+        view = console(self._settings, self._fleet, live, clock=self._clock)
         serving = server.serve(
             host=self._settings.web_host,
             port=self._settings.web_port,
@@ -376,7 +250,7 @@ class Service:
             health=self._fleet.diagnosis,
             console=routes(self._settings, view),
         )
-        async with AsyncExitStack() as stack:
+        async with live, AsyncExitStack() as stack:
             if self._settings.web_port != 0:
                 try:
                     port = await stack.enter_async_context(serving)

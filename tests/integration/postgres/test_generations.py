@@ -35,12 +35,13 @@ WITHOUT_CURRENCY = replace(
     CARTS, row_text=(), fields=CARTS.fields[:3], totals=(replace(CARTS.totals[1]),)
 )
 WHO = "anna@desk"
+ROWS = "oid = 'carts.cart_items'::regclass"
 
 
 @pytest.fixture
 def sql(database_url: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        yield connection
+    with psycopg.connect(database_url, autocommit=True) as session:
+        yield session
 
 
 async def made(connections: Connections, definition: Definition = CARTS) -> Registered:
@@ -171,7 +172,7 @@ async def test_a_second_one_at_once_is_refused_and_one_may_follow_another(
     await registry.abort(connections, 2, who=WHO)
     with pytest.raises(RebuildError, match="is aborted"):
         await registry.abort(connections, 2, who=WHO)
-    assert await retiring.drop_ended(connections) == []
+    assert [one.left for one in await retiring.drop_ended(connections)] == [[]]
     assert one(sql, "SELECT to_regnamespace('projector_g2') IS NULL")
     third = await made(connections)
     assert third.record.id == 3
@@ -233,9 +234,6 @@ async def test_what_people_built_on_the_views_survives(
     assert one(sql, "SELECT count(*) FROM bi.invoked") == 1
     assert one(sql, "SELECT note FROM carts.cart_items") is None  # something stands on that view
     assert "carts_reader=r" in str(one(sql, f"SELECT relacl FROM pg_class WHERE {ROWS}"))
-
-
-ROWS = "oid = 'carts.cart_items'::regclass"
 
 
 async def test_what_a_definition_takes_away_is_told_before_anything_is_touched(
@@ -356,14 +354,15 @@ async def test_the_first_one_is_retired_when_its_time_is_over_and_the_next_is_dr
     assert await retiring.retire(connections) == [1]
     with pytest.raises(RebuildError, match="nothing to go back to"):
         await switching.rollback(connections, keep_seconds=0, who=WHO)
-    left = await retiring.drop_ended(connections)
+    [dropped] = await retiring.drop_ended(connections)
+    left = dropped.left
     assert any("projector_g1.cart_totals is in publication theirs" in told for told in left)
     assert any("public.mine" in told and "item_totals" in told for told in left)
     assert one(sql, "SELECT to_regclass('projector_g1.cart_items') IS NULL")
     assert one(sql, "SELECT count(*) FROM public.mine") == 1
     assert one(sql, "SELECT count(*) FROM projector.ranges") == 0
     sql.execute("DROP VIEW public.mine; DROP PUBLICATION theirs")
-    assert await retiring.drop_ended(connections) == []
+    assert [one.left for one in await retiring.drop_ended(connections)] == [[]]
     assert one(sql, "SELECT to_regnamespace('projector_g1') IS NULL")
     assert one(sql, "SELECT count(*) FROM carts.cart_items") == 1
     assert await retiring.drop_ended(connections) == []

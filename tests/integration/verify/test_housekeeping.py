@@ -151,7 +151,7 @@ async def test_a_host_verifies_its_copy_by_itself_and_says_what_differs(pair: Pa
     await pair.sql("UPDATE projector_g1.cart_items SET quantity = 9 WHERE id = 'line-3'")
     with capture_logs() as logs:
         async with pair.host():
-            await until(lambda: _is(pair, SUCCEEDED, 4))
+            await until(lambda: _is(pair, SUCCEEDED, 5))
     told = [one for one in logs if one.get("job") == "verify" and "consistent" in one]
     assert [one["log_level"] for one in told] == ["warning"]
     result = await pair.value("SELECT result FROM projector.housekeeping_runs WHERE job = 'verify'")

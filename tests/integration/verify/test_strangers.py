@@ -62,7 +62,7 @@ async def test_a_staging_copy_with_productions_settings_is_refused_and_takes_not
             async with resetting:
                 pass
         assert await owners(pair) == {"production"}
-        assert production._guard.conflict is None
+        assert production.conflict() is None
 
 
 async def test_leases_of_a_database_that_is_no_more_are_taken_over_and_said(
@@ -90,19 +90,19 @@ async def test_hosts_of_two_databases_that_meet_later_say_so(
     async def meet_nobody(*_: object, **__: object) -> None:
         """As when both start at the same moment."""
 
-    monkeypatch.setattr("projector.wiring.service.meet", meet_nobody)
+    monkeypatch.setattr("projector.wiring.feeding.meet", meet_nobody)
     async with pair.host() as production:
         await until(lambda: production.metrics.owned._value.get() == 4)
         pair.values |= {"database_url": empty_database_url, "instance_name": "staging"}
         staging = Service(pair.settings)
         async with asyncio.TaskGroup() as group:
             group.create_task(staging.run())
-            await until(lambda: production._guard.conflict and staging._guard.conflict)
+            await until(lambda: production.conflict() and staging.conflict())
             for service in (production, staging):
                 assert not service._fleet.diagnosis().healthy
             assert "'staging'" in str(production._fleet.diagnosis().reason)
             staging.request_stop()
-        await until(lambda: production._guard.conflict is None)
+        await until(lambda: production.conflict() is None)
 
 
 async def test_a_database_that_is_replaced_under_its_host_makes_no_stranger_of_it(
@@ -116,7 +116,7 @@ async def test_a_database_that_is_replaced_under_its_host_makes_no_stranger_of_i
         [old] = set((await stamps(pair)).values())
         await pair.sql("DELETE FROM projector.target")
         await until(lambda: _all_but(pair, old))
-        assert (first._guard.conflict, second._guard.conflict) == (None, None)
+        assert (first.conflict(), second.conflict()) == (None, None)
 
 
 async def test_a_database_keeps_its_identity_and_its_copy_gets_another(pair: Pair) -> None:

@@ -1,0 +1,183 @@
+"""One feeder for every generation that is fed, in one process: they come and go as the registry says.
+
+What goes wrong with the live one ends the process, as it always did. What goes wrong with another one is
+told and tried again: nobody reads it. A container that was created again ends all of them, so that all
+begin anew on the new one. While PostgreSQL is down, everything goes on as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import structlog
+
+from projector.core.errors import ProjectorError, SourceRecreated
+from projector.ports.generations import GenerationRecord, GenerationState
+from projector.postgres import generations as registry
+from projector.postgres.connections import Connections
+from projector.postgres.generations import Registered
+from projector.telemetry.logs import Event
+from projector.wiring.feeding import Feeder, Surroundings
+
+LOOK_SECONDS = 15.0
+"""How often the registry is looked at where nobody is told of changes."""
+
+AGAIN_SECONDS = 15.0
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Feeders:
+    """Runs once."""
+
+    def __init__(
+        self, around: Surroundings, desk: Callable[[Feeder], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Begin nothing before `run`.
+
+        Args:
+            around: What they share.
+            desk: What goes on beside the live one, for as long as it is.
+        """
+        self._around = around
+        self._desk = desk
+        self._running: dict[int, tuple[Feeder, asyncio.Task[None]]] = {}
+        self._at_desk: tuple[Feeder, asyncio.Task[None]] | None = None
+        self._not_before: dict[int, float] = {}
+        self._stopping = False
+        self._ended = asyncio.Event()
+
+    @property
+    def live(self) -> Feeder | None:
+        """The feeder of the live generation."""
+        return next((one for one, _ in self._running.values() if one.live), None)
+
+    def connections(self) -> Sequence[Connections]:
+        """Those of generations that have some of their own."""
+        return [one.reached.connections for one, _ in self._running.values() if one.reached]
+
+    def request_stop(self) -> None:
+        """Ask for the end: hosts drain; a first load is left to others, or for later."""
+        self._stopping = True
+        for feeder, task in self._running.values():
+            if feeder.host is None:
+                task.cancel()
+            else:
+                feeder.host.request_stop()
+        if not self._running:
+            self._ended.set()
+
+    async def run(self) -> None:
+        """Feed until asked to stop, or until the live one has ended; a job until all have.
+
+        Raises: what the live one raises; SourceRecreated of any.
+        """
+        try:
+            await self._run()
+        except BaseExceptionGroup as errors:
+            # Nobody who waits for the error of a host expects it inside a group.
+            root = _root(errors)
+            raise root from root.__cause__
+
+    async def _run(self) -> None:
+        fed = await self._around.servers.waiting_for_target(self._fed)
+        async with asyncio.TaskGroup() as group:
+            await self._fit(group, fed)
+            watching = group.create_task(self._watch(group, fed), name="host:generations")
+            await self._ended.wait()
+            watching.cancel()
+            self._leave_desk()
+
+    async def _watch(self, group: asyncio.TaskGroup, seen: Sequence[Registered]) -> None:
+        """Follow the registry; a job feeds what it has found at its start."""
+        while not self._around.once:
+            try:
+                await registry.wait_for_change(
+                    self._around.target.connections, seen, seconds=LOOK_SECONDS
+                )
+                seen = await self._fed()
+            except ProjectorError:
+                await self._around.clock.sleep(LOOK_SECONDS)
+            else:
+                await self._fit(group, seen)
+
+    async def _fed(self) -> Sequence[Registered]:
+        async with self._around.target.connections.session() as session:
+            return await registry.fed(session)
+
+    async def _fit(self, group: asyncio.TaskGroup, fed: Sequence[Registered]) -> None:
+        """End what is fed no longer, begin what is not fed yet, and tell all what they are by now."""
+        states = {one.record.id: one.record for one in fed}
+        for number, (feeder, task) in list(self._running.items()):
+            record = states.get(number)
+            if record is not None and feeder.filling is _is_filling(record):
+                await feeder.now(record)
+                continue
+            log.info(Event.GENERATION_ENDED, generation=number, state=feeder.record.state)
+            task.cancel()
+            await asyncio.wait([task])
+        for record in states.values():
+            if record.id not in self._running and self._may_begin(record):
+                feeder = Feeder(record, self._around)
+                name = f"generation:{record.id}"
+                self._running[record.id] = feeder, group.create_task(self._feed(feeder), name=name)
+                log.info(Event.GENERATION_FED, generation=record.id, state=record.state)
+        self._turn_desk(group)
+
+    def _may_begin(self, record: GenerationRecord) -> bool:
+        if self._stopping or (self._around.once and _is_filling(record)):
+            return False
+        return self._around.clock.monotonic() >= self._not_before.get(record.id, 0.0)
+
+    async def _feed(self, feeder: Feeder) -> None:
+        try:
+            await feeder.run()
+        except Exception as error:
+            if feeder.live or self._around.once or _is_recreated(error):
+                raise
+            number = feeder.record.id
+            self._not_before[number] = self._around.clock.monotonic() + AGAIN_SECONDS
+            log.warning(Event.GENERATION_FAILED, generation=number, error=_told(_root(error)))
+        finally:
+            self._gone(feeder)
+
+    def _gone(self, feeder: Feeder) -> None:
+        del self._running[feeder.record.id]
+        if feeder.live and not self._around.once and not self._stopping:
+            self.request_stop()  # it had a reason, which holds for the process
+        if not self._running and (self._stopping or self._around.once):
+            self._ended.set()
+
+    def _turn_desk(self, group: asyncio.TaskGroup) -> None:
+        live = self.live
+        if live is None or (self._at_desk is not None and self._at_desk[0] is live):
+            return
+        if self._at_desk is not None:
+            log.info(Event.GENERATION_LIVE, generation=live.record.id)
+        self._leave_desk()
+        task = group.create_task(self._desk(live), name=f"generation:{live.record.id}:desk")
+        self._at_desk = live, task
+
+    def _leave_desk(self) -> None:
+        if self._at_desk is not None:
+            self._at_desk[1].cancel()
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _is_filling(record: GenerationRecord) -> bool:
+    return record.state is GenerationState.FILLING
+
+
+def _is_recreated(error: BaseException) -> bool:
+    return isinstance(_root(error), SourceRecreated)
+
+
+def _root(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,300 @@
+"""Feeds one generation in this process: by its first load, or by a host on leases and sessions of its own.
+
+A host knows nothing of other generations: a promotion changes no batch, no position and no lease. What
+concerns readers (health, metrics, the console) is told of the live one alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import structlog
+
+from projector.core.balance import Limits
+from projector.core.errors import ProjectorError
+from projector.core.names import InstanceName
+from projector.core.start import StartFrom, StartKind
+from projector.core.states import Removal
+from projector.operations.caught_up import opened_of
+from projector.operations.caught_up import reached as reached_by
+from projector.operations.fleet import watch_releases
+from projector.operations.observers import Everybody, Mistakes, WhileLive
+from projector.operations.plausibility import Plausibility
+from projector.operations.strangers import Guard, StampedLeases, meet
+from projector.ports.feed import Clock, Observer, RangeReport
+from projector.ports.filling import Filled
+from projector.ports.generations import GenerationRecord, GenerationState
+from projector.ports.traces import Tracer
+from projector.postgres.connections import Connections
+from projector.postgres.generations import mark_following
+from projector.postgres.ranges import live_ranges
+from projector.postgres.reports import last_release, opened_epochs
+from projector.postgres.schema import identity
+from projector.postgres.sink import PostgresSink
+from projector.processor.host import Host
+from projector.processor.options import ProcessorOptions
+from projector.processor.progress import Reached as CaughtUp
+from projector.processor.progress import wait_until_caught_up
+from projector.projection.writes import ProjectedPage
+from projector.reconcile.answers import Judge
+from projector.reconcile.reads import PatientReader, Reads
+from projector.reconcile.sweep import Sweeper
+from projector.settings import Settings
+from projector.telemetry.metrics import Metrics
+from projector.wiring.copy import Copy
+from projector.wiring.filling import filler
+from projector.wiring.generations import Reached, connected
+from projector.wiring.housekeeping import upkeep
+from projector.wiring.opening import Account, Target
+from projector.wiring.servers import Servers
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all generations of one process share.
+
+    Attributes:
+        opened: the account; each generation has leases of its own in it.
+        plausibility: judges the first documents of the live one.
+        once: a job: each host stops when its ranges are where the source is, or at the first mistake.
+    """
+
+    settings: Settings
+    clock: Clock
+    servers: Servers
+    target: Target
+    opened: Account
+    plausibility: Plausibility
+    metrics: Metrics
+    tracer: Tracer
+    observers: Sequence[Observer]
+    mistakes: Mistakes
+    once: bool
+
+
+def processor_options(settings: Settings, reached: Reached | None = None) -> ProcessorOptions:
+    """The processor's part of the settings; a generation that was made later reads from the beginning."""
+    start = settings.start_from
+    if reached is not None and reached.record.id > 1 and start.kind is StartKind.NOW:
+        start = StartFrom(kind=StartKind.BEGINNING)
+    return ProcessorOptions(
+        processor_name=settings.processor_name if reached is None else reached.processor_name,
+        instance_name=InstanceName(settings.instance_name),
+        start_from=start,
+        page_size=settings.page_size,
+        poll_min_seconds=settings.poll_min_seconds,
+        poll_max_seconds=settings.poll_max_seconds,
+        acquire_seconds=settings.lease_acquire_seconds,
+        renew_seconds=settings.lease_renew_seconds,
+        expiration_seconds=settings.lease_expiration_seconds,
+        limits=Limits(min_leases=settings.min_leases, max_leases=settings.max_leases),
+    )
+
+
+class Feeder:
+    """Runs once, for one generation in one state of its life."""
+
+    def __init__(self, record: GenerationRecord, around: Surroundings) -> None:
+        """Describe it; nothing happens before `run`. Once it is `ready`, its host begins."""
+        settings = around.settings
+        self.record = record
+        self._around = around
+        self._observer = WhileLive(around.observers, live=record.state is GenerationState.LIVE)
+        self.guard = Guard(
+            me=InstanceName(settings.instance_name),
+            clock=around.clock,
+            expiration_seconds=settings.lease_expiration_seconds,
+        )
+        self.ready = asyncio.Event()
+        self.host: Host[ProjectedPage] | None = None
+        self.leases: StampedLeases | None = None
+        self.reached: Reached | None = None
+
+    @property
+    def filling(self) -> bool:
+        """Whether it is loaded for the first time."""
+        return self.record.state is GenerationState.FILLING
+
+    @property
+    def live(self) -> bool:
+        """Whether the views read it."""
+        return self.record.state is GenerationState.LIVE
+
+    async def now(self, record: GenerationRecord) -> None:
+        """The registry says this of it by now."""
+        self.record = record
+        await self._observer.now(live=self.live)
+
+    def reports(self) -> Sequence[RangeReport]:
+        """The condition of each range of this host as of now."""
+        return () if self.host is None else self.host.reports()
+
+    def copy(self, reached: Reached) -> Copy:
+        """The container and this generation of its copy."""
+        around = self._around
+        return Copy(
+            settings=around.settings,
+            clock=around.clock,
+            opened=around.opened.of_processor(reached.processor_name),
+            connections=reached.connections,
+            actor=around.settings.instance_name,
+            on_removed=partial(around.metrics.rows_removed, Removal.REPAIR),
+            generation=reached.generation,
+        )
+
+    async def run(self) -> None:
+        """Feed it until stopped; a first load ends by itself.
+
+        Raises: what the host of the generation raises at its start; SourceRecreated.
+        """
+        around = self._around
+        async with connected(around.settings, around.target, self.record) as self.reached:
+            opened = around.opened.of_processor(self.reached.processor_name)
+            if self.filling:
+                await self._fill(self.reached, opened)
+            else:
+                await self._follow(self.reached, opened)
+
+    async def _fill(self, reached: Reached, opened: Account) -> None:
+        async def done(filled: Filled) -> None:
+            async with reached.connections.transaction() as session:
+                await mark_following(
+                    session,
+                    reached.record.id,
+                    documents=filled.documents,
+                    request_units=filled.request_units,
+                )
+
+        work = filler(
+            self._around.settings,
+            opened,
+            reached.connections,
+            generation=reached.generation,
+            source=reached.record.source,
+            processor_name=reached.processor_name,
+            clock=self._around.clock,
+            done=done,
+        )
+        await work.run()
+
+    async def _follow(self, reached: Reached, opened: Account) -> None:
+        self.leases = leases = await self._leases(opened, reached.connections)
+        self.host = host = self._make_host(reached, opened, leases)
+        works = self._beside(host, reached, opened, leases)
+        self.ready.set()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(work, name=f"host:{name}") for name, work in works.items()
+                ]
+                await host.run()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            self.host = None
+
+    def _beside(
+        self, host: Host[ProjectedPage], reached: Reached, opened: Account, leases: StampedLeases
+    ) -> dict[str, Coroutine[Any, Any, None]]:
+        around, connections = self._around, reached.connections
+        works = {
+            "releases": watch_releases(
+                partial(last_release, connections, beside=self.guard.me),
+                clock=around.clock,
+                expect_leases=host.expect_leases,
+            ),
+            "guard": self.guard.run(leases, partial(identity, connections)),
+        }
+        if around.once:
+            works["caught-up"] = self._stop_when_caught_up(host, opened, connections)
+            works["mistakes"] = self._stop_by_mistake(host)
+        else:
+            works["upkeep"] = upkeep(self.copy(reached), around.settings).run()
+        return works
+
+    async def _leases(self, opened: Account, connections: Connections) -> StampedLeases:
+        """The leases, once it is sure that no other database's hosts live on them."""
+        around = self._around
+        here = await around.servers.waiting_for_target(partial(identity, connections))
+        leases = StampedLeases(opened.leases, me=self.guard.me, target=here)
+        await around.servers.waiting_for_source(
+            lambda: meet(
+                leases,
+                me=self.guard.me,
+                clock=around.clock,
+                expiration=around.settings.lease_expiration_seconds,
+            )
+        )
+        return leases
+
+    def _make_host(
+        self, reached: Reached, opened: Account, leases: StampedLeases
+    ) -> Host[ProjectedPage]:
+        around, projection = self._around, reached.projection
+        draw = random.Random()  # noqa: S311 - spreads hosts, hides nothing
+        reader = PatientReader(opened.points, Reads(clock=around.clock, draw=draw.random))
+        sink = PostgresSink(
+            reached.connections,
+            generation=reached.generation,
+            selection=projection.selection,
+            admission=around.plausibility.admitted if self.live else nullcontext,
+        )
+        return Host(
+            source=opened.source,
+            leases=leases,
+            markers=opened.markers,
+            sink=sink,
+            sweeper=Sweeper(
+                store=sink.verdicts,
+                judge=Judge(reader=reader, projection=projection),
+                on_removed=self._removed,
+            ),
+            options=processor_options(around.settings, reached),
+            clock=around.clock,
+            draw=draw,
+            allowance=opened.allowance,
+            tracer=around.tracer,
+            observer=Everybody(observers=[self._observer, around.mistakes]),
+        )
+
+    def _removed(self, rows: int) -> None:
+        if self.live:
+            self._around.metrics.rows_removed(Removal.SWEEP, rows)
+
+    async def _stop_when_caught_up(
+        self, host: Host[ProjectedPage], opened: Account, connections: Connections
+    ) -> None:
+        """Asks the host to stop once every range of the container is where the source is."""
+        around = self._around
+
+        async def committed() -> Sequence[CaughtUp]:
+            stored = await live_ranges(connections, opened.container_rid)
+            others = await opened_epochs(connections)
+            return reached_by(stored, opened_of(host.reports()) | others)
+
+        try:
+            await host.wait_until_started()
+            await wait_until_caught_up(
+                source=opened.source,
+                leases=opened.leases,
+                clock=around.clock,
+                start_from=around.settings.start_from,
+                committed=committed,
+            )
+        except ProjectorError as error:
+            around.mistakes.note(error)
+        else:
+            host.request_stop()
+
+    async def _stop_by_mistake(self, host: Host[ProjectedPage]) -> None:
+        """A job does not wait for a person; its ranges end in good order all the same."""
+        await self._around.mistakes.found()
+        host.request_stop()
