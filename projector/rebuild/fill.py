@@ -25,6 +25,7 @@ import structlog
 from projector.core.coverage import missing_leases
 from projector.core.errors import (
     ContinuationRefused,
+    FeedError,
     FeedRangeGone,
     FencedOut,
     PageTooLarge,
@@ -144,7 +145,14 @@ class Filler:
             )
             for one in missing_leases(physical, [])
         ]
-        await self._parts.cut(leases, expected=await self._n.expected())
+        await self._parts.cut(leases, expected=await self._expected())
+
+    async def _expected(self) -> int | None:
+        """How many documents there are; None when nobody says. Nothing waits for the answer."""
+        try:
+            return await self._n.expected()
+        except FeedError:
+            return None
 
     async def _load_parts(self) -> None:
         """Part after part; ends when all are loaded, also those of others."""

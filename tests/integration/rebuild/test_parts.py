@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from projector.core.errors import FencedOut
+from projector.core.errors import FencedOut, SinkUnavailable
 from projector.core.lease import Lease
 from projector.core.names import Continuation, InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.core.start import Position
 from projector.ports.filling import Load, Part
-from projector.postgres.connections import Connections
+from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.filling import FillParts
 from tests.carts import project_page
 from tests.integration.rebuild.support import Site
@@ -146,3 +146,30 @@ async def test_children_of_a_part_go_on_from_its_place_or_begin_anew(
     assert (begun.place, begun.anchor, begun.lineage) == (None, None, 1)
     begun = await parts.begin_anew(begun, range_id="7")
     assert (begun.lineage, begun.lease.properties) == (2, {"rangeId": "7"})
+
+
+async def test_a_process_that_was_stopped_while_it_copies_holds_nothing_up(site: Site) -> None:
+    """It holds the row of its part, and acknowledges every packet."""
+    await site.make()
+    options = ConnectionOptions(
+        url=site.url, control=site.generation.control, lease_expiration_seconds=0.4
+    )
+    async with Connections(options) as hasty, site.connections() as patient:
+        stopped = held_by(site, patient, "stopped", hold_seconds=0.0)
+        fresh = held_by(site, hasty, "fresh")
+        await stopped.cut([whole()], expected=None)
+        part = await claimed(stopped)
+        with pytest.raises(SinkUnavailable):
+            await stops_while_it_copies(patient, fresh)
+        found = await claimed(fresh)
+        assert (found.part_id, found.epoch) == (part.part_id, part.epoch + 2)
+
+
+async def stops_while_it_copies(connections: Connections, others: FillParts) -> None:
+    """Holds the row of its part until its session is ended for others."""
+    async with connections.transaction() as session, session.cursor() as cursor:
+        await session.execute("UPDATE fill_parts SET documents = 7")
+        async with cursor.copy("COPY projector_g2.cart_items FROM STDIN"):
+            while (part := await others.claim()) is None:
+                assert await others.left() == 1
+            await others.release(part, error=None)
