@@ -204,6 +204,15 @@ class Settings(BaseSettings):
         le=MAX_PAGE_SIZE,
         description="Documents to ask for in one read of a rebuild, 1 to 10,000; each read is one transaction.",
     )
+    probe_host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address of health and metrics alone."
+    )
+    probe_port: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_PORT,
+        description="Their port, beside the console's, so that it can stay on loopback; 0: none.",
+    )
     health_lag_seconds: float = Field(
         default=300.0,
         gt=0,

@@ -41,8 +41,11 @@ async def serve(
     metrics: Metrics,
     health: Callable[[], Diagnosis],
     console: ConsoleRoutes | None = None,
+    settings: tuple[str, str] = ("PROJECTOR_WEB_HOST", "PROJECTOR_WEB_PORT"),
 ) -> AsyncIterator[int]:
     """Serves until the block is left; yields the port it listens on.
+
+    `settings` are those that chose the address.
 
     Raises:
         ConfigurationError: The address cannot be used; names the setting to change.
@@ -60,7 +63,7 @@ async def serve(
         try:
             listening = await _listening(host, port)
         except OSError as error:
-            raise ConfigurationError(_refusal(error, host, port)) from error
+            raise ConfigurationError(_refusal(error, host, port, settings)) from error
         server = runner.server
         if server is None:  # pragma: no cover - `setup` has made it
             raise RuntimeError("no server")
@@ -140,7 +143,11 @@ async def _once(_: web.Request, response: web.StreamResponse) -> None:
     response.headers["Connection"] = "close"  # it is too late for aiohttp to say it
 
 
-def _refusal(error: OSError, host: str, port: int) -> str:
+def _refusal(error: OSError, host: str, port: int, settings: tuple[str, str]) -> str:
+    name_of_host, name_of_port = settings
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is in use; set PROJECTOR_WEB_PORT to another port, or to 0 for none"
-    return f"cannot listen on {host} port {port}: {error.strerror}; set PROJECTOR_WEB_HOST and PROJECTOR_WEB_PORT"
+        return (
+            f"port {port} on {host} is in use; set {name_of_port} to another port, or to 0 for none"
+        )
+    why = f"cannot listen on {host} port {port}: {error.strerror}"
+    return f"{why}; set {name_of_host} and {name_of_port}"

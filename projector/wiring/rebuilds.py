@@ -246,7 +246,7 @@ class Opened:
             yield
             return
         tell("no host runs: this command does the work of one, for readers too, until it ends")
-        settings = self.reached.settings.model_copy(update={"web_port": 0})
+        settings = self.reached.settings.model_copy(update={"web_port": 0, "probe_port": 0})
         service = Service(settings, clock=self.reached.clock)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(service.run(migrate=False), name="rebuild:host")

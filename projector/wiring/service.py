@@ -8,22 +8,21 @@ ends the start with one line.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
 import structlog
 
 from projector import __version__
-from projector.core.errors import ConfigurationError, SourceRecreated
+from projector.core.errors import SourceRecreated
 from projector.core.start import check_not_ahead
 from projector.operations.fleet import FleetWatch
 from projector.operations.observers import Mistakes, Tally, tell_progress
 from projector.operations.samples import keep_samples
 from projector.ports.feed import Clock, Observer, RangeReport, Spent
 from projector.ports.traces import UNTRACED, Tracer
-from projector.postgres.beside import beside
 from projector.postgres.blockers import blockers
 from projector.postgres.connections import Connections
 from projector.postgres.copy_facts import copy_facts
@@ -33,11 +32,8 @@ from projector.processor.estimator import Estimator
 from projector.settings import Settings
 from projector.telemetry.logs import Event
 from projector.telemetry.metrics import Metrics
-from projector.web import server
-from projector.wiring.console import console, routes, tell_access
 from projector.wiring.feeders import Feeders
 from projector.wiring.feeding import Feeder, Surroundings, processor_options
-from projector.wiring.generations import Live
 from projector.wiring.housekeeping import housekeeping
 from projector.wiring.opening import Target, account, limits, target
 from projector.wiring.presence import presence
@@ -46,6 +42,7 @@ from projector.wiring.spending import Spending, spending
 from projector.wiring.start import Start
 from projector.wiring.systemd import STOPPING, Systemd
 from projector.wiring.tracing import tracing
+from projector.wiring.web import serving
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -238,28 +235,13 @@ class Service:
             for name, work in works.items():
                 group.create_task(work, name=f"host:{name}")
 
-    @asynccontextmanager
-    async def _web(self, reached: Target, *, needed: bool) -> AsyncIterator[None]:
+    def _web(self, reached: Target, *, needed: bool) -> AbstractAsyncContextManager[None]:
         """Console, health and metrics; a job beside a host of the same machine does without."""
-        live = Live(self._settings, reached)
-        view = console(self._settings, self._fleet, live, clock=self._clock)
-        serving = server.serve(
-            host=self._settings.web_host,
-            port=self._settings.web_port,
+        return serving(
+            self._settings,
+            reached,
+            fleet=self._fleet,
             metrics=self.metrics,
-            health=self._fleet.diagnosis,
-            console=routes(self._settings, view),
+            clock=self._clock,
+            needed=needed,
         )
-        async with live, AsyncExitStack() as stack:
-            if self._settings.web_port != 0:
-                try:
-                    port = await stack.enter_async_context(serving)
-                except ConfigurationError as error:
-                    if needed:
-                        raise
-                    log.warning(Event.WEB_SKIPPED, error=str(error))
-                else:
-                    log.info(Event.WEB_STARTED, host=self._settings.web_host, port=port)
-                    tell_access(self._settings)
-                    await stack.enter_async_context(beside(view.run(), name="web:console"))
-            yield
