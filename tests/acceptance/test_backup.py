@@ -27,8 +27,8 @@ ROLE_IS_THERE = 1
 """The line of the restore that is left out where the server has the role already."""
 
 
-def blocks(language: str) -> list[list[str]]:
-    text = PAGE.read_text("utf-8")
+def blocks(language: str, page: Path = PAGE) -> list[list[str]]:
+    text = page.read_text("utf-8")
     found = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [block.splitlines() for block in found]
 
