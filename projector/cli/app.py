@@ -218,6 +218,7 @@ def psql(
 
 app.add_typer(leases_group.leases, name="leases")
 app.add_typer(groups.quarantine, name="quarantine")
+app.add_typer(groups.rebuild, name="rebuild")
 app.add_typer(groups.database, name="db")
 app.add_typer(groups.bi, name="bi")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 import typer
@@ -31,6 +31,7 @@ from projector.cli.rebuild_words import (
     range_row,
     refusal,
 )
+from projector.core.errors import FeedError
 from projector.operations import rebuild
 from projector.operations.definition_changes import changes, differs
 from projector.operations.rebuild import TO_ABORT, TO_FOLLOW, TO_PROMOTE, TO_START, Sides, Verdict
@@ -79,10 +80,13 @@ def start(
                 begins=to,
             )
             record = await rebuild.start(opened.sides, wish)
-            for told in _begun(record, rebuild.live_of(records)):
-                say(told)
-            if request.wait or request.promote:
-                return await _carry(opened, record, request)
+            with _told_how_to_go_on(record):
+                for told in _begun(record, rebuild.live_of(records)):
+                    say(told)
+                with suppress(FeedError):  # hosts wait for the account, too
+                    say(f"it reads the container once more: {await opened.foreseen()}")
+                if request.wait or request.promote:
+                    return await _carry(opened, record, request)
             if request.as_json:
                 print_json({"generation": generation_document(record), "promoted": False})
             else:
@@ -233,17 +237,23 @@ async def _more_processes(count: int) -> AsyncIterator[None]:
             await process.wait()
 
 
-async def _carry(opened: rebuilds.Opened, record: GenerationRecord, request: Request) -> int:
-    """Wait, compare, promote: as far as it was asked for."""
+@contextmanager
+def _told_how_to_go_on(record: GenerationRecord) -> Iterator[None]:
+    """Whoever interrupts the command loses the sight of it alone, and is told so."""
     try:
-        async with opened.hands(say):
-            return await _carried(opened.sides, record, request)
+        yield
     except asyncio.CancelledError:
         say(
-            f"generation {record.id} stays and hosts go on with it; to go on here: {TO_PROMOTE}; to only"
-            f" look: {TO_FOLLOW}; to give it up: {TO_ABORT}"
+            f"generation {record.id} stays, and hosts that run go on with it; to go on here: {TO_PROMOTE};"
+            f" to only look: {TO_FOLLOW}; to give it up: {TO_ABORT}"
         )
         raise
+
+
+async def _carry(opened: rebuilds.Opened, record: GenerationRecord, request: Request) -> int:
+    """Wait, compare, promote: as far as it was asked for."""
+    async with opened.hands(say):
+        return await _carried(opened.sides, record, request)
 
 
 async def _carried(sides: Sides, record: GenerationRecord, request: Request) -> int:

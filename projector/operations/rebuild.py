@@ -302,7 +302,7 @@ def against(compared: Compared) -> Sequence[str]:
     ]
     if counts.get("before_start"):
         told.append(
-            f"{counts['before_start']} documents are older than PROJECTOR_START_FROM and are not in it"
+            f"{counts['before_start']} documents are older than where it began to read, and are not in it"
         )
     return told if told or compared.consistent else ["it is not equal to the container"]
 

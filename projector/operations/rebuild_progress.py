@@ -264,6 +264,8 @@ def _documents(look: Look) -> int | None:
 
 
 def _expected(look: Look, documents: int | None) -> int | None:
+    if look.record.state is not GenerationState.FILLING:
+        return None  # what was loaded is behind what there is by now, and that says nothing
     told = [one.expected for one in look.parts if one.expected is not None]
     guess = sum(told) if look.parts and len(told) == len(look.parts) else look.expected
     if guess is None:

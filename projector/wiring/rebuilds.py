@@ -19,6 +19,7 @@ from projector.core.lease import Lease
 from projector.core.states import RangeState
 from projector.operations import status
 from projector.operations.bookmarks import parts_from
+from projector.operations.forecast import Forecast
 from projector.operations.rebuild import Compared, OnCompared, Promotion, Sides, Wish, live_of
 from projector.operations.rebuild_progress import Look
 from projector.ports.copy import StoredReport
@@ -34,6 +35,7 @@ from projector.settings import Settings
 from projector.wiring import database
 from projector.wiring.copy import copy_of
 from projector.wiring.filling import filler
+from projector.wiring.forecasts import foreseen
 from projector.wiring.opening import (
     Account,
     Target,
@@ -216,6 +218,12 @@ class _Reached:
         await generations.abort(self.connections, record.id, who=who)
         await retiring.drop_ended(self.connections)
 
+    async def foreseen(self) -> Forecast:
+        """What reading the container once more will cost. Raises FeedError."""
+        live = live_of(await self.records())
+        async with self.account_of(live) as opened:
+            return await foreseen(self.settings, opened, self.connections)
+
     async def anybody(self) -> bool:
         """Whether a host works on the live generation."""
         live = live_of(await self.records())
@@ -234,6 +242,10 @@ class Opened:
     sides: Sides
     source: FillSource
     reached: _Reached
+
+    async def foreseen(self) -> Forecast:
+        """What a rebuild will cost. Raises FeedError."""
+        return await self.reached.foreseen()
 
     async def fill(self, record: GenerationRecord) -> None:
         """Work on its first load until it is filled, by whomever."""

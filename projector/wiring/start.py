@@ -13,16 +13,18 @@ from functools import partial
 
 import structlog
 
-from projector.core.errors import SourceRecreated
+from projector.core.errors import RebuildError, SourceRecreated
 from projector.operations.checks import Check, Finding, require
 from projector.operations.definition_changes import differs, told_difference
 from projector.operations.plausibility import FIRST_DOCUMENTS, Plausibility
 from projector.operations.rebuild import live_of
 from projector.operations.source_checks import COPY, SourceChecks, same_source
 from projector.ports.feed import Clock
-from projector.postgres import generations, schema
+from projector.ports.generations import FillSource, GenerationState
+from projector.postgres import generations, retiring, schema, switching
 from projector.postgres.diagnosis import first_documents
 from projector.postgres.source import adopt_source
+from projector.projection.definition import Definition
 from projector.settings import Settings
 from projector.telemetry.logs import Event
 from projector.wiring import database
@@ -67,16 +69,37 @@ class Start:
         else:
             await database.check(reached.url, self.servers)
         await self._require_target(checks().with_schema())
-        await self._tell_difference(reached)
+        await self._definition(reached)
 
-    async def _tell_difference(self, reached: Target) -> None:
-        """A changed definition is brought by a rebuild; until then the live generation stays as it is."""
-        records = await self.servers.waiting_for_target(
-            partial(generations.records, reached.connections)
+    async def _definition(self, reached: Target) -> None:
+        """A changed definition is brought by a rebuild; until then the live generation stays as it is.
+
+        Where nothing was ever copied there is nothing to rebuild: the program begins with its own.
+        """
+        waiting = self.servers.waiting_for_target
+        live = live_of(await waiting(partial(generations.records, reached.connections)))
+        mine = self.settings.projection.definition
+        if not differs(live, mine):
+            return
+        if await waiting(reached.copied) is None:
+            with suppress(RebuildError):  # another host is about to do the same
+                await waiting(partial(self._begin_with, reached, mine))
+                return
+        log.warning(Event.DEFINITION_DIFFERS, note=told_difference(live, mine))
+
+    async def _begin_with(self, reached: Target, mine: Definition) -> None:
+        host = self.settings.instance_name
+        made = await generations.create(
+            reached.connections,
+            mine,
+            who=host,
+            why="nothing was copied yet",
+            source=FillSource.FEED,
+            processor_name=self.settings.processor_name,
+            state=GenerationState.FOLLOWING,
         )
-        live, mine = live_of(records), self.settings.projection.definition
-        if differs(live, mine):
-            log.warning(Event.DEFINITION_DIFFERS, note=told_difference(live, mine))
+        await switching.promote(reached.connections, made.record.id, keep_seconds=0.0, who=host)
+        await retiring.retire(reached.connections)
 
     async def source(self, opened: Account, reached: Target) -> Plausibility:
         """The account, its containers, and that the target copies this one; what judges its documents.

@@ -12,7 +12,7 @@ from projector.operations.rebuild import Sides, Verdict, Wish
 from projector.operations.rebuild_progress import Progress
 from projector.ports.generations import FillSource, GenerationRecord
 from projector.processor.clock import SystemClock
-from projector.wiring import rebuilds
+from projector.wiring import commands, rebuilds
 from tests.integration.verify.support import Pair
 
 ANN = "ann@desk"
@@ -55,6 +55,16 @@ class Rebuilt:
         """What the gate says."""
         async with self.sides() as sides:
             return await rebuild.judged(sides, record)
+
+    async def repair(self, generation: int) -> None:
+        """What `projector verify --generation N --repair` does."""
+        await commands.verify(
+            self.pair.settings,
+            clock=SystemClock(),
+            repair=True,
+            on_progress=lambda progress: None,
+            generation=generation,
+        )
 
     async def promote(self, verdict: Verdict) -> None:
         async with self.sides() as sides:

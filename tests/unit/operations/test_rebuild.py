@@ -208,7 +208,7 @@ async def test_a_generation_that_is_given_up_is_waited_for_no_longer() -> None:
         pytest.param({"pending": 5}, "5 differences are pending: nobody brings them", id="pending"),
         pytest.param(
             {"before_start": 6},
-            "6 documents are older than PROJECTOR_START_FROM and are not in it",
+            "6 documents are older than where it began to read, and are not in it",
             id="older",
         ),
         pytest.param({}, "it is not equal to the container", id="unknown"),

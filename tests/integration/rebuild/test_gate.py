@@ -1,0 +1,142 @@
+"""The gate: whatever makes a new generation differ from the container, readers never see it."""
+
+from __future__ import annotations
+
+import pytest
+
+from projector.core.errors import RebuildError
+from projector.operations import rebuild
+from projector.ports.generations import GenerationState
+from tests.integration.rebuild.rebuilt import ANN, Rebuilt
+
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
+
+# A rule that is wrong for whatever is written: the cents are lost.
+WRONG_RULE = (
+    """
+CREATE FUNCTION {schema}.without_cents() RETURNS trigger LANGUAGE plpgsql AS
+  'BEGIN NEW.unit_price := trunc(NEW.unit_price); RETURN NEW; END'""",
+    """
+CREATE TRIGGER a_wrong_rule BEFORE INSERT OR UPDATE ON {schema}.cart_items
+  FOR EACH ROW EXECUTE FUNCTION {schema}.without_cents()""",
+)
+
+# A document without its row, a row without its document, and with both the totals of two carts.
+DAMAGE = """
+DELETE FROM projector_g2.cart_items WHERE id = 'line-7';
+INSERT INTO projector_g2.cart_items SELECT (jsonb_populate_record(i, '{"id": "nobody"}')).*
+FROM projector_g2.cart_items i WHERE id = 'line-17'"""
+
+
+async def test_what_is_equal_is_promoted_and_kept_in_the_history(rebuilt: Rebuilt) -> None:
+    await rebuilt.pair.lines(60)
+    await rebuilt.pair.line("cart-0", "bad", quantity="many")
+    async with rebuilt.pair.host():
+        made = await rebuilt.start(why="bloat")
+        verdict = await rebuilt.judged(await rebuilt.filled(made.id))
+        assert (verdict.open, verdict.against) == (True, [])
+        assert verdict.compared.counts["rows"] == 60
+        await rebuilt.promote(verdict)
+    live, former = await rebuilt.records()
+    assert (live.id, live.state, live.who, live.why) == (2, GenerationState.LIVE, ANN, "bloat")
+    assert (former.state, live.forced) == (GenerationState.FORMER, None)
+    assert live.verified_at is not None
+    assert live.live_from is not None
+    assert await rebuilt.value("SELECT count(*) FROM carts.cart_items") == 60
+    assert await rebuilt.value("SELECT count(*) FROM projector_g2.quarantine") == 1
+    assert rebuilt.told[-1].waits_for == ()
+
+
+async def test_one_wrong_row_among_many_is_named_and_keeps_the_gate_closed(
+    rebuilt: Rebuilt,
+) -> None:
+    await rebuilt.pair.lines(300)
+    async with rebuilt.pair.host():
+        made = await rebuilt.filled((await rebuilt.start()).id)
+        await rebuilt.pair.sql(
+            "UPDATE projector_g2.cart_items SET item = 'pear' WHERE id = 'line-217'"
+        )
+        verdict = await rebuilt.judged(made)
+        assert verdict.against[0] == "1 rows are not as their documents"
+        assert len(verdict.compared.lines) >= 1
+        assert (
+            'document line-217 in cart "cart-43": item is pear, not apple'
+            in (verdict.compared.lines[0])
+        )
+        assert await rebuilt.value("SELECT count(*) FROM carts.cart_items WHERE item = 'pear'") == 0
+        assert [one.state for one in await rebuilt.records()] == [
+            GenerationState.FOLLOWING,
+            GenerationState.LIVE,
+        ]
+        await rebuilt.repair(made.id)
+        again = await rebuilt.judged(await rebuilt.filled(made.id))
+        assert (again.open, again.against) == (True, [])
+
+
+async def test_whatever_differs_speaks_against_it_and_a_repair_mends_it(rebuilt: Rebuilt) -> None:
+    await rebuilt.pair.lines(20)
+    async with rebuilt.pair.host():
+        made = await rebuilt.filled((await rebuilt.start()).id)
+        await rebuilt.pair.sql(DAMAGE)
+        verdict = await rebuilt.judged(made)
+        assert verdict.against == [
+            "1 documents are missing",
+            "1 rows are of no document",
+            "2 totals are not what the rows say",
+        ]
+        await rebuilt.repair(made.id)
+        assert (await rebuilt.judged(made)).open
+
+
+async def test_one_wrong_rule_is_named_and_keeps_the_gate_closed(rebuilt: Rebuilt) -> None:
+    await rebuilt.pair.lines(40)
+    made = await rebuilt.start()
+    for statement in WRONG_RULE:
+        await rebuilt.pair.sql(statement.format(schema=made.schema))
+    async with rebuilt.pair.host():
+        verdict = await rebuilt.judged(await rebuilt.filled(made.id))
+        assert verdict.against[0] == "40 rows are not as their documents"
+        assert all("price is 1, not 1.25" in line for line in verdict.compared.lines[:20])
+        assert not verdict.open
+
+
+async def test_a_forced_promotion_keeps_who_when_and_what_differed(rebuilt: Rebuilt) -> None:
+    await rebuilt.pair.lines(20)
+    async with rebuilt.pair.host():
+        made = await rebuilt.filled((await rebuilt.start()).id)
+        await rebuilt.pair.sql("DELETE FROM projector_g2.cart_items WHERE id = 'line-7'")
+        await rebuilt.promote(await rebuilt.judged(made))
+    live = (await rebuilt.records())[0]
+    assert (live.state, live.forced) == (GenerationState.LIVE, ANN)
+    assert live.forced_at is not None
+    assert live.differences is not None
+    assert live.differences["missing"] == 1
+    assert "line-7" in live.differences["examples"][0]
+
+
+async def test_a_second_one_at_once_is_refused_by_the_command_and_by_the_database(
+    rebuilt: Rebuilt,
+) -> None:
+    await rebuilt.pair.drain()
+    await rebuilt.start()
+    with pytest.raises(RebuildError, match=r"generation 2 is .* begun by ann@desk"):
+        await rebuilt.start()
+    async with rebuilt.sides() as sides:
+        wish = rebuild.Wish(definition=rebuilt.pair.settings.projection.definition, who=ANN)
+        with pytest.raises(RebuildError, match="another generation is being made already"):
+            await sides.create(wish)
+    async with rebuilt.sides() as sides:
+        assert (await rebuild.abort(sides, who=ANN)).id == 2
+    assert (await rebuilt.start()).id == 3
+
+
+async def test_an_empty_container_and_one_right_after_another(rebuilt: Rebuilt) -> None:
+    async with rebuilt.pair.host():
+        assert (await rebuilt.whole()).id == 2
+        await rebuilt.pair.lines(10)
+        assert (await rebuilt.whole()).id == 3
+        assert await rebuilt.value("SELECT count(*) FROM carts.cart_items") == 10
+        async with rebuilt.sides() as sides:
+            former, left = await rebuild.roll_back(sides, who=ANN)
+        assert (former.id, left.id) == (2, 3)
+        assert await rebuilt.value("SELECT count(*) FROM carts.cart_items") == 10
