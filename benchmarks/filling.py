@@ -10,6 +10,8 @@ import json
 import sys
 import time
 
+import azure.cosmos.aio  # noqa: F401 - loaded before the first request, as a host has it loaded
+
 from projector.ports.filling import Filled
 from projector.ports.generations import FillSource
 from projector.postgres.connections import ConnectionOptions, Connections

@@ -35,6 +35,7 @@ from projector.postgres.frozen import end_frozen_copies
 from projector.postgres.generation import Generation
 from projector.postgres.locked import refusal
 from projector.postgres.ranges import bounds
+from projector.postgres.sequences import with_epochs
 from projector.projection.writes import Rejection, RowWrite
 
 HOLD_SECONDS = 20.0
@@ -47,14 +48,16 @@ CUT = """
 INSERT INTO {parts} (lease_token, version, range_id, min_epk, max_epk, expected, place, since)
 VALUES (%(token)s, %(version)s, %(range_id)s, %(min)s, %(max)s, %(expected)s, %(place)s, %(since)s)"""
 
-CLAIM = """
-UPDATE fill_parts SET phase = 'loading', epoch = epoch + 1, owner = %(owner)s, error = NULL,
+# Epochs are told apart by chance, too: a database that failed over without its last commits gives out the
+# same numbers again.
+CLAIM = with_epochs("""
+UPDATE fill_parts SET phase = 'loading', epoch = {next_epoch}, owner = %(owner)s, error = NULL,
   held_until = now() + make_interval(secs => %(hold)s), began_at = COALESCE(began_at, now())
 WHERE id = (
   SELECT id FROM fill_parts
   WHERE phase <> 'loaded' AND (held_until IS NULL OR held_until < now())
   ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING *"""
+RETURNING *""")
 
 LEFT = """
 SELECT count(*), COALESCE(bool_or(held_until < now()), false) FROM fill_parts
@@ -71,7 +74,8 @@ WHERE id = %(id)s AND epoch = %(epoch)s AND batches = %(batches)s AND phase = 'l
 RETURNING 1"""
 
 WRITTEN = """
-SELECT 1 FROM fill_parts WHERE id = %(id)s AND epoch = %(epoch)s AND batches = %(batches)s + 1"""
+SELECT 1 FROM fill_parts WHERE id = %(id)s AND epoch = %(epoch)s AND batches = %(batches)s + 1
+  AND place IS NOT DISTINCT FROM %(place)s"""
 
 ANCHOR = """
 UPDATE fill_parts SET anchor = %(anchor)s, anchor_lsn = %(lsn)s,
