@@ -45,6 +45,11 @@ class TargetChecks:
     _facts: ServerFacts | None = None
     _seen: tuple[SchemaLook, str] | None = None
 
+    @property
+    def revision(self) -> str | None:
+        """That of the schema as it was found; None: there was none, or nobody looked yet."""
+        return None if self._seen is None else self._seen[0].revision
+
     def before_schema(self) -> Sequence[Check]:
         """What a migration needs already."""
         return (

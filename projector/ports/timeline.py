@@ -37,6 +37,7 @@ class Kind(StrEnum):
     REBUILD_PROMOTED = "rebuild_promoted"
     REBUILD_ROLLED_BACK = "rebuild_rolled_back"
     REBUILD_ABORTED = "rebuild_aborted"
+    SCHEMA_UPGRADED = "schema_upgraded"  # the revision
     SNAPSHOT_RESTORED = "snapshot_restored"  # the snapshot
 
 
@@ -60,6 +61,7 @@ SENTENCES: Mapping[str, str] = {
     Kind.REBUILD_PROMOTED: "generation {subject} promoted",
     Kind.REBUILD_ROLLED_BACK: "rolled back to generation {subject}",
     Kind.REBUILD_ABORTED: "rebuild of generation {subject} aborted",
+    Kind.SCHEMA_UPGRADED: "schema brought from {from} to {subject}",
     Kind.SNAPSHOT_RESTORED: "snapshot {subject} restored",
 }
 

@@ -13,6 +13,7 @@ from functools import partial
 
 import structlog
 
+from projector import __version__
 from projector.core.errors import RebuildError, SourceRecreated
 from projector.operations.checks import Check, Finding, require
 from projector.operations.definition_changes import differs, told_difference
@@ -21,15 +22,18 @@ from projector.operations.rebuild import live_of
 from projector.operations.source_checks import COPY, SourceChecks, same_source
 from projector.ports.feed import Clock
 from projector.ports.generations import FillSource, GenerationState
+from projector.ports.timeline import Kind
 from projector.postgres import generations, retiring, schema, switching
 from projector.postgres.diagnosis import first_documents
 from projector.postgres.source import adopt_source
+from projector.postgres.timeline import record
 from projector.projection.definition import Definition
 from projector.settings import Settings
 from projector.telemetry.logs import Event
 from projector.wiring import database
 from projector.wiring.commands import target_checks
 from projector.wiring.opening import Account, Target, source_identity, source_questions, target
+from projector.wiring.person import person
 from projector.wiring.servers import Servers
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -42,7 +46,7 @@ async def upgraded(settings: Settings, *, clock: Clock) -> str:
         ProjectorError: Only a person can mend it.
     """
     async with target(settings, create=True) as reached:
-        start = Start(settings=settings, clock=clock, servers=Servers(clock=clock))
+        start = Start(settings=settings, clock=clock, servers=Servers(clock=clock), actor=person())
         await start.target(reached, migrate=True)
         return schema.head()
 
@@ -54,6 +58,7 @@ class Start:
     settings: Settings
     clock: Clock
     servers: Servers
+    actor: str = ""
 
     async def target(self, reached: Target, *, migrate: bool) -> None:
         """The database, its schema included; brings that up to date with `migrate`.
@@ -62,14 +67,25 @@ class Start:
             ProjectorError: Only a person can mend it.
         """
         checks = partial(target_checks, self.settings, self.clock, reached)
-        await self._require_target(checks().before_schema())
+        before = checks()
+        await self._require_target(before.before_schema())
         if migrate:
             role = self.settings.reader_role
-            await database.upgrade(reached.url, self.servers, reader_role=role)
+            newest = await database.upgrade(reached.url, self.servers, reader_role=role)
+            await self._tell_upgrade(reached, before.revision, newest)
         else:
             await database.check(reached.url, self.servers)
         await self._require_target(checks().with_schema())
         await self._definition(reached)
+
+    async def _tell_upgrade(self, reached: Target, before: str | None, after: str) -> None:
+        """Once, whichever of the hosts that start together did it."""
+        if before == after:
+            return
+        told = {"from": before or "nothing", "version": __version__}
+        once = f"schema {before} {after}"
+        kind, actor = Kind.SCHEMA_UPGRADED, self.actor or self.settings.instance_name
+        await record(reached.connections, kind, after, told, actor, once=once)
 
     async def _definition(self, reached: Target) -> None:
         """A changed definition is brought by a rebuild; until then the live generation stays as it is.

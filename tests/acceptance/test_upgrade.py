@@ -72,6 +72,7 @@ def test_a_release_is_upgraded_and_gone_back_from_as_the_page_says(
     refused = command_line.run("run")
     assert refused.code == 1
     assert "newer than this program" in refused.error_line
+    assert f"schema brought from {head()} to {number}" in later.run("timeline").stdout
 
 
 def test_a_database_of_the_first_release_is_brought_up_to_date_with_all_that_it_holds(
