@@ -124,9 +124,14 @@ class Housekeeping:
                 running.postponed = str(reason)
                 log.info(HousekeepingEvent.JOB_POSTPONED, job=job.name, reason=str(reason))
                 return
-            # Drift is something that a person wants to hear of.
-            tell = log.warning if running.result.get("consistent") is False else log.info
-            tell(HousekeepingEvent.JOB_DONE, job=job.name, **running.result)
+            _tell(running.result)(HousekeepingEvent.JOB_DONE, job=job.name, **running.result)
+
+
+def _tell(result: Mapping[str, Any]) -> Callable[..., object]:
+    """Drift is something that a person wants to hear of; that nothing was to be done is not."""
+    if result.get("consistent") is False:
+        return log.warning
+    return log.info if result else log.debug
 
 
 async def _set_due(due: asyncio.Event) -> None:

@@ -11,6 +11,7 @@ from projector.projection.definition import (
     Definition,
     Field,
     Group,
+    History,
     Kind,
     Product,
     Sum,
@@ -60,6 +61,7 @@ ORDERS = Definition(
                 Sum(column="weight", of="weight", comment="Weight of what was weighed."),
             ),
             keeps_last_change=True,
+            per_day="customers_per_day",
         ),
         Total(
             name="status_totals",
@@ -68,6 +70,7 @@ ORDERS = Definition(
             row_count="order_count",
             row_count_comment=COUNT,
             sums=(Sum(column="units", of="units", comment="Pieces."),),
+            per_day="statuses_per_day",
         ),
         Total(
             name="daily_totals",
@@ -79,6 +82,12 @@ ORDERS = Definition(
             row_count_comment=COUNT,
             sums=(Sum(column="value", of="value", comment="Value of the orders."),),
         ),
+    ),
+    history=History(
+        events="order_events",
+        abandoned="idle_customers",
+        touched="status",
+        touched_as="last_status",
     ),
 )
 

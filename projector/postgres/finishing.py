@@ -27,7 +27,13 @@ from projector.postgres.generation import Generation
 from projector.postgres.ranges import bounds
 from projector.postgres.sequences import lock_openings, with_epochs
 from projector.postgres.sweep import allow_scan
-from projector.postgres.tables import row_indexes, row_key, total_indexes, total_key
+from projector.postgres.tables import (
+    past_statements,
+    row_indexes,
+    row_key,
+    total_indexes,
+    total_key,
+)
 from projector.postgres.templates import filled
 
 LONGEST_SECONDS = 86_400.0
@@ -143,7 +149,8 @@ class Finish:
             return
         tables = [generation.rows, *map(generation.table, self._names())]
         analyze = f"ANALYZE {', '.join(tables)}"
-        for statement in (*row_indexes(generation), *counting(generation), analyze):
+        writing = (*counting(generation), *past_statements(generation))
+        for statement in (*row_indexes(generation), *writing, analyze):
             await session.execute(statement.encode())
 
     async def _place(self, session: Session) -> None:

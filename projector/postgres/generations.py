@@ -25,6 +25,7 @@ from projector.postgres.connections import Connections, Session
 from projector.postgres.filling import cut_parts
 from projector.postgres.generation import Generation
 from projector.postgres.properties import SEARCH_PATH, looking_in
+from projector.postgres.recording import begin_unread
 from projector.postgres.tables import plain_statements, table_statements
 from projector.projection.definition import Definition
 from projector.projection.definition_text import (
@@ -232,6 +233,9 @@ async def mark_following(
     """It is loaded and hosts follow the feed for it from here; False when it was given up meanwhile."""
     asked = {"id": number, "documents": documents, "request_units": request_units}
     cursor = await session.execute(FOLLOWS, asked)
+    if cursor.rowcount == 1:
+        followed = await by_id(session, number)
+        await begin_unread(session, followed.generation, found=documents)
     await tell(session)
     return cursor.rowcount == 1
 

@@ -19,6 +19,7 @@ from projector.core.errors import RebuildError
 from projector.postgres.connections import Connections, Session
 from projector.postgres.freshness import function_statements
 from projector.postgres.generation import Generation, quoted
+from projector.postgres.past import routine_statements
 from projector.postgres.tables import table_statements
 from projector.postgres.view import View
 from projector.postgres.views import reader_statement, views_of
@@ -41,7 +42,8 @@ JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_class'::regclass AND c.
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND a.attnum > 0
 WHERE c.relnamespace = to_regnamespace(%s)"""
 
-# What falls, or stands in the way, when the view is dropped: of its own rule and type nobody knows.
+# What falls, or stands in the way, when the view is dropped: of its own rule and type nobody knows, and its
+# function of a time goes and comes with it.
 DEPENDANTS = """
 SELECT DISTINCT CASE WHEN r.ev_class IS NULL OR r.ev_class = v.oid
     THEN pg_describe_object(d.classid, d.objid, 0)
@@ -54,7 +56,9 @@ JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = v.oid
 LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
 LEFT JOIN pg_class e ON e.oid = r.ev_class
 LEFT JOIN pg_namespace n ON n.oid = e.relnamespace
-WHERE v.oid = %s::bigint::oid AND d.deptype IN ('n', 'a') AND NOT (r.ev_class = v.oid AND r.rulename = '_RETURN')
+WHERE v.oid = %s::bigint::oid AND d.deptype IN ('n', 'a') AND NOT (d.classid = 'pg_proc'::regclass
+    AND d.objid = to_regprocedure(format('%%I.%%I(timestamptz)', v.relnamespace::regnamespace, v.relname || '_as_of')))
+  AND NOT (r.ev_class = v.oid AND r.rulename = '_RETURN')
 ORDER BY 1"""
 
 # What people may do with one table, or with its columns, as statements that let them do it with another.
@@ -121,9 +125,17 @@ async def point_views(
         if view.name not in there:
             rows = f"{schema}.{former.definition.rows}"
             await copy_grants(session, of=rows, to=f"{schema}.{view.name}")
-    for statement in (*function_statements(to), reader_statement(to.definition)):
-        await session.execute(statement.encode())
+    await _make_routines(session, to)
+    await session.execute(reader_statement(to.definition).encode())
     await _let_in_to_storage(session, to=to, former=former)
+
+
+async def _make_routines(session: Session, to: Generation) -> None:
+    """The functions of readers; those of a time have the columns that the views have by now."""
+    there = await _views_there(session, to.definition.schema)
+    shown = {name: list(zip(one.columns, one.types, strict=True)) for name, one in there.items()}
+    for statement in (*function_statements(to), *routine_statements(to, shown)):
+        await session.execute(statement.encode())
 
 
 async def would_break(connections: Connections, definition: Definition) -> Sequence[str]:
@@ -224,6 +236,9 @@ async def _drop(session: Session, schema: str, there: There) -> None:
     stands = await _dependants(session, there)
     if stands:
         raise RebuildError(_told(f"{schema}.{there.name}", stands))
+    await session.execute(
+        f"DROP FUNCTION IF EXISTS {schema}.{there.name}_as_of(timestamptz)".encode()
+    )
     await session.execute(f"DROP VIEW {schema}.{there.name}".encode())
 
 

@@ -74,16 +74,17 @@ WHERE range_id = %(range_id)s AND (partition_key, document_id) <= (%(pk)s, %(id)
 
 # The tick moves, so that tombstones of verdicts are told from those of the batch before; the
 # ticks of batches in flight do not.
+# The log of the rows is told who writes (see `history`).
 LOCK_EPOCH = """
 UPDATE ranges SET tick = tick + 1
 WHERE id = %(range_id)s AND epoch = %(epoch)s AND retired_at IS NULL
-RETURNING lineage, tick"""
+RETURNING lineage, set_config('projector.cause', 'sweep', true)"""
 
 LOCK_MARK = """
 UPDATE ranges SET tick = tick + 1
 WHERE id = %(range_id)s AND lineage = %(lineage)s AND purged_tick <= %(tick)s
   AND retired_at IS NULL
-RETURNING lineage, tick"""
+RETURNING lineage, set_config('projector.cause', 'repair', true)"""
 
 # What was stored by this very transaction (its time is now()) was refused by the server.
 CLOSE = with_seeds("""

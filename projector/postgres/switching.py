@@ -35,6 +35,7 @@ from projector.postgres.generations import (
     tell,
 )
 from projector.postgres.pointing import point_views
+from projector.postgres.recording import read_from_now
 
 BATCHES_MILLISECONDS = 2000
 READERS_MILLISECONDS = 250
@@ -193,6 +194,7 @@ async def _switch(
     await session.execute(LIVE, {**asked, "report": None if report is None else Jsonb(report)})
     await session.execute(END_REIGN)
     await session.execute(BEGIN_REIGN, asked)
+    await read_from_now(session, new)
     await tell(session)
 
 

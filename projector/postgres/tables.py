@@ -16,6 +16,7 @@ import psycopg
 
 from projector.postgres.control import control_statements, fill_statement
 from projector.postgres.copying import counting
+from projector.postgres.days import day_statements
 from projector.postgres.generation import (
     BUCKET,
     SQL_TYPES,
@@ -28,7 +29,9 @@ from projector.postgres.generation import (
     shown_group,
     sql_type,
 )
-from projector.postgres.views import COLLATED, is_collated, schema_statements, view_statements
+from projector.postgres.history import log_statements, logging
+from projector.postgres.view import COLLATED
+from projector.postgres.views import is_collated, schema_statements, view_statements
 from projector.projection.definition import Definition, Field, Kind, Total
 
 # Fixed widths first: the server finds them without walking over the texts. Last the previous image, for
@@ -77,7 +80,15 @@ def table_statements(generation: Generation) -> Sequence[str]:
     statements = [*_schema(generation), _rows(generation, keyed=True), *row_indexes(generation)]
     for total in generation.definition.totals:
         statements += [_total(generation, total, keyed=True), *total_indexes(generation, total)]
-    return [*statements, *counting(generation)]
+    return [*statements, *counting(generation), *past_statements(generation)]
+
+
+def past_statements(generation: Generation) -> Sequence[str]:
+    """SQL that makes what is kept of the past, unless it is there, and what writes it for this generation."""
+    definition = generation.definition
+    if definition.history is None:
+        return ()
+    return [*log_statements(definition), *day_statements(definition), *logging(generation)]
 
 
 def plain_statements(generation: Generation) -> Sequence[str]:

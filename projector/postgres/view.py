@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+COLLATED = ' COLLATE pg_catalog."default"'
+"""Gives a column the collation of the database."""
+
 
 class View(NamedTuple):
     """One view: its query, and what it says of itself and of its columns, in their order.
@@ -20,3 +23,8 @@ class View(NamedTuple):
     query: str
     key: Sequence[str]
     optional: frozenset[str] = frozenset()
+
+
+def listed(parts: Sequence[str], indent: int = 7) -> str:
+    """The columns of a select list, one below the other."""
+    return f",\n{' ' * indent}".join(parts)

@@ -26,12 +26,9 @@ from projector.postgres.generation import (
     sql_type,
     value_of,
 )
-from projector.postgres.view import View
+from projector.postgres.past import past_views, routine_statements
+from projector.postgres.view import COLLATED, View, listed
 from projector.projection.definition import Bucket, Definition, Field, Group, Total
-
-COLLATED = ' COLLATE pg_catalog."default"'
-"""Gives a column the collation of the database."""
-
 
 ROWS = """
 SELECT {columns},
@@ -114,7 +111,7 @@ def views_of(generation: Generation) -> Sequence[View]:
             views.append(_whole_groups(generation, total, total.bucket))
             views.append(_buckets(generation, total, total.bucket))
     query = FRESHNESS.query.replace("{control}", generation.control)
-    return [*views, FRESHNESS._replace(query=query)]
+    return [*views, FRESHNESS._replace(query=query), *past_views(generation)]
 
 
 def view_statements(generation: Generation) -> Sequence[str]:
@@ -132,6 +129,7 @@ def view_statements(generation: Generation) -> Sequence[str]:
     return [
         *statements,
         *function_statements(generation),
+        *routine_statements(generation),
         reader_statement(generation.definition),
     ]
 
@@ -181,7 +179,7 @@ def _rows(generation: Generation) -> View:
         definition.rows,
         definition.rows_comment,
         comments,
-        ROWS.format(columns=_listed(shown), rows=generation.rows),
+        ROWS.format(columns=listed(shown), rows=generation.rows),
         key=(definition.key.column, "id"),
         optional=frozenset(filter(definition.is_nullable, values)),
     )
@@ -202,7 +200,7 @@ def _total(generation: Generation, total: Total) -> View:
         *_changes(total),
     ]
     query = TOTAL.format(
-        columns=_listed(columns),
+        columns=listed(columns),
         total=generation.table(total.name) + (" AS n" if of else ""),
         first=_first_change(generation, total),
         row_count=f"{of}{total.row_count}",
@@ -253,8 +251,8 @@ def _by_newest_bucket(generation: Generation, total: Total, bucket: Bucket) -> s
         if each.per_bucket
     ]
     return NEWEST_BUCKET.format(
-        columns=_listed(columns),
-        others=_listed(others, indent=27),
+        columns=listed(columns),
+        others=listed(others, indent=27),
         total=generation.table(total.name),
         same_group=" AND ".join(f"b.{one.column} = n.{one.column}" for one in total.by),
         row_count=count,
@@ -272,9 +270,9 @@ def _by_all_buckets(generation: Generation, total: Total, bucket: Bucket) -> str
         sums.append(f"sum({name}) AS {name}")
     named = _one_bucket("n", "NULLIF(n.bucket, '-')")
     return ALL_BUCKETS.format(
-        columns=_listed([*columns, f"{named}{COLLATED} AS {bucket.column}"]),
+        columns=listed([*columns, f"{named}{COLLATED} AS {bucket.column}"]),
         groups=", ".join(group.column for group in total.by),
-        sums=_listed(sums, indent=13),
+        sums=listed(sums, indent=13),
         total=generation.table(total.name),
         row_count=count,
     )
@@ -299,7 +297,7 @@ def _buckets(generation: Generation, total: Total, bucket: Bucket) -> View:
         **{each.column: each.bucket_comment for each in sums},
     }
     query = BUCKETS.format(
-        columns=_listed(columns),
+        columns=listed(columns),
         total=generation.table(total.name),
         row_count=total.row_count,
     )
@@ -360,7 +358,3 @@ def _comments(definition: Definition, total: Total) -> Mapping[str, str]:
         comments["first_changed_at"] = f"Oldest changed_at of the {rows}."
         comments["last_changed_at"] = f"Newest changed_at of the {rows}."
     return comments
-
-
-def _listed(parts: Sequence[str], indent: int = 7) -> str:
-    return f",\n{' ' * indent}".join(parts)

@@ -7,6 +7,7 @@ from projector.projection.definition import (
     Definition,
     Field,
     Group,
+    History,
     Kind,
     Product,
     Sum,
@@ -89,8 +90,10 @@ CARTS = Definition(
                 column_comment="The currency; NULL for prices without one.",
                 row_count="priced_line_count",
                 row_count_comment="Number of live lines with a price in this currency.",
+                per_day="daily_amounts",
             ),
             keeps_last_change=True,
+            per_day="daily_totals",
         ),
         Total(
             name="item_totals",
@@ -99,7 +102,11 @@ CARTS = Definition(
             row_count="line_count",
             row_count_comment="Number of live lines.",
             sums=(Sum(column="total_quantity", of="quantity", comment="Sum of their quantities."),),
+            per_day="daily_item_totals",
         ),
+    ),
+    history=History(
+        events="cart_events", abandoned="abandoned_carts", touched="item", touched_as="last_item"
     ),
 )
 """Lines of carts; `docs/reference/documents.md` and `tables.md` describe it."""

@@ -138,6 +138,7 @@ class Bucket:
         column: `by`, as the views name it.
         row_count: how the view names the number of its rows.
         comment: of the column in the view of whole groups, where it is NULL unless there is one bucket.
+        per_day: the view of what was in each bucket at the end of each day; "": none.
     """
 
     by: str
@@ -149,6 +150,7 @@ class Bucket:
     column_comment: str
     row_count: str
     row_count_comment: str
+    per_day: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +161,7 @@ class Total:
         name: of the storage table and of its view.
         row_count: the column that counts live rows.
         keeps_last_change: `last_changed_at` of the group is kept (and its first one looked up).
+        per_day: the view of the state at the end of each day, keys together; "": none.
     """
 
     name: str
@@ -169,6 +172,23 @@ class Total:
     sums: tuple[Sum, ...] = ()
     bucket: Bucket | None = None
     keeps_last_change: bool = False
+    per_day: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What happened to the rows, kept: the log of it, and what is told from it.
+
+    Attributes:
+        events: the log, and its view.
+        abandoned: the view of keys without a change for long, told from the total that keeps its last change.
+        touched: the column that tells the row that was changed last, there shown as `touched_as`.
+    """
+
+    events: str
+    abandoned: str
+    touched: str
+    touched_as: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +204,7 @@ class Definition:
         fields: all others with a column, in the order of the view.
         noun, row_noun: what a key and a row are called: "cart" and "line".
         row_text: tells a row in one line; a part goes where a column in braces has no value.
+        history: what is kept of the past; None: nothing.
     """
 
     name: str
@@ -199,6 +220,7 @@ class Definition:
     products: tuple[Product, ...] = ()
     totals: tuple[Total, ...] = ()
     row_text: tuple[str, ...] = ()
+    history: History | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no table can be made of.
@@ -283,6 +305,8 @@ def _problems_of_what_follows(given: Definition) -> Iterator[str]:
             yield f"{product.column} multiplies what is no number column"
     for total in given.totals:
         yield from _problems_of_total(given, total, numbers)
+    if given.history is not None:
+        yield from _problems_of_history(given, given.history)
     if {name for part in given.row_text for name in _named(part)} - set(given.columns):
         yield "the text of a row names what is no column"
 
@@ -294,6 +318,7 @@ def _bad_names(given: Definition, names: list[str], columns: list[str]) -> Itera
         yield "a column is named twice"
     views = [each.bucket.view for each in given.totals if each.bucket is not None]
     tables = [given.rows, "freshness", *(each.name for each in given.totals), *views]
+    tables += _names_of_the_past(given)
     yield from _bad_tables(tables)
     for name in (given.schema, given.noun, given.row_noun, *tables, *columns):
         if not _SQL_NAME.fullmatch(name):
@@ -309,6 +334,21 @@ def _bad_tables(tables: list[str]) -> Iterator[str]:
     for name in tables:
         if any(name == taken or name.startswith(f"{taken}_") for taken in CONTROL_TABLES):
             yield f"the table name {name!r} is taken by the storage itself"
+
+
+def _names_of_the_past(given: Definition) -> Iterator[str]:
+    if given.history is None:
+        return
+    yield from ("history", given.history.events, given.history.abandoned)
+    for total in given.totals:
+        yield from filter(None, (total.per_day, total.bucket.per_day if total.bucket else ""))
+
+
+def _problems_of_history(given: Definition, history: History) -> Iterator[str]:
+    if history.touched not in given.columns:
+        yield "what was touched last is told by what is no column"
+    if not _SQL_NAME.fullmatch(history.touched_as):
+        yield f"{history.touched_as!r} is no plain lower-case SQL name"
 
 
 def _problems_of_total(given: Definition, total: Total, numbers: set[str]) -> Iterator[str]:

@@ -266,6 +266,27 @@ class Settings(BaseSettings):
         description="URL of an OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; needs"
         " the extra `otel`. Absent: no traces, and metrics for Prometheus alone.",
     )
+    history: bool = Field(
+        default=True,
+        description="Whether it is written down what happens to lines: events, the carts of a time, days. The host"
+        " that starts last decides.",
+    )
+    history_keep_months: int = Field(
+        default=13,
+        ge=0,
+        le=1200,
+        description="Whole months that events are kept; 0: for ever. Days are kept for ever.",
+    )
+    days_time_zone: Name = Field(
+        default="UTC",
+        description="Time zone in which days end, by its IANA name, such as `Europe/Berlin`. Days that are over stay.",
+    )
+    abandoned_after_hours: float = Field(
+        default=24.0,
+        gt=0,
+        le=87_600,
+        description="Hours without a touch after which a cart counts as abandoned.",
+    )
     log_format: Literal["auto", "console", "json", "logfmt"] = Field(
         default="auto",
         description="`auto`, `console`, `json` or `logfmt`; `auto` is `console` on a terminal, else `logfmt`.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Coroutine, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from projector.core.balance import Limits
-from projector.core.errors import ProjectorError
+from projector.core.errors import ProjectorError, SinkUnavailable
 from projector.core.names import InstanceName
 from projector.core.start import StartFrom, StartKind
 from projector.core.states import Removal
@@ -50,7 +50,7 @@ from projector.telemetry.metrics import Metrics
 from projector.wiring.copy import Copy
 from projector.wiring.filling import filler
 from projector.wiring.generations import Reached, connected
-from projector.wiring.housekeeping import upkeep
+from projector.wiring.housekeeping import recording_of, upkeep
 from projector.wiring.opening import Account, Target
 from projector.wiring.servers import Servers
 
@@ -200,6 +200,9 @@ class Feeder:
                     task.cancel()
         finally:
             self.host = None
+        if self._around.once and reached.record.state is GenerationState.LIVE:
+            with suppress(SinkUnavailable):  # where only such jobs run, nobody else does it
+                await recording_of(self.copy(reached)).keep()
 
     def _beside(
         self, host: Host[ProjectedPage], reached: Reached, opened: Account, leases: StampedLeases

@@ -18,6 +18,7 @@ from projector.postgres import retiring
 from projector.postgres.connections import Connections
 from projector.postgres.generation import Generation
 from projector.postgres.ranges import live_ranges
+from projector.postgres.recording import Recording, RecordingOptions
 from projector.postgres.timeline import forget_entries
 from projector.settings import Settings
 from projector.telemetry.logs import Event
@@ -27,6 +28,8 @@ from projector.wiring.generations import processor_of
 AGAIN = timedelta(minutes=10)
 PURGED_AT_ONCE = 10_000
 RETIRE_HOURS = 1 / 6
+HISTORY_HOURS = 1 / 12
+"""A day is known that long after its end; the history begins that long after the first load."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -77,6 +80,10 @@ class Work:
         )
         return {"entries": entries}
 
+    async def history(self) -> Mapping[str, Any]:
+        """Begin the history once the copy is complete; cut it into months; take the days that are over."""
+        return await recording_of(self.copy).keep()
+
     async def retry(self) -> Mapping[str, Any]:
         """Ask for quarantined documents that may have changed again."""
         return {str(outcome): count for outcome, count in (await self.copy.retry_due()).items()}
@@ -111,6 +118,22 @@ class Work:
                 await leases.delete(lease)
 
 
+def recording_options(settings: Settings) -> RecordingOptions:
+    """What a person has chosen to keep of the past."""
+    return RecordingOptions(
+        on=settings.history,
+        keep_months=settings.history_keep_months,
+        time_zone=settings.days_time_zone,
+        abandoned_after=timedelta(hours=settings.abandoned_after_hours),
+    )
+
+
+def recording_of(copy: Copy) -> Recording:
+    """The history of its generation."""
+    options = recording_options(copy.settings)
+    return Recording(copy.connections, options, generation=copy.generation)
+
+
 def upkeep(copy: Copy, settings: Settings) -> Housekeeping:
     """What every generation needs that is fed; all jobs whose interval is not 0."""
     work, which = Work(copy=copy, settings=settings), _suffix(copy.generation)
@@ -126,6 +149,7 @@ def housekeeping(copy: Copy, settings: Settings) -> Housekeeping:
     """What is done for the live one alone, and for all of them together."""
     work = Work(copy=copy, settings=settings)
     jobs = (
+        ("history", HISTORY_HOURS, work.history),
         (VERIFICATION, settings.housekeeping_verify_hours, work.verify),
         ("retire", RETIRE_HOURS, work.retire),
     )

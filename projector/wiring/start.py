@@ -25,6 +25,7 @@ from projector.ports.generations import FillSource, GenerationState
 from projector.ports.timeline import Kind
 from projector.postgres import generations, retiring, schema, switching
 from projector.postgres.diagnosis import first_documents
+from projector.postgres.recording import Recording
 from projector.postgres.source import adopt_source
 from projector.postgres.timeline import record
 from projector.projection.definition import Definition
@@ -32,6 +33,7 @@ from projector.settings import Settings
 from projector.telemetry.logs import Event
 from projector.wiring import database
 from projector.wiring.commands import target_checks
+from projector.wiring.housekeeping import recording_options
 from projector.wiring.opening import Account, Target, source_identity, source_questions, target
 from projector.wiring.person import person
 from projector.wiring.servers import Servers
@@ -76,6 +78,8 @@ class Start:
         else:
             await database.check(reached.url, self.servers)
         await self._require_target(checks().with_schema())
+        recording = Recording(reached.connections, recording_options(self.settings))
+        await self.servers.waiting_for_target(recording.configure)
         await self._definition(reached)
 
     async def _tell_upgrade(self, reached: Target, before: str | None, after: str) -> None:

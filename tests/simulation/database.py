@@ -11,17 +11,20 @@ from typing import Any
 
 import psycopg
 
+# What a migration has filled stays; the parts of a table go with it.
 _TABLES = """
-SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_tables
-WHERE schemaname LIKE 'projector%' AND tablename <> 'alembic_version'
+SELECT string_agg(format('%I.%I', n.nspname, c.relname), ', ')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname LIKE 'projector%' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND c.relname NOT IN ('alembic_version', 'generations', 'reigns', 'history_settings')
 """
 
 _COLUMNS = """
-SELECT format('%I.%I', table_schema, table_name),
-  string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position)
-FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
-WHERE table_schema LIKE 'projector%' AND table_name <> 'alembic_version'
-  AND table_type = 'BASE TABLE' AND is_generated = 'NEVER'
+SELECT format('%I.%I', n.nspname, c.relname), string_agg(quote_ident(attname), ', ' ORDER BY attnum)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+WHERE n.nspname LIKE 'projector%' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND c.relname NOT IN ('alembic_version', 'generations', 'reigns', 'history_settings')
 GROUP BY 1
 """
 

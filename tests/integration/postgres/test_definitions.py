@@ -169,7 +169,9 @@ async def test_the_last_good_row_of_a_rejected_document_has_the_new_column(
     assert [one.values["discount"] for one in stored.rows] == [None, None]
 
 
-BARE = replace(CARTS, name="bare", schema="bare", fields=(), products=(), totals=(), row_text=())
+BARE = replace(
+    CARTS, name="bare", schema="bare", fields=(), products=(), totals=(), row_text=(), history=None
+)
 CURRENCY = CARTS.fields[-1]
 PER_CART, PER_ITEM = CARTS.totals
 assert PER_CART.bucket is not None
@@ -195,6 +197,7 @@ SHAPES = {
     "two with buckets, one of them shared": replace(
         CARTS,
         schema="bare",
+        history=None,
         totals=(
             replace(PER_ITEM, name="item_money", sums=PER_CART.sums, bucket=BUCKETS),
             PER_CART,

@@ -272,23 +272,22 @@ async def test_what_a_definition_takes_away_is_told_before_anything_is_touched(
 async def test_a_total_that_is_new_goes_again_and_stays_empty_where_something_stands_on_it(
     connections: Connections, database_url: str, sql: psycopg.Connection
 ) -> None:
-    more = replace(CARTS, totals=(*CARTS.totals, replace(CARTS.totals[1], name="goods")))
+    goods = replace(CARTS.totals[1], name="goods", per_day="")
+    more = replace(CARTS, totals=(*CARTS.totals, goods))
     await fed(database_url, FIRST_GENERATION, at=5)
     second = await made(connections, more)
     await fed(database_url, second.generation, at=5)
     await promoted(connections, 2)
     assert one(sql, "SELECT line_count FROM carts.goods") == 1
-    assert "carts_reader=r" in str(
-        one(sql, "SELECT relacl FROM pg_class WHERE oid = 'carts.goods'::regclass")
-    )
+    grants = "SELECT relacl FROM pg_class WHERE oid = 'carts.goods'::regclass"
+    assert "carts_reader=r" in str(one(sql, grants))
     await switching.rollback(connections, keep_seconds=60, who=WHO)
     assert one(sql, "SELECT to_regclass('carts.goods') IS NULL")
     await switching.rollback(connections, keep_seconds=60, who=WHO)
     sql.execute("CREATE SCHEMA bi; CREATE VIEW bi.goods AS SELECT * FROM carts.goods")
-    await switching.rollback(connections, keep_seconds=60, who=WHO)
-    assert one(sql, "SELECT count(*) FROM bi.goods") == 0
-    await switching.rollback(connections, keep_seconds=60, who=WHO)
-    assert one(sql, "SELECT count(*) FROM bi.goods") == 1
+    for rows in (0, 1):
+        await switching.rollback(connections, keep_seconds=60, who=WHO)
+        assert one(sql, "SELECT count(*) FROM bi.goods") == rows
 
 
 async def test_a_reader_in_a_transaction_is_waited_for_and_named(

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import msgspec
 import psycopg
 import pytest
 
+from projector.ports.feed import Grant
 from projector.postgres.connections import Connections
 from projector.postgres.generation import FIRST_GENERATION
+from projector.postgres.recording import Recording, RecordingOptions
 from projector.postgres.sink import PostgresSink
 from projector.postgres.view import View
 from projector.postgres.views import views_of
-from tests.integration.postgres.carts import Shop, apply, begun, line, page, rows
+from tests.integration.postgres.carts import Shop, apply, begun, line, page, rows, tombstone
+from tests.integration.postgres.test_history import COMPLETE, EARLIER, execute
 from tests.views_contract import DECLARED, FROZEN, RELATIONS, SCHEMA, told
 
 VIEWS = views_of(FIRST_GENERATION)
+DAY = timedelta(days=1)
 
 
 def test_names_types_order_and_comments_are_those_that_were_promised(database_url: str) -> None:
@@ -42,6 +49,7 @@ async def test_rows_bear_out_the_keys_and_what_may_be_missing(
     grant, shop = await begun(sink), Shop(7)
     await apply(sink, grant, page(*{w.key + w.id: w for w in map(shop.write, [9] * 40)}.values()))
     await apply(sink, grant, page(line("bare", "1", 10), line("odd", "1", 11, price="2")), at=11)
+    await with_a_past(connections, sink, grant)
     async with connections.session() as session:
         for view in VIEWS:
             of = f"FROM {SCHEMA}.{view.name}"
@@ -54,3 +62,26 @@ async def test_rows_bear_out_the_keys_and_what_may_be_missing(
             seen = {column for column, n in zip(view.columns, counts, strict=True) if n}
             assert seen <= view.optional, view.name
             assert seen == view.optional or view.name == "freshness"
+
+
+async def with_a_past(connections: Connections, sink: PostgresSink, grant: Grant) -> None:
+    """Events of each kind, days that are known and one that is not, and a gap."""
+    recording = Recording(connections, RecordingOptions())
+    await execute(connections, COMPLETE)
+    await recording.begin()
+    await apply(
+        sink, grant, page(line("bare", "1", 12, quantity="2"), line("bare", "2", 13)), at=13
+    )
+    gone = msgspec.structs.replace(tombstone("odd", "1", 14), etag="")
+    await apply(sink, grant, page(gone), at=14)
+    await execute(
+        connections, "DELETE FROM projector_g1.cart_items WHERE id = '2'", *EARLIER, by=DAY
+    )
+    await Recording(connections, RecordingOptions(on=False)).configure()
+    await recording.configure()
+    await recording.begin()
+    await execute(connections, *EARLIER, by=DAY)
+    await recording.keep()
+    await Recording(connections, RecordingOptions(on=False)).configure()
+    await recording.configure()
+    await recording.begin()

@@ -211,9 +211,7 @@ async def test_a_role_that_may_only_read_is_told_its_grants(
                 await connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}")
             rest = database_url.split("@", 1)[1]
             poor = settings(emulator, f"postgresql://{role}:reads@{rest}")
-            with pytest.raises(
-                PreconditionFailed, match=r"lacks .*USAGE on .*GRANT SELECT"
-            ) as told:
+            with pytest.raises(PreconditionFailed, match=r"lacks .*GRANT SELECT") as told:
                 await caught_up(poor)
             for statement in str(told.value).split("; ")[1:]:
                 await connection.execute(statement)
@@ -257,7 +255,7 @@ async def test_a_view_of_the_contract_that_is_gone_is_named(
 ) -> None:
     container(emulator)
     async with sql(database_url) as connection:
-        await connection.execute("DROP VIEW carts.item_totals")
+        await connection.execute("DROP VIEW carts.item_totals CASCADE")
     with pytest.raises(PreconditionFailed, match=r"carts\.item_totals"):
         await caught_up(settings(emulator, database_url))
 

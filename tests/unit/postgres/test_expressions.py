@@ -13,7 +13,7 @@ from projector.projection.definition import Definition, Field, Group, Kind, Tota
 
 PER_CART, PER_ITEM = CARTS.totals
 assert PER_CART.bucket is not None
-BY_ITEM = replace(PER_CART.bucket, by="item", view="other_amounts")
+BY_ITEM = replace(PER_CART.bucket, by="item", view="other_amounts", per_day="")
 
 
 def field(name: str, kind: Kind, *, optional: bool = False) -> Field:
@@ -22,7 +22,7 @@ def field(name: str, kind: Kind, *, optional: bool = False) -> Field:
 
 def by(column: str, **choices: Any) -> Total:
     group = Group(column=column, of=column, comment="", per_day=choices.pop("per_day", False))
-    return replace(PER_ITEM, name="others", by=(group,), **choices)
+    return replace(PER_ITEM, name="others", per_day="", by=(group,), **choices)
 
 
 def carts_with(total: Total, *fields: Field) -> Definition:
@@ -81,7 +81,7 @@ def test_former_values_are_kept_of_what_totals_are_made_of() -> None:
         (by("item", keeps_last_change=True), (), "not by the key first"),
         (by("item", row_count="item"), (), "a column twice"),
         (by("item", row_count="bucket"), (), "a column twice, or one of the storage's own"),
-        (replace(PER_CART, name="others", bucket=BY_ITEM), (), "no code"),
+        (replace(PER_CART, name="others", per_day="", bucket=BY_ITEM), (), "no code"),
     ],
 )  # fmt: skip
 def test_a_total_that_no_table_can_hold_is_refused(
