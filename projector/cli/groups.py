@@ -127,11 +127,18 @@ def start(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Stay until it is filled and follows.")
     ] = True,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what would change, break and be spent."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a new generation beside the live one."""
     from projector.cli import rebuild as action
 
+    if dry_run:
+        action.foresee(as_json=as_json)
+        return
     request = action.Request(promote=promote, force=force, wait=wait, as_json=as_json)
     action.start(request=request, why=why, source=source, begins=begins)
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from projector.cli.bookmarks import saved
 from projector.cli.entry import Stopping, enter, enter_until_stopped, prepared_to_look
 from projector.cli.failures import ExitCode, UsageError
+from projector.cli.leases import costs
 from projector.cli.lines import answer, say
 from projector.cli.output import print_json, print_table
 from projector.cli.progress import shown_progress
@@ -34,6 +35,7 @@ from projector.cli.rebuild_words import (
 from projector.core.errors import FeedError
 from projector.operations import rebuild
 from projector.operations.definition_changes import changes, differs
+from projector.operations.forecast import Forecast
 from projector.operations.rebuild import TO_ABORT, TO_FOLLOW, TO_PROMOTE, TO_START, Sides, Verdict
 from projector.operations.rebuild_progress import Meter, Progress
 from projector.ports.generations import FillSource, GenerationRecord, GenerationState
@@ -83,7 +85,7 @@ def start(
             with _told_how_to_go_on(record):
                 for told in _begun(record, rebuild.live_of(records)):
                     say(told)
-                with suppress(FeedError):  # hosts wait for the account, too
+                with suppress(FeedError):  # whoever waits for the account does so below
                     say(f"it reads the container once more: {await opened.foreseen()}")
                 if request.wait or request.promote:
                     return await _carry(opened, record, request)
@@ -94,6 +96,27 @@ def start(
             return ExitCode.SUCCESS
 
     _leave(enter(command))
+
+
+def foresee(*, as_json: bool) -> None:
+    """Say what a rebuild would change, break and cost; nothing is touched."""
+    settings = prepared_to_look()
+    mine = settings.projection.definition
+
+    async def command() -> tuple[GenerationRecord, Forecast]:
+        async with rebuilds.opened(settings, clock=SystemClock()) as opened:
+            live = await rebuild.may_start(opened.sides, mine)
+            return live, await opened.foreseen()
+
+    live, expected = enter(command)
+    told = changes(live.definition, mine) if differs(live, mine) else []
+    if as_json:
+        print_json({"live": live.id, "changes": list(told), **costs(expected)})
+        return
+    answer(
+        f"beside generation {live.id}; {', '.join(told) or 'of the same definition'}; nothing would break"
+    )
+    answer(f"it would read the container once more: {expected}")
 
 
 def promote(*, force: bool, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from rich.text import Text
 from projector.cli.output import UNKNOWN
 from projector.core.ranges import share as share_of_keys
 from projector.core.texts import duration, printable
+from projector.operations.rebuild import TO_PROMOTE
 from projector.operations.rebuild_progress import Phase, Progress, RangeProgress
 
 BAR_COLUMNS = 40
@@ -35,8 +36,7 @@ def line(progress: Progress) -> str:
     """The whole in one line, for those without a terminal."""
     share = percent(progress.share, estimate=progress.estimate)
     told = [f"generation {progress.record.id}: {progress.phase}", share, *_figures(progress)]
-    if progress.waits_for:
-        told.append(f"waits: {progress.waits_for[0]}")
+    told += _waits(progress)
     return ", ".join(told)
 
 
@@ -47,7 +47,7 @@ def page(progress: Progress, *, height: int | None = None) -> RenderableType:
     shown = _unfinished_first(rows)[:fitting] if len(rows) > fitting else rows
     parts: list[RenderableType] = [_heading(progress), _bar(progress)]
     parts += [_cut(Text(one)) for one in _figures(progress)]
-    parts += [_cut(Text(f"waits: {printable(one)}")) for one in progress.waits_for[:1]]
+    parts += [_cut(Text(one)) for one in _waits(progress)]
     if shown:
         parts += ["", _table(shown)]
     if len(rows) > len(shown):
@@ -92,6 +92,13 @@ def _figures(progress: Progress) -> Sequence[str]:
     if progress.request_units is not None:
         told.append(_request_units(progress.request_units, progress.request_units_forecast))
     return told
+
+
+def _waits(progress: Progress) -> Sequence[str]:
+    """What keeps it from being promoted; when nothing does, how that is done."""
+    if not progress.waits_for:
+        return [f"caught up; compare it and make it live: {TO_PROMOTE}"]
+    return [f"waits: {printable(progress.waits_for[0])}"]
 
 
 def _documents(documents: int, expected: int | None) -> str:

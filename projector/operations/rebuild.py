@@ -210,22 +210,30 @@ def begun(record: GenerationRecord) -> str:
 
 
 async def start(sides: Sides, wish: Wish) -> GenerationRecord:
-    """Make a new generation, empty; hosts fill it.
-
-    1. What is under way. 2. What other people built on the views. 3. The generation.
+    """Make a new generation, empty; hosts fill it. Nothing is touched before it may be.
 
     Raises:
-        RebuildError: Another one is under way, or something would break; nothing was touched.
+        RebuildError: Another one is under way, or something would break.
+    """
+    await may_start(sides, wish.definition)
+    return await sides.create(wish)
+
+
+async def may_start(sides: Sides, definition: Definition) -> GenerationRecord:
+    """Look at what is under way, and at what other people built on the views; returns the live one.
+
+    Raises:
+        RebuildError: Another one is under way, or something would break; it is told what.
     """
     records = await sides.records()
     refuse_second(records)
-    live_of(records)
-    broken = await sides.would_break(wish.definition)
+    live = live_of(records)
+    broken = await sides.would_break(definition)
     if broken:
         raise RebuildError(
             "nothing was begun, because the new definition would break: " + "; ".join(broken)
         )
-    return await sides.create(wish)
+    return live
 
 
 async def caught_up(
@@ -286,24 +294,28 @@ async def judged(
     return Verdict(record=fresh, compared=compared, against=against(compared))
 
 
+AGAINST = (
+    ("missing", "document is missing", "documents are missing"),
+    ("extra", "row is of no document", "rows are of no document"),
+    ("stale", "row is not as its document", "rows are not as their documents"),
+    ("totals_wrong", "total is not what the rows say", "totals are not what the rows say"),
+    ("pending", "difference nobody brings yet", "differences nobody brings yet"),
+    (
+        "before_start",
+        "document is older than where it began to read, and is not in it",
+        "documents are older than where it began to read, and are not in it",
+    ),
+)
+
+
 def against(compared: Compared) -> Sequence[str]:
     """What of a comparison speaks against a promotion, the gravest first."""
     counts = compared.counts
     told = [
-        f"{counts[name]} {words}"
-        for name, words in (
-            ("missing", "documents are missing"),
-            ("extra", "rows are of no document"),
-            ("stale", "rows are not as their documents"),
-            ("totals_wrong", "totals are not what the rows say"),
-            ("pending", "differences are pending: nobody brings them"),
-        )
+        f"{counts[name]:,} {one if counts[name] == 1 else many}"
+        for name, one, many in AGAINST
         if counts.get(name)
     ]
-    if counts.get("before_start"):
-        told.append(
-            f"{counts['before_start']} documents are older than where it began to read, and are not in it"
-        )
     return told if told or compared.consistent else ["it is not equal to the container"]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -48,6 +48,7 @@ from projector.wiring.service import Service
 from projector.wiring.spending import spending
 
 ALIVE = timedelta(seconds=status.FRESH_SECONDS)
+LOOK_FOR_HOSTS_SECONDS = 5.0
 COUNT_SECONDS = 30.0
 """How often the service is asked how many documents there are."""
 
@@ -253,20 +254,44 @@ class Opened:
 
     @asynccontextmanager
     async def hands(self, tell: Callable[[str], object]) -> AsyncIterator[None]:
-        """Does the work of a host for the body, unless one runs; ends it in good order."""
-        if await self.reached.anybody():
-            yield
+        """Does the work of a host as soon as none runs, until the body ends; ends it in good order."""
+        over = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            standing_in = group.create_task(self._stand_in(tell, over), name="rebuild:host")
+            try:
+                yield
+            finally:
+                over.set()
+                await asyncio.wait([standing_in])
+
+    async def _stand_in(self, tell: Callable[[str], object], over: asyncio.Event) -> None:
+        while not over.is_set():
+            if not await self._somebody_works():
+                break
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_FOR_HOSTS_SECONDS):
+                    await over.wait()
+        else:
             return
         tell("no host runs: this command does the work of one, for readers too, until it ends")
         settings = self.reached.settings.model_copy(update={"web_port": 0, "probe_port": 0})
         service = Service(settings, clock=self.reached.clock)
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(service.run(migrate=False), name="rebuild:host")
-            try:
-                yield
-            finally:
-                service.request_stop()
-                await asyncio.wait([running])
+            group.create_task(_stopped_after(over, service), name="rebuild:stop")
+            await service.run(migrate=False)
+            over.set()
+
+    async def _somebody_works(self) -> bool:
+        """Whether a host runs; while PostgreSQL is down nobody can work, and nobody knows."""
+        try:
+            return await self.reached.anybody()
+        except SinkUnavailable:
+            return True
+
+
+async def _stopped_after(over: asyncio.Event, service: Service) -> None:
+    await over.wait()
+    service.request_stop()
 
 
 async def _not_now(switch: Awaitable[object]) -> str:

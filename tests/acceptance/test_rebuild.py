@@ -66,6 +66,9 @@ def test_a_new_column_and_a_changed_total_come_by_a_rebuild_and_go_by_a_rollback
         assert "new column weight, other total item_totals" in told
         assert "projector rebuild start --promote" in told
         late = copied.add("cart-late", "item 1", 3, weight=2)
+        seen = answer(program, "rebuild", "start", "--dry-run")
+        assert seen["changes"] == ["new column weight", "other total item_totals"]
+        assert (seen["live"], seen["documents"]) == (1, 41)
         rebuilt = program.run("rebuild", "start", "--promote", "--why", "weights")
         assert rebuilt.code == 0, rebuilt.stderr
         assert "its definition differs: new column weight, other total item_totals" in (
@@ -110,7 +113,7 @@ def test_an_interrupted_one_goes_on_and_one_wrong_row_closes_the_gate_and_is_nam
         assert refused.code == DRIFT, refused.stderr
         assert f"stale: document {wrong} in cart" in refused.stdout
         assert "quantity is 99" in refused.stdout
-        assert "generation 2 is not promoted: 1 rows are not as their documents" in refused.stdout
+        assert "generation 2 is not promoted: 1 row is not as its document" in refused.stdout
         assert (state_of(copied, 1), state_of(copied, 2)) == ("live", "following")
 
         forced = answer(command_line, "rebuild", "promote", "--force")

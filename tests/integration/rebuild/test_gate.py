@@ -57,7 +57,7 @@ async def test_one_wrong_row_among_many_is_named_and_keeps_the_gate_closed(
             "UPDATE projector_g2.cart_items SET item = 'pear' WHERE id = 'line-217'"
         )
         verdict = await rebuilt.judged(made)
-        assert verdict.against[0] == "1 rows are not as their documents"
+        assert verdict.against[0] == "1 row is not as its document"
         assert len(verdict.compared.lines) >= 1
         assert (
             'document line-217 in cart "cart-43": item is pear, not apple'
@@ -80,8 +80,8 @@ async def test_whatever_differs_speaks_against_it_and_a_repair_mends_it(rebuilt:
         await rebuilt.pair.sql(DAMAGE)
         verdict = await rebuilt.judged(made)
         assert verdict.against == [
-            "1 documents are missing",
-            "1 rows are of no document",
+            "1 document is missing",
+            "1 row is of no document",
             "2 totals are not what the rows say",
         ]
         await rebuilt.repair(made.id)

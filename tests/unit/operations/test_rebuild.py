@@ -201,11 +201,11 @@ async def test_a_generation_that_is_given_up_is_waited_for_no_longer() -> None:
 @pytest.mark.parametrize(
     ("counts", "told"),
     [
-        pytest.param({"stale": 1}, "1 rows are not as their documents", id="a row"),
+        pytest.param({"stale": 1}, "1 row is not as its document", id="a row"),
         pytest.param({"missing": 2}, "2 documents are missing", id="missing"),
         pytest.param({"extra": 3}, "3 rows are of no document", id="extra"),
         pytest.param({"totals_wrong": 4}, "4 totals are not what the rows say", id="totals"),
-        pytest.param({"pending": 5}, "5 differences are pending: nobody brings them", id="pending"),
+        pytest.param({"pending": 5}, "5 differences nobody brings yet", id="pending"),
         pytest.param(
             {"before_start": 6},
             "6 documents are older than where it began to read, and are not in it",
@@ -265,7 +265,7 @@ async def test_a_forced_promotion_is_kept_with_what_spoke_against_it() -> None:
     registry.found = Compared(consistent=False, counts={**EQUAL, "missing": 1})
     verdict = await judged(registry.sides(), MADE)
     promotion = await promote(registry.sides(), verdict, who="ann", tell=registry.tell)
-    assert (promotion.forced, promotion.against) == (True, ["1 documents are missing"])
+    assert (promotion.forced, promotion.against) == (True, ["1 document is missing"])
     assert promotion.counts["missing"] == 1
 
 
