@@ -95,6 +95,11 @@ class Settings(BaseSettings):
         description="PostgreSQL 14 to 18, for example `postgresql://user:password@host:5432/shop`."
         " Absent: the embedded PostgreSQL in `PROJECTOR_DATA_DIR`.",
     )
+    database_sign_in: Literal["password", "entra"] = Field(
+        default="password",
+        description="`password`: as the URL says. `entra`: `DefaultAzureCredential` signs in to Azure Database for"
+        " PostgreSQL, under the user of the URL, which then holds no password.",
+    )
     reader_role: RoleName = Field(
         default=CARTS.reader_role,
         description="Role that may read the views and nothing else. Roles belong to the whole server: give"
@@ -340,6 +345,8 @@ class Settings(BaseSettings):
                 "PROJECTOR_POLL_MIN_SECONDS must not exceed PROJECTOR_POLL_MAX_SECONDS,"
                 f" but {self.poll_min_seconds:g} is more than {self.poll_max_seconds:g}"
             )
+        if self.database_sign_in == "entra" and self.database_url is None:
+            raise ValueError("PROJECTOR_DATABASE_SIGN_IN=entra needs PROJECTOR_DATABASE_URL")
         if self.max_leases is not None and self.min_leases > self.max_leases:
             raise ValueError("PROJECTOR_MIN_LEASES must not exceed PROJECTOR_MAX_LEASES")
         return self

@@ -14,13 +14,16 @@ from pathlib import Path
 import structlog
 
 from projector.core.errors import ConfigurationError, ProjectorError, SchemaMismatch
+from projector.cosmos.tokens import postgresql_token
 from projector.operations.target_checks import asleep
 from projector.ports.diagnosis import SchemaLook
 from projector.postgres import schema
 from projector.postgres.address import address
 from projector.postgres.beside import beside
 from projector.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError, exists_in
+from projector.postgres.passfile import Token, signed_in
 from projector.postgres.readers import DEFAULT_READER, let_in
+from projector.processor.clock import SystemClock
 from projector.settings import Settings
 from projector.telemetry.logs import Event
 from projector.wiring.servers import Servers
@@ -46,14 +49,19 @@ async def target_url(settings: Settings, *, create: bool = False) -> AsyncIterat
         create: Make the embedded server when there is none; who only looks does not.
 
     Raises:
-        SettingsError: Libpq cannot read the URL.
+        SettingsError: Libpq cannot read the URL, or it holds a password where Entra signs in.
+        SinkUnavailable: Entra gives no token.
         SchemaMismatch: There is no embedded server to look at.
         EmbeddedPostgresError: The embedded server cannot be started.
     """
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
         address(url)  # before anything else is begun
-        yield url
+        if settings.database_sign_in == "password":
+            yield url
+            return
+        async with signed_in(url, _entra_token, clock=SystemClock(), patient=create) as with_token:
+            yield with_token
         return
     folder = settings.data_dir / EMBEDDED_FOLDER
     if not create and not exists_in(folder):
@@ -65,6 +73,11 @@ async def target_url(settings: Settings, *, create: bool = False) -> AsyncIterat
         log.info(Event.TARGET_EMBEDDED, folder=str(folder), port=server.port)
         async with beside(_keep_running(server), name="target:embedded"):
             yield server.url
+
+
+async def _entra_token() -> Token:
+    text, expires_at = await postgresql_token()
+    return Token(text=text, expires_at=expires_at)
 
 
 async def _keep_running(server: EmbeddedPostgres) -> None:
