@@ -95,6 +95,8 @@ def _column(definition: Definition, view: View, name: str) -> Mapping[str, Value
         tests.append("unique")
     if name not in view.optional:
         tests.append("not_null")
+    if name in view.accepted:
+        tests.append({"accepted_values": {"arguments": {"values": list(view.accepted[name])}}})
     tests += [
         {"relationships": {"arguments": {"to": to, "field": field}}}
         for to, field in _relations(definition, view, name)

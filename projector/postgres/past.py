@@ -217,6 +217,7 @@ def _events(generation: Generation, history: History) -> View:
         ),
         key=(key, "id", "projected_at"),
         optional=frozenset(["source_time", *list(comments)[6:]]),
+        accepted={"kind": list(KINDS.values())},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 COLLATED = ' COLLATE pg_catalog."default"'
@@ -15,6 +16,7 @@ class View(NamedTuple):
     Attributes:
         key: the columns that no two rows have alike; NULL counts as a value.
         optional: the columns that may be NULL.
+        accepted: column -> all values that it may have, where they are few.
     """
 
     name: str
@@ -23,6 +25,7 @@ class View(NamedTuple):
     query: str
     key: Sequence[str]
     optional: frozenset[str] = frozenset()
+    accepted: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 def listed(parts: Sequence[str], indent: int = 7) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from tests.bi.shop import DAY, LINES
 
 Rows = Sequence[tuple[str, ...]]
-
-
 KNOWN: Mapping[str, Rows] = {
     "What lies in this cart?": [
         ("1", "Surface Pro", "2", "999", "EUR", "1998"),
@@ -32,6 +30,19 @@ KNOWN: Mapping[str, Rows] = {
     "What share of its value is each line?": [
         ("1", "Surface Pro", "EUR", "95.2"),
         ("2", "Surface Pen", "EUR", "4.8"),
+    ],
+    "What lay in it two days ago?": [
+        ("1", "Surface Pro", "2", "1998", "EUR"),
+        ("2", "Surface Pen", "1", "99.99", "EUR"),
+        ("99", "Dock", "1", "199", "USD"),
+    ],
+    "What was it worth then?": [
+        ("EUR", "3", "2216.99"),
+        ("USD", "1", "199"),
+    ],
+    "What happened to it?": [
+        ("8", "changed", "Surface Pro", "2", "1"),
+        ("98", "removed_by_marker", "Keyboard", "1", "-"),
     ],
     "Which carts changed last?": [
         ("654", "3", "-", "-"),
@@ -75,6 +86,22 @@ KNOWN: Mapping[str, Rows] = {
         ("456", "['EUR', 'USD']"),
         ("654", "['EUR', 'USD']"),
     ],
+    "Which carts were abandoned lately, and what are they worth?": [
+        ("789", "1099", "EUR", "Surface Pro", "10"),
+        ("987", "50", "-", "Gift card", "2"),
+        ("111", "-99.99", "EUR", "Surface Pen", "20"),
+    ],
+    "Which abandoned carts are worth most?": [
+        ("789", "1099", "Surface Pro", "10", "0"),
+        ("111", "-99.99", "Surface Pen", "20", "0"),
+    ],
+    "What are all abandoned carts worth?": [
+        ("EUR", "3", "1298.98"),
+        ("USD", "1", "199"),
+        ("-", "1", "50"),
+    ],
+    "How do carts develop from day to day?": [],
+    "And from week to week?": [],
     "How much of this item lies in carts?": [
         ("4", "4"),
     ],
@@ -98,8 +125,16 @@ KNOWN: Mapping[str, Rows] = {
         ("Surface Pen", "EUR", "89.99", "99.99"),
         ("Surface Pro", "EUR", "999", "1099"),
     ],
+    "Which items moved most in the last day?": [
+        ("Keyboard", "-1", "1"),
+        ("Surface Pro", "-1", "1"),
+    ],
+    "Which lines were removed in the last day, and why?": [
+        ("654", "98", "Keyboard", "129", "EUR", "removed_by_marker"),
+    ],
+    "How did an item do from day to day?": [],
     "How fresh is what I see?": [
-        ("true",),
+        ("true", "0", "-", "true"),
     ],
     "Which part of the carts is late?": [],
     "What share of the lines has no price?": [
@@ -115,14 +150,33 @@ KNOWN: Mapping[str, Rows] = {
         ("color", "1"),
     ],
 }
-"""Question -> rows; what is missing is a dash."""
-
-BY_DAY = "On which days did the carts of the last week change last?"
+"""Question -> rows; what is missing is a dash, and what has to be counted back from now is empty."""
 
 
 def answers(now: int) -> Mapping[str, Rows]:
-    """The same, with those that count back from `now`."""
-    return {**KNOWN, BY_DAY: days_of_last_changes(now)}
+    """All of them; `now` is what the shop counts back from."""
+    days = [datetime.fromtimestamp(now, UTC).date() - timedelta(days=age) for age in (3, 2, 1)]
+    counted_back = {
+        "On which days did the carts of the last week change last?": days_of_last_changes(now),
+        "How do carts develop from day to day?": told(days, ("7", "14"), ("7", "14"), ("7", "13")),
+        "And from week to week?": weeks(days, (597, 597, 398)),
+        "How did an item do from day to day?": told(days, ("4", "5"), ("4", "5"), ("3", "4")),
+    }
+    return {**KNOWN, **counted_back}
+
+
+def told(days: Sequence[date], *figures: tuple[str, ...]) -> Rows:
+    """One row per day, all of them known."""
+    return [(str(day), "true", *each) for day, each in zip(days, figures, strict=True)]
+
+
+def weeks(days: Sequence[date], values: Sequence[int]) -> Rows:
+    """The highest value of each week's days, in dollars."""
+    highest: dict[date, int] = {}
+    for day, value in zip(days, values, strict=True):
+        monday = day - timedelta(days=day.weekday())
+        highest[monday] = max(value, highest.get(monday, 0))
+    return [(str(monday), "USD", str(value)) for monday, value in sorted(highest.items())]
 
 
 def days_of_last_changes(now: int) -> Rows:

@@ -11,7 +11,7 @@ QUESTION = re.compile(
     r"^### ([^\n]+)\n\n\*([^*.,]+)[.,]?\*.*?^```sql\n(.*?)^```", re.MULTILINE | re.DOTALL
 )
 BY_INDEX = frozenset({"One cart", "One item", "The newest"})
-READS = BY_INDEX | {"Everything", "Freshness"}
+READS = BY_INDEX | {"Everything", "Each of them", "Days", "Freshness"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,11 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import psycopg
+from msgspec.structs import replace
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
@@ -20,9 +21,10 @@ from projector.core.states import RangeState
 from projector.ports.feed import Grant, RangeReport
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.generation import FIRST_GENERATION
+from projector.postgres.recording import Recording, RecordingOptions
 from projector.postgres.sink import PostgresSink
 from projector.projection.writes import RowWrite
-from tests.integration.postgres.carts import apply, begun, line, page
+from tests.integration.postgres.carts import apply, begun, line, page, tombstone
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 DEFINITION = FIRST_GENERATION.definition
@@ -42,35 +44,65 @@ LINES: tuple[tuple[int, str, str, str, str, str | None, str | None], ...] = (
     (20 * DAY, "111", "11", "Surface Pen", "-1", "99.99", "EUR"),
     (20 * DAY, "111", "12", "Keyboard", "0", "129", "EUR"),
 )
+LEFT: tuple[tuple[int, str, str, str, str, str | None, str | None], ...] = (
+    (5 * DAY, "123", "99", "Dock", "1", "199", "USD"),  # removed a day ago
+    (3 * DAY, "654", "98", "Keyboard", "1", "129", "EUR"),  # removed just now
+)
+"""What lay in the carts three days ago, when the history began; of line 8 there were two."""
 EXTRA = {"1": '{"color":"black","gift":true}', "2": '{"gift":false}'}
 LAG_SECONDS = 2.0
+EARLIER = (
+    "UPDATE projector.cart_events SET projected_at = projected_at - %(by)s",
+    "UPDATE projector.history SET began_at = began_at - %(by)s, known_from = known_from - %(by)s",
+)
 
 
-def lines(now: int) -> list[RowWrite]:
-    """The lines as the change feed would bring them, the oldest first."""
-    made = [
-        msgspec.structs.replace(
+def lines(now: int) -> dict[str, RowWrite]:
+    """Id -> the line as the change feed would bring it."""
+    return {
+        id_: replace(
             line(
-                cart, id_, 0, item=item, quantity=quantity, price=price, currency=currency,
+                cart, id_, lsn, item=item, quantity=quantity, price=price, currency=currency,
                 extra=EXTRA.get(id_),
             ),
             ts=now - age,
         )
-        for age, cart, id_, item, quantity, price, currency in sorted(LINES, reverse=True)
-    ]  # fmt: skip
-    return [
-        msgspec.structs.replace(write, lsn=lsn, etag=f'"{lsn}"')
-        for lsn, write in enumerate(made, start=1)
-    ]
+        for lsn, (age, cart, id_, item, quantity, price, currency) in enumerate(
+            sorted([*LINES, *LEFT], reverse=True), start=1
+        )
+    }  # fmt: skip
 
 
 async def open_shop(url: str, now: int) -> None:
-    """Projects the lines, and tells how far they are behind."""
+    """Projects the lines, lets three days pass, and tells how far the rows are behind."""
     async with Connections(ConnectionOptions(url=url)) as connections:
-        sink = PostgresSink(connections)
+        sink, recording = PostgresSink(connections), Recording(connections, RecordingOptions())
         grant = await begun(sink)
-        await apply(sink, grant, page(*lines(now)), at=len(LINES))
+        first = lines(now)
+        two_of_them = replace(first["8"], lsn=0, values=with_quantity(first["8"], b"2"))
+        await apply(sink, grant, page(*{**first, "8": two_of_them}.values()), at=20)
         await tell_lag(sink, grant, LAG_SECONDS)
+        assert await recording.begin()
+        await pass_days(connections, 2)
+        await apply(sink, grant, page(replace(tombstone("123", "99", 21), ts=now - DAY)), at=21)
+        await pass_days(connections, 1)
+        assert "days" in await recording.keep()
+        await apply(sink, grant, page(replace(first["8"], lsn=22, etag='"22"')), at=22)
+        await apply(sink, grant, page(replace(tombstone("654", "98", 23), ts=now)), at=23)
+        await tell_lag(sink, grant, LAG_SECONDS)
+
+
+def with_quantity(write: RowWrite, number: bytes) -> tuple[object, ...]:
+    """The values of a line, of which there are more."""
+    item, _, *others = write.values
+    return item, msgspec.Raw(number), *others
+
+
+async def pass_days(connections: Connections, days: int) -> None:
+    """The past is made by hand: all that was written down happened that much earlier."""
+    async with connections.session() as session:
+        for statement in EARLIER:
+            await session.execute(statement.encode(), {"by": timedelta(days=days)})
 
 
 async def tell_lag(sink: PostgresSink, grant: Grant, seconds: float | None) -> None:
@@ -86,6 +118,7 @@ async def tell_lag(sink: PostgresSink, grant: Grant, seconds: float | None) -> N
         range_id=grant.range_id,
         last_poll_at=now,
         lag_seconds=seconds,
+        caught_up_at=now,
         told_at=now,
     )
     assert await sink.report([told]) == frozenset()

@@ -54,6 +54,13 @@ KNOWN: Answers = {
         ("Surface Pen", "4", "389.96", "4"),
         ("Keyboard", "0", "0", "1"),
     ],
+    "Carts abandoned lately": [
+        ("789", "1099", "EUR", "Surface Pro", "10"),
+        ("987", "50", "-", "Gift card", "2"),
+        ("111", "-99.99", "EUR", "Surface Pen", "20"),
+        ("321", "-", "-", "Dock", "40"),
+        ("456", "-", "-", "Surface Pen", "3"),
+    ],
 }
 """Title, up to a comma before a currency -> rows. Others are a number that is looked at apart."""
 
@@ -88,6 +95,10 @@ def test_a_panel_shows_what_is_known(title: str, sql: str, asked: psycopg.Connec
         assert float(found[0][0]) == pytest.approx(1 / 12)
     elif name == "Carts by hour of their last change":
         assert sum(int(carts) for _hour, carts in found) == 4
+    elif name == "Carts at the end of each day":
+        assert [carts for _day, carts in found] == ["7", "7", "7"]
+    elif name == "Lines removed per day, by cause":
+        assert [row[1:] for row in found] == [("marker", "1"), ("marker", "1")]
     else:
         assert found == KNOWN[name]
 

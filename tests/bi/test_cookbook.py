@@ -42,6 +42,10 @@ def test_every_question_has_its_answer() -> None:
     assert [each.asks for each in ALL] == list(answers(0))
 
 
+def test_there_are_at_least_thirty_questions() -> None:
+    assert len(ALL) >= 30
+
+
 def test_the_page_goes_through_psql_as_it_stands(shop: OpenShop) -> None:
     script = "\n".join(each.sql for each in ALL)
     done = subprocess.run(
