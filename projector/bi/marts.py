@@ -9,11 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from projector.bi.sources import grouped
+from projector.postgres.days import days_of
 from projector.projection.definition import Bucket, Definition, Group, Total
 
 STAGED = """\
 SELECT s.*{moment}
 FROM {{{{ source('{schema}', '{name}') }}}} AS s{joined}
+"""
+
+# MetricFlow keeps the word `day` for itself.
+STAGED_DAYS = """\
+SELECT s.*, s.day AS on_day
+FROM {{{{ source('{schema}', '{name}') }}}} AS s
+WHERE s.known
 """
 
 DAYS = """\
@@ -57,10 +65,14 @@ def moment_of(definition: Definition, name: str) -> str:
 
 
 def staging(definition: Definition) -> Mapping[str, str]:
-    """Model -> its text: rows, totals and buckets as they are, each with a time."""
+    """Model -> its text: rows, totals and buckets as they are, each with a time, and days that are known."""
     names = [definition.rows, *(total.name for total in definition.totals)]
     names += [total.bucket.view for total in definition.totals if total.bucket is not None]
-    return {staged(name): _staged(definition, name) for name in names}
+    days = {
+        staged(one.name): STAGED_DAYS.format(schema=definition.schema, name=one.name)
+        for one in days_of(definition)
+    }
+    return {staged(name): _staged(definition, name) for name in names} | days
 
 
 def marts(definition: Definition) -> Mapping[str, str]:

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 
 from projector.bi.marts import buckets_of, moment_of, staged
 from projector.bi.yaml import Value
+from projector.postgres.days import Days, days_of
 from projector.projection.definition import Bucket, Definition, Field, Kind, Total
 
 Document = Mapping[str, Value]
+DAY = "on_day"
+COUNTED = frozenset({"bigint", "numeric"})
+"""Types of what is a measure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,7 @@ def semantic_models(definition: Definition) -> Document:
         models.append(_groups(definition, total))
         if total.bucket is not None:
             models.append(_buckets(definition, total, total.bucket))
+    models += [_days(definition, days) for days in days_of(definition)]
     metrics = [metric for model in models for metric in _simple_metrics(model)]
     return {
         "version": 2,
@@ -147,6 +152,41 @@ def _buckets(definition: Definition, total: Total, bucket: Bucket) -> _Model:
         ],
         dimensions=[_categorical(bucket.column, bucket.column_comment)],
         measures=measures,
+    )
+
+
+def _days(definition: Definition, days: Days) -> _Model:
+    """States at the ends of days: of several days the last one counts, since they are no sum."""
+    entities = {total.by[0].of for total in _by_one(definition)}
+    apart = "".join(f" || chr(31) || COALESCE({group}, '')" for group in days.groups)
+    last = {"name": DAY, "window_choice": "max"}
+    return _Model(
+        name=days.name,
+        comment=days.comment,
+        moment=DAY,
+        entities=[
+            {"name": f"{days.name}_row", "type": "primary", "expr": f"{DAY}::text{apart}"},
+            *(
+                {"name": group, "type": "foreign", "expr": group}
+                for group in days.groups
+                if group in entities
+            ),
+        ],
+        dimensions=[
+            _categorical(group, comment)
+            for group, (_, _, comment) in days.groups.items()
+            if group not in entities
+        ],
+        measures=[
+            {
+                **_measure(
+                    f"{days.name}_{column}", f"At the end of a day. {comment}", "sum", column
+                ),
+                "non_additive_dimension": last,
+            }
+            for column, (kind, _, comment) in days.values.items()
+            if kind in COUNTED
+        ],
     )
 
 

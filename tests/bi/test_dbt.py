@@ -21,6 +21,9 @@ LAG = "UPDATE projector.range_reports SET lag_seconds = {}, reported_at = now()"
 DAMAGE = "UPDATE projector_g1.cart_totals SET total_quantity = total_quantity + {}"
 QUERY = ["query", "--csv", "answer.csv", "--order", "item", "--group-by", "item"]
 METRICS = ["--metrics", "lines,quantity,share_with_unit_price"]
+DAYS = ["query", "--metrics", "daily_totals_line_count"]
+BY_DAY = ["--group-by", "metric_time__day", "--order", "metric_time__day", "--csv", "days.csv"]
+BY_YEAR = ["--group-by", "metric_time__year", "--order", "metric_time__year", "--csv", "years.csv"]
 STEPS: Mapping[str, Mapping[str, object]] = {
     "built": {"dbt": ["--warn-error", "build"]},  # a deprecation is an error, too
     "fresh": {"dbt": ["source", "freshness"]},
@@ -28,6 +31,8 @@ STEPS: Mapping[str, Mapping[str, object]] = {
     "unknown": {"dbt": ["source", "freshness"]},
     "validated": {"mf": ["validate-configs"]},
     "queried": {"mf": [*QUERY, *METRICS]},
+    "by day": {"mf": [*DAYS, *BY_DAY]},
+    "by year": {"mf": [*DAYS, *BY_YEAR]},
     "damaged": {"sql": DAMAGE.format(1)},
     "tested": {"dbt": ["test", "--select", "cart_totals_is_a_recount"]},
 }
@@ -48,6 +53,7 @@ def test_dbt_and_metricflow_find_what_is_known_and_what_is_wrong(
     sources_are_as_fresh_as_the_copy_says(found)
     assert found["validated"]["ok"], found["validated"]["said"]
     metricflow_answers_what_is_known(found["queried"], tmp_path / "answer.csv")
+    of_several_days_the_last_one_counts(found, tmp_path)
     assert not found["tested"]["ok"]
     assert [each["failures"] for each in found["tested"]["results"]] == [7]
 
@@ -111,3 +117,14 @@ def metricflow_answers_what_is_known(queried: dict[str, Any], answer: Path) -> N
         ("Surface Pen", 4, 4, 1),
         ("Surface Pro", 3, 4, 1),
     ]
+
+
+def of_several_days_the_last_one_counts(found: Results, folder: Path) -> None:
+    assert found["by day"]["ok"], found["by day"]["said"]
+    assert found["by year"]["ok"], found["by year"]["said"]
+    by_day, by_year = (
+        [float(row.split(",")[1]) for row in (folder / name).read_text().splitlines()[1:]]
+        for name in ("days.csv", "years.csv")
+    )
+    assert by_day == [14, 14, 13]
+    assert by_year[-1] == 13
