@@ -106,7 +106,7 @@ def database(metabase: Metabase) -> int:
 
 def dashboard(metabase: Metabase, board: dict[str, Any], database_id: int) -> None:
     """Makes the questions, and the dashboard with all of them; nothing when it is there."""
-    if metabase.named("/api/dashboard", board["name"]) is not None:
+    if metabase.named("/api/collection/root/items?models=dashboard", board["name"]) is not None:
         return
     placed = []
     for number, card in enumerate(board["cards"], start=1):
