@@ -27,6 +27,16 @@ BEGIN
 END
 $$"""
 
+# One text of many days, such as an item, as `views` compare it: by the collation of the database.
+BY_GROUP = """
+DO $$
+BEGIN
+  IF to_regclass('projector.{index}') IS NULL THEN
+    CREATE INDEX {index} ON projector.{name} USING hash (({group}{collated}));
+  END IF;
+END
+$$"""
+
 PER_DAY = """
 SELECT {columns}
 FROM projector.days AS d
@@ -72,6 +82,18 @@ def day_statements(definition: Definition) -> Iterator[str]:
             name: _stored(kind) for name, (kind, _, _) in {**days.groups, **days.values}.items()
         }
         yield filled(TABLE, table=table, name=days.name, columns=with_columns(table, columns))
+        # A bucket's codes are few, and each stands in all days.
+        for group in (
+            total.by[0].column for total in definition.totals if total.per_day == days.name
+        ):
+            if group in days.groups and days.groups[group][0] == TEXT:
+                yield filled(
+                    BY_GROUP,
+                    index=f"{days.name}_{group}",
+                    name=days.name,
+                    group=group,
+                    collated=COLLATED,
+                )
 
 
 def _stored(kind: str) -> str:

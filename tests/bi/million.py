@@ -26,6 +26,15 @@ SELECT t, extract(epoch FROM t)::bigint - 60, extract(epoch FROM t)::bigint, 1, 
 FROM generate_series(1, {LINES}) AS n,
   LATERAL (SELECT now() - interval '30 days' * (1 - n / {LINES}.0) AS t) AS at"""
 
+DAYS = f"""
+WITH days AS (
+  INSERT INTO projector.days (projection, day, ends_at, time_zone, known, taken_at)
+  SELECT 'carts', current_date - n, (current_date - n + 1)::timestamptz, 'UTC', true, now()
+  FROM generate_series(1, {LINES // ITEMS}) AS n RETURNING day)
+INSERT INTO projector.daily_item_totals (day, item, line_count, total_quantity)
+SELECT day, 'item ' || n, n, n FROM days, generate_series(0, {ITEMS - 1}) AS n"""
+"""Fifty days of all items: a million rows, too."""
+
 SPAN = """
 INSERT INTO projector.history (projection, generation, began_at, known_from, found)
 VALUES ('carts', 1, now() - interval '30 days', now() - interval '30 days', 0)"""
@@ -38,4 +47,5 @@ def million_lines(connection: psycopg.Connection[Any]) -> None:
         connection.execute(ROWS)
     connection.execute(EVENTS)
     connection.execute(SPAN)
+    connection.execute(DAYS)
     connection.execute("ANALYZE")
