@@ -63,7 +63,10 @@ class PartStore(Protocol):
     """Parts as the target keeps them. Every method raises SinkUnavailable; those with a part FencedOut."""
 
     async def cut(self, leases: Sequence[Lease], *, expected: int | None) -> None:
-        """Make these the parts, unless there are some; `expected` documents in all, None: unknown."""
+        """Make these the parts, unless there are some; `expected` documents in all, None: unknown.
+
+        Raises: RebuildError: there are some, of a container that was there before this one.
+        """
 
     async def claim(self) -> Part | None:
         """Hold a part that nobody holds; None when there is none."""

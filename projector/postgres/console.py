@@ -16,7 +16,7 @@ from projector.core.ranges import FeedRange
 from projector.ports.console import OpenReplay, StoredSide, ViewCount
 from projector.ports.generations import BEING_MADE, FillPart, GenerationRecord, GenerationState
 from projector.postgres.connections import Connections
-from projector.postgres.filling import parts_in
+from projector.postgres.fill_parts import parts_in
 from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.generations import records
 from projector.postgres.housekeeping import housekeeping_runs

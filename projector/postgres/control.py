@@ -159,11 +159,12 @@ CREATE TABLE {control}.range_reports (
 ) WITH (fillfactor = 50);
 """
 
-# `range_id`: what the lease says of its partition (version 1). `place`: a continuation of the feed, or the
+# `container_rid`: NULL until a process that fills has seen the container. `range_id`: what the lease says of its partition (version 1). `place`: a continuation of the feed, or the
 # next page of a scan. `newest_ts`: of the documents loaded. `since`: those last changed before it are not.
 FILL_PARTS = """
 CREATE TABLE {control}.fill_parts (
     id bigint GENERATED ALWAYS AS IDENTITY,
+    container_rid text COLLATE "C",
     lease_token text COLLATE "C" NOT NULL,
     version integer NOT NULL,
     range_id text COLLATE "C",

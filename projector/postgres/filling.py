@@ -17,20 +17,18 @@ from dataclasses import replace
 from typing import Any
 
 import psycopg
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import dict_row
 
-from projector.core.errors import FencedOut
-from projector.core.lease import DELIVERED_PROPERTY, START_FROM_PROPERTY, Lease
-from projector.core.names import Continuation, InstanceName, LeaseToken
-from projector.core.ranges import FeedRange
-from projector.core.splits import RANGE_ID_PROPERTY
+from projector.core.errors import FencedOut, RebuildError
+from projector.core.lease import Lease
+from projector.core.names import InstanceName
 from projector.core.start import Position
 from projector.ports.filling import Load, Part
-from projector.ports.generations import FillPart, FillPhase
 from projector.postgres import quarantine
 from projector.postgres.connections import Connections, Session
 from projector.postgres.copying import copy_statement, copy_text, pieces
 from projector.postgres.errors import first_line, is_of_document
+from projector.postgres.fill_parts import cut_parts, keys_of, named, part_of
 from projector.postgres.frozen import end_frozen_copies
 from projector.postgres.generation import Generation
 from projector.postgres.locked import refusal
@@ -44,9 +42,9 @@ HOLD_SECONDS = 20.0
 # Whoever cuts the container waits for whoever does so at this moment, and finds the parts then.
 LOCK = "LOCK TABLE fill_parts IN SHARE ROW EXCLUSIVE MODE"
 
-CUT = """
-INSERT INTO {parts} (lease_token, version, range_id, min_epk, max_epk, expected, place, since)
-VALUES (%(token)s, %(version)s, %(range_id)s, %(min)s, %(max)s, %(expected)s, %(place)s, %(since)s)"""
+# A part that was cut before anybody had seen the container is of the one that is seen first.
+SEEN = "UPDATE fill_parts SET container_rid = %(rid)s WHERE container_rid IS NULL"
+CONTAINERS = "SELECT DISTINCT container_rid FROM fill_parts"
 
 # Epochs are told apart by chance, too: a database that failed over without its last commits gives out the
 # same numbers again.
@@ -92,9 +90,9 @@ REMOVE = "DELETE FROM fill_parts WHERE id = %(id)s AND epoch = %(epoch)s RETURNI
 
 # The first child takes over what was counted.
 CHILD = """
-INSERT INTO fill_parts (lease_token, version, range_id, min_epk, max_epk, lineage, anchor, anchor_lsn,
+INSERT INTO fill_parts (container_rid, lease_token, version, range_id, min_epk, max_epk, lineage, anchor, anchor_lsn,
   place, since, documents, expected, newest_ts, request_units)
-VALUES (%(token)s, %(version)s, %(range_id)s, %(min)s, %(max)s, %(lineage)s, %(anchor)s,
+VALUES (%(container_rid)s, %(token)s, %(version)s, %(range_id)s, %(min)s, %(max)s, %(lineage)s, %(anchor)s,
   %(anchor_lsn)s, %(place)s, %(since)s, %(documents)s, %(expected)s, %(newest_ts)s, %(request_units)s)"""
 
 HOLD = """
@@ -105,11 +103,6 @@ RELEASE = """
 UPDATE fill_parts SET error = %(error)s, held_until = NULL, owner = NULL
 WHERE id = %(id)s AND epoch = %(epoch)s AND phase = 'loading'"""
 
-PARTS = """
-SELECT *, phase = 'loaded' AND (SELECT bool_and(phase = 'loaded') FROM fill_parts)
-  AND NOT EXISTS (SELECT FROM ranges) AS finishing
-FROM fill_parts ORDER BY min_epk"""
-
 
 class FillParts:
     """`PartStore` of one generation, over connections that look up names in its control tables."""
@@ -119,22 +112,38 @@ class FillParts:
         connections: Connections,
         *,
         generation: Generation,
+        container_rid: str,
         owner: InstanceName,
         hold_seconds: float = HOLD_SECONDS,
     ) -> None:
-        """Hold parts in the name of `owner`."""
+        """Hold parts of that container in the name of `owner`."""
         self._connections = connections
         self._generation = generation
+        self._container_rid = container_rid
         self._owner = owner
         self._hold_seconds = hold_seconds
 
     async def cut(self, leases: Sequence[Lease], *, expected: int | None) -> None:
         """Make these the parts, unless there are some; see `PartStore`."""
         share = None if expected is None else expected // max(1, len(leases))
+        async with self._connections.session() as session:
+            if await self._are_there(session):
+                return
         async with self._connections.transaction() as session:
             await session.execute(LOCK)
             if not await _found(session, "SELECT 1 FROM fill_parts LIMIT 1", {}):
                 await cut_parts(session, leases, expected=share)
+            await session.execute(SEEN, {"rid": self._container_rid})
+
+    async def _are_there(self, session: Session) -> bool:
+        """Whether there are parts, all of this container. Raises RebuildError: of another one."""
+        rids = {row[0] for row in await (await session.execute(CONTAINERS)).fetchall()}
+        if rids - {None, self._container_rid}:
+            raise RebuildError(
+                "the container was created anew while this generation was filled from the one before:"
+                " give it up (projector rebuild abort), and start again"
+            )
+        return rids == {self._container_rid}
 
     async def claim(self) -> Part | None:
         """Hold a part that nobody holds; see `PartStore`."""
@@ -142,7 +151,7 @@ class FillParts:
         async with self._connections.session() as session:
             cursor = session.cursor(row_factory=dict_row)
             row = await (await cursor.execute(CLAIM, parameters)).fetchone()
-        return None if row is None else _part(row)
+        return None if row is None else part_of(row)
 
     async def left(self) -> int:
         """How many parts are not loaded; see `PartStore`.
@@ -179,7 +188,7 @@ class FillParts:
             if row["expected"] is not None:
                 row["expected"] //= len(children)
             for child in children:
-                await session.execute(CHILD, {**row, **_named(child)})
+                await session.execute(CHILD, {**row, **named(child)})
                 row |= {"documents": 0, "request_units": 0}
 
     async def hold(self, part: Part, *, error: str | None) -> None:
@@ -266,7 +275,7 @@ class FillParts:
         self, session: Session, part: Part, rejections: Sequence[Rejection]
     ) -> None:
         if rejections:
-            low, _ = bounds(_keys(part.lease))
+            low, _ = bounds(keys_of(part.lease))
             await quarantine.store_first(session, rejections, lineage=part.lineage, low=low)
 
     async def _changed(self, statement: str, part: Part, more: Mapping[str, Any]) -> Part:
@@ -276,7 +285,7 @@ class FillParts:
             row = await (await cursor.execute(statement, parameters)).fetchone()
         if row is None:
             raise _lost(part)
-        return _part(row)
+        return part_of(row)
 
 
 class _Refused(Exception):
@@ -285,97 +294,6 @@ class _Refused(Exception):
     def __init__(self, error: psycopg.Error) -> None:
         super().__init__()
         self.error = error
-
-
-async def cut_parts(
-    session: Session,
-    leases: Sequence[Lease],
-    *,
-    expected: int | None = None,
-    table: str = "fill_parts",
-) -> None:
-    """Make these the parts; one that bears a bookmark begins there, at a START_FROM of a time."""
-    for lease in leases:
-        more = {
-            "expected": expected,
-            "place": lease.continuation,
-            "since": lease.properties.get(START_FROM_PROPERTY),
-        }
-        await session.execute(CUT.replace("{parts}", table), {**_named(lease), **more})
-
-
-async def parts(connections: Connections) -> Sequence[FillPart]:
-    """All parts as they are, lowest first."""
-    async with connections.session() as session:
-        return await parts_in(session)
-
-
-async def parts_in(session: Session) -> Sequence[FillPart]:
-    """The same, in the control tables that the names of this session stand for."""
-    cursor = session.cursor(row_factory=dict_row)
-    rows = await (await cursor.execute(PARTS)).fetchall()
-    return [
-        FillPart(
-            feed_range=FeedRange(min=row["min_epk"], max=row["max_epk"]),
-            phase=FillPhase.FINISHING if row["finishing"] else FillPhase(row["phase"]),
-            documents=row["documents"],
-            expected=row["expected"],
-            request_units=row["request_units"],
-            owner=row["owner"],
-            error=row["error"],
-        )
-        for row in rows
-    ]
-
-
-def lease_of_part(row: DictRow) -> Lease:
-    """The lease that follows the feed of a part, without a bookmark."""
-    told = {} if row["range_id"] is None else {RANGE_ID_PROPERTY: row["range_id"]}
-    if row["since"] is not None:
-        told |= {START_FROM_PROPERTY: row["since"].isoformat(), DELIVERED_PROPERTY: "true"}
-    return Lease(
-        id=row["lease_token"],
-        token=LeaseToken(row["lease_token"]),
-        version=row["version"],
-        feed_range=FeedRange(min=row["min_epk"], max=row["max_epk"]),
-        properties=told,
-    )
-
-
-def anchor_of(row: DictRow) -> Position | None:
-    """Where the source stood before a part was read; None: nobody has looked yet."""
-    if row["anchor"] is None:
-        return None
-    return Position(continuation=Continuation(row["anchor"]), lsn=row["anchor_lsn"])
-
-
-def _part(row: DictRow) -> Part:
-    return Part(
-        part_id=row["id"],
-        epoch=row["epoch"],
-        lease=lease_of_part(row),
-        lineage=row["lineage"],
-        anchor=anchor_of(row),
-        place=row["place"],
-        batches=row["batches"],
-    )
-
-
-def _named(lease: Lease) -> Mapping[str, Any]:
-    keys = _keys(lease)
-    return {
-        "token": lease.token,
-        "version": lease.version,
-        "range_id": lease.properties.get(RANGE_ID_PROPERTY),
-        "min": keys.min,
-        "max": keys.max,
-    }
-
-
-def _keys(lease: Lease) -> FeedRange:
-    if lease.feed_range is None:
-        raise ValueError(f"part {lease.token} does not tell its feed range")
-    return lease.feed_range
 
 
 def _held(part: Part) -> dict[str, Any]:

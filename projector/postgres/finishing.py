@@ -22,7 +22,7 @@ from projector.core.ranges import FeedRange
 from projector.ports.filling import Filled, FinishStep
 from projector.postgres.connections import Connections, Session
 from projector.postgres.copying import count_all, counting, trigger_of
-from projector.postgres.filling import anchor_of, lease_of_part
+from projector.postgres.fill_parts import anchor_of, lease_of_part
 from projector.postgres.generation import Generation
 from projector.postgres.ranges import bounds
 from projector.postgres.sequences import lock_openings, with_epochs

@@ -22,7 +22,7 @@ from projector.ports.generations import FED, FillSource, GenerationRecord, Gener
 from projector.ports.timeline import Kind
 from projector.postgres import timeline
 from projector.postgres.connections import Connections, Session
-from projector.postgres.filling import cut_parts
+from projector.postgres.fill_parts import cut_parts
 from projector.postgres.generation import Generation
 from projector.postgres.properties import SEARCH_PATH, looking_in
 from projector.postgres.recording import begin_unread

@@ -136,8 +136,6 @@ class Filler:
 
     async def _cut(self) -> None:
         """One part per physical partition, unless there are parts."""
-        if await self._parts.left():
-            return
         physical = await self._n.source.physical_ranges()
         leases = [
             Lease(

@@ -48,7 +48,10 @@ def filler(
         source=opened.source,
         pages=_pages(opened, source, projection),
         parts=FillParts(
-            connections, generation=generation, owner=InstanceName(settings.instance_name)
+            connections,
+            generation=generation,
+            container_rid=opened.container_rid,
+            owner=InstanceName(settings.instance_name),
         ),
         finishing=Finish(
             connections,

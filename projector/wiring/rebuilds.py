@@ -29,7 +29,7 @@ from projector.ports.generations import FillPart, FillSource, GenerationRecord, 
 from projector.postgres import generations, pointing, retiring, switching
 from projector.postgres.connections import Connections
 from projector.postgres.copy_facts import copy_facts
-from projector.postgres.filling import parts
+from projector.postgres.fill_parts import parts
 from projector.projection.definition import Definition
 from projector.settings import Settings
 from projector.wiring import database

@@ -18,7 +18,7 @@ from projector.ports.filling import Filled
 from projector.ports.generations import FillPart, FillSource
 from projector.postgres import tables
 from projector.postgres.connections import ConnectionOptions, Connections
-from projector.postgres.filling import parts
+from projector.postgres.fill_parts import parts
 from projector.postgres.generation import Generation
 from projector.postgres.verification import Verification
 from projector.processor.clock import SystemClock

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from projector.core.errors import RebuildError
 from projector.ports.generations import FillPhase, FillSource
 from projector.postgres import generations, retiring
 from projector.postgres.generation import FIRST_CONTROL
@@ -182,6 +183,15 @@ async def test_trouble_of_the_service_is_waited_out(site: Site, source: FillSour
         await site.world.fault(operation=operation, times=2, **fault)
     await site.fill(source)
     assert (await site.verify()).consistent
+
+
+async def test_documents_of_two_containers_are_never_mixed(site: Site) -> None:
+    await site.load(lines(300))
+    await site.make()
+    await interrupted(site, FillSource.FEED)
+    await site.world.recreate()
+    with pytest.raises(RebuildError, match="created anew"):
+        await site.fill()
 
 
 async def test_nothing_is_left_of_a_generation_that_was_filled_and_given_up(site: Site) -> None:

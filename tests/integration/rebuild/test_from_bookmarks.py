@@ -13,7 +13,7 @@ from projector.core.names import LeaseToken
 from projector.core.start import NOW
 from projector.operations.bookmarks import parts_from
 from projector.ports.feed import FeedTarget
-from projector.postgres.filling import cut_parts
+from projector.postgres.fill_parts import cut_parts
 from projector.wiring.opening import Account
 from tests.fixtures.emulator import control
 from tests.integration.cosmos.support import COLLECTION

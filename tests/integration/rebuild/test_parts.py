@@ -49,7 +49,13 @@ async def connections(site: Site) -> AsyncIterator[Connections]:
 
 
 def held_by(site: Site, connections: Connections, owner: str, **options: float) -> FillParts:
-    return FillParts(connections, generation=site.generation, owner=InstanceName(owner), **options)
+    return FillParts(
+        connections,
+        generation=site.generation,
+        container_rid="rid",
+        owner=InstanceName(owner),
+        **options,
+    )
 
 
 async def claimed(parts: FillParts) -> Part:
