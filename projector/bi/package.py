@@ -15,8 +15,10 @@ from projector.projection.definition import Definition
 DAY_COLUMN = "date_day"
 
 PROFILE = """\
-# Where the copy is, as psql takes it; the login has {role}, and a schema of its own to build in:
-#   CREATE SCHEMA analytics AUTHORIZATION the_login;
+# Where the copy is, as psql takes it. A login that has {role} and a schema of its own to build in:
+#   projector bi grant dbt_{schema}
+#   CREATE SCHEMA analytics AUTHORIZATION dbt_{schema};
+#   ALTER ROLE dbt_{schema} IN DATABASE ... SET default_transaction_read_only = off;
 {name}:
   target: dev
   outputs:
@@ -67,7 +69,9 @@ def files_of(generation: Generation) -> Mapping[str, str]:
     comment = comment_of_schema(definition)
     files = {
         "dbt_project.yml": yaml_text(_project(name)),
-        "profiles.yml": PROFILE.format(name=name, role=definition.reader_role),
+        "profiles.yml": PROFILE.format(
+            name=name, role=definition.reader_role, schema=definition.schema
+        ),
         "README.md": README.format(
             name=name, schema=definition.schema, metric=f"{definition.row_noun}s"
         ),

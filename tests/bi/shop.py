@@ -5,11 +5,13 @@ The ages of its lines count back from now, because the questions of analysts do.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import psycopg
@@ -19,13 +21,16 @@ from sqlalchemy.engine import make_url
 
 from projector.core.states import RangeState
 from projector.ports.feed import Grant, RangeReport
+from projector.postgres import logins
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.generation import FIRST_GENERATION
+from projector.postgres.logins import Limits, Password
 from projector.postgres.recording import Recording, RecordingOptions
 from projector.postgres.sink import PostgresSink
 from projector.projection.writes import RowWrite
 from tests.integration.postgres.carts import apply, begun, line, page, tombstone
 
+TOOLS_PAGE = Path(__file__).parents[2] / "docs" / "howto" / "bi-tools.md"
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 DEFINITION = FIRST_GENERATION.definition
 
@@ -135,20 +140,31 @@ class OpenShop:
 
 @contextmanager
 def analyst(url: str) -> Iterator[str]:
-    """URL of a login that was let in as the documentation says, with a schema of its own to build in."""
+    """URL of a login as `projector bi grant` makes it, let build in a schema as the page says."""
     name, password = f"analyst_{secrets.token_hex(4)}", secrets.token_hex(8)
-    role = sql.Identifier(name)
+    login = make_url(url).set(username=name, password=password)
+    logins.grant(
+        url,
+        name,
+        reader=DEFINITION.reader_role,
+        schema=DEFINITION.schema,
+        limits=Limits(connections=20, statement_seconds=300, idle_seconds=60),
+        password=Password(text=password, replaces=False),
+    )
     with psycopg.connect(url, autocommit=True) as connection:
-        for statement in (
-            "CREATE ROLE {role} LOGIN PASSWORD {password}",
-            f"GRANT {DEFINITION.reader_role} TO {{role}}",
-            "CREATE SCHEMA analytics AUTHORIZATION {role}",
-        ):
-            text = sql.SQL(statement).format(role=role, password=sql.Literal(password))
-            connection.execute(text)
+        for statement in may_build(name, str(login.database)):
+            connection.execute(statement.encode())
         try:
-            login = make_url(url).set(username=name, password=password)
             yield login.render_as_string(hide_password=False)
         finally:
+            role = sql.Identifier(name)
             connection.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(role))
             connection.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+def may_build(role: str, database: str) -> list[str]:
+    """What the page tells the database's owner to type for dbt."""
+    [block] = re.findall(
+        r"```sql\n(CREATE SCHEMA .*?)```", TOOLS_PAGE.read_text("utf-8"), re.DOTALL
+    )
+    return block.replace("dbt_carts", role).replace(" shop ", f" {database} ").strip().splitlines()
