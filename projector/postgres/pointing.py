@@ -8,6 +8,7 @@ only where nothing stands on the view, and its grants are given again. Nothing i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from secrets import token_hex
@@ -42,6 +43,13 @@ JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_class'::regclass AND c.
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND a.attnum > 0
 WHERE c.relnamespace = to_regnamespace(%s)"""
 
+READERS = """
+SELECT DISTINCT format('pid %%s (user %%s)', a.pid, a.usename)
+FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND l.granted AND l.locktype = 'relation'
+JOIN pg_class c ON c.oid = l.relation AND c.relnamespace = to_regnamespace(%s)
+WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND a.pid <> pg_backend_pid() LIMIT 3"""
+
 # What falls, or stands in the way, when the view is dropped: of its own rule and type nobody knows, and its
 # function of a time goes and comes with it.
 DEPENDANTS = """
@@ -72,7 +80,8 @@ FROM pg_class c CROSS JOIN LATERAL (
   WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attacl IS NOT NULL
     AND a.attname::text = ANY(%(columns)s::text[])) g
 CROSS JOIN LATERAL aclexplode(g.acl) x
-WHERE c.oid = to_regclass(%(of)s) AND x.grantee <> c.relowner"""
+WHERE c.oid = to_regclass(%(of)s) AND x.grantee <> c.relowner
+  AND (%(only)s::text IS NULL OR x.privilege_type = %(only)s)"""
 
 SCHEMA_GRANTS = """
 SELECT format('GRANT USAGE ON SCHEMA %%s TO %%s', %(to)s::text,
@@ -80,7 +89,11 @@ SELECT format('GRANT USAGE ON SCHEMA %%s TO %%s', %(to)s::text,
 FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) x
 WHERE n.oid = to_regnamespace(%(of)s) AND x.grantee <> n.nspowner AND x.privilege_type = 'USAGE'"""
 
+REGISTRY = "projector.generations"
 CANNOT_BE_REPLACED = "42P16"
+FIRST_SECONDS = 2.0
+OTHERS_SECONDS = 0.7
+"""Below `deadlock_timeout`, which is a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,44 +108,64 @@ class There:
     comments: dict[str, str] = field(default_factory=dict)
 
 
-async def point_views(
-    session: Session, *, to: Generation, former: Generation, keep: bool = False
-) -> None:
-    """Make every view read `to`, in the transaction of this session.
-
-    Args:
-        session: In a transaction.
-        to: What they are to read.
-        former: What they read now.
-        keep: Columns and views that `to` does not have stay, without values and without rows: whoever
-            goes back in a hurry need not take down first what was built on them.
+async def point_views(session: Session, *, to: Generation, former: Generation) -> None:
+    """Make every view read `to` and nothing else, in the transaction of this session.
 
     Raises:
         RebuildError: Something stands on a view that would have to go.
         psycopg.errors.LockNotAvailable: Somebody reads one for longer than the lock timeout.
     """
     schema = to.definition.schema
-    there = await _views_there(session, schema)
+    there = await views_there(session, schema)
     told = {view.name: view for view in views_of(former)}
-    views = views_of(to)
-    for name in told.keys() - {view.name for view in views}:
+    views, patience = views_of(to), _Patience(session)
+    for name in sorted(told.keys() - {view.name for view in views}):
         if name in there:
-            await _end(session, schema, there[name], keep=keep)
+            await patience.for_the_next()
+            await end_view(session, schema, there[name], keep=False)
     for view in views:
+        await patience.for_the_next()
         old = there.get(view.name)
-        anew = await _point(session, schema, view, old, keep=keep)
-        await _comment(session, schema, view, old, told.get(view.name), anew=anew)
+        anew = await point_view(session, schema, view, old, keep=False)
+        await comment_on(session, schema, view, old, told.get(view.name), anew=anew)
         if view.name not in there:
             rows = f"{schema}.{former.definition.rows}"
             await copy_grants(session, of=rows, to=f"{schema}.{view.name}")
-    await _make_routines(session, to)
+    await point_functions(session, to=to, former=former)
+
+
+async def point_functions(session: Session, *, to: Generation, former: Generation) -> None:
+    """Make what readers may call read `to`, and let in to its tables whoever was let in to the former's."""
+    await make_routines(session, to)
     await session.execute(reader_statement(to.definition).encode())
-    await _let_in_to_storage(session, to=to, former=former)
+    await let_in_to_storage(session, to=to, former=former)
 
 
-async def _make_routines(session: Session, to: Generation) -> None:
+class _Patience:
+    """How long readers are waited for.
+
+    Who waits for the first view holds no other, so it may take a while. From then on a reader may hold
+    what we want and want what we hold, and after a second the server would end one of us: we give up first.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._clock = asyncio.get_running_loop().time
+        self._views = 0
+        self._until = 0.0
+
+    async def for_the_next(self) -> None:
+        """Set the lock timeout for one view more."""
+        if self._views == 1:
+            self._until = self._clock() + OTHERS_SECONDS
+        left = FIRST_SECONDS if self._views == 0 else self._until - self._clock()
+        self._views += 1
+        await self._session.execute(f"SET LOCAL lock_timeout = {max(1, round(left * 1000))}")
+
+
+async def make_routines(session: Session, to: Generation) -> None:
     """The functions of readers; those of a time have the columns that the views have by now."""
-    there = await _views_there(session, to.definition.schema)
+    there = await views_there(session, to.definition.schema)
     shown = {name: list(zip(one.columns, one.types, strict=True)) for name, one in there.items()}
     for statement in (*function_statements(to), *routine_statements(to, shown)):
         await session.execute(statement.encode())
@@ -148,7 +181,7 @@ async def would_break(connections: Connections, definition: Definition) -> Seque
     generation = Generation(definition=definition, schema=tried, control=tried)
     lines: list[str] = []
     async with connections.session() as session, session.transaction(force_rollback=True):
-        there = await _views_there(session, schema)
+        there = await views_there(session, schema)
         for statement in table_statements(generation):
             await session.execute(statement.encode())
         for view in views_of(generation):
@@ -157,12 +190,12 @@ async def would_break(connections: Connections, definition: Definition) -> Seque
             )
         new = {
             name.removeprefix("of_"): view
-            for name, view in (await _views_there(session, tried)).items()
+            for name, view in (await views_there(session, tried)).items()
         }
         for name, old in there.items():
             reason = _why_it_goes(old, new.get(name))
             if reason:
-                stands = await _dependants(session, old)
+                stands = await stands_on(session, old)
                 lines += [f"{schema}.{name} {reason}: {one} stands on it" for one in stands]
     return lines
 
@@ -184,20 +217,23 @@ def _why_it_goes(old: There, new: There | None) -> str:
     return " and ".join(told)
 
 
-async def copy_grants(session: Session, *, of: str, to: str, columns: Sequence[str] = ()) -> None:
+async def copy_grants(session: Session, *, of: str, to: str, only: str | None = None) -> None:
     """Let everybody do with one table or view what they may do with another, but its owner."""
-    asked = {"of": of, "to": to, "columns": list(columns)}
+    asked: Mapping[str, object] = {"of": of, "to": to, "columns": [], "only": only}
     for (statement,) in await (await session.execute(GRANTS, asked)).fetchall():
         await session.execute(statement.encode())
 
 
-async def _point(
+async def point_view(
     session: Session, schema: str, view: View, there: There | None, *, keep: bool
 ) -> bool:
-    """Whether it had to be made anew."""
+    """Make one view read what its query says; whether it had to be made anew.
+
+    `keep`: columns that the query does not have stay, without values.
+    """
     name = f"{schema}.{view.name}"
-    query = _ordered(view, there, keep=keep)
-    statement = f"CREATE OR REPLACE VIEW {name}{_options(there)} AS\n{query}"
+    query = ordered(view, there, keep=keep)
+    statement = f"CREATE OR REPLACE VIEW {name}{options_of(there)} AS\n{query}"
     try:
         async with session.transaction():
             await session.execute(statement.encode())
@@ -213,27 +249,29 @@ async def _point(
 async def _make_anew(session: Session, schema: str, view: View, there: There) -> None:
     name = f"{schema}.{view.name}"
     columns = [one for one in there.columns if one in view.columns]
-    asked = {"of": name, "to": name, "columns": columns}
+    asked = {"of": name, "to": name, "columns": columns, "only": None}
     grants = await (await session.execute(GRANTS, asked)).fetchall()
     await _drop(session, schema, there)
-    await session.execute(f"CREATE VIEW {name}{_options(there)} AS\n{view.query.strip()}".encode())
+    await session.execute(
+        f"CREATE VIEW {name}{options_of(there)} AS\n{view.query.strip()}".encode()
+    )
     for (statement,) in grants:
         await session.execute(statement.encode())
 
 
-async def _end(session: Session, schema: str, there: There, *, keep: bool) -> None:
-    """A view that the generation does not have."""
-    if keep and await _dependants(session, there):
-        columns = ", ".join(map(_without_value, there.columns, there.types))
+async def end_view(session: Session, schema: str, there: There, *, keep: bool) -> None:
+    """A view that the generation does not have goes; with `keep` it stays, without rows."""
+    if keep and await stands_on(session, there):
+        columns = ", ".join(map(without_value, there.columns, there.types))
         query = f"SELECT {columns} WHERE false"
-        name = f"{schema}.{there.name}{_options(there)}"
+        name = f"{schema}.{there.name}{options_of(there)}"
         await session.execute(f"CREATE OR REPLACE VIEW {name} AS {query}".encode())
     else:
         await _drop(session, schema, there)
 
 
 async def _drop(session: Session, schema: str, there: There) -> None:
-    stands = await _dependants(session, there)
+    stands = await stands_on(session, there)
     if stands:
         raise RebuildError(_told(f"{schema}.{there.name}", stands))
     await session.execute(
@@ -249,17 +287,18 @@ def _told(name: str, stands: Sequence[str]) -> str:
     )
 
 
-def _options(there: There | None) -> str:
+def options_of(there: There | None) -> str:
+    """What people have set for the view, to be said again when it is replaced."""
     return f" WITH ({there.options})" if there is not None and there.options else ""
 
 
-def _ordered(view: View, there: There | None, *, keep: bool) -> str:
+def ordered(view: View, there: There | None, *, keep: bool) -> str:
     """The query with the columns that are there in their order, new ones behind."""
     query = view.query.strip()
     if there is None:
         return query
     shown = [
-        name if name in view.columns else _without_value(name, type_)
+        name if name in view.columns else without_value(name, type_)
         for name, type_ in zip(there.columns, there.types, strict=True)
         if keep or name in view.columns
     ]
@@ -269,11 +308,12 @@ def _ordered(view: View, there: There | None, *, keep: bool) -> str:
     )
 
 
-def _without_value(column: str, type_: str) -> str:
+def without_value(column: str, type_: str) -> str:
+    """A column of that type that is always NULL."""
     return f"NULL::{type_} AS {column}"
 
 
-async def _comment(
+async def comment_on(
     session: Session,
     schema: str,
     view: View,
@@ -293,7 +333,7 @@ async def _comment(
             await session.execute(f"COMMENT ON {of} IS {quoted(says or '')}".encode())
 
 
-async def _let_in_to_storage(session: Session, *, to: Generation, former: Generation) -> None:
+async def let_in_to_storage(session: Session, *, to: Generation, former: Generation) -> None:
     """Whoever was let in to tables of the former one, as views with `security_invoker` need it."""
     for of, schema in ((former.schema, to.schema), (former.control, to.control)):
         asked = {"of": of, "to": schema}
@@ -303,17 +343,21 @@ async def _let_in_to_storage(session: Session, *, to: Generation, former: Genera
     for name, table in tables_of(to).items():
         if name in before:
             await copy_grants(session, of=before[name], to=table)
+            await copy_grants(session, of=before[name], to=REGISTRY, only="SELECT")
 
 
 def tables_of(generation: Generation) -> Mapping[str, str]:
     """Tables that views read, by name, with where they are."""
     definition = generation.definition
     names = [definition.rows, *(total.name for total in definition.totals)]
-    control = {one: f"{generation.control}.{one}" for one in ("ranges", "range_reports")}
+    control = {
+        one: f"{generation.control}.{one}" for one in ("ranges", "range_reports", "quarantine")
+    }
     return {**{one: generation.table(one) for one in names}, **control}
 
 
-async def _views_there(session: Session, schema: str) -> Mapping[str, There]:
+async def views_there(session: Session, schema: str) -> Mapping[str, There]:
+    """The views of that schema as they are, by name."""
     cursor = session.cursor(row_factory=class_row(There))
     await cursor.execute(THERE, [schema])
     found = {one.name: one for one in await cursor.fetchall()}
@@ -322,6 +366,13 @@ async def _views_there(session: Session, schema: str) -> Mapping[str, There]:
     return found
 
 
-async def _dependants(session: Session, there: There) -> Sequence[str]:
+async def readers_of(session: Session, schema: str) -> str:
+    """Who reads a view this moment, for a person."""
+    rows = await (await session.execute(READERS, [schema])).fetchall()
+    return ", ".join(one for (one,) in rows) or "somebody"
+
+
+async def stands_on(session: Session, there: There) -> Sequence[str]:
+    """What would fall with the view."""
     rows = await (await session.execute(DEPENDANTS, [there.oid])).fetchall()
     return [told for (told,) in rows]

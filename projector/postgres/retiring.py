@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import psycopg
 
 from projector.ports.generations import GenerationRecord, GenerationState
+from projector.postgres.both_views import read_one
 from projector.postgres.connections import Connections, Session
 from projector.postgres.errors import first_line
 from projector.postgres.generation import Generation
-from projector.postgres.generations import LOCK, all_records, generation_of, tell
+from projector.postgres.generations import LOCK, all_records, generation_of, live, tell
 from projector.postgres.tables import plain_statements, table_statements
 from projector.projection.definition import CONTROL_TABLES
 
@@ -27,6 +28,14 @@ ENDED = (GenerationState.RETIRED, GenerationState.ABORTED)
 RETIRE = """
 UPDATE projector.generations SET state = 'retired', ended_at = now()
 WHERE state = 'former' AND fed_until <= now() RETURNING id"""
+
+# Of others' sessions the server tells only who may monitor it; for all others a while has to do.
+SETTLED = """
+SELECT r.live_from < now() - interval '1 minute' AND NOT EXISTS (
+  SELECT FROM pg_stat_activity a
+  WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_xmin IS NOT NULL
+    AND a.xact_start <= r.live_from)
+FROM projector.reigns r WHERE r.live_until IS NULL"""
 
 SCHEMA_IS_THERE = "SELECT to_regnamespace(%s) IS NOT NULL"
 TABLE_IS_THERE = "SELECT to_regclass(%s) IS NOT NULL"
@@ -46,6 +55,23 @@ async def retire(connections: Connections) -> Sequence[int]:
         if ended:
             await tell(session)
     return ended
+
+
+async def settle(connections: Connections) -> bool:
+    """Make the views plain again once nobody's snapshot is of before the last switch; whether they are.
+
+    Views over two generations cost those who ask for the newest an index. Raises SinkUnavailable.
+    """
+    async with connections.session() as session:
+        row = await (await session.execute(SETTLED)).fetchone()
+        if row is None or not row[0]:
+            return False
+        found = await all_records(session)
+        now = (await live(session)).generation
+    for record in found:
+        if record.id != now.id:
+            await read_one(connections, live=now, ended=generation_of(record))
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +97,9 @@ async def drop(connections: Connections, record: GenerationRecord) -> Sequence[s
         SinkUnavailable: Somebody holds a table for long; nothing was dropped.
     """
     generation = generation_of(record)
+    async with connections.session() as session:
+        now = (await live(session)).generation
+    await read_one(connections, live=now, ended=generation)
     async with connections.transaction() as session:
         await session.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
         left = [told async for told in _dropped(session, generation)]

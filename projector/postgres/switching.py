@@ -1,17 +1,19 @@
-"""Makes a generation live, forwards and back: views, states and reigns in one transaction.
+"""Makes a generation live, forwards and back: a row of the registry, states and reigns in one transaction.
 
-No batch is in flight while it happens, and the one that becomes live is nowhere behind the other, so whoever
-reads sees no change taken back. Both are fed by their own positions before and after; nothing of a batch has
-to know. Readers see one generation or the other: whoever has touched a view holds it, and none of them is
-replaced before all are. A snapshot that is older than the generation itself would see it half filled, so
-the switch waits for those, as far as the server lets us know of them.
+The one that was live stands still until the other has read as far, so whoever reads sees no change taken
+back, however many ranges there are and whatever is written meanwhile. Both are fed by their own positions
+before and after; nothing of a batch has to know. Views read both by then (`both_views`), and every snapshot
+shows one of them. Where a column changes its type they cannot: then all views are replaced in the switch
+itself, which waits for readers, and for snapshots that are older than the generation.
 
-Nothing is waited for longer than a moment, since readers would queue behind us: the caller tries again.
+Nothing is waited for longer than some seconds: the caller tries again.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import psycopg
@@ -22,7 +24,7 @@ from projector.core.errors import RebuildError, SinkUnavailable
 from projector.core.ranges import FeedRange, uncovered
 from projector.ports.generations import GenerationRecord, GenerationState
 from projector.ports.timeline import Kind
-from projector.postgres import timeline
+from projector.postgres import both_views, timeline
 from projector.postgres.connections import Connections, Session
 from projector.postgres.errors import first_line
 from projector.postgres.generation import Generation
@@ -34,13 +36,17 @@ from projector.postgres.generations import (
     live,
     tell,
 )
-from projector.postgres.pointing import point_views
+from projector.postgres.pointing import point_functions, point_views, readers_of, would_break
 from projector.postgres.recording import read_from_now
+from projector.projection.definition import Definition
 
 BATCHES_MILLISECONDS = 2000
-READERS_MILLISECONDS = 250
 
-NO_BATCHES = "LOCK TABLE {former}.ranges, {to}.ranges IN SHARE ROW EXCLUSIVE MODE"
+CATCH_UP_SECONDS = 5.0
+LOOK_SECONDS = 0.05
+
+# Batches move a position; whoever looks at positions is not kept from it.
+NO_BATCHES = "LOCK TABLE {control}.ranges IN SHARE ROW EXCLUSIVE MODE"
 
 PLACES = """
 SELECT r.min_epk, r.max_epk, r.placed, r.lsn FROM {control}.ranges r
@@ -53,13 +59,6 @@ FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL
   AND backend_type = 'client backend' AND xact_start <= %s
 ORDER BY xact_start LIMIT 3"""
-
-READERS = """
-SELECT DISTINCT format('pid %%s (user %%s)', a.pid, a.usename)
-FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND l.granted AND l.locktype = 'relation'
-JOIN pg_class c ON c.oid = l.relation AND c.relnamespace = to_regnamespace(%s)
-WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND a.pid <> pg_backend_pid() LIMIT 3"""
 
 # What a person has discarded stays so: that very version of the document.
 DISCARDED = """
@@ -115,22 +114,17 @@ async def promote(
         RebuildError: It is not one to make live, or something would break; nothing was touched.
         SinkUnavailable: Not now; the line says for what it has to wait.
     """
-    async with connections.transaction() as session:
-        await session.execute(LOCK)
+    async with connections.session() as session:
         to, former = await by_id(session, number), await live(session)
-        if to.record.state is not GenerationState.FOLLOWING:
-            raise RebuildError(
-                f"generation {number} is {to.record.state}: only one that follows the feed can be made live"
-            )
-        asked = _asked(to, former, keep_seconds=keep_seconds, who=who)
-        await _switch(
-            session,
-            to,
-            former,
-            {**asked, "forced": forced, "report": report, "keep_columns": False},
+    if to.record.state is not GenerationState.FOLLOWING:
+        raise RebuildError(
+            f"generation {number} is {to.record.state}: only one that follows the feed can be made live"
         )
-        detail = {"from": former.record.id, "forced": forced}
-        await timeline.record(session, Kind.REBUILD_PROMOTED, str(number), detail, who)
+    if not forced and to.record.definition != former.record.definition:
+        await _refuse_to_break(connections, to.record.definition)
+    switch = _Switch(to=to, former=former, keep_seconds=keep_seconds, who=who, forced=forced)
+    kind = Kind.REBUILD_PROMOTED
+    await switch.run(connections, kind, report=report, expected=GenerationState.FOLLOWING)
 
 
 async def rollback(
@@ -142,16 +136,19 @@ async def rollback(
         RebuildError: There is none, or something would break; nothing was touched.
         SinkUnavailable: Not now; the line says for what it has to wait.
     """
-    async with connections.transaction() as session:
-        await session.execute(LOCK)
+    async with connections.session() as session:
         to, former = _last_former(await all_records(session)), await live(session)
-        asked = _asked(to, former, keep_seconds=keep_seconds, who=who)
-        await _switch(
-            session, to, former, {**asked, "forced": forced, "report": None, "keep_columns": True}
-        )
-        number, detail = to.record.id, {"from": former.record.id}
-        await timeline.record(session, Kind.REBUILD_ROLLED_BACK, str(number), detail, who)
-        return await by_id(session, number)
+    switch = _Switch(to=to, former=former, keep_seconds=keep_seconds, who=who, forced=forced)
+    kind = Kind.REBUILD_ROLLED_BACK
+    await switch.run(connections, kind, report=None, expected=GenerationState.FORMER)
+    async with connections.session() as session:
+        return await by_id(session, to.record.id)
+
+
+async def _refuse_to_break(connections: Connections, definition: Definition) -> None:
+    broken = await would_break(connections, definition)
+    if broken:
+        raise RebuildError(f"nothing was switched, because it would break: {'; '.join(broken)}")
 
 
 def _last_former(found: Sequence[GenerationRecord]) -> Registered:
@@ -165,37 +162,70 @@ def _last_former(found: Sequence[GenerationRecord]) -> Registered:
     return Registered(record=max(former, key=lambda one: one[0])[1])
 
 
-def _asked(
-    to: Registered, former: Registered, *, keep_seconds: float, who: str
-) -> Mapping[str, Any]:
-    return {"to": to.record.id, "former": former.record.id, "keep": keep_seconds, "who": who}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Switch:
+    """From one generation to another."""
 
+    to: Registered
+    former: Registered
+    keep_seconds: float
+    who: str
+    forced: bool
 
-async def _switch(
-    session: Session, to: Registered, former: Registered, asked: Mapping[str, Any]
-) -> None:
-    """The steps of it; nothing was changed when one of them raises.
+    async def run(
+        self,
+        connections: Connections,
+        kind: Kind,
+        *,
+        report: Mapping[str, Any] | None,
+        expected: GenerationState,
+    ) -> None:
+        """Make views that read both, each by itself; then the switch, in one transaction."""
+        new, old = self.to.generation, self.former.generation
+        read_both = await both_views.read_both(connections, to=new, former=old)
+        async with connections.transaction() as session:
+            await session.execute(LOCK)
+            number = self.to.record.id
+            states = (await by_id(session, number)).record.state, (await live(session)).record.id
+            if states != (expected, self.former.record.id):
+                raise SinkUnavailable("the generations were switched by somebody else meanwhile")
+            await self._steps(session, read_both=read_both, report=report)
+            detail = {"from": self.former.record.id, "forced": self.forced}
+            await timeline.record(session, kind, str(number), detail, self.who)
 
-    1. No batch of either is in flight until the end. 2. It is nowhere behind. 3. Nobody's snapshot is
-    older than it. 4. What was discarded stays so. 5. Views. 6. States and reigns.
-    """
-    new, old = to.generation, former.generation
-    forced = asked["forced"]
-    await _stop_batches(session, new, old)
-    if not forced:
-        behind = why_behind(await _places(session, new), await _places(session, old))
-        if behind:
-            raise SinkUnavailable(f"generation {new.id} {behind}")
-        await _wait_for_snapshots(session, to.record)
-    await session.execute(_placed(DISCARDED, new, old).encode())
-    await _point(session, to=new, former=old, keep=asked["keep_columns"])
-    await session.execute(FORMER, asked)
-    report = asked["report"]
-    await session.execute(LIVE, {**asked, "report": None if report is None else Jsonb(report)})
-    await session.execute(END_REIGN)
-    await session.execute(BEGIN_REIGN, asked)
-    await read_from_now(session, new)
-    await tell(session)
+    async def _steps(
+        self, session: Session, *, read_both: bool, report: Mapping[str, Any] | None
+    ) -> None:
+        """Nothing was changed when one of them raises.
+
+        1. No batch of the live one is in flight until the end. 2. The other is nowhere behind, or soon no
+        longer. 3. No batch of it is in flight either. 4. What was discarded stays so. 5. Functions, and
+        views that could not be made before. 6. States and reigns: views show it from here on.
+        """
+        new, old = self.to.generation, self.former.generation
+        if not self.forced and not read_both:
+            await _wait_for_snapshots(session, self.to.record)
+        await _stop_batches(session, old)
+        if not self.forced:
+            await _catch_up(session, new, old)
+        await _stop_batches(session, new)
+        await session.execute(_placed(DISCARDED, new, old).encode())
+        if read_both:
+            await point_functions(session, to=new, former=old)
+        else:
+            await _point(session, to=new, former=old)
+        asked = {
+            "to": self.to.record.id,
+            "former": self.former.record.id,
+            "keep": self.keep_seconds,
+            "who": self.who,
+            "forced": self.forced,
+            "report": None if report is None else Jsonb(report),
+        }
+        for statement in (FORMER, LIVE, END_REIGN, BEGIN_REIGN):
+            await session.execute(statement, asked)
+        await read_from_now(session, new)
+        await tell(session)
 
 
 def why_behind(new: Sequence[Place], old: Sequence[Place]) -> str:
@@ -216,10 +246,21 @@ def why_behind(new: Sequence[Place], old: Sequence[Place]) -> str:
     return ""
 
 
-async def _stop_batches(session: Session, new: Generation, old: Generation) -> None:
+async def _catch_up(session: Session, new: Generation, old: Generation) -> None:
+    """Return when the new one is nowhere behind the old one, which stands still."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + CATCH_UP_SECONDS
+    while behind := why_behind(await _places(session, new), await _places(session, old)):
+        if clock() >= until:
+            raise SinkUnavailable(f"generation {new.id} {behind}")
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _stop_batches(session: Session, generation: Generation) -> None:
     await session.execute(f"SET LOCAL lock_timeout = {BATCHES_MILLISECONDS}")
     try:
-        await session.execute(_placed(NO_BATCHES, new, old).encode())
+        statement = NO_BATCHES.replace("{control}", generation.control)
+        await session.execute(statement.encode())
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
         raise SinkUnavailable(
             "a batch that is being written takes long", sqlstate=error.sqlstate
@@ -241,18 +282,13 @@ async def _wait_for_snapshots(session: Session, record: GenerationRecord) -> Non
         )
 
 
-async def _point(session: Session, *, to: Generation, former: Generation, keep: bool) -> None:
-    await session.execute(f"SET LOCAL lock_timeout = {READERS_MILLISECONDS}")
+async def _point(session: Session, *, to: Generation, former: Generation) -> None:
     try:
         async with session.transaction():
-            await point_views(session, to=to, former=former, keep=keep)
+            await point_views(session, to=to, former=former)
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
-        schema = to.definition.schema
-        rows = await (await session.execute(READERS, [schema])).fetchall()
-        told = ", ".join(one for (one,) in rows) or "somebody"
-        raise SinkUnavailable(
-            f"{told} reads a view of {schema} for long", sqlstate=error.sqlstate
-        ) from error
+        told = await readers_of(session, to.definition.schema)
+        raise SinkUnavailable(f"{told} reads a view for long", sqlstate=error.sqlstate) from error
     except (psycopg.ProgrammingError, psycopg.errors.DependentObjectsStillExist) as error:
         raise RebuildError(f"nothing was switched: {first_line(error)}") from error
 

@@ -105,6 +105,7 @@ class Work:
         connections = self.copy.connections
         retired = await retiring.retire(connections)
         dropped = await retiring.drop_ended(connections)
+        await retiring.settle(connections)
         for one in dropped:
             if one.left:
                 log.warning(Event.GENERATION_KEPT, generation=one.record.id, left=list(one.left))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
+import psycopg
 import pytest
 
 from projector.postgres.connections import ConnectionOptions, Connections
@@ -29,3 +30,9 @@ def returning_old(request: pytest.FixtureRequest) -> bool | None:
 def sink(connections: Connections) -> PostgresSink:
     """An empty target."""
     return PostgresSink(connections)
+
+
+@pytest.fixture
+def sql(database_url: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database_url, autocommit=True) as session:
+        yield session

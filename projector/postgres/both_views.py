@@ -1,0 +1,171 @@
+"""Views over two generations at once: which one they show is a row of the registry.
+
+A switch is then the change of that row. Every snapshot sees the one state of it or the other, in all views
+alike, and an old one still sees what was live then; nobody waits for readers, and no reader waits. The
+server evaluates once per query which generation is live, and does not touch the tables of the other.
+
+Each view is made so by itself, before the switch, and made plain again once no snapshot is of before it: that
+waits for those who read this one view, and changes nothing that anybody sees. A column that only one generation has
+is NULL for the other; a view that only one has is empty for the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import psycopg
+
+from projector.core.errors import SinkUnavailable
+from projector.postgres.connections import Connections, Session
+from projector.postgres.generation import Generation
+from projector.postgres.pointing import (
+    There,
+    comment_on,
+    copy_grants,
+    end_view,
+    let_in_to_storage,
+    make_routines,
+    options_of,
+    ordered,
+    point_view,
+    readers_of,
+    stands_on,
+    tables_of,
+    views_there,
+    without_value,
+)
+from projector.postgres.view import View
+from projector.postgres.views import views_of
+
+WAIT_MILLISECONDS = 2000
+
+LIVE = "(SELECT g.id FROM projector.generations AS g WHERE g.state = 'live')"
+
+READS = """
+SELECT v.relname::text, n.nspname || '.' || c.relname FROM pg_class v
+JOIN pg_rewrite r ON r.ev_class = v.oid
+JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+  AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> v.oid
+JOIN pg_class c ON c.oid = d.refobjid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE v.relnamespace = to_regnamespace(%s) AND v.relkind = 'v'"""
+
+WAITS = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+OTHER_TYPES = (psycopg.errors.InvalidTableDefinition, psycopg.errors.DatatypeMismatch)
+
+
+async def read_both(connections: Connections, *, to: Generation, former: Generation) -> bool:
+    """Make every view read both; False when a column has another type, so that it cannot.
+
+    Raises:
+        SinkUnavailable: Somebody reads a view for long; those before it are as they shall be.
+    """
+    new = {view.name: view for view in views_of(to)}
+    old = {view.name: view for view in views_of(former)}
+    async with connections.transaction() as session:
+        await let_in_to_storage(session, to=to, former=former)
+    try:
+        for name in dict.fromkeys([*old, *new]):
+            async with _one_view(connections, to, name) as session:
+                await _read_both(session, to, former, new.get(name), old.get(name))
+    except _OtherTypeError:
+        return False
+    return True
+
+
+async def _read_both(
+    session: Session, to: Generation, former: Generation, new: View | None, old: View | None
+) -> None:
+    view, schema = new or old, to.definition.schema
+    if view is None:  # pragma: no cover - one of them has it
+        return
+    sides = [(one, view) for one, view in ((former, old), (to, new)) if view is not None]
+    needed = {table for one, view in sides for table in _read_by(one, view)}
+    there = (await views_there(session, schema)).get(view.name)
+    reads = await _reads(session, schema)
+    known = set() if there is None else {*there.columns}
+    if there is not None and needed <= reads.get(view.name, set()) and known >= {*view.columns}:
+        return
+    name = f"{schema}.{view.name}"
+    query = _union(there, sides, view) if needed else ordered(view, there, keep=True)
+    statement = f"CREATE OR REPLACE VIEW {name}{options_of(there)} AS\n{query}"
+    await session.execute(statement.encode())
+    await comment_on(session, schema, view, there, old, anew=there is None)
+    if there is not None and not known >= {*view.columns}:
+        await make_routines(session, former)  # a function of a time has the columns of its view
+    if there is None:
+        await copy_grants(session, of=f"{schema}.{former.definition.rows}", to=name)
+
+
+def _union(there: There | None, sides: Sequence[tuple[Generation, View]], view: View) -> str:
+    types = {} if there is None else dict(zip(there.columns, there.types, strict=True))
+    columns = [*types, *(one for one in view.columns if one not in types)]
+    known = {one for _, side in sides for one in side.columns}
+
+    def cell(column: str, side: View) -> str:
+        if column in side.columns:
+            return column
+        return f"NULL AS {column}" if column in known else without_value(column, types[column])
+
+    return "\nUNION ALL\n".join(
+        f"SELECT {', '.join(cell(column, side) for column in columns)}\n"
+        f"FROM ({side.query.strip()}) AS v\nWHERE {LIVE} = {generation.id}"
+        for generation, side in sides
+    )
+
+
+async def read_one(connections: Connections, *, live: Generation, ended: Generation) -> None:
+    """Make the views plain again that read a generation which has ended.
+
+    Raises:
+        SinkUnavailable: Somebody reads a view for long; those before it are as they shall be.
+    """
+    schema = live.definition.schema
+    gone = set(tables_of(ended).values())
+    views = {view.name: view for view in views_of(live)}
+    async with connections.session() as session:
+        reads = await _reads(session, schema)
+    for name in (name for name, tables in reads.items() if tables & gone):
+        async with _one_view(connections, live, name) as session:
+            there = (await views_there(session, schema))[name]
+            keep = bool(await stands_on(session, there))
+            if name in views:
+                anew = await point_view(session, schema, views[name], there, keep=keep)
+                await comment_on(session, schema, views[name], there, views[name], anew=anew)
+            else:
+                await end_view(session, schema, there, keep=keep)
+
+
+def _read_by(generation: Generation, view: View) -> set[str]:
+    return {table for table in tables_of(generation).values() if table in view.query}
+
+
+async def _reads(session: Session, schema: str) -> Mapping[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for view, table in await (await session.execute(READS, [schema])).fetchall():
+        found.setdefault(view, set()).add(table)
+    return found
+
+
+class _OtherTypeError(Exception):
+    """A column of the view has another type in the other generation."""
+
+
+@asynccontextmanager
+async def _one_view(
+    connections: Connections, generation: Generation, name: str
+) -> AsyncIterator[Session]:
+    """A transaction that holds one view at most, and waits for it not for long."""
+    schema = generation.definition.schema
+    async with connections.session() as session:
+        try:
+            async with session.transaction():
+                await session.execute(f"SET LOCAL lock_timeout = {WAIT_MILLISECONDS}")
+                yield session
+        except WAITS as error:
+            told = await readers_of(session, schema)
+            raise SinkUnavailable(
+                f"{told} reads {schema}.{name} for long", sqlstate=error.sqlstate
+            ) from error
+        except OTHER_TYPES as error:
+            raise _OtherTypeError from error
