@@ -171,7 +171,8 @@ async def test_a_column_of_another_type_is_brought_all_the_same(
         CARTS,
         fields=(CARTS.fields[0], told, *CARTS.fields[2:]),
         products=(),
-        totals=(replace(CARTS.totals[1], sums=()),),
+        totals=(replace(CARTS.totals[1], sums=(), per_day=""),),
+        history=None,
         row_text=(),
     )
     await fed(database_url, FIRST_GENERATION, at=5)
