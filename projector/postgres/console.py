@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from projector.core.errors import SinkTooSlow
 from projector.core.names import LeaseToken
@@ -24,12 +24,9 @@ from projector.postgres.quarantine import list_entries
 from projector.postgres.reports import database_time
 from projector.postgres.samples import last_hour
 from projector.postgres.timeline import latest_entries
-from projector.postgres.views import views_of
+from projector.projection.definition import Definition
 
 BESIDE_THE_LIVE_ONE = (*BEING_MADE, GenerationState.FORMER)
-FRESHNESS = "freshness"
-"""The view that has ranges for rows; they have a table of their own."""
-
 MOST_ENTRIES = 100
 MOST_REPLAYS = 200
 TIMELINE_ENTRIES = 20
@@ -63,7 +60,7 @@ class Counts:
         time = asyncio.get_running_loop().time
         began = time()
         if began >= self._due_at:
-            names = [view.name for view in views_of(self._generation) if view.name != FRESHNESS]
+            names = _at_a_glance(self._generation.definition)
             self._counts = [await self._count(name) for name in names]
             spent = time() - began
             self._due_at = time() + max(COUNT_EVERY_SECONDS, spent / COUNT_SHARE)
@@ -85,6 +82,15 @@ class Counts:
             found = await session.execute(ESTIMATE, [self._generation.table(name)])
             row = await found.fetchone()
         return None if row is None or row[0] < 0 else int(row[0])
+
+
+def _at_a_glance(definition: Definition) -> Iterator[str]:
+    """The views of rows and totals: what tells of days and events is too much to count."""
+    yield definition.rows
+    for total in definition.totals:
+        yield total.name
+        if total.bucket is not None:
+            yield total.bucket.view
 
 
 async def stored_side(connections: Connections, counts: Counts) -> StoredSide:

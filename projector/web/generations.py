@@ -18,7 +18,7 @@ GENERATIONS = (
     Column("Generation"),
     Column("State", long=True),
     Column("Documents", number=True),
-    Column("Begun", number=True),
+    Column("Since", number=True),
     Column("By whom, and why", long=True),
     Column("What to type"),
 )
@@ -37,7 +37,7 @@ SAID = {
 TYPED = {
     GenerationState.FILLING: ("status", "abort"),
     GenerationState.FOLLOWING: ("status", "promote", "abort"),
-    GenerationState.FORMER: ("status", "rollback"),
+    GenerationState.FORMER: ("list", "rollback"),
 }
 MOST_PARTS = 64
 
@@ -72,9 +72,9 @@ def _generation(one: GenerationRecord, stored: StoredSide) -> Sequence[object]:
         tag(
             "span",
             SAID.get(one.state, str(one.state)),
-            class_="state current" if one.state is GenerationState.FOLLOWING else "state",
+            class_=f"state {'current' if one.state is GenerationState.FOLLOWING else 'behind-within'}",
         ),
-        words.count(documents),
+        "" if former and documents is None else words.count(documents),
         words.ago(one.live_until if former else one.created_at, stored.read_at, never=""),
         joined(one.who, f": {one.why}" if one.why else None),
         joined(

@@ -215,8 +215,9 @@ def _run(one: HousekeepingRun, stored: StoredSide) -> Sequence[object]:
         outcome = tag("span", f"put off: {one.postponed}", class_="detail")
     elif one.last_success_at is None:
         outcome = "not carried through yet"
+    job, _, generation = one.job.replace("_", " ").partition("@g")
     return (
-        one.job.replace("_", " "),
+        f"{job} of generation {generation}" if generation else job,
         words.ago(one.last_success_at, stored.read_at),
         outcome,
     )

@@ -21,6 +21,8 @@ async def test_a_rebuild_is_told_with_its_parts_while_there_is_one(
 ) -> None:
     before = await stored_side(connections, Counts(connections))
     assert (before.generations, before.fill_parts) == ([], ())
+    counted = ["cart_items", "cart_totals", "cart_amounts", "item_totals"]
+    assert [one.view for one in before.counts] == [f"carts.{name}" for name in counted]
     await generations.create(
         connections,
         CARTS,

@@ -188,6 +188,8 @@ def test_a_job_that_was_put_off_is_no_error() -> None:
     )
     shown = Page(parts(board(stored=stored(runs=[run])))["housekeeping"])
     assert "put off: a replay runs" in shown.words
+    other = Page(parts(board(stored=stored(runs=[replace(run, job="verify@g2")])))["housekeeping"])
+    assert "verify of generation 2" in other.words
     assert "error" not in [one.get("class") for one in shown.all("span")]
     differs = replace(run, postponed=None, last_success_at=NOW, result={"consistent": False})
     shown = Page(parts(board(stored=stored(runs=[differs])))["housekeeping"])
@@ -213,7 +215,7 @@ def test_a_rebuild_has_a_section_only_while_there_is_one() -> None:
     [
         ("filling", "status abort"),
         ("following", "status promote abort"),
-        ("former", "status rollback"),
+        ("former", "list rollback"),
     ],
 )
 def test_a_generation_says_what_can_be_done_with_it(state: str, ways: str) -> None:
