@@ -15,6 +15,7 @@ from projector.core.names import LeaseToken
 from projector.core.ranges import FeedRange
 from projector.ports.console import OpenReplay, StoredSide, ViewCount
 from projector.ports.generations import BEING_MADE, FillPart, GenerationRecord, GenerationState
+from projector.ports.timeline import Kind
 from projector.postgres.connections import Connections
 from projector.postgres.fill_parts import parts_in
 from projector.postgres.generation import FIRST_GENERATION, Generation
@@ -105,7 +106,9 @@ async def stored_side(connections: Connections, counts: Counts) -> StoredSide:
         replays=await _replays(connections),
         runs=await housekeeping_runs(connections),
         samples=await last_hour(connections),
-        timeline=await latest_entries(connections, limit=TIMELINE_ENTRIES),
+        timeline=await latest_entries(
+            connections, limit=TIMELINE_ENTRIES, without=[Kind.LEASE_MOVED]
+        ),
         generations=generations,
         fill_parts=await _parts(connections, generations),
     )

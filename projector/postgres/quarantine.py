@@ -23,6 +23,7 @@ from projector.ports.rows import ReadMark
 from projector.ports.timeline import Kind
 from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.generation import Generation
+from projector.postgres.inheritance import of_generation
 from projector.postgres.ranges import bounds
 from projector.postgres.statements import with_seeds
 from projector.postgres.templates import each, filled
@@ -196,8 +197,9 @@ async def store(
     await session.execute(NOTE_SEEN, parameters)
     if opened := [(entry, reason) for entry, reason, is_new in stored if is_new]:
         entry, reason = min(opened)
-        told = {"documents": len(opened), "reason": reason, "first_entry": entry}
         claim = grant.claim
+        told = {"documents": len(opened), "reason": reason, "first_entry": entry}
+        told |= of_generation(claim)
         await record(
             session,
             Kind.QUARANTINE_OPENED,

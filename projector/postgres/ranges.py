@@ -175,7 +175,7 @@ async def _tell(
     if isinstance(decision, TakeOver):
         parent = decision.holder
         after = await stored_ranges(session, keys=parent.feed_range, retired=True)
-        news += split_of(parent, after)
+        news += split_of(claim, parent, after)
     for kind, subject, detail in news:
         await record(session, kind, subject, detail, claim.owner)
 

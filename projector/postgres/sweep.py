@@ -24,6 +24,7 @@ from projector.ports.timeline import Kind
 from projector.postgres import quarantine, replays
 from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.generation import Generation
+from projector.postgres.inheritance import of_generation
 from projector.postgres.locked import LockedRange, tells_old
 from projector.postgres.ranges import bounds
 from projector.postgres.statements import BatchShape, with_seeds
@@ -166,7 +167,8 @@ class VerdictStore:
 
     async def finish_replay(self, grant: Grant, *, swept: Mended | None = None) -> None:
         """Close the open replay of the range. Raises FencedOut."""
-        claim, told = grant.claim, {} if swept is None else asdict(swept)
+        claim = grant.claim
+        told = {**({} if swept is None else asdict(swept)), **of_generation(claim)}
         low, high = bounds(claim.feed_range)
         async with self._connections.transaction() as session:
             group = await self._lock_running(session, grant)

@@ -38,6 +38,7 @@ WHERE %(counted)s::text IS NOT NULL"""
 LATEST = """
 SELECT id, happened_at, kind, subject, detail, actor FROM projector.timeline
 WHERE happened_at >= COALESCE(%(since)s::timestamptz, now() - %(age)s::interval, '-infinity')
+  AND kind <> ALL(%(without)s)
 ORDER BY id DESC LIMIT %(limit)s"""
 
 FORGET = """
@@ -109,13 +110,18 @@ def _clean(value: Any) -> Any:
 
 
 async def latest_entries(
-    connections: Connections, *, limit: int, since: datetime | timedelta | None = None
+    connections: Connections,
+    *,
+    limit: int,
+    since: datetime | timedelta | None = None,
+    without: Sequence[Kind] = (),
 ) -> Sequence[TimelineEntry]:
     """The newest ones since a time, or of so long, newest first. Raises SinkUnavailable."""
     asked = {
         "since": since if isinstance(since, datetime) else None,
         "age": since if isinstance(since, timedelta) else None,
         "limit": limit,
+        "without": [str(one) for one in without],
     }
     async with connections.session() as session:
         cursor = session.cursor(row_factory=class_row(TimelineEntry))

@@ -51,6 +51,7 @@ async def test_a_rebuild_is_told_with_its_parts_while_there_is_one(
 async def test_the_timeline_is_told_as_far_as_a_page_shows_it(connections: Connections) -> None:
     for number in range(console.TIMELINE_ENTRIES + 5):
         await record(connections, Kind.SPLIT, str(number), {}, "one")
+    await record(connections, Kind.LEASE_MOVED, "0", {"from": "two"}, "one")  # balancing is no news
     told = await stored_side(connections, Counts(connections))
     assert len(told.timeline) == console.TIMELINE_ENTRIES
     assert told.timeline[0].subject == str(console.TIMELINE_ENTRIES + 4)

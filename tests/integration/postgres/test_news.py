@@ -146,3 +146,13 @@ async def test_what_a_person_decides_about_an_entry_is_told_once(
         (f"quarantine entry {entry.id} discarded (reason bad_quantity)", "ada@desk"),
         (f"quarantine entry {entry.id} taken up again (reason bad_quantity)", "ada@desk"),
     ]
+
+
+async def test_what_happens_to_another_generation_names_it(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    grant = await begun(sink, mark=9, processor="projector@g3")
+    await sink.verdicts.finish_replay(grant, swept=Mended())
+    assert await told(connections) == [
+        ("replay of range 0 swept, 0 removed (generation 3)", "host-a")
+    ]
