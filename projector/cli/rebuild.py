@@ -28,15 +28,16 @@ from projector.cli.rebuild_words import (
     COLUMNS,
     generation_document,
     generation_row,
-    progress_document,
     range_row,
     refusal,
+    standing,
+    status_document,
 )
 from projector.core.errors import FeedError
 from projector.operations import rebuild
 from projector.operations.definition_changes import changes, differs
 from projector.operations.forecast import Forecast
-from projector.operations.rebuild import TO_ABORT, TO_FOLLOW, TO_PROMOTE, TO_START, Sides, Verdict
+from projector.operations.rebuild import TO_ABORT, TO_FOLLOW, TO_PROMOTE, Sides, Verdict
 from projector.operations.rebuild_progress import Meter, Progress
 from projector.ports.generations import FillSource, GenerationRecord, GenerationState
 from projector.processor.clock import SystemClock
@@ -45,7 +46,6 @@ from projector.wiring import rebuilds
 from projector.wiring.person import person
 
 WATCH_SECONDS = 2.0
-NOTHING_MADE = f"no rebuild is under way; begin one: {TO_START}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,18 +138,16 @@ def status(*, as_json: bool, watch: bool) -> None:
         enter_until_stopped(lambda stopping: _watch(settings, stopping), notice="")
         return
 
-    async def command() -> tuple[GenerationRecord, Progress | None]:
+    async def command() -> tuple[Sequence[GenerationRecord], Progress | None]:
         async with rebuilds.opened(settings, clock=SystemClock()) as opened:
-            records = await opened.sides.records()
-            return rebuild.live_of(records), await _measured(opened.sides, Meter())
+            return await opened.sides.records(), await _measured(opened.sides, Meter())
 
-    live, progress = enter(command)
+    records, progress = enter(command)
     if as_json:
-        told = None if progress is None else progress_document(progress)
-        print_json({"live": generation_document(live), "rebuild": told})
+        print_json(status_document(records, progress))
         return
     if progress is None:
-        answer(f"generation {live.id} is live; {NOTHING_MADE}")
+        answer(standing(records))
         return
     console = Console(highlight=False)
     if console.is_terminal:
@@ -318,16 +316,7 @@ async def _promoted(sides: Sides, verdict: Verdict, *, as_json: bool) -> None:
         for told in verdict.compared.lines:
             answer(told)
         answer(f"forced, and recorded: {'; '.join(verdict.against)}")
-    records = await sides.records()
-    until = max(
-        (one.fed_until for one in records if one.fed_until is not None),
-        default=None,
-    )
-    kept = "" if until is None else f" until {until:%Y-%m-%d %H:%M:%SZ}"
-    answer(
-        f"generation {verdict.record.id} is live; the former one is fed{kept}, so that one may go back:"
-        " projector rebuild rollback"
-    )
+    answer(standing(await sides.records()))
 
 
 def _verdict_document(verdict: Verdict, *, promoted: bool) -> dict[str, object]:
@@ -372,8 +361,7 @@ async def _watch(settings: Settings, stopping: Stopping) -> None:
                     async with asyncio.timeout(WATCH_SECONDS):
                         await stopping.wait()
         if not stopping.requested:
-            records = await opened.sides.records()
-            answer(f"generation {rebuild.live_of(records).id} is live; {NOTHING_MADE}")
+            answer(standing(await opened.sides.records()))
 
 
 def _leave(code: int) -> None:

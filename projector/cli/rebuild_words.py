@@ -8,7 +8,14 @@ from typing import Any
 
 from projector.cli.rebuild_page import percent
 from projector.core.texts import duration
-from projector.operations.rebuild import TO_PROMOTE, Verdict
+from projector.operations.rebuild import (
+    TO_PROMOTE,
+    TO_ROLL_BACK,
+    TO_START,
+    Verdict,
+    former_of,
+    live_of,
+)
 from projector.operations.rebuild_progress import Progress, RangeProgress
 from projector.ports.generations import GenerationRecord
 
@@ -72,6 +79,30 @@ def progress_document(progress: Progress) -> dict[str, Any]:
         "unknown": list(progress.silent),
         "ranges": [_range_document(one) for one in progress.ranges],
     }
+
+
+def status_document(
+    records: Sequence[GenerationRecord], progress: Progress | None
+) -> dict[str, Any]:
+    """What is live, what one may go back to, and how far the rebuild is."""
+    former = former_of(records)
+    return {
+        "live": generation_document(live_of(records)),
+        "former": None if former is None else generation_document(former),
+        "rebuild": None if progress is None else progress_document(progress),
+    }
+
+
+def standing(records: Sequence[GenerationRecord]) -> str:
+    """What is live and what one may go back to, while no rebuild is under way."""
+    live, former = live_of(records), former_of(records)
+    if former is None:
+        return f"generation {live.id} is live; no rebuild is under way; begin one: {TO_START}"
+    until = "" if former.fed_until is None else f" until {former.fed_until:%Y-%m-%d %H:%M:%SZ}"
+    return (
+        f"generation {live.id} is live; generation {former.id} is fed{until}, so that one may go back:"
+        f" {TO_ROLL_BACK}"
+    )
 
 
 def _range_document(one: RangeProgress) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from projector.core.bookmarks import Snapshot
@@ -27,6 +27,7 @@ from projector.ports.generations import (
 from projector.projection.definition import Definition
 
 LOOK_SECONDS = 1.0
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 SWITCH_ATTEMPTS = 60
 """The switch asks that no batch is ahead of it; under load it may take a few turns."""
 
@@ -182,24 +183,26 @@ def refuse_second(records: Sequence[GenerationRecord]) -> None:
         )
 
 
-def former_of(records: Sequence[GenerationRecord], *, now: datetime) -> GenerationRecord:
-    """The generation to go back to.
+def former_of(records: Sequence[GenerationRecord]) -> GenerationRecord | None:
+    """The generation that one may go back to: the one of those that are fed still that was live last."""
+    former = [one for one in records if one.state is GenerationState.FORMER]
+    return max(former, key=lambda one: one.live_until or LONG_AGO, default=None)
+
+
+def to_go_back_to(records: Sequence[GenerationRecord]) -> GenerationRecord:
+    """The same.
 
     Raises:
-        RebuildError: There is none that is fed still.
+        RebuildError: There is none.
     """
-    live = live_of(records)
-    fed = [
-        one
-        for one in records
-        if one.state is GenerationState.FORMER and (one.fed_until is None or one.fed_until > now)
-    ]
-    if fed:
-        return max(fed, key=lambda one: (one.live_until is not None, one.live_until, one.id))
+    former = former_of(records)
+    if former is not None:
+        return former
     retired = [one.id for one in records if one.state is GenerationState.RETIRED]
     gone = f"generation {max(retired)} is no longer fed" if retired else "there is no former one"
     raise RebuildError(
-        f"generation {live.id} is live, and {gone}: nothing to go back to; a new one is made by: {TO_START}"
+        f"generation {live_of(records).id} is live, and {gone}: nothing to go back to; a new one is made by:"
+        f" {TO_START}"
     )
 
 
@@ -372,7 +375,7 @@ async def roll_back(
         RebuildError: There is none that is fed still, or the switch has waited too long.
     """
     records = await sides.records()
-    former = former_of(records, now=sides.clock.now())
+    former = to_go_back_to(records)
     await _switched(sides, lambda: sides.roll_back(former, who), waits, again=TO_ROLL_BACK)
     return former, live_of(records)
 

@@ -21,12 +21,12 @@ from projector.operations.rebuild import (
     abort,
     against,
     caught_up,
-    former_of,
     judged,
     numbered,
     promote,
     roll_back,
     start,
+    to_go_back_to,
 )
 from projector.operations.rebuild_progress import Look, Progress
 from projector.operations.status import RangeStatus
@@ -290,19 +290,11 @@ async def test_a_rollback_goes_to_the_former_one_that_is_fed_still() -> None:
             "generation 1 is no longer fed",
             id="retired",
         ),
-        pytest.param(
-            [
-                replace(LIVE, state=GenerationState.FORMER, fed_until=START),
-                replace(MADE, state=GenerationState.LIVE),
-            ],
-            "there is no former one",
-            id="its time is over",
-        ),
     ],
 )
 def test_there_is_nothing_to_go_back_to(records: list[GenerationRecord], told: str) -> None:
     with pytest.raises(RebuildError, match=told):
-        former_of(records, now=START + timedelta(seconds=1))
+        to_go_back_to(records)
 
 
 def test_a_generation_is_named_by_its_number_and_without_one_the_live_one_is_meant() -> None:
