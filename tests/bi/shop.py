@@ -164,6 +164,7 @@ def analyst(url: str) -> Iterator[str]:
 
 def may_build(role: str, database: str) -> list[str]:
     """What the page tells the database's owner to type for dbt."""
+    block: str
     [block] = re.findall(
         r"```sql\n(CREATE SCHEMA .*?)```", TOOLS_PAGE.read_text("utf-8"), re.DOTALL
     )
