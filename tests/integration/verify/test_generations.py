@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
 
 from projector.core.errors import SinkUnavailable
+from projector.operations.leases import Consent
 from projector.ports.generations import FillSource, GenerationState
 from projector.postgres import generations as registry
-from projector.postgres import switching
+from projector.postgres import retiring, switching
+from projector.postgres.generations import Registered
 from projector.processor.clock import SystemClock
 from projector.projection.carts import CARTS
 from projector.wiring import commands
 from projector.wiring.copy import both_sides
+from projector.wiring.feeders import Feeders
 from tests.integration.verify.support import Pair, until
 
 WHO = "anna@desk"
@@ -95,3 +102,75 @@ async def test_a_host_fills_follows_and_switches_by_itself(pair: Pair) -> None:
 
 async def has(pair: Pair, query: str, value: object, *parameters: object) -> bool:
     return bool(await pair.value(query, *parameters) == value)
+
+
+async def both_hold(pair: Pair, rows: int) -> None:
+    for schema in ("projector_g1", "projector_g2"):
+        await until(lambda: has(pair, f"SELECT count(*) FROM {schema}.cart_items", rows))  # noqa: B023
+
+
+async def test_splits_merges_a_reset_and_deleted_leases_in_the_middle(pair: Pair) -> None:
+    """What happens to the container and to its leases happens to each generation for itself."""
+    await pair.lines(40)
+    await pair.drain()
+    async with pair.host():
+        number = await begin(pair)
+        [first, second, *_] = [one.id for one in await pair.world.source.physical_ranges()]
+        await pair.world.split(first)
+        await until(lambda: has(pair, STATE, "following", number))
+        await pair.lines(10, cart="later")
+        await pair.world.split(second)
+        pair.world.server.engine.delete_container("acme-webstore", "lease")
+        await pair.lines(10, cart="latest")
+        await both_hold(pair, 60)
+        parts = [one.id for one in await pair.world.source.physical_ranges()]
+        await pair.world.merge(parts[:2])
+        async with commands.prepared_reset(
+            pair.settings, clock=SystemClock(), token=None, consent=Consent()
+        ) as reset:
+            await reset.carry_out()
+        await pair.lines(5, cart="last")
+        await both_hold(pair, 65)
+        await promote(pair, number)
+        assert await pair.value("SELECT count(*) FROM carts.cart_items") == 65
+    assert await is_equal(pair, 1)
+    assert await is_equal(pair, 2)
+
+
+async def test_a_host_of_the_version_before_feeds_the_first_one_as_long_as_it_is_fed(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows of no registry: the first generation is the one that it knows."""
+    fed = Feeders._fed
+
+    async def as_before(self: Feeders) -> Sequence[Registered]:
+        if self._around.settings.instance_name != "before":
+            return await fed(self)
+        async with self._around.target.connections.session() as session:
+            one = await registry.by_id(session, 1)
+        return [Registered(record=replace(one.record, state=GenerationState.LIVE))]
+
+    monkeypatch.setattr(Feeders, "_fed", as_before)
+    await pair.lines(20)
+    pair.values["instance_name"] = "before"
+    async with pair.host() as older:
+        await until(lambda: has(pair, "SELECT count(*) FROM carts.cart_items", 20))
+        pair.values["instance_name"] = "after"
+        async with pair.host():
+            number = await begin(pair)
+            await until(lambda: has(pair, STATE, "following", number))
+            await pair.lines(5, cart="later")
+            await both_hold(pair, 25)
+            await promote(pair, number)
+        await pair.lines(5, cart="older")
+        await until(lambda: has(pair, "SELECT count(*) FROM projector_g1.cart_items", 30))
+        assert await pair.value("SELECT count(*) FROM carts.cart_items") == 25
+        await pair.sql("UPDATE projector.generations SET fed_until = now() WHERE id = 1")
+        async with pair.connections() as connections:
+            assert await retiring.retire(connections) == [1]
+            assert [one.left for one in await retiring.drop_ended(connections)] == [[]]
+        await pair.lines(5, cart="oldest")
+        await until(lambda: any("projector_g1" in str(one.failure) for one in older.reports()))
+    await pair.drain()
+    assert await pair.value("SELECT count(*) FROM carts.cart_items") == 35
+    assert await is_equal(pair, 2)
