@@ -1,4 +1,7 @@
-"""Whether SQL equals the container, with the excuses that the contract allows and no other."""
+"""Whether SQL equals the container, with the excuses that the contract allows and no other.
+
+What it says of the times at which it was looked at before is looked at as well.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from tests.simulation.hosts import prefix_of
 from tests.simulation.leases import lease_documents
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.oracle import differences
+from tests.simulation.past import Past
 from tests.simulation.shop import Shop
 from tests.simulation.trade import Trade
 
@@ -33,6 +37,7 @@ class Judge:
         self._loop = loop
         self._url = url
         self._trade = trade
+        self._past = Past(trade)
 
     def wrong(self, start_from: StartFrom, *, forgiven: bool) -> list[str]:
         """What is wrong under that setting, one line each.
@@ -47,7 +52,8 @@ class Judge:
             if document.ts < since.timestamp() + CLOCK_SECONDS
         }
         with psycopg.connect(self._url, autocommit=True) as connection:
-            return differences(
+            past = self._past.wrong(connection)
+            return past + differences(
                 self._shop.container,
                 connection,
                 trade=self._trade,

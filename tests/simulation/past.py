@@ -1,0 +1,53 @@
+"""What the rows were at each quiet point, kept in the database itself, and what it says of these times later.
+
+A standby knows what was noted before it was copied, and so does its history; what was lost is lost together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from tests.simulation.trade import Trade
+
+MAKE = """
+CREATE SCHEMA IF NOT EXISTS projector_past;
+CREATE TABLE IF NOT EXISTS projector_past.notes (at timestamptz NOT NULL, rows jsonb NOT NULL)"""
+
+# Nobody writes at a quiet point, so the history may begin there, whatever hosts have said of themselves.
+BEGIN = """
+INSERT INTO projector.history (projection, generation, began_at, known_from)
+VALUES (%(projection)s, 1, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING"""
+
+NOTE = "INSERT INTO projector_past.notes SELECT clock_timestamp(), {rows}"
+
+ROWS = (
+    """(SELECT COALESCE(jsonb_agg(to_jsonb(i) ORDER BY i.{key}, i.id), '[]') FROM {source} AS i)"""
+)
+
+WRONG = """
+SELECT n.at, n.rows, {rows} FROM projector_past.notes AS n
+JOIN {schema}.history AS h ON h.ended_at IS NULL AND h.known_from <= n.at
+WHERE n.rows <> {rows}"""
+
+
+class Past:
+    """The notes of one world."""
+
+    def __init__(self, trade: Trade) -> None:
+        definition = trade.generation.definition
+        self._projection = definition.name
+        rows = f"{definition.schema}.{definition.rows}"
+        key = definition.key.column
+        self._note = NOTE.format(rows=ROWS.format(key=key, source=rows))
+        of_then = ROWS.format(key=key, source=f"{rows}_as_of(n.at)")
+        self._wrong = WRONG.format(rows=of_then, schema=definition.schema)
+
+    def wrong(self, connection: psycopg.Connection[Any]) -> list[str]:
+        """What is told otherwise than it was noted; then the rows of now are noted."""
+        connection.execute(MAKE)
+        found = connection.execute(self._wrong.encode()).fetchall()
+        connection.execute(BEGIN, {"projection": self._projection})
+        connection.execute(self._note.encode())
+        return [f"as of {at}: {told} instead of {noted}" for at, noted, told in found]
