@@ -14,6 +14,7 @@ from benchmarks.dlt_case import dlt_merge
 from benchmarks.end_to_end import end_to_end
 from benchmarks.findings import Report
 from benchmarks.freshness import freshness
+from benchmarks.history_case import with_events
 from benchmarks.rebuild import rebuild
 from benchmarks.rebuild_freshness import rebuild_freshness
 from benchmarks.results import summary, write_results
@@ -34,6 +35,7 @@ CASES: Mapping[str, Case] = {
     "freshness-beside-rebuild": rebuild_freshness,
     "large-table": apply_cases.large_table,
     "hot-carts": apply_cases.hot_carts,
+    "with-events": with_events,
     "starting": starting,
 }
 

@@ -69,6 +69,7 @@ _TURNS: dict[str, float] = {
     "restore": 1.5,
     "reset_to": 0.8,
     "job": 2.0,
+    "remember": 4.0,
 }
 
 
@@ -159,7 +160,7 @@ class History:
         if name == "shop":
             self._shop.step()
         else:
-            others = self._disasters, self._leases, self._operators, self.books
+            others = self._disasters, self._leases, self._operators, self.books, self._judge
             deeds = (getattr(who, name, None) for who in others)
             told = await (next(filter(None, deeds), None) or getattr(self, f"_{name}"))()
             self._shop.story.append(f"{name}: {told}")

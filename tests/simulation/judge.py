@@ -62,6 +62,11 @@ class Judge:
                 unswept=[keys for keys, _ in late] if forgiven else (),
             )
 
+    async def remember(self) -> str:
+        """Note the rows of this moment, to be asked for later."""
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            return self._past.note(connection)
+
     def _late(self, start_from: StartFrom) -> list[tuple[FeedRange, datetime]]:
         """Ranges that did not begin at the beginning, and since when they were read.
 

@@ -1,4 +1,4 @@
-"""What the rows were at each quiet point, kept in the database itself, and what it says of these times later.
+"""What the rows were now and then, kept in the database itself, and what it says of these times later.
 
 A standby knows what was noted before it was copied, and so does its history; what was lost is lost together.
 """
@@ -15,7 +15,10 @@ MAKE = """
 CREATE SCHEMA IF NOT EXISTS projector_past;
 CREATE TABLE IF NOT EXISTS projector_past.notes (at timestamptz NOT NULL, rows jsonb NOT NULL)"""
 
-# Nobody writes at a quiet point, so the history may begin there, whatever hosts have said of themselves.
+# What is written and not committed is of a time before: then there is nothing to note.
+NOBODY_WRITES = "LOCK TABLE {table} IN SHARE MODE NOWAIT"
+
+# A history is exact wherever it begins; that hosts wait for the first load is another matter.
 BEGIN = """
 INSERT INTO projector.history (projection, generation, began_at, known_from)
 VALUES (%(projection)s, 1, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING"""
@@ -39,15 +42,26 @@ class Past:
         definition = trade.generation.definition
         self._projection = definition.name
         rows = f"{definition.schema}.{definition.rows}"
+        self._alone = NOBODY_WRITES.format(table=trade.generation.rows)
         key = definition.key.column
         self._note = NOTE.format(rows=ROWS.format(key=key, source=rows))
         of_then = ROWS.format(key=key, source=f"{rows}_as_of(n.at)")
         self._wrong = WRONG.format(rows=of_then, schema=definition.schema)
 
+    def note(self, connection: psycopg.Connection[Any]) -> str:
+        """Note the rows of now, unless somebody is writing."""
+        connection.execute(MAKE)
+        try:
+            with connection.transaction():
+                connection.execute(self._alone.encode())
+                connection.execute(BEGIN, {"projection": self._projection})
+                connection.execute(self._note.encode())
+        except psycopg.errors.LockNotAvailable:
+            return "somebody writes"
+        return "noted"
+
     def wrong(self, connection: psycopg.Connection[Any]) -> list[str]:
-        """What is told otherwise than it was noted; then the rows of now are noted."""
+        """What is told otherwise than it was noted."""
         connection.execute(MAKE)
         found = connection.execute(self._wrong.encode()).fetchall()
-        connection.execute(BEGIN, {"projection": self._projection})
-        connection.execute(self._note.encode())
         return [f"as of {at}: {told} instead of {noted}" for at, noted, told in found]
