@@ -15,6 +15,7 @@ from projector.housekeeping import Housekeeping, Job, Postponed, RunningJob
 from projector.ports.copy import VERIFICATION
 from projector.postgres import housekeeping as storage
 from projector.postgres import retiring
+from projector.postgres.bridging import bridge
 from projector.postgres.connections import Connections
 from projector.postgres.generation import Generation
 from projector.postgres.ranges import live_ranges
@@ -82,7 +83,9 @@ class Work:
 
     async def history(self) -> Mapping[str, Any]:
         """Begin the history once the copy is complete; cut it into months; take the days that are over."""
-        return await recording_of(self.copy).keep()
+        differing = await bridge(self.copy.connections, self.copy.generation)
+        bridged = {} if differing is None else {"bridged": differing}
+        return {**bridged, **await recording_of(self.copy).keep()}
 
     async def retry(self) -> Mapping[str, Any]:
         """Ask for quarantined documents that may have changed again."""
