@@ -54,12 +54,17 @@ WAITS = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 OTHER_TYPES = (psycopg.errors.InvalidTableDefinition, psycopg.errors.DatatypeMismatch)
 
 
-async def read_both(connections: Connections, *, to: Generation, former: Generation) -> bool:
+async def read_both(
+    connections: Connections, *, to: Generation, former: Generation, fed: Sequence[Generation]
+) -> bool:
     """Make every view read both; False when a column has another type, so that it cannot.
+
+    What else it reads of those that are `fed` stays: a snapshot may be of when that was live.
 
     Raises:
         SinkUnavailable: Somebody reads a view for long; those before it are as they shall be.
     """
+    schema = to.definition.schema
     new = {view.name: view for view in views_of(to)}
     old = {view.name: view for view in views_of(former)}
     async with connections.transaction() as session:
@@ -67,19 +72,33 @@ async def read_both(connections: Connections, *, to: Generation, former: Generat
     try:
         for name in dict.fromkeys([*old, *new]):
             async with _one_view(connections, to, name) as session:
-                await _read_both(session, to, former, new.get(name), old.get(name))
+                others = await _read_now(session, schema, name, fed)
+                sides = _sides([*others, former, to], name)
+                await _read_both(session, former, sides, new.get(name) or old[name])
     except _OtherTypeError:
         return False
     return True
 
 
-async def _read_both(
-    session: Session, to: Generation, former: Generation, new: View | None, old: View | None
-) -> None:
-    view, schema = new or old, to.definition.schema
-    if view is None:  # pragma: no cover - one of them has it
-        return
-    sides = [(one, view) for one, view in ((former, old), (to, new)) if view is not None]
+Sides = Sequence[tuple[Generation, View]]
+
+
+def _sides(generations: Sequence[Generation], name: str) -> Sides:
+    """The generations that have the view, each with its own."""
+    found = [(one, view) for one in generations for view in views_of(one) if view.name == name]
+    return list({one.id: (one, view) for one, view in found}.values())
+
+
+async def _read_now(
+    session: Session, schema: str, name: str, fed: Sequence[Generation]
+) -> Sequence[Generation]:
+    """Those of the generations that the view reads."""
+    reads = (await _reads(session, schema)).get(name, set())
+    return [one for one in fed if reads & set(tables_of(one).values())]
+
+
+async def _read_both(session: Session, former: Generation, sides: Sides, view: View) -> None:
+    schema = former.definition.schema
     needed = {table for one, view in sides for table in _read_by(one, view)}
     there = (await views_there(session, schema)).get(view.name)
     reads = await _reads(session, schema)
@@ -90,6 +109,7 @@ async def _read_both(
     query = _union(there, sides, view) if needed else ordered(view, there, keep=True)
     statement = f"CREATE OR REPLACE VIEW {name}{options_of(there)} AS\n{query}"
     await session.execute(statement.encode())
+    old = next((side for one, side in sides if one.id == former.id), None)
     await comment_on(session, schema, view, there, old, anew=there is None)
     if there is not None and not known >= {*view.columns}:
         await make_routines(session, former)  # a function of a time has the columns of its view
@@ -97,7 +117,7 @@ async def _read_both(
         await copy_grants(session, of=f"{schema}.{former.definition.rows}", to=name)
 
 
-def _union(there: There | None, sides: Sequence[tuple[Generation, View]], view: View) -> str:
+def _union(there: There | None, sides: Sides, view: View) -> str:
     types = {} if there is None else dict(zip(there.columns, there.types, strict=True))
     columns = [*types, *(one for one in view.columns if one not in types)]
     known = {one for _, side in sides for one in side.columns}
@@ -114,8 +134,16 @@ def _union(there: There | None, sides: Sequence[tuple[Generation, View]], view: 
     )
 
 
-async def read_one(connections: Connections, *, live: Generation, ended: Generation) -> None:
-    """Make the views plain again that read a generation which has ended.
+async def read_no_longer(
+    connections: Connections,
+    ended: Generation,
+    *,
+    live: Generation,
+    kept: Sequence[Generation] = (),
+) -> None:
+    """Make the views read that generation no longer; plain, where but the live one is left.
+
+    `kept`: others that they may go on reading: a snapshot may be of when one of these was live.
 
     Raises:
         SinkUnavailable: Somebody reads a view for long; those before it are as they shall be.
@@ -129,7 +157,15 @@ async def read_one(connections: Connections, *, live: Generation, ended: Generat
         async with _one_view(connections, live, name) as session:
             there = (await views_there(session, schema))[name]
             keep = bool(await stands_on(session, there))
-            if name in views:
+            left = [
+                one for one in await _read_now(session, schema, name, kept) if one.id != ended.id
+            ]
+            if any(one.id != live.id for one in left):
+                sides = _sides([*left, live], name)
+                query = _union(there, sides, sides[-1][1])
+                text = f"CREATE OR REPLACE VIEW {schema}.{name}{options_of(there)} AS\n{query}"
+                await session.execute(text.encode())
+            elif name in views:
                 anew = await point_view(session, schema, views[name], there, keep=keep)
                 await comment_on(session, schema, views[name], there, views[name], anew=anew)
             else:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import psycopg
 
 from projector.ports.generations import GenerationRecord, GenerationState
-from projector.postgres.both_views import read_one
+from projector.postgres.both_views import read_no_longer
 from projector.postgres.connections import Connections, Session
 from projector.postgres.errors import first_line
 from projector.postgres.generation import Generation
-from projector.postgres.generations import LOCK, all_records, generation_of, live, tell
+from projector.postgres.generations import LOCK, all_records, fed, generation_of, live, tell
 from projector.postgres.tables import plain_statements, table_statements
 from projector.projection.definition import CONTROL_TABLES
 
@@ -70,7 +70,7 @@ async def settle(connections: Connections) -> bool:
         now = (await live(session)).generation
     for record in found:
         if record.id != now.id:
-            await read_one(connections, live=now, ended=generation_of(record))
+            await read_no_longer(connections, generation_of(record), live=now)
     return True
 
 
@@ -98,8 +98,8 @@ async def drop(connections: Connections, record: GenerationRecord) -> Sequence[s
     """
     generation = generation_of(record)
     async with connections.session() as session:
-        now = (await live(session)).generation
-    await read_one(connections, live=now, ended=generation)
+        now, *others = [one.generation for one in await fed(session)]
+    await read_no_longer(connections, generation, live=now, kept=[now, *others])
     async with connections.transaction() as session:
         await session.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
         left = [told async for told in _dropped(session, generation)]

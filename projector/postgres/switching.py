@@ -33,6 +33,7 @@ from projector.postgres.generations import (
     Registered,
     all_records,
     by_id,
+    fed,
     live,
     tell,
 )
@@ -182,7 +183,9 @@ class _Switch:
     ) -> None:
         """Make views that read both, each by itself; then the switch, in one transaction."""
         new, old = self.to.generation, self.former.generation
-        read_both = await both_views.read_both(connections, to=new, former=old)
+        async with connections.session() as session:
+            others = [one.generation for one in await fed(session)]
+        read_both = await both_views.read_both(connections, to=new, former=old, fed=others)
         async with connections.transaction() as session:
             await session.execute(LOCK)
             number = self.to.record.id
