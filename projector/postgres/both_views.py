@@ -5,7 +5,9 @@ alike, and an old one still sees what was live then; nobody waits for readers, a
 server evaluates once per query which generation is live, and does not touch the tables of the other.
 
 Each view is made so by itself, before the switch, and made plain again once no snapshot is of before it: that
-waits for those who read this one view, and changes nothing that anybody sees. A column that only one generation has
+waits for those who read this one view, and changes nothing that anybody sees. Nobody switches meanwhile, and
+whoever has planned by another live generation than there is by now changes no view; the switch itself looks
+whether views still read what it needs, since somebody else may have been there in between. A column that only one generation has
 is NULL for the other; a view that only one has is empty for the other.
 """
 
@@ -19,6 +21,7 @@ import psycopg
 from projector.core.errors import SinkUnavailable
 from projector.postgres.connections import Connections, Session
 from projector.postgres.generation import Generation
+from projector.postgres.generations import LOCK
 from projector.postgres.pointing import (
     There,
     comment_on,
@@ -50,6 +53,8 @@ JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
 JOIN pg_class c ON c.oid = d.refobjid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE v.relnamespace = to_regnamespace(%s) AND v.relkind = 'v'"""
 
+SWITCHED = "the generations were switched by somebody else meanwhile"
+
 WAITS = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 OTHER_TYPES = (psycopg.errors.InvalidTableDefinition, psycopg.errors.DatatypeMismatch)
 
@@ -71,13 +76,24 @@ async def read_both(
         await let_in_to_storage(session, to=to, former=former)
     try:
         for name in dict.fromkeys([*old, *new]):
-            async with _one_view(connections, to, name) as session:
+            async with _one_view(connections, former, name) as session:
                 others = await _read_now(session, schema, name, fed)
                 sides = _sides([*others, former, to], name)
                 await _read_both(session, former, sides, new.get(name) or old[name])
     except _OtherTypeError:
         return False
     return True
+
+
+async def is_both_read(session: Session, *, to: Generation, former: Generation) -> bool:
+    """Whether every view reads both, whatever others have done since `read_both`."""
+    reads = await _reads(session, to.definition.schema)
+    return all(
+        table in reads.get(view.name, set())
+        for one in (to, former)
+        for view in views_of(one)
+        for table in _read_by(one, view)
+    )
 
 
 Sides = Sequence[tuple[Generation, View]]
@@ -189,14 +205,17 @@ class _OtherTypeError(Exception):
 
 @asynccontextmanager
 async def _one_view(
-    connections: Connections, generation: Generation, name: str
+    connections: Connections, live: Generation, name: str
 ) -> AsyncIterator[Session]:
-    """A transaction that holds one view at most, and waits for it not for long."""
-    schema = generation.definition.schema
+    """A transaction that holds one view at most, and waits for it not for long, while `live` is the live one."""
+    schema = live.definition.schema
     async with connections.session() as session:
         try:
             async with session.transaction():
                 await session.execute(f"SET LOCAL lock_timeout = {WAIT_MILLISECONDS}")
+                await session.execute(LOCK)
+                if await (await session.execute(LIVE)).fetchone() != (live.id,):
+                    raise SinkUnavailable(SWITCHED)
                 yield session
         except WAITS as error:
             told = await readers_of(session, schema)

@@ -129,16 +129,31 @@ async def promote(
 
 
 async def rollback(
-    connections: Connections, *, keep_seconds: float, who: str, forced: bool = False
+    connections: Connections,
+    *,
+    keep_seconds: float,
+    who: str,
+    forced: bool = False,
+    number: int | None = None,
 ) -> Registered:
     """Make the generation live again that was live last and is still fed; returns it.
 
+    `number`: which one is meant. Once it is live, by whomever, nothing is done: who tries again because he
+    was not told of the first success must not go forward again by it.
+
     Raises:
-        RebuildError: There is none, or something would break; nothing was touched.
+        RebuildError: There is none, or another one by now, or something would break; nothing was touched.
         SinkUnavailable: Not now; the line says for what it has to wait.
     """
     async with connections.session() as session:
-        to, former = _last_former(await all_records(session)), await live(session)
+        found, former = await all_records(session), await live(session)
+    if former.record.id == number:
+        return former
+    to = _last_former(found)
+    if number not in {None, to.record.id}:
+        raise RebuildError(
+            f"nothing was switched: one would go back to generation {to.record.id} by now, not to {number}"
+        )
     switch = _Switch(to=to, former=former, keep_seconds=keep_seconds, who=who, forced=forced)
     kind = Kind.REBUILD_ROLLED_BACK
     await switch.run(connections, kind, report=None, expected=GenerationState.FORMER)
@@ -191,7 +206,9 @@ class _Switch:
             number = self.to.record.id
             states = (await by_id(session, number)).record.state, (await live(session)).record.id
             if states != (expected, self.former.record.id):
-                raise SinkUnavailable("the generations were switched by somebody else meanwhile")
+                raise SinkUnavailable(both_views.SWITCHED)
+            if read_both and not await both_views.is_both_read(session, to=new, former=old):
+                raise SinkUnavailable("the views were made to read something else meanwhile")
             await self._steps(session, read_both=read_both, report=report)
             detail = {"from": self.former.record.id, "forced": self.forced}
             await timeline.record(session, kind, str(number), detail, self.who)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -115,6 +116,8 @@ class Feeders:
             if record is not None and feeder.filling is _is_filling(record):
                 await feeder.now(record)
                 continue
+            if record is None:  # also the live one of before, where nobody was told in between
+                await feeder.now(replace(feeder.record, state=GenerationState.RETIRED))
             log.info(Event.GENERATION_ENDED, generation=number, state=feeder.record.state)
             task.cancel()
             await asyncio.wait([task])

@@ -211,7 +211,9 @@ class _Reached:
     async def roll_back(self, record: GenerationRecord, who: str) -> str:
         """Switch the views back; see `Sides`."""
         return await _not_now(
-            switching.rollback(self.connections, keep_seconds=self._keep_seconds, who=who)
+            switching.rollback(
+                self.connections, keep_seconds=self._keep_seconds, who=who, number=record.id
+            )
         )
 
     async def abort(self, record: GenerationRecord, who: str) -> None:

@@ -108,17 +108,29 @@ class Start:
         log.warning(Event.DEFINITION_DIFFERS, note=told_difference(live, mine))
 
     async def _begin_with(self, reached: Target, mine: Definition) -> None:
-        host = self.settings.instance_name
-        made = await generations.create(
-            reached.connections,
-            mine,
-            who=host,
-            why="nothing was copied yet",
-            source=FillSource.FEED,
-            processor_name=self.settings.processor_name,
-            state=GenerationState.FOLLOWING,
+        """Goes on where a start was cut off, and leaves alone what another host has done meanwhile."""
+        found = await generations.records(reached.connections)
+        if not differs(live_of(found), mine):
+            return
+        begun = (
+            one.id
+            for one in found
+            if one.state is GenerationState.FOLLOWING and one.definition == mine
         )
-        await switching.promote(reached.connections, made.record.id, keep_seconds=0.0, who=host)
+        number = next(begun, None)
+        host = self.settings.instance_name
+        if number is None:
+            made = await generations.create(
+                reached.connections,
+                mine,
+                who=host,
+                why="nothing was copied yet",
+                source=FillSource.FEED,
+                processor_name=self.settings.processor_name,
+                state=GenerationState.FOLLOWING,
+            )
+            number = made.record.id
+        await switching.promote(reached.connections, number, keep_seconds=0.0, who=host)
         await retiring.retire(reached.connections)
 
     async def source(self, opened: Account, reached: Target) -> Plausibility:

@@ -6,10 +6,10 @@ import psycopg
 import pytest
 
 from projector.core.errors import RebuildError, SchemaMismatch, SinkUnavailable
+from projector.postgres import both_views, retiring, switching
 from projector.postgres import generations as registry
-from projector.postgres import retiring, switching
 from projector.postgres.connections import Connections
-from projector.postgres.generation import FIRST_GENERATION
+from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.switching import Place, why_behind
 from tests.integration.postgres.carts import apply, begun, page, rejection
 from tests.integration.postgres.generations import (
@@ -51,6 +51,10 @@ async def test_a_generation_becomes_live_and_the_former_one_live_again(
         "SELECT generation, live_until IS NULL FROM projector.reigns ORDER BY live_from"
     )
     assert reigns.fetchall() == [(1, False), (2, False), (1, True)]
+    told_late = await switching.rollback(connections, keep_seconds=60, who=WHO, number=1)
+    assert told_late.record.id == 1  # and not forward again
+    with pytest.raises(RebuildError, match="go back to generation 2 by now, not to 7"):
+        await switching.rollback(connections, keep_seconds=60, who=WHO, number=7)
     again = await switching.rollback(connections, keep_seconds=60, who=WHO)
     assert again.record.id == 2
     told = sql.execute("SELECT kind, subject, actor FROM projector.timeline ORDER BY id").fetchall()
@@ -77,6 +81,39 @@ async def test_one_that_is_behind_is_not_made_live_unless_forced(
     await promoted(connections, 2, forced=True)
     [live, _] = await registry.records(connections)
     assert (live.state, live.forced) == ("live", WHO)
+
+
+async def test_a_switch_looks_again_at_what_others_did_to_the_views(
+    connections: Connections,
+    database_url: str,
+    sql: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await fed(database_url, FIRST_GENERATION, at=5)
+    second = await made(connections)
+    await fed(database_url, second.generation, at=5, lines=2)
+    sql.execute("UPDATE projector.reigns SET live_from = now() - interval '1 hour'")
+    read_both = both_views.read_both
+
+    async def housekept(*args: Connections, to: Generation, former: Generation) -> bool:
+        done = await read_both(*args, to=to, former=former)
+        assert await retiring.settle(connections)
+        return done
+
+    with monkeypatch.context() as patched:
+        patched.setattr(both_views, "read_both", housekept)
+        with pytest.raises(SinkUnavailable, match="read something else"):
+            await promoted(connections, 2)
+    assert one(sql, "SELECT line_count FROM carts.cart_totals") == 1
+    await promoted(connections, 2)
+    assert one(sql, "SELECT line_count FROM carts.cart_totals") == 2
+    for change in (
+        both_views.read_both(connections, to=second.generation, former=FIRST_GENERATION),
+        both_views.read_one(connections, live=FIRST_GENERATION, ended=second.generation),
+    ):
+        with pytest.raises(SinkUnavailable, match="switched by somebody else"):
+            await change
+    assert one(sql, "SELECT line_count FROM carts.cart_totals") == 2
 
 
 def places(*told: tuple[str, str, int | None]) -> list[Place]:
