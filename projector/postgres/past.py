@@ -83,6 +83,7 @@ FROM {log} AS e
 JOIN projector.reigns AS r ON r.generation = e.generation AND r.live_from <= e.projected_at
     AND (r.live_until IS NULL OR r.live_until > e.projected_at)"""
 
+# Of the live one, whichever that is: no switch has to replace this view.
 SPANS = View(
     "history",
     "Since when it is known what happened to the rows: one row per stretch of time, the present one without"
@@ -96,7 +97,8 @@ SPANS = View(
     """
 SELECT began_at, known_from, ended_at, found
 FROM projector.history
-WHERE projection = {projection} AND generation = {generation}""",
+WHERE projection = {projection}
+  AND generation = (SELECT g.id FROM projector.generations AS g WHERE g.state = 'live')""",
     key=("began_at",),
     optional=frozenset({"ended_at", "found"}),
 )
@@ -141,8 +143,8 @@ def past_views(generation: Generation) -> Sequence[View]:
     definition, history = generation.definition, generation.definition.history
     if history is None:
         return ()
-    names = {"projection": quoted(definition.name), "generation": str(generation.id)}
-    views = [SPANS._replace(query=filled(SPANS.query, **names)), _events(generation, history)]
+    spans = filled(SPANS.query, projection=quoted(definition.name))
+    views = [SPANS._replace(query=spans), _events(generation, history)]
     views += day_views(definition)
     total = next((one for one in definition.totals if _tells_abandoned(one)), None)
     return views if total is None else [*views, _abandoned(generation, history, total)]

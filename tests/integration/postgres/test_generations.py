@@ -43,6 +43,7 @@ async def test_a_generation_becomes_live_and_the_former_one_live_again(
     assert await retiring.settle(connections)
     views = "SELECT string_agg(definition, '') FROM pg_views WHERE schemaname = 'carts'"
     assert "projector_g1" not in str(one(sql, views))
+    assert "generation = 1" not in str(one(sql, views))
     assert one(sql, "SELECT line_count FROM carts.cart_totals") == 2
     back = await switching.rollback(connections, keep_seconds=60, who=WHO)
     assert back.record.id == 1
@@ -81,6 +82,24 @@ async def test_one_that_is_behind_is_not_made_live_unless_forced(
     await promoted(connections, 2, forced=True)
     [live, _] = await registry.records(connections)
     assert (live.state, live.forced) == ("live", WHO)
+
+
+async def test_the_history_is_that_of_the_live_one(
+    connections: Connections, database_url: str, sql: psycopg.Connection
+) -> None:
+    spans = """INSERT INTO projector.history (projection, generation, began_at, known_from)
+        SELECT 'carts', n, now(), now() - interval '1 hour' FROM generate_series(1, 2) AS n"""
+    await fed(database_url, FIRST_GENERATION, at=5)
+    second = await made(connections)
+    await fed(database_url, second.generation, at=5)
+    sql.execute(spans)
+    told, known = (
+        "SELECT known_from FROM carts.history",
+        "SELECT known_from FROM projector.history WHERE generation = {}",
+    )
+    assert one(sql, told) == one(sql, known.format(1))
+    await promoted(connections, 2)
+    assert one(sql, told) == one(sql, known.format(2)) != one(sql, known.format(1))
 
 
 async def test_a_switch_looks_again_at_what_others_did_to_the_views(
