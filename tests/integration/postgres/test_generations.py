@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 import pytest
 
@@ -9,7 +11,7 @@ from projector.core.errors import RebuildError, SchemaMismatch, SinkUnavailable
 from projector.postgres import both_views, retiring, switching
 from projector.postgres import generations as registry
 from projector.postgres.connections import Connections
-from projector.postgres.generation import FIRST_GENERATION, Generation
+from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.switching import Place, why_behind
 from tests.integration.postgres.carts import apply, begun, page, rejection
 from tests.integration.postgres.generations import (
@@ -114,8 +116,8 @@ async def test_a_switch_looks_again_at_what_others_did_to_the_views(
     sql.execute("UPDATE projector.reigns SET live_from = now() - interval '1 hour'")
     read_both = both_views.read_both
 
-    async def housekept(*args: Connections, to: Generation, former: Generation) -> bool:
-        done = await read_both(*args, to=to, former=former)
+    async def housekept(*args: Connections, **others: Any) -> bool:
+        done = await read_both(*args, **others)
         assert await retiring.settle(connections)
         return done
 
@@ -127,8 +129,8 @@ async def test_a_switch_looks_again_at_what_others_did_to_the_views(
     await promoted(connections, 2)
     assert one(sql, "SELECT line_count FROM carts.cart_totals") == 2
     for change in (
-        both_views.read_both(connections, to=second.generation, former=FIRST_GENERATION),
-        both_views.read_one(connections, live=FIRST_GENERATION, ended=second.generation),
+        both_views.read_both(connections, to=second.generation, former=FIRST_GENERATION, fed=[]),
+        both_views.read_no_longer(connections, second.generation, live=FIRST_GENERATION),
     ):
         with pytest.raises(SinkUnavailable, match="switched by somebody else"):
             await change
