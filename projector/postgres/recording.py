@@ -58,9 +58,7 @@ FROM projector.history_settings h, (
   FROM (SELECT r.min_epk, r.max_epk, r.placed,
           max(r.max_epk) OVER (ORDER BY r.min_epk, r.max_epk
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached,
-          p.complete_at IS NOT NULL AND p.complete_at >= COALESCE((
-            SELECT max(e.ended_at) FROM replays e WHERE e.range_id = r.id), '-infinity')
-          AND NOT EXISTS (SELECT FROM replays o
+          p.complete_at IS NOT NULL AND NOT EXISTS (SELECT FROM replays o
             WHERE o.range_id = r.id AND o.phase IN ('requested', 'running')) AS complete
         FROM ranges r LEFT JOIN range_reports p ON p.range_id = r.id
         WHERE r.retired_at IS NULL) AS ranges) AS r"""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from projector.postgres.history import KINDS
 from tests.acceptance.hosts_forge import Forge, running_forge
 from tests.acceptance.hosts_kill_points import (
     SITUATIONS,
@@ -120,4 +121,11 @@ def test_a_run_without_a_kill_equals_the_container(stage: Stage) -> None:
     assert reference.wrong == ("missing ('cart-3', 'refused')",)  # what this database refuses
     assert len(reference.tables["quarantine"]) == 3
     assert reference.tables["open replays"] == ["(0,)"]
+    assert {"changed", "removed_by_sweep", "removed_by_rejection"} <= kinds_of(reference)
+    assert reference.tables["as it was"]
     assert reference.tables["left of sweeps"] == ["(0,)"]
+
+
+def kinds_of(reference: Outcome) -> set[str]:
+    """What happened since the first load, by its kind: a kill doubles none of it and loses none."""
+    return {kind for row in reference.tables["events"] for kind in KINDS.values() if kind in row}
