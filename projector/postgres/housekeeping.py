@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -90,6 +90,8 @@ INSERT INTO projector.housekeeping_runs AS h
   (job, last_started_at, last_ended_at, last_success_at, result)
 VALUES (%(job)s, now(), now(), now(), %(result)s::jsonb)
 ON CONFLICT (job) DO UPDATE SET last_success_at = now(), result = excluded.result"""
+
+FORGET_RUNS = "DELETE FROM projector.housekeeping_runs WHERE job = ANY(%s)"
 
 RUNS = """
 SELECT job, last_success_at, last_error, result,
@@ -210,6 +212,12 @@ async def record_run(connections: Connections, job: str, result: Mapping[str, An
     """Note the success of a job that a person ran out of turn."""
     async with connections.session() as session:
         await session.execute(RECORD_RUN, {"job": job, "result": json.dumps(result)})
+
+
+async def forget_runs(connections: Connections, jobs: Sequence[str]) -> None:
+    """Tell no longer of jobs that nobody will ever run again."""
+    async with connections.session() as session:
+        await session.execute(FORGET_RUNS, [list(jobs)])
 
 
 async def housekeeping_runs(connections: Connections) -> list[HousekeepingRun]:

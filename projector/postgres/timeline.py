@@ -25,12 +25,14 @@ LONGEST_TEXT = 300
 MOST_OF_A_KIND = 10_000
 """However many days are kept: a fact that repeats itself does not drive out the rare ones."""
 
-# What is counted adds up within the hour, so that a flood of it is a handful of entries.
+# What is counted adds up within the hour, so that a flood of it is a handful of entries. Leases of two
+# generations bear the same names.
 RECORD = """
 INSERT INTO projector.timeline AS t (happened_at, kind, subject, detail, actor, once)
 VALUES (clock_timestamp(), %(kind)s, %(subject)s, %(detail)s::jsonb, %(actor)s,
   CASE WHEN %(counted)s::text IS NULL THEN %(once)s::text
-    ELSE concat_ws(' ', %(kind)s::text, %(subject)s::text, to_char(now(), 'YYYY-MM-DD HH24')) END)
+    ELSE concat_ws(' ', %(kind)s::text, %(subject)s::text, 'g' || (%(detail)s::jsonb ->> 'generation'),
+      to_char(now(), 'YYYY-MM-DD HH24')) END)
 ON CONFLICT (once) DO UPDATE SET detail = t.detail || jsonb_build_object(%(counted)s::text,
   (t.detail ->> %(counted)s)::bigint + (excluded.detail ->> %(counted)s)::bigint)
 WHERE %(counted)s::text IS NOT NULL"""

@@ -18,6 +18,7 @@ from projector.postgres import retiring
 from projector.postgres.bridging import bridge
 from projector.postgres.connections import Connections
 from projector.postgres.generation import Generation
+from projector.postgres.generations import generation_of, records
 from projector.postgres.ranges import live_ranges
 from projector.postgres.recording import Recording, RecordingOptions
 from projector.postgres.timeline import forget_entries
@@ -31,6 +32,11 @@ PURGED_AT_ONCE = 10_000
 RETIRE_HOURS = 1 / 6
 HISTORY_HOURS = 1 / 12
 """A day is known that long after its end; the history begins that long after the first load."""
+
+ENDED_LATELY = timedelta(days=1)
+
+UPKEEP = ("purge", "forget_closed", "retry")
+"""What is done for each generation, and told under its number."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -112,8 +118,17 @@ class Work:
         for one in dropped:
             if one.left:
                 log.warning(Event.GENERATION_KEPT, generation=one.record.id, left=list(one.left))
-            await self._forget_leases(processor_of(one.record, self.settings))
+        await self._forget_ended()
         return {"retired": list(retired), "dropped": [one.record.id for one in dropped]}
+
+    async def _forget_ended(self) -> None:
+        """Forget leases and jobs of what has ended, whoever dropped it, and what a late host made of them."""
+        since = self.copy.clock.now() - ENDED_LATELY
+        for one in await records(self.copy.connections):
+            if one.ended_at is not None and one.ended_at > since:
+                await self._forget_leases(processor_of(one, self.settings))
+                jobs = [name + _suffix(generation_of(one)) for name in UPKEEP]
+                await storage.forget_runs(self.copy.connections, jobs)
 
     async def _forget_leases(self, processor_name: str) -> None:
         leases = self.copy.opened.of_processor(processor_name).leases
@@ -142,11 +157,14 @@ def upkeep(copy: Copy, settings: Settings) -> Housekeeping:
     """What every generation needs that is fed; all jobs whose interval is not 0."""
     work, which = Work(copy=copy, settings=settings), _suffix(copy.generation)
     jobs = (
-        ("purge", settings.housekeeping_purge_hours, work.purge),
-        ("forget_closed", settings.housekeeping_purge_hours * 24, work.forget_closed),
-        ("retry", settings.housekeeping_retry_hours, work.retry),
+        (settings.housekeeping_purge_hours, work.purge),
+        (settings.housekeeping_purge_hours * 24, work.forget_closed),
+        (settings.housekeeping_retry_hours, work.retry),
     )
-    return _housekeeping(copy, [(f"{name}{which}", hours, run) for name, hours, run in jobs])
+    return _housekeeping(
+        copy,
+        [(f"{name}{which}", hours, run) for name, (hours, run) in zip(UPKEEP, jobs, strict=True)],
+    )
 
 
 def housekeeping(copy: Copy, settings: Settings) -> Housekeeping:

@@ -48,6 +48,14 @@ async def test_what_is_told_again_is_told_once(connections: Connections) -> None
     assert entry.actor == "one"
 
 
+async def test_what_is_counted_adds_up_for_each_generation(connections: Connections) -> None:
+    kind = Kind.QUARANTINE_OPENED
+    for detail in ({"documents": 1}, {"documents": 2, "generation": 2}, {"documents": 3}):
+        await record(connections, kind, "0", detail, "one", counted="documents")
+    entries = await latest_entries(connections, limit=9)
+    assert sorted(one.detail["documents"] for one in entries) == [2, 4]
+
+
 async def test_an_entry_that_the_server_refuses_costs_its_transaction_nothing(
     connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:

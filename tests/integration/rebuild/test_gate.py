@@ -7,6 +7,9 @@ import pytest
 from projector.core.errors import RebuildError
 from projector.operations import rebuild
 from projector.ports.generations import GenerationState
+from projector.processor.clock import SystemClock
+from projector.wiring.copy import both_sides
+from projector.wiring.housekeeping import Work
 from tests.integration.rebuild.rebuilt import ANN, Rebuilt
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
@@ -128,6 +131,24 @@ async def test_a_second_one_at_once_is_refused_by_the_command_and_by_the_databas
     async with rebuilt.sides() as sides:
         assert (await rebuild.abort(sides, who=ANN)).id == 2
     assert (await rebuilt.start()).id == 3
+
+
+async def test_nothing_is_left_of_the_leases_and_jobs_of_one_that_was_given_up(
+    rebuilt: Rebuilt,
+) -> None:
+    settings, clock = rebuilt.pair.settings, SystemClock()
+    async with rebuilt.pair.host():
+        await rebuilt.filled((await rebuilt.start()).id)
+    async with rebuilt.sides() as sides:
+        await rebuild.abort(sides, who=ANN)
+    async with both_sides(settings, clock=clock) as copy:
+        leases = copy.opened.of_processor(f"{settings.processor_name}@g2").leases
+        assert await leases.list_leases()
+        await Work(copy=copy, settings=settings).retire()
+        assert not await leases.list_leases()
+        assert await copy.opened.leases.list_leases()
+    jobs = "SELECT count(*) FROM projector.housekeeping_runs WHERE job LIKE '%%@g2'"
+    assert await rebuilt.value(jobs) == 0
 
 
 async def test_an_empty_container_and_one_right_after_another(rebuilt: Rebuilt) -> None:
