@@ -15,6 +15,7 @@ for each part that this process loads.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -49,6 +50,9 @@ from projector.rebuild.pages import Delivered, FromBefore, Pages
 from projector.reconcile.tasks import all_of, both_of
 
 LOOK_SECONDS = 0.5
+KEEP_SECONDS = 5.0
+"""How often a part is held anew: an answer may take longer than a silent process is waited for."""
+
 ANSWERS_FROM_BEFORE = 8
 """So many in a row, with growing waits between them, are no replica that is behind."""
 
@@ -166,7 +170,8 @@ class Filler:
     async def _load_claimed(self, part: Part) -> None:
         self._held[part.part_id] = part, None
         try:
-            await _Loading(self._n, part, options=self._options, patience=self._patience).run()
+            loading = _Loading(self._n, part, options=self._options, patience=self._patience)
+            await _kept(loading)
         except FencedOut as error:
             log.info(PART_WAITS, part=part.lease.token, error=str(error))
         except ProjectorError as error:
@@ -210,6 +215,7 @@ class _Loading:
     ) -> None:
         self._n = neighbours
         self._part = part
+        self._error: str | None = None
         self._patience = patience
         self._size = page_size(options.page_size)
 
@@ -232,6 +238,17 @@ class _Loading:
             else:
                 log.info(PART_LOADED, part=self._part.lease.token, lineage=self._part.lineage)
                 return None
+
+    async def keep(self) -> None:
+        """Go on holding the part, whatever the answer to a read waits for; ends when it is another's."""
+        while True:
+            await self._n.clock.sleep(KEEP_SECONDS)
+            try:
+                await self._n.parts.hold(self._part, error=self._error)
+            except FencedOut:
+                return  # the next write finds it out
+            except ProjectorError:
+                continue
 
     async def _load(self, home: str) -> None:
         lease = self._part.lease
@@ -268,6 +285,7 @@ class _Loading:
     async def _write(self, page: Delivered) -> None:
         load = self._n.pages.load(page, anchor=self._anchor())
         self._part = await self._until_done(lambda: self._n.parts.write(self._part, load))
+        self._error = None
 
     def _anchor(self) -> Position:
         if self._part.anchor is None:
@@ -303,13 +321,24 @@ class _Loading:
         error = failed.error
         if isinstance(error, FromBefore) and failed.failures >= ANSWERS_FROM_BEFORE:
             raise _Anew(str(error))
-        log.info(PART_WAITS, part=self._part.lease.token, error=str(error))
+        self._error = str(error)
+        log.info(PART_WAITS, part=self._part.lease.token, error=self._error)
         try:
-            await self._n.parts.hold(self._part, error=str(error))
+            await self._n.parts.hold(self._part, error=self._error)
         except FencedOut:
             raise
         except ProjectorError:
             return
+
+
+async def _kept(loading: _Loading) -> None:
+    """Load a part while it is held; a process that is stopped holds it no longer."""
+    keeping = asyncio.get_running_loop().create_task(loading.keep(), name="fill:keep")
+    try:
+        await loading.run()
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
 
 
 def _helps(error: ProjectorError) -> bool:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from projector.core.errors import RebuildError
+from projector.ports.feed import FeedTarget
+from projector.ports.filling import Part
 from projector.ports.generations import FillPhase, FillSource
 from projector.postgres import generations, retiring
+from projector.postgres.filling import FillParts
 from projector.postgres.generation import FIRST_CONTROL
 from projector.projection.carts import CARTS
+from projector.rebuild import fill
+from projector.rebuild.pages import Delivered, FeedPages
 from tests.integration.rebuild.support import Site, lines
 
 BOTH = pytest.mark.parametrize("source", list(FillSource), ids=str)
@@ -204,3 +210,27 @@ async def test_nothing_is_left_of_a_generation_that_was_filled_and_given_up(site
         await generations.abort(first, made.record.id, who="me")
         assert not await retiring.drop(first, made.record)
     assert await site.sql("SELECT FROM pg_namespace WHERE nspname = 'projector_g2'") == []
+
+
+async def test_a_part_stays_with_whoever_waits_long_for_an_answer(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await site.make()
+    await site.load(lines(12))
+    claim, read, claimed = FillParts.claim, FeedPages.read, []
+
+    async def counted(parts: FillParts) -> Part | None:
+        part = await claim(parts)
+        claimed.extend([] if part is None else [part.part_id])
+        return part
+
+    async def slow(pages: FeedPages, target: FeedTarget, *args: Any, **asked: Any) -> Delivered:
+        await asyncio.sleep(1.5 if target.lease_token == "0" else 0.0)
+        return await read(pages, target, *args, **asked)
+
+    monkeypatch.setattr(FillParts.__init__, "__kwdefaults__", {"hold_seconds": 0.5})
+    monkeypatch.setattr(FillParts, "claim", counted)
+    monkeypatch.setattr(FeedPages, "read", slow)
+    monkeypatch.setattr(fill, "KEEP_SECONDS", 0.1)
+    await site.fill()
+    assert len(claimed) == len(set(claimed)) == len(await site.parts())
