@@ -166,6 +166,7 @@ class FleetHost:
             draw=self._draw,
             observer=Notifications(SilentObserver()),
             options=options,
+            allowance=UNLIMITED,
             me=Holder(name=self.name),
             container_rid="",
         )

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from projector.postgres.connections import Session
 from projector.postgres.generation import SQL_TYPES, Generation, sql_type
 from projector.postgres.templates import each, filled
 from projector.projection.definition import Definition, Kind
@@ -149,6 +150,12 @@ REMOVED = """INSERT INTO {log} (projected_at, generation, kind, {key}, id, old_t
     SELECT at, own, 'h', o.{key}, o.id, o.ts, {was}
     FROM before o WHERE NOT o.deleted;"""
 
+OTHER_TYPES = """
+SELECT w.name, format_type(a.atttypid, NULL), format_type(w.type::regtype, NULL)
+FROM unnest(%s::text[], %s::text[]) AS w(name, type)
+JOIN pg_attribute a ON a.attrelid = to_regclass(%s) AND a.attname = 'old_' || w.name AND NOT a.attisdropped
+WHERE a.atttypid <> w.type::regtype"""
+
 TRIGGER = """
 CREATE TRIGGER {name} AFTER {event} ON {rows}
 REFERENCING {tables} FOR EACH STATEMENT EXECUTE FUNCTION {schema}.{function}()"""
@@ -175,6 +182,19 @@ def log_statements(definition: Definition) -> Sequence[str]:
         "columns": with_columns(log_of(definition), dict(_columns(definition))),
     }
     return [SPANS, SPANS_OPEN, SETTINGS, DEFAULT_SETTINGS, DAYS, filled(LOG, **names)]
+
+
+async def other_types_in_log(session: Session, definition: Definition) -> Sequence[str]:
+    """Columns that the log, which all generations share, has already with another type."""
+    if definition.history is None:
+        return ()
+    log = log_of(definition)
+    asked = [(one.column, sql_type(one)) for one in definition.fields]
+    rows = await session.execute(OTHER_TYPES, [*map(list, zip(*asked, strict=True)), log])
+    return [
+        f"{log} keeps {column} as {kept}, which would be {wanted}: give the column another name"
+        for column, kept, wanted in await rows.fetchall()
+    ]
 
 
 def with_columns(table: str, columns: Mapping[str, str]) -> str:

@@ -20,6 +20,7 @@ from projector.core.errors import RebuildError
 from projector.postgres.connections import Connections, Session
 from projector.postgres.freshness import function_statements
 from projector.postgres.generation import Generation, quoted
+from projector.postgres.history import other_types_in_log
 from projector.postgres.past import routine_statements
 from projector.postgres.tables import table_statements
 from projector.postgres.view import View
@@ -182,6 +183,8 @@ async def would_break(connections: Connections, definition: Definition) -> Seque
     lines: list[str] = []
     async with connections.session() as session, session.transaction(force_rollback=True):
         there = await views_there(session, schema)
+        if lines := list(await other_types_in_log(session, definition)):
+            return lines  # its tables could not even be tried
         for statement in table_statements(generation):
             await session.execute(statement.encode())
         for view in views_of(generation):

@@ -119,25 +119,24 @@ class Reader(Generic[P]):
                         self._target, self._position.continuation, max_documents=self._asked
                     )
                 bill.cost(page.request_units, page.document_count or 0)
-            return page, None if page.body is None else self._prepared(page, began)
         except PageTooLarge:
             if self._asked == 1:
                 raise
             self._size = replace(self._size, current=self._asked).halved()
+        else:
+            if page.body is None:
+                return page, None
+            answered = self._clock.monotonic()
+            ready = self._sink.prepare(self._grant, page)
+            self._trace = PageTrace(
+                read=(began, answered),
+                prepare=(answered, self._clock.monotonic()),
+                documents=page.document_count,
+                size_bytes=page.size_bytes,
+                request_units=page.request_units,
+            )
+            return page, ready
         return await self._read()
-
-    def _prepared(self, page: Page, began: float) -> P:
-        """The page made ready, and how long that took."""
-        answered = self._clock.monotonic()
-        ready = self._sink.prepare(self._grant, page)
-        self._trace = PageTrace(
-            read=(began, answered),
-            prepare=(answered, self._clock.monotonic()),
-            documents=page.document_count,
-            size_bytes=page.size_bytes,
-            request_units=page.request_units,
-        )
-        return ready
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[Bill]:

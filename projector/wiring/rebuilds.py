@@ -22,7 +22,7 @@ from projector.operations.bookmarks import parts_from
 from projector.operations.forecast import Forecast
 from projector.operations.rebuild import Compared, OnCompared, Promotion, Sides, Wish, live_of
 from projector.operations.rebuild_progress import Look
-from projector.ports.copy import StoredReport
+from projector.ports.copy import VERIFICATION, StoredReport
 from projector.ports.feed import Clock
 from projector.ports.filling import Filled
 from projector.ports.generations import FillPart, FillSource, GenerationRecord, GenerationState
@@ -30,6 +30,7 @@ from projector.postgres import generations, pointing, retiring, switching
 from projector.postgres.connections import Connections
 from projector.postgres.copy_facts import copy_facts
 from projector.postgres.fill_parts import parts
+from projector.postgres.housekeeping import record_run
 from projector.projection.definition import Definition
 from projector.settings import Settings
 from projector.wiring import database
@@ -196,8 +197,8 @@ class _Reached:
         await generations.note_verified(self.connections, record.id, dict(counts))
 
     async def promote(self, record: GenerationRecord, promotion: Promotion) -> str:
-        """Switch the views; see `Sides`."""
-        return await _not_now(
+        """Switch the views; see `Sides`. What was compared counts as a verification of what is live."""
+        waits = await _not_now(
             switching.promote(
                 self.connections,
                 record.id,
@@ -207,6 +208,10 @@ class _Reached:
                 forced=promotion.forced,
             )
         )
+        if not waits and promotion.counts:
+            result = {**promotion.counts, "generation": record.id}
+            await record_run(self.connections, VERIFICATION, result)
+        return waits
 
     async def roll_back(self, record: GenerationRecord, who: str) -> str:
         """Switch the views back; see `Sides`."""

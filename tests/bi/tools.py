@@ -20,7 +20,16 @@ from sqlalchemy.engine import make_url
 LOCK = Path(__file__).with_name("tools.lock")
 ENVIRONMENT = Path(sys.prefix) / "analysts"
 STAMP = ENVIRONMENT / ".installed"
-INSTALL = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+INSTALL = [
+    "-m",
+    "pip",
+    "install",
+    "--quiet",
+    "--disable-pip-version-check",
+    "--no-input",
+    "--retries=2",
+]
+INSTALL_SECONDS = 600
 
 
 def ensure_tools() -> None:
@@ -31,12 +40,17 @@ def ensure_tools() -> None:
         if STAMP.exists() and STAMP.read_text() == wanted:
             return
         venv.create(ENVIRONMENT, clear=True, with_pip=True)
-        done = subprocess.run(
-            [ENVIRONMENT / "bin" / "python", *INSTALL, "--no-deps", "--require-hashes", "-r", LOCK],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        install = [*INSTALL, "--no-deps", "--require-hashes", "-r", LOCK]
+        try:
+            done = subprocess.run(
+                [ENVIRONMENT / "bin" / "python", *install],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=INSTALL_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            pytest.skip(f"the tools of analysts did not come within {INSTALL_SECONDS} s")
         if done.returncode != 0:
             pytest.skip(f"the tools of analysts are not to be had: {done.stderr.strip()[:200]}")
         STAMP.write_text(wanted)

@@ -188,3 +188,20 @@ async def test_a_column_of_another_type_is_brought_all_the_same(
     )
     await switching.rollback(connections, keep_seconds=60, who=WHO, forced=True)
     assert one(sql, "SELECT quantity + 1 FROM carts.cart_items") == 2
+
+
+async def test_a_column_cannot_change_its_type_under_its_name_in_the_history(
+    connections: Connections,
+) -> None:
+    """One log is for all generations: its trigger would fail, and with it every batch."""
+    other = tuple(
+        replace(field, kind=Kind.TEXT, quoted=False) if field.column == "unit_price" else field
+        for field in CARTS.fields
+    )
+    changed = replace(CARTS, fields=other, products=(), totals=(CARTS.totals[1],), row_text=())
+    assert await pointing.would_break(connections, changed) == [
+        (
+            "projector.cart_events keeps unit_price as numeric, which would be text:"
+            " give the column another name"
+        )
+    ]

