@@ -19,6 +19,7 @@ from projector.core.balance import choose, survey
 from projector.core.errors import LeaseLost, ProjectorError
 from projector.core.lease import Lease
 from projector.core.names import Continuation, Holder, InstanceName, LeaseToken
+from projector.ports.budget import UNLIMITED
 from projector.processor.balancer import Alarm, Balancer
 from projector.processor.bootstrap import Bootstrapper
 from projector.processor.controller import Controller

@@ -40,7 +40,7 @@ def ensure_tools() -> None:
         if STAMP.exists() and STAMP.read_text() == wanted:
             return
         venv.create(ENVIRONMENT, clear=True, with_pip=True)
-        install = [*INSTALL, "--no-deps", "--require-hashes", "-r", LOCK]
+        install = [*INSTALL, "--no-deps", "--require-hashes", "-r", str(LOCK)]
         try:
             done = subprocess.run(
                 [ENVIRONMENT / "bin" / "python", *install],
