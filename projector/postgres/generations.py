@@ -82,6 +82,10 @@ WHERE state = 'filling' RETURNING id"""
 LOCK = "LOCK TABLE projector.generations IN SHARE ROW EXCLUSIVE MODE"
 
 
+# A column that is new to the log of all generations locks it: behind whoever waits for long, batches queue.
+NO_QUEUE = "SET LOCAL lock_timeout = 1000"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
     """A generation as the registry has it, and as statements are made for it."""
@@ -179,6 +183,7 @@ async def create(
         await session.execute(LOCK)
         number = await _registered(session, asked)
         made = await by_id(session, number)
+        await session.execute(NO_QUEUE)
         tables = plain_statements if state is GenerationState.FILLING else table_statements
         for statement in tables(made.generation):
             await _make(session, statement)
@@ -212,6 +217,11 @@ async def _make(session: Session, statement: str) -> None:
         raise ConfigurationError(
             f"{user} may not make a schema for a new generation:"
             f' GRANT CREATE ON DATABASE "{database}" TO "{user}"'
+        ) from error
+    except psycopg.errors.LockNotAvailable as error:
+        raise RebuildError(
+            "nothing was begun: somebody reads the history for long, and its new columns would wait with all"
+            " batches behind him: try again"
         ) from error
 
 

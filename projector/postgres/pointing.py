@@ -20,6 +20,7 @@ from projector.core.errors import RebuildError
 from projector.postgres.connections import Connections, Session
 from projector.postgres.freshness import function_statements
 from projector.postgres.generation import Generation, quoted
+from projector.postgres.generations import NO_QUEUE
 from projector.postgres.history import other_types_in_log
 from projector.postgres.past import routine_statements
 from projector.postgres.tables import table_statements
@@ -185,6 +186,7 @@ async def would_break(connections: Connections, definition: Definition) -> Seque
         there = await views_there(session, schema)
         if lines := list(await other_types_in_log(session, definition)):
             return lines  # its tables could not even be tried
+        await session.execute(NO_QUEUE)
         for statement in table_statements(generation):
             await session.execute(statement.encode())
         for view in views_of(generation):

@@ -205,3 +205,14 @@ async def test_a_column_cannot_change_its_type_under_its_name_in_the_history(
             " give the column another name"
         )
     ]
+
+
+async def test_new_columns_of_the_history_do_not_queue_behind_whoever_reads_it_for_long(
+    connections: Connections, sql: psycopg.Connection, database_url: str
+) -> None:
+    with psycopg.connect(database_url) as analyst:
+        analyst.execute("SELECT count(*) FROM carts.cart_events")
+        with pytest.raises(RebuildError, match="reads the history for long"):
+            await made(connections, NOTED)
+    assert one(sql, "SELECT count(*) FROM projector.generations") == 1
+    await made(connections, NOTED)
