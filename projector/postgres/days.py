@@ -22,6 +22,7 @@ DO $$
 BEGIN
   IF to_regclass('{table}') IS NULL THEN
     CREATE TABLE {table} (day date NOT NULL);
+    ALTER TABLE {table} REPLICA IDENTITY FULL;
     CREATE INDEX {name}_day ON {table} (day);
   END IF;{columns}
 END

@@ -39,7 +39,8 @@ KINDS = {
 
 # Fixed widths first. `new_ts`: the version that did it, also when it left no row; NULL where the source
 # did not tell, because the document was found absent. What a definition knows more than the one before it,
-# it brings along; what is there is not locked.
+# it brings along; what is there is not locked. It has no key: once it is published, only its whole row tells
+# which one changed, and without that the server would refuse the change, and with it the batch.
 LOG = """
 DO $$
 BEGIN
@@ -54,6 +55,8 @@ BEGIN
         id text COLLATE "C" NOT NULL
     ) PARTITION BY RANGE (projected_at);
     CREATE TABLE {log}_other PARTITION OF {log} DEFAULT;
+    ALTER TABLE {log} REPLICA IDENTITY FULL;
+    ALTER TABLE {log}_other REPLICA IDENTITY FULL;
     CREATE INDEX {name}_key ON {log} ({key}, projected_at);
     CREATE INDEX {name}_time ON {log} USING brin (projected_at);
   END IF;{columns}

@@ -98,6 +98,7 @@ ORDER BY m"""
 # Who writes to the log finds the new part, because he waits for this lock before he looks for one.
 NO_EVENTS = "LOCK TABLE {log} IN SHARE ROW EXCLUSIVE MODE"
 ADD_MONTH = "CREATE TABLE {log}_{month} (LIKE {log} INCLUDING DEFAULTS INCLUDING INDEXES)"
+IDENTIFY_MONTH = "ALTER TABLE {log}_{month} REPLICA IDENTITY FULL"
 MOVE_MONTH = """
 WITH moved AS (
   DELETE FROM {log}_other WHERE projected_at >= %(since)s AND projected_at < %(until)s RETURNING *)
@@ -302,6 +303,7 @@ class Recording:
         names = {"log": self._log, "month": month}
         await session.execute(filled(NO_EVENTS, **names))
         await session.execute(filled(ADD_MONTH, **names))
+        await session.execute(filled(IDENTIFY_MONTH, **names))
         await session.execute(filled(MOVE_MONTH, **names), {"since": since, "until": until})
         bounds = {"since": since.isoformat(), "until": until.isoformat()}
         await session.execute(filled(ATTACH_MONTH, **names, **bounds))

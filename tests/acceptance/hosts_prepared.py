@@ -51,6 +51,7 @@ READ = {
     "cart_amounts": "SELECT * FROM carts.cart_amounts",
     "item_totals": "SELECT * FROM carts.item_totals",
     "events": "SELECT cart_id, id, kind, old_quantity, new_quantity, source_time FROM carts.cart_events",
+    "history": "SELECT count(*) FROM carts.history",
     "as it was": "SELECT i.* FROM carts.history, LATERAL carts.cart_items_as_of(known_from) AS i",
     # Without the lineage: it only has to grow, and a merge noticed twice raises it twice.
     "quarantine": "SELECT partition_key, document_id, reason, status, sqlstate, lsn, raw"

@@ -40,8 +40,9 @@ from tests.integration.postgres.carts import (
 
 Move = Callable[[str, str, str], None]
 TABLES = """
-SELECT schemaname, tablename FROM pg_tables WHERE schemaname LIKE 'projector%'
-ORDER BY schemaname, tablename <> 'ranges', tablename"""
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname LIKE 'projector%' AND c.relkind = 'r'
+ORDER BY n.nspname, c.relname <> 'ranges', c.relname"""
 NUMBERED = """
 SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'S' AND n.nspname LIKE 'projector%'"""
