@@ -25,7 +25,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_CONSTRAINT PIP_REQUIREMENT PIP_REQUIRE_HASHES
 unexport PIP_NO_DEPS PIP_DRY_RUN PIP_QUIET PIP_REQUIRE_VIRTUALENV
 
-.PHONY: help install demo test check format bench soak figures clients lock clean
+.PHONY: help install demo test check coverage format bench soak figures clients lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,9 @@ check: $(STAMP) ## Check format, lint, types, import contracts and tests, as CI 
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(TESTS)
+
+coverage: $(STAMP) ## Run the tests and say which lines none of them reaches
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --cov --cov-report=term:skip-covered $(TESTS)
 
 format: $(STAMP) ## Format the code and apply safe lint fixes

@@ -20,6 +20,7 @@ SHORT = timedelta(seconds=0.2)
 HOUR = timedelta(hours=1)
 SUCCEEDED = "SELECT count(*) FROM projector.housekeeping_runs WHERE last_success_at IS NOT NULL"
 VERIFIED = f"{SUCCEEDED} AND job = 'verify'"
+RETRIED = f"{SUCCEEDED} AND job = 'retry'"
 
 
 @pytest.fixture
@@ -151,7 +152,8 @@ async def test_a_host_verifies_its_copy_by_itself_and_says_what_differs(pair: Pa
     await pair.sql("UPDATE projector_g1.cart_items SET quantity = 9 WHERE id = 'line-3'")
     with capture_logs() as logs:
         async with pair.host():
-            await until(lambda: _is(pair, SUCCEEDED, 5))
+            await until(lambda: _is(pair, RETRIED, 1))
+            await until(lambda: any("consistent" in one for one in logs))
     told = [one for one in logs if one.get("job") == "verify" and "consistent" in one]
     assert [one["log_level"] for one in told] == ["warning"]
     result = await pair.value("SELECT result FROM projector.housekeeping_runs WHERE job = 'verify'")
