@@ -217,7 +217,9 @@ def _time(text: str) -> datetime:
     try:
         start = parse_start_from(text)
     except ValueError as error:
-        raise UsageError(f"--to {text!r}: {error}") from error
+        raise UsageError(
+            f"--to takes a time with its zone such as 2026-01-31T00:00:00Z, not {text!r}"
+        ) from error
     if start.time is None:
         raise UsageError(f"--to takes a time, not {text!r}; for the start position leave it out")
     if start.time > SystemClock().now():
