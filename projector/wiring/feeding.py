@@ -39,8 +39,8 @@ from projector.postgres.schema import identity
 from projector.postgres.sink import PostgresSink
 from projector.processor.host import Host
 from projector.processor.options import ProcessorOptions
+from projector.processor.progress import POLL_SECONDS, wait_until_caught_up
 from projector.processor.progress import Reached as CaughtUp
-from projector.processor.progress import wait_until_caught_up
 from projector.projection.writes import ProjectedPage
 from projector.reconcile.answers import Judge
 from projector.reconcile.reads import PatientReader, Reads
@@ -53,6 +53,8 @@ from projector.wiring.generations import Reached, connected
 from projector.wiring.housekeeping import recording_of, upkeep
 from projector.wiring.opening import Account, Target
 from projector.wiring.servers import Servers
+
+LAST_ANSWER_SECONDS = 10.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -292,10 +294,23 @@ class Feeder:
                 start_from=around.settings.start_from,
                 committed=committed,
             )
+            await self._wait_until_told_complete(host)
         except ProjectorError as error:
             around.mistakes.note(error)
         else:
             host.request_stop()
+
+    async def _wait_until_told_complete(self, host: Host[ProjectedPage]) -> None:
+        """Until each range has had an answer without a change, too: history begins by their last reports.
+
+        A range that changes all the time may get none for long, and is caught up all the same.
+        """
+        clock = self._around.clock
+        until = clock.monotonic() + LAST_ANSWER_SECONDS
+        while clock.monotonic() < until and any(
+            report.caught_up_at is None for report in host.reports()
+        ):
+            await clock.sleep(POLL_SECONDS)
 
     async def _stop_by_mistake(self, host: Host[ProjectedPage]) -> None:
         """A job does not wait for a person; its ranges end in good order all the same."""

@@ -29,6 +29,7 @@ from projector.core.errors import (
     SourceRecreated,
 )
 from projector.core.names import LeaseToken
+from projector.ports.feed import Applied
 from projector.postgres import migrate
 from projector.processor.clock import SystemClock
 from projector.processor.notifications import SilentObserver
@@ -89,6 +90,22 @@ async def test_a_run_until_caught_up_delivers_everything_and_releases(
     assert (tally.delivered, tally.upserted) == (50, 50)
     tally = await Service(settings(emulator, database_url)).run(until_caught_up=True)
     assert tally.delivered == 0
+
+
+async def test_a_run_whose_last_answer_is_slow_begins_the_history_all_the_same(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    create_carts(emulator, count=50)
+    slow = {"operation": "change_feed", "delay_ms": 1500, "times": 1}
+
+    class Dawdler(SilentObserver):
+        @override
+        def applied(self, token: LeaseToken, applied: Applied, *, seconds: float) -> None:
+            emulator.faults.install(parse_fault({**slow, "range": token}))
+
+    await Service(settings(emulator, database_url), observer=Dawdler()).run(until_caught_up=True)
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT found FROM carts.history").fetchall() == [(50,)]
 
 
 async def test_a_job_beside_a_host_does_without_the_port_and_a_second_host_is_refused(
