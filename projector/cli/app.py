@@ -20,7 +20,7 @@ from projector.cli import groups, leases_group
 from projector.cli.failures import ExitCode, report
 from projector.cli.groups import JsonOption
 from projector.cli.lines import answer, suit_any_terminal
-from projector.projection.carts import CARTS
+from projector.projection.chosen import DEFINITION
 
 DEBUG_OPTION = "--debug"
 MAX_PARTITIONS = 1000
@@ -156,18 +156,21 @@ def verify(
     action.verify(repair=repair, generation=generation, as_json=as_json)
 
 
-@app.command()
+@app.command(
+    help=f"Show the documents, rows, positions and last decisions of one {DEFINITION.noun}, and why."
+)
 def explain(
     key: Annotated[
         str,
         typer.Argument(
-            metavar=CARTS.key.column.upper(), help=f"The {CARTS.key.name} of the {CARTS.noun}."
+            metavar=DEFINITION.key.column.upper(),
+            help=f"The {DEFINITION.key.name} of the {DEFINITION.noun}.",
         ),
     ],
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the documents, rows, positions and last decisions of one cart, and why."""
+    """`projector explain`, in the words of the definition."""
     from projector.cli import explain as action
 
     action.explain_key(key, as_json=as_json)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from projector.ports.generations import FillSource
-from projector.projection.carts import CARTS
+from projector.projection.chosen import DEFINITION
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 GenerationOption = Annotated[
@@ -41,9 +41,9 @@ def list_entries(
     key: Annotated[
         str | None,
         typer.Option(
-            f"--{CARTS.noun}",
-            metavar=CARTS.key.column.upper(),
-            help=f"Only entries of this {CARTS.noun}.",
+            f"--{DEFINITION.noun}",
+            metavar=DEFINITION.key.column.upper(),
+            help=f"Only entries of this {DEFINITION.noun}.",
         ),
     ] = None,
     as_json: JsonOption = False,

@@ -15,7 +15,6 @@ from projector.cli.output import print_json, print_table, shown
 from projector.operations.quarantine import Quarantine
 from projector.ports.quarantine import EntryStatus, QuarantinedDocument, QuarantineEntry
 from projector.processor.clock import SystemClock
-from projector.projection.carts import CARTS
 from projector.projection.writes import RejectionReason
 from projector.settings import Settings
 from projector.wiring import commands
@@ -67,8 +66,9 @@ def _statuses(status: str) -> frozenset[EntryStatus]:
 
 def show(entry_id: int, *, as_json: bool) -> None:
     """Show one entry in full: its document as it came, and the last good row."""
-    found = _ask(lambda quarantine: quarantine.show(entry_id))
-    document = _whole(found)
+    settings = prepared_to_look()
+    found = _ask(settings, lambda quarantine: quarantine.show(entry_id))
+    document = _whole(found, key_column=settings.projection.definition.key.column)
     if as_json:
         print_json(document)
         return
@@ -78,15 +78,18 @@ def show(entry_id: int, *, as_json: bool) -> None:
 
 def discard(entry_id: int, *, as_json: bool) -> None:
     """Set an entry aside for good: this version of the document stays discarded, also on replays."""
-    _tell(entry_id, _ask(lambda quarantine: quarantine.discard(entry_id)), as_json=as_json)
+    _decide(entry_id, lambda quarantine: quarantine.discard(entry_id), as_json=as_json)
 
 
 def reopen(entry_id: int, *, as_json: bool) -> None:
     """Take a discarded entry up again."""
-    _tell(entry_id, _ask(lambda quarantine: quarantine.reopen(entry_id)), as_json=as_json)
+    _decide(entry_id, lambda quarantine: quarantine.reopen(entry_id), as_json=as_json)
 
 
-def _tell(entry_id: int, status: EntryStatus, *, as_json: bool) -> None:
+def _decide(
+    entry_id: int, decision: Callable[[Quarantine], Awaitable[EntryStatus]], *, as_json: bool
+) -> None:
+    status = _ask(prepared_to_look(), decision)
     if as_json:
         print_json({"id": entry_id, "status": status})
         return
@@ -106,14 +109,12 @@ def retry(entry_id: int | None, *, everything: bool, as_json: bool) -> None:
     print_table(rows, ("id", "outcome", "detail"), nothing="no document is in quarantine")
 
 
-def _ask(question: Callable[[Quarantine], Awaitable[T]]) -> T:
-    settings = prepared_to_look()
-    return enter(lambda: _asked(settings, question))
+def _ask(settings: Settings, question: Callable[[Quarantine], Awaitable[T]]) -> T:
+    async def asked() -> T:
+        async with commands.quarantine(settings) as quarantine:
+            return await question(quarantine)
 
-
-async def _asked(settings: Settings, question: Callable[[Quarantine], Awaitable[T]]) -> T:
-    async with commands.quarantine(settings) as quarantine:
-        return await question(quarantine)
+    return enter(asked)
 
 
 def _listed(entry: QuarantineEntry) -> dict[str, Any]:
@@ -131,11 +132,11 @@ def _listed(entry: QuarantineEntry) -> dict[str, Any]:
     }
 
 
-def _whole(found: QuarantinedDocument) -> dict[str, Any]:
+def _whole(found: QuarantinedDocument, *, key_column: str) -> dict[str, Any]:
     entry = found.entry
     return {
         **_listed(entry),
-        CARTS.key.column: entry.key,
+        key_column: entry.key,
         "lsn": entry.lsn,
         "ts": entry.ts,
         "etag": entry.etag,

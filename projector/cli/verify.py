@@ -13,7 +13,6 @@ from projector.cli.output import print_json
 from projector.cli.progress import shown_progress
 from projector.ports.verification import Difference
 from projector.processor.clock import SystemClock
-from projector.projection.carts import CARTS
 from projector.reconcile.report import VerifyReport
 from projector.wiring import commands
 
@@ -34,7 +33,8 @@ def verify(*, repair: bool, generation: int | None, as_json: bool) -> None:
     if as_json:
         print_json(_document(report))
     else:
-        for line in _lines(report, repair=repair):
+        noun = settings.projection.definition.noun
+        for line in _lines(report, noun, repair=repair):
             answer(line)
     if not report.consistent:
         raise typer.Exit(ExitCode.DRIFT)
@@ -69,10 +69,10 @@ def _example(one: Difference) -> dict[str, str]:
     }
 
 
-def _lines(report: VerifyReport, *, repair: bool) -> list[str]:
-    lines = list(report.told(CARTS.noun))
+def _lines(report: VerifyReport, noun: str, *, repair: bool) -> list[str]:
+    lines = list(report.told(noun))
     lines += [
-        f"not repaired: document {one.key.id} in {CARTS.noun} {one.key.partition_key}: {one.detail}"
+        f"not repaired: document {one.key.id} in {noun} {one.key.partition_key}: {one.detail}"
         for one in report.unmended
     ]
     lines.append(

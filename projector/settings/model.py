@@ -28,7 +28,7 @@ from typing_extensions import override
 from projector.core.errors import SettingsError
 from projector.core.secrets import conceal
 from projector.core.start import BEGINNING, StartFrom
-from projector.projection.carts import CARTS
+from projector.projection.chosen import DEFINITION
 from projector.projection.project import Projection
 from projector.projection.selection import Selection
 from projector.settings.values import (
@@ -72,8 +72,8 @@ class Settings(BaseSettings):
         default="acme-webstore", description="Database of the cart container."
     )
     cosmos_container: ResourceName = Field(
-        default=CARTS.container,
-        description=f"The container to copy, partitioned on `{CARTS.key_path}`.",
+        default=DEFINITION.container,
+        description=f"The container to copy, partitioned on `{DEFINITION.key_path}`.",
     )
     lease_database: ResourceName | None = Field(
         default=None, description="Database of the lease container. Absent: the cart container's."
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
         " PostgreSQL, under the user of the URL, which then holds no password.",
     )
     reader_role: RoleName = Field(
-        default=CARTS.reader_role,
+        default=DEFINITION.reader_role,
         description="Role that may read the views and nothing else. Roles belong to the whole server: give"
         " each of its databases a role of its own where their readers differ.",
     )
@@ -360,7 +360,7 @@ class Settings(BaseSettings):
     @property
     def projection(self) -> Projection:
         """What documents turn into, and which of them are meant."""
-        return Projection(CARTS, selection=Selection.parse(self.only_where, self.only_with))
+        return Projection(DEFINITION, selection=Selection.parse(self.only_where, self.only_with))
 
     @property
     def lease_database_name(self) -> str:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from projector.projection import chosen
 from projector.projection.carts import CARTS
 from projector.projection.definition import Definition, Field, Kind, Sum
-from projector.settings import model
 
 WEIGHT = Field(
     name="weight",
@@ -33,7 +33,7 @@ def next_release() -> Definition:
 
 def main() -> None:
     """The console script of that release."""
-    vars(model).update(CARTS=next_release())
+    vars(chosen).update(DEFINITION=next_release())
     from projector.cli.app import main as program  # noqa: PLC0415 - of this release from the first import on
 
     program()

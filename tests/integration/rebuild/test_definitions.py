@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
 
 def upgrade(program: pytest.MonkeyPatch, definition: Definition | None = None) -> None:
     """From here on the program is the next release."""
-    program.setattr("projector.settings.model.CARTS", definition or next_release())
+    program.setattr("projector.settings.model.DEFINITION", definition or next_release())
 
 
 async def test_it_says_so_once_goes_on_with_what_is_live_and_a_rebuild_brings_it(
