@@ -29,6 +29,19 @@ CONTROL = (
 )
 
 
+# All of them: the first one may be gone, and others may have come.
+GENERATIONS = """
+DO $$
+DECLARE
+  one regnamespace;
+BEGIN
+  FOR one IN SELECT oid FROM pg_namespace WHERE nspname ~ '^projector_g[0-9]+$' LOOP
+    EXECUTE format('DROP SCHEMA %s CASCADE', one);
+  END LOOP;
+END
+$$"""
+
+
 def upgrade() -> None:
     for part in ("control", "generation", "views"):
         text = (PARTS / f"{part}.sql").read_text(encoding="utf-8")
@@ -36,7 +49,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP SCHEMA carts, projector_g1 CASCADE")
+    op.execute("DROP SCHEMA carts CASCADE")
+    op.execute(GENERATIONS)
     for table in CONTROL:
         op.execute(f"DROP TABLE projector.{table}")
     op.execute("DROP FUNCTION projector.one_range_per_key()")

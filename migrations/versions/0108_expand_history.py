@@ -54,6 +54,21 @@ UPDATE projector.generations SET definition_hash = '177db8b676a7',
     #- '{totals,1,per_day}'
 WHERE definition_hash = '60a9eec09ca7'"""
 
+# Whichever generations are there: the first one may be gone, and others would write to a log that is not there.
+FORGET_LOGGING = """
+DO $$
+DECLARE
+  one regprocedure;
+BEGIN
+  FOR one IN SELECT p.oid FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE n.nspname ~ '^projector_g[0-9]+$' AND p.pronargs = 0
+      AND p.proname IN ('log_added', 'log_changed', 'log_removed')
+  LOOP
+    EXECUTE format('DROP FUNCTION %s CASCADE', one);
+  END LOOP;
+END
+$$"""
+
 
 def upgrade() -> None:
     text = STEP.read_text(encoding="utf-8")
@@ -64,10 +79,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute(FORMER_DEFINITION)
     for function in FUNCTIONS:
-        op.execute(f"DROP FUNCTION carts.{function}(timestamptz)")
+        op.execute(f"DROP FUNCTION IF EXISTS carts.{function}(timestamptz)")
     for view in VIEWS:
-        op.execute(f"DROP VIEW carts.{view}")
-    for what in ("added", "changed", "removed"):
-        op.execute(f"DROP FUNCTION projector_g1.log_{what}() CASCADE")
+        op.execute(f"DROP VIEW IF EXISTS carts.{view}")
+    op.execute(FORGET_LOGGING)
     for table in TABLES:
         op.execute(f"DROP TABLE projector.{table}")

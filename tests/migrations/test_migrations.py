@@ -16,12 +16,14 @@ from alembic import command
 from sqlalchemy import make_url
 
 from projector.core.errors import ConfigurationError, SchemaMismatch, SinkUnavailable
-from projector.postgres import migrate, schema, tables
+from projector.postgres import migrate, retiring, schema, tables
+from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.views import views_of
 from projector.processor.clock import SystemClock
 from projector.wiring import database
 from projector.wiring.servers import Servers
+from tests.integration.postgres.generations import fed, made, promoted
 
 # Everything that makes a schema, as text: what two databases must have in common.
 CATALOGUE = {
@@ -69,9 +71,9 @@ def catalogue(url: str) -> Mapping[str, list[tuple[object, ...]]]:
 VIEWS = views_of(FIRST_GENERATION)
 
 
-def downgrade(url: str) -> None:
+def downgrade(url: str, to: str = "base") -> None:
     with migrate._alone(url) as connection:
-        migrate._run(command.downgrade, connection, "base")
+        migrate._run(command.downgrade, connection, to)
 
 
 @contextmanager
@@ -123,6 +125,30 @@ def test_downgrade_leaves_nothing_but_the_role_and_upgrade_builds_the_same(
     assert len(role) == 1
     migrate.upgrade(empty_database_url)
     assert catalogue(empty_database_url) == before
+
+
+async def test_a_downgrade_needs_no_first_generation(empty_database_url: str) -> None:
+    """It is dropped some time after the second one is live; what logs the rows of that one must go, too."""
+    url = empty_database_url
+    migrate.upgrade(url)
+    before = catalogue(url)
+    async with Connections(ConnectionOptions(url=url)) as connections:
+        await fed(url, FIRST_GENERATION, at=5)
+        await fed(url, (await made(connections)).generation, at=5)
+        await promoted(connections, 2, keep_seconds=0)
+        await retiring.retire(connections)
+        assert [one.left for one in await retiring.drop_ended(connections)] == [[]]
+    downgrade(url, "0107")
+    with connected(url) as connection:
+        changed = connection.execute("UPDATE projector_g2.cart_items SET quantity = 2")
+        assert changed.rowcount == 1
+        assert connection.execute("SELECT quantity FROM carts.cart_items").fetchall() == [(2,)]
+    downgrade(url)
+    with connected(url) as connection:
+        left = "SELECT nspname FROM pg_namespace WHERE nspname ~ '^(projector|carts)'"
+        assert connection.execute(left).fetchall() == [("projector",)]
+    migrate.upgrade(url)
+    assert catalogue(url) == before
 
 
 def test_epochs_of_a_new_database_are_above_those_of_an_older_one(empty_database_url: str) -> None:
