@@ -15,9 +15,11 @@ from projector.ports.copy import Blocker
 from projector.ports.diagnosis import (
     Encryption,
     MissingRight,
+    RoleLacking,
     SchemaLook,
     ServerFacts,
     TargetQuestions,
+    Without,
 )
 from projector.ports.feed import Clock
 
@@ -30,6 +32,13 @@ POOLER = "connection pooler"
 RIGHTS = "PostgreSQL rights"
 TABLES = "tables"
 SHOWN = 5
+INHERITS_EACH = 160000
+ROLES = "roles"
+UNDONE = {
+    Without.MONTHS: "months of the history are neither made nor dropped",
+    Without.DAYS: "days of the history are not taken",
+    Without.PROMOTIONS: "no rebuild can be promoted",
+}
 WORTH_TELLING_SECONDS = 1.0
 """Hosts wait for each other for moments all the time."""
 
@@ -65,6 +74,7 @@ class TargetChecks:
         return (
             Check(name="schema", look=self.schema, needs=(SERVER,)),
             Check(name="views", look=self.views, needs=(SERVER, TABLES)),
+            Check(name=ROLES, look=self.roles, needs=(SERVER, TABLES)),
             Check(name="role of readers", look=self.reader, needs=(SERVER,)),
             Check(name="processor", look=self.strangers, needs=(SERVER, TABLES)),
             Check(name="locks", look=self.locks, needs=(SERVER,)),
@@ -166,6 +176,23 @@ class TargetChecks:
                 "put the views back from a backup, or copy into another database"
                 " (PROJECTOR_DATABASE_URL)",
             )
+        ]
+
+    async def roles(self) -> Sequence[Finding]:
+        """What the user's roles do not allow; hosts copy without it."""
+        if len(set(await self._versions())) > 1:
+            return ()
+        facts = await self._server()
+        found: dict[tuple[Without, str], list[RoleLacking]] = {}
+        for one in await self.ask.roles_lacking():
+            found.setdefault((one.without, one.role), []).append(one)
+        return [
+            doubt(
+                ROLES,
+                f"{UNDONE[without]}: {_whose(facts.user_name, of)}",
+                _belong(facts, role or self.reader_role, member=of[0].member),
+            )
+            for (without, role), of in found.items()
         ]
 
     async def reader(self) -> Sequence[Finding]:
@@ -285,6 +312,24 @@ def _encryption(found: Encryption) -> Finding:
 def _schemas_of(missing: Sequence[MissingRight]) -> Sequence[str]:
     """Where they are missing: a table is named with its schema."""
     return list(dict.fromkeys(one.name.removeprefix("schema ").split(".")[0] for one in missing))
+
+
+def _whose(user: str, of: Sequence[RoleLacking]) -> str:
+    first = of[0]
+    if not first.role:
+        return f"{user} may not read all views"
+    rest = f" and {len(of) - 1} more are" if len(of) > 1 else " is"
+    lacks = "does not act as that role" if first.member else "is no member of it"
+    return f"{first.name}{rest} {first.role}'s, and {user} {lacks}"
+
+
+def _belong(facts: ServerFacts, owner: str, *, member: bool) -> str:
+    """What lets the user do all that the owner may; who inherits is said of each membership since 16."""
+    if not member:
+        return f'GRANT "{owner}" TO "{facts.user_name}"'
+    if facts.server_version < INHERITS_EACH:
+        return f'ALTER ROLE "{facts.user_name}" INHERIT'
+    return f'GRANT "{owner}" TO "{facts.user_name}" WITH INHERIT TRUE'
 
 
 def _grant(user: str, schemas: Sequence[str]) -> str:

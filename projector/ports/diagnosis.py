@@ -76,6 +76,29 @@ class MissingRight:
     owner: bool
 
 
+class Without(StrEnum):
+    """What a host leaves undone where it lacks a role; it copies all the same."""
+
+    MONTHS = "months"
+    DAYS = "days"
+    PROMOTIONS = "promotions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleLacking:
+    """The user does not act as a role, and one thing that would need it.
+
+    Attributes:
+        role: that owns it; "": whoever may read the views.
+        member: the user belongs to that role, but does not act as it.
+    """
+
+    without: Without
+    name: str
+    role: str
+    member: bool
+
+
 class Encryption(StrEnum):
     """What protects a session."""
 
@@ -138,6 +161,7 @@ class TargetQuestions:
         look: what one look tells, and the newest version of the schema.
         sessions: the server's process behind each of two connections, asked in turn, twice.
         missing_rights: on what is there; with True those of a migration, too.
+        roles_lacking: what a host would leave undone for want of a role.
         strangers: processors beside this one.
         blockers: who keeps sessions of ours waiting this moment.
     """
@@ -149,6 +173,7 @@ class TargetQuestions:
     sessions: Callable[[], Awaitable[Sequence[int]]]
     taken_schemas: Callable[[], Awaitable[Sequence[Taken]]]
     missing_rights: Callable[[bool], Awaitable[Sequence[MissingRight]]]
+    roles_lacking: Callable[[], Awaitable[Sequence[RoleLacking]]]
     missing_views: Callable[[], Awaitable[Sequence[str]]]
     strangers: Callable[[], Awaitable[Sequence[Stranger]]]
     blockers: Callable[[], Awaitable[Sequence[Blocker]]]

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 
 from psycopg.rows import class_row
 
-from projector.ports.diagnosis import MissingRight, ServerFacts, Stranger, Taken
+from projector.ports.diagnosis import (
+    MissingRight,
+    RoleLacking,
+    ServerFacts,
+    Stranger,
+    Taken,
+    Without,
+)
 from projector.postgres.connections import Connections
 from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.generations import live
@@ -71,6 +78,21 @@ SELECT pg_get_userbyid(relowner), name, true FROM ours
 WHERE %s AND NOT pg_has_role(relowner, 'USAGE')
 ORDER BY 3, 2, 1"""
 
+# Months of the log are made and dropped, views are replaced: the server lets only an owner do that. Days are
+# taken from what the views say.
+ROLES_LACKING = """
+SELECT CASE c.relkind WHEN 'v' THEN 'promotions' ELSE 'months' END AS without,
+  n.nspname || '.' || c.relname AS name, pg_get_userbyid(c.relowner)::text AS role,
+  pg_has_role(c.relowner, 'MEMBER') AS member
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT pg_has_role(c.relowner, 'USAGE') AND (
+  n.nspname = 'projector' AND (c.relkind = 'p' OR c.relkind = 'r' AND c.relispartition)
+    AND EXISTS (SELECT FROM projector.history_settings WHERE recording)
+  OR n.nspname = %s AND c.relkind = 'v' AND c.relname = ANY(%s))
+UNION ALL
+SELECT 'days', '', '', false FROM projector.history_settings WHERE recording AND NOT {may_read}
+ORDER BY 1, 2""".replace("{may_read}", MAY_READ.format(role="current_user"))
+
 STRANGERS = """
 SELECT processor_name AS name, max(opened_at) AS opened_at FROM {control}.ranges
 WHERE processor_name <> %s AND opened_at > now() - interval '1 hour'
@@ -124,6 +146,17 @@ async def missing_rights(connections: Connections, *, migrates: bool) -> Sequenc
         cursor = session.cursor(row_factory=class_row(MissingRight))
         await cursor.execute(MISSING_RIGHTS, [migrates])
         return await cursor.fetchall()
+
+
+async def roles_lacking(connections: Connections) -> Sequence[RoleLacking]:
+    """What a host would leave undone for want of a role. Raises SinkUnavailable."""
+    async with connections.session() as session:
+        names = [view.name for view in views_of((await live(session)).generation)]
+        rows = await (await session.execute(ROLES_LACKING.encode(), [VIEWS_IN, names])).fetchall()
+    return [
+        RoleLacking(without=Without(without), name=name, role=role, member=member)
+        for without, name, role, member in rows
+    ]
 
 
 async def server_sessions(connections: Connections) -> Sequence[int]:

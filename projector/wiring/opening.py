@@ -255,6 +255,7 @@ def target_questions(settings: Settings, reached: Target) -> TargetQuestions:
         sessions=partial(diagnosis.server_sessions, connections),
         taken_schemas=partial(diagnosis.taken_schemas, connections),
         missing_rights=lambda migrates: diagnosis.missing_rights(connections, migrates=migrates),
+        roles_lacking=partial(diagnosis.roles_lacking, connections),
         missing_views=partial(diagnosis.missing_views, connections),
         strangers=partial(diagnosis.strangers, connections, processor_name=me),
         blockers=partial(blockers, connections),

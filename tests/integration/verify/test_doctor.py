@@ -21,6 +21,12 @@ from tests.integration.verify.support import Pair
 
 AHEAD_SECONDS = 3600.0
 
+# The log with its months, and the views.
+THEIRS = """
+SELECT CASE relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, oid::regclass::text FROM pg_class
+WHERE relnamespace = 'carts'::regnamespace AND relkind = 'v'
+  OR relnamespace = 'projector'::regnamespace AND relname LIKE 'cart_events%%' AND relkind IN ('r', 'p')"""
+
 
 async def findings(pair: Pair, *, clock: SystemClock | None = None) -> dict[str, Finding]:
     found = await commands.doctor(pair.settings, clock=clock or SystemClock())
@@ -192,6 +198,53 @@ async def test_rights_that_are_missing_come_with_their_grant(
     schema = next(one for one in told if one.check == "schema")
     assert schema.verdict is Verdict.WARNING
     assert "db upgrade" in schema.remedy
+
+
+@pytest.mark.parametrize("member", [False, True], ids=["stranger", "silent_member"])
+async def test_what_a_host_leaves_undone_for_want_of_a_role_comes_with_the_grant(
+    pair: Pair, role: str, *, member: bool
+) -> None:
+    """It may read and write every table, so it copies; months, days and views are another's."""
+    await pair.drain()
+    await pair.sql(f"CREATE ROLE {role} LOGIN PASSWORD 'poor' NOINHERIT NOSUPERUSER")
+    owner = f"{role}_owner"
+    await pair.sql(f"CREATE ROLE {owner}")
+    for schema in ("projector", "projector_g1"):
+        await pair.sql(f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}")
+        for kind in ("TABLES", "SEQUENCES"):
+            await pair.sql(f"GRANT ALL ON ALL {kind} IN SCHEMA {schema} TO {role}")
+    await pair.sql(f"GRANT CREATE ON SCHEMA projector, carts TO {owner}")
+    for kind, name in await pair.sql(THEIRS):
+        await pair.sql(f"ALTER {kind} {name} OWNER TO {owner}")
+    pair.values["database_url"] = f"postgresql://{role}:poor@{pair.url.split('@', 1)[1]}"
+    if member:
+        await pair.sql(f"GRANT {owner} TO {role}; GRANT USAGE ON SCHEMA carts TO {owner}")
+
+    async def lacking() -> dict[str, Finding]:
+        told = await commands.doctor(pair.settings, clock=SystemClock())
+        return {one.detail.split(":")[0]: one for one in told if one.check == "roles"}
+
+    try:
+        found = await lacking()
+        assert {one.verdict for one in found.values()} == {Verdict.WARNING}
+        months = found["months of the history are neither made nor dropped"]
+        views = found["no rebuild can be promoted"]
+        days = found["days of the history are not taken"]
+        whose = f"more are {owner}'s, and {role} " + (
+            "does not act as that role" if member else "is no member of it"
+        )
+        assert re.search(r": projector\.cart_events and \d+ " + whose, months.detail)
+        assert whose in views.detail
+        assert days.remedy == f'GRANT "carts_reader" TO "{role}"'
+        mending = f'GRANT "{owner}" TO "{role}"' + (" WITH INHERIT TRUE" if member else "")
+        assert months.remedy == views.remedy == mending
+        if member:
+            await pair.sql(mending)
+            assert await lacking() == {}
+    finally:
+        for kind, name in await pair.sql(THEIRS):
+            await pair.sql(f"ALTER {kind} {name} OWNER TO CURRENT_USER")
+        await pair.sql(f"DROP OWNED BY {owner}; DROP ROLE {owner}")
 
 
 @pytest.mark.parametrize(
