@@ -22,6 +22,7 @@ class Kind(StrEnum):
     HOST_STOPPED = "host_stopped"
     LEASE_TAKEN_OVER = "lease_taken_over"  # the lease token
     LEASE_MOVED = "lease_moved"
+    LEASE_RELEASED = "lease_released"
     SPLIT = "split"
     MERGE = "merge"
     RESET = "reset"  # the lease token, or ""
@@ -46,6 +47,7 @@ SENTENCES: Mapping[str, str] = {
     Kind.HOST_STOPPED: "host {subject} stopped",
     Kind.LEASE_TAKEN_OVER: "lease {subject} taken over from {from}, which did not renew it",
     Kind.LEASE_MOVED: "lease {subject} moved from {from} for a fair share",
+    Kind.LEASE_RELEASED: "lease {subject} released from {from} by hand",
     Kind.SPLIT: "range {subject} split into {into}",
     Kind.MERGE: "ranges {from} merged into {subject}",
     Kind.RESET: "reset of {subject}: it is read again",

@@ -82,7 +82,11 @@ def news_of(
         case Reopen(stored=stored) if claim.taken_from and stored.owner != claim.owner:
             taken = claim.taken_from
             kind = Kind.LEASE_TAKEN_OVER if taken.expired else Kind.LEASE_MOVED
-            yield kind, claim.lease_token, {"from": taken.name, **of_generation(claim)}
+            yield (
+                kind,
+                claim.lease_token,
+                {"from": taken.name, **of_generation(claim.processor_name)},
+            )
         case StartFresh():
             merged = [
                 one
@@ -90,18 +94,16 @@ def news_of(
                 if one.container_rid == claim.container_rid and one.feed_range != claim.feed_range
             ]
             if len(merged) > 1 and all(claim.feed_range.covers(one.feed_range) for one in merged):
-                told = {"from": _tokens(merged), **of_generation(claim)}
+                told = {"from": _tokens(merged), **of_generation(claim.processor_name)}
                 yield Kind.MERGE, claim.lease_token, told
         case _:
             return
 
 
-def of_generation(claim: RangeClaim) -> Mapping[str, int]:
-    """Which generation's range it is; nothing of the first, which is most often the only one."""
-    number = claim.processor_name.rpartition("@g")[2]
-    return (
-        {"generation": int(number)} if "@g" in claim.processor_name and number.isdecimal() else {}
-    )
+def of_generation(processor_name: str) -> Mapping[str, int]:
+    """Which generation's leases they are; nothing of the first, which is most often the only one."""
+    number = processor_name.rpartition("@g")[2]
+    return {"generation": int(number)} if "@g" in processor_name and number.isdecimal() else {}
 
 
 def split_of(
@@ -112,7 +114,7 @@ def split_of(
         parent.feed_range, [one for one in after if one.container_rid == parent.container_rid]
     )
     if len(parts) > 1 and all(part.range_id != parent.range_id for part in parts):
-        told = {"into": _tokens(parts), **of_generation(claim)}
+        told = {"into": _tokens(parts), **of_generation(claim.processor_name)}
         yield Kind.SPLIT, parent.lease_token, told
 
 

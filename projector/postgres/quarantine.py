@@ -199,7 +199,7 @@ async def store(
         entry, reason = min(opened)
         claim = grant.claim
         told = {"documents": len(opened), "reason": reason, "first_entry": entry}
-        told |= of_generation(claim)
+        told |= of_generation(claim.processor_name)
         await record(
             session,
             Kind.QUARANTINE_OPENED,

@@ -168,7 +168,7 @@ class VerdictStore:
     async def finish_replay(self, grant: Grant, *, swept: Mended | None = None) -> None:
         """Close the open replay of the range. Raises FencedOut."""
         claim = grant.claim
-        told = {**({} if swept is None else asdict(swept)), **of_generation(claim)}
+        told = {**({} if swept is None else asdict(swept)), **of_generation(claim.processor_name)}
         low, high = bounds(claim.feed_range)
         async with self._connections.transaction() as session:
             group = await self._lock_running(session, grant)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,15 +21,16 @@ from projector.operations.target_checks import SERVER, TABLES, TargetChecks
 from projector.ports.copy import CopyFacts
 from projector.ports.feed import Clock
 from projector.ports.quarantine import EntryStatus, QuarantineEntry
-from projector.ports.timeline import TimelineEntry
+from projector.ports.timeline import Kind, TimelineEntry
 from projector.postgres import generations
 from projector.postgres.copy_facts import copy_facts
 from projector.postgres.embedded import exists_in
 from projector.postgres.generation import Generation
 from projector.postgres.generations import note_verified
+from projector.postgres.inheritance import of_generation
 from projector.postgres.quarantine import list_entries
 from projector.postgres.resets import accept_new_source, accept_projection, request_replay
-from projector.postgres.timeline import latest_entries
+from projector.postgres.timeline import latest_entries, record
 from projector.reconcile.repair import Retried
 from projector.reconcile.report import Progress, VerifyReport
 from projector.settings import Settings
@@ -157,7 +158,21 @@ async def release_leases(settings: Settings, token: str | None, *, clock: Clock)
     named = await live_leases(settings)
     async with account(settings, clock=clock, processor_name=named) as opened:
         found = leases.chosen(await opened.leases.list_leases(), token)
-        return await leases.release(opened.leases, found, now=clock.now())
+        done = await leases.release(opened.leases, found, now=clock.now())
+    with suppress(ProjectorError):  # leases are released without a target, too
+        await _tell_released(settings, done, of_generation(named or ""))
+    return done
+
+
+async def _tell_released(
+    settings: Settings, done: Sequence[Done], whose: Mapping[str, int]
+) -> None:
+    async with fitting_target(settings) as reached:
+        for one in done:
+            if one.changed:
+                told = {"from": one.lease.owner, **whose}
+                kind = Kind.LEASE_RELEASED
+                await record(reached.connections, kind, one.lease.token, told, person())
 
 
 @asynccontextmanager

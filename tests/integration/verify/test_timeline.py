@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import psycopg
 import pytest
 
 from projector.core.errors import ProjectorError
+from projector.core.names import InstanceName, LeaseToken
+from projector.processor.clock import SystemClock
+from projector.wiring import commands
 from projector.wiring.housekeeping import Work
 from projector.wiring.person import person
 from tests.integration.verify.support import Pair
@@ -30,6 +35,24 @@ async def test_a_host_tells_that_it_started_and_that_it_stopped_and_why(pair: Pa
     with pytest.raises(ProjectorError):
         await pair.drain()
     assert "card" in (await pair.sql(TOLD))[-1][2]["why"]
+
+
+async def test_a_lease_that_a_person_releases_is_told_with_whose_it_was(pair: Pair) -> None:
+    clock = SystemClock()
+    await pair.drain()
+    async with pair.copy() as copy:
+        store = copy.opened.leases
+        lease = await store.read(LeaseToken("2"))
+        await store.replace(replace(lease, owner=InstanceName("web-1")))
+    before = await told(pair)
+    assert (
+        sum(one.changed for one in await commands.release_leases(pair.settings, None, clock=clock))
+        == 1
+    )
+    [entry] = (await pair.sql(TOLD))[len(before) :]
+    assert entry == ("lease_released", person(), {"from": "web-1"})
+    pair.values["database_url"] = "postgresql://nobody@127.0.0.1:1/none"
+    assert len(await commands.release_leases(pair.settings, "2", clock=clock)) == 1
 
 
 async def test_drift_is_told_when_it_is_found_and_when_it_is_mended(pair: Pair) -> None:
