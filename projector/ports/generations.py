@@ -95,6 +95,11 @@ class GenerationRecord:
     forced: str | None = None
     forced_at: datetime | None = None
 
+    @property
+    def was_loaded(self) -> bool:
+        """Whether it had a first load; hosts read the others as the settings say where to start."""
+        return self.filled_at is not None and self.filled_at != self.created_at
+
 
 class FillPhase(StrEnum):
     """Where a part of the first load is."""

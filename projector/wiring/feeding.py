@@ -82,15 +82,19 @@ class Surroundings:
     once: bool
 
 
+def start_of(record: GenerationRecord, settings: Settings) -> StartFrom:
+    """Where ranges without a bookmark begin: one that was loaded must not leave out what it was loaded for."""
+    if record.was_loaded and settings.start_from.kind is StartKind.NOW:
+        return StartFrom(kind=StartKind.BEGINNING)
+    return settings.start_from
+
+
 def processor_options(settings: Settings, reached: Reached | None = None) -> ProcessorOptions:
-    """The processor's part of the settings; a generation that was made later reads from the beginning."""
-    start = settings.start_from
-    if reached is not None and reached.record.id > 1 and start.kind is StartKind.NOW:
-        start = StartFrom(kind=StartKind.BEGINNING)
+    """The processor's part of the settings."""
     return ProcessorOptions(
         processor_name=settings.processor_name if reached is None else reached.processor_name,
         instance_name=InstanceName(settings.instance_name),
-        start_from=start,
+        start_from=settings.start_from if reached is None else start_of(reached.record, settings),
         page_size=settings.page_size,
         poll_min_seconds=settings.poll_min_seconds,
         poll_max_seconds=settings.poll_max_seconds,
@@ -291,7 +295,7 @@ class Feeder:
                 source=opened.source,
                 leases=opened.leases,
                 clock=around.clock,
-                start_from=around.settings.start_from,
+                start_from=start_of(self.record, around.settings),
                 committed=committed,
             )
             await self._wait_until_told_complete(host)

@@ -14,6 +14,7 @@ from projector.projection.definition import Definition
 from projector.telemetry.logs import Event
 from tests.acceptance.next_release import next_release
 from tests.integration.rebuild.rebuilt import Rebuilt
+from tests.integration.verify.support import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
 
@@ -70,6 +71,21 @@ async def test_where_nothing_was_ever_copied_the_program_begins_with_its_own(
         (2, GenerationState.LIVE),
         (1, GenerationState.RETIRED),
     ]
+
+
+async def test_a_program_that_begins_with_its_own_starts_where_it_was_told_to(
+    rebuilt: Rebuilt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade(monkeypatch)
+    rebuilt.pair.values["start_from"] = "now"
+    await rebuilt.pair.line("cart", "of before", weight=4)
+    await rebuilt.pair.drain()
+    await rebuilt.pair.line("cart", "first", weight=4)
+    async with rebuilt.pair.host():
+        await until(lambda: rebuilt.value("SELECT count(*) FROM carts.cart_items"))
+        assert await rebuilt.pair.sql("SELECT id FROM carts.cart_items") == [("first",)]
+        await rebuilt.whole()  # what is loaded is loaded whole, and read so
+    assert await rebuilt.value("SELECT count(*) FROM carts.cart_items") == 2
 
 
 async def test_what_others_built_on_a_total_that_goes_is_named_before_anything_is_touched(
