@@ -37,7 +37,15 @@ from projector.core.errors import FeedError
 from projector.operations import rebuild
 from projector.operations.definition_changes import changes, differs
 from projector.operations.forecast import Forecast
-from projector.operations.rebuild import TO_ABORT, TO_FOLLOW, TO_PROMOTE, Sides, Verdict
+from projector.operations.generations import (
+    TO_ABORT,
+    TO_FOLLOW,
+    TO_PROMOTE,
+    being_made,
+    live_of,
+    meant,
+)
+from projector.operations.rebuild import Sides, Verdict
 from projector.operations.rebuild_progress import Meter, Progress
 from projector.ports.generations import FillSource, GenerationRecord, GenerationState
 from projector.processor.clock import SystemClock
@@ -83,7 +91,7 @@ def start(
             )
             record = await rebuild.start(opened.sides, wish)
             with _told_how_to_go_on(record):
-                for told in _begun(record, rebuild.live_of(records)):
+                for told in _begun(record, live_of(records)):
                     say(told)
                 with suppress(FeedError):  # whoever waits for the account does so below
                     say(f"it reads the container once more: {await opened.foreseen()}")
@@ -125,7 +133,7 @@ def promote(*, force: bool, as_json: bool) -> None:
 
     async def command() -> int:
         async with rebuilds.opened(settings, clock=SystemClock()) as opened:
-            record = rebuild.meant(await opened.sides.records())
+            record = meant(await opened.sides.records())
             return await _carry(opened, record, Request(promote=True, force=force, as_json=as_json))
 
     _leave(enter(command))
@@ -178,18 +186,20 @@ def roll_back(*, as_json: bool) -> None:
     """Make the former generation live again."""
     settings = prepared_to_look()
 
-    async def command() -> tuple[GenerationRecord, GenerationRecord]:
+    async def command() -> None:
         async with rebuilds.opened(settings, clock=SystemClock()) as opened:
-            return await rebuild.roll_back(opened.sides, who=person(), waits=Waits().tell)
+            sides = opened.sides
+            now_live, left = await rebuild.roll_back(sides, who=person(), waits=Waits().tell)
+            if as_json:
+                print_json({"live": now_live.id, "former": left.id})
+            else:
+                answer(
+                    f"generation {now_live.id} is live again; generation {left.id} is fed still, and may"
+                    " come back the same way: projector rebuild rollback"
+                )
+            await rebuild.settled(sides)
 
-    now_live, left = enter(command)
-    if as_json:
-        print_json({"live": now_live.id, "former": left.id})
-        return
-    answer(
-        f"generation {now_live.id} is live again; generation {left.id} is fed still, and may come back"
-        " the same way: projector rebuild rollback"
-    )
+    enter(command)
 
 
 def abort(*, as_json: bool) -> None:
@@ -213,7 +223,7 @@ def fill(*, processes: int) -> None:
 
     async def command() -> GenerationRecord:
         async with rebuilds.opened(settings, clock=SystemClock()) as opened:
-            record = rebuild.meant(await opened.sides.records())
+            record = meant(await opened.sides.records())
             if record.state is GenerationState.FILLING:
                 async with _more_processes(processes - 1):
                     await _filled(opened, record)
@@ -296,6 +306,7 @@ async def _carried(sides: Sides, record: GenerationRecord, request: Request) -> 
     with shown(to_stderr()) as tell:
         await rebuild.promote(sides, verdict, who=person(), tell=tell, waits=Waits().tell)
     await _promoted(sides, verdict, as_json=request.as_json)
+    await rebuild.settled(sides)
     return ExitCode.SUCCESS
 
 
@@ -316,7 +327,7 @@ async def _promoted(sides: Sides, verdict: Verdict, *, as_json: bool) -> None:
         for told in verdict.compared.lines:
             answer(told)
         answer(f"forced, and recorded: {'; '.join(verdict.against)}")
-    answer(standing(await sides.records()))
+    answer(standing(await rebuild.registered(sides)))
 
 
 def _verdict_document(verdict: Verdict, *, promoted: bool) -> dict[str, object]:
@@ -341,7 +352,7 @@ def _begun(record: GenerationRecord, live: GenerationRecord) -> Sequence[str]:
 
 async def _measured(sides: Sides, meter: Meter) -> Progress | None:
     """One look at what is being made; None when nothing is."""
-    record = rebuild.being_made(await sides.records())
+    record = being_made(await sides.records())
     if record is None:
         return None
     look = await sides.look(record)

@@ -15,7 +15,7 @@ from rich.text import Text
 from projector.cli.output import UNKNOWN
 from projector.core.ranges import share as share_of_keys
 from projector.core.texts import duration, printable
-from projector.operations.rebuild import TO_PROMOTE
+from projector.operations.generations import TO_PROMOTE
 from projector.operations.rebuild_progress import Phase, Progress, RangeProgress
 
 BAR_COLUMNS = 40

@@ -8,14 +8,14 @@ from typing import Any
 
 from projector.cli.rebuild_page import percent
 from projector.core.texts import duration
-from projector.operations.rebuild import (
+from projector.operations.generations import (
     TO_PROMOTE,
     TO_ROLL_BACK,
     TO_START,
-    Verdict,
     former_of,
     live_of,
 )
+from projector.operations.rebuild import Verdict
 from projector.operations.rebuild_progress import Progress, RangeProgress
 from projector.ports.generations import GenerationRecord
 

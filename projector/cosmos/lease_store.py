@@ -118,6 +118,10 @@ class CosmosBootstrapMarkers:
         """Write `.info`; one that exists already is fine."""
         await self._container.create({"id": self._info_id, "ttl": NEVER_EXPIRES})
 
+    async def unmark(self) -> None:
+        """Remove `.info`; a missing one is fine."""
+        await self._container.delete(self._info_id)
+
     async def acquire_lock(self, *, seconds: int) -> bool:
         """Create `.lock` with that TTL; one left behind by a crash is taken over."""
         document = {"id": self._lock_id, "ttl": seconds}

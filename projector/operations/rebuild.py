@@ -1,4 +1,4 @@
-"""A rebuild: which generation is meant, what is refused and how, and the way from its start to its promotion.
+"""A rebuild: the way of a generation from its start to its promotion, and back.
 
 A generation is promoted only when it is caught up and equal to the container: compared document by
 document, totals recounted. Whatever was true before the comparison is looked at again after it, and the
@@ -10,35 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from projector.core.bookmarks import Snapshot
 from projector.core.errors import RebuildError, SinkUnavailable
+from projector.operations.generations import (
+    TO_PROMOTE,
+    TO_ROLL_BACK,
+    live_of,
+    meant,
+    refuse_second,
+    to_go_back_to,
+)
 from projector.operations.rebuild_progress import Look, Meter, Progress, open_ends
 from projector.ports.feed import Clock
-from projector.ports.generations import (
-    BEING_MADE,
-    FED,
-    FillSource,
-    GenerationRecord,
-    GenerationState,
-)
+from projector.ports.generations import BEING_MADE, FillSource, GenerationRecord
 from projector.projection.definition import Definition
 
 LOOK_SECONDS = 1.0
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
 SWITCH_ATTEMPTS = 60
 """The switch asks that no batch is ahead of it; under load it may take a few turns."""
 
+SETTLE_SECONDS = 0.2
+SETTLE_ATTEMPTS = 15
+
 OnCompared: TypeAlias = Callable[[Any], object]
 """Told how far a comparison is."""
-
-TO_FOLLOW = "projector rebuild status --watch"
-TO_PROMOTE = "projector rebuild promote"
-TO_ROLL_BACK = "projector rebuild rollback"
-TO_ABORT = "projector rebuild abort"
-TO_START = "projector rebuild start"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +78,9 @@ class Sides:
         look: one look at a generation that is being made.
         compare: a generation with the container, document by document.
         note_verified: keep what a comparison found.
-        promote, roll_back: switch the views, and return ""; or change nothing, and tell for what it waits.
+        promote, roll_back: switch the views, and return ""; or tell for what it waits. Where the switch is
+            done, by whomever, only what follows it is left.
+        settle: make views plain that read both for the switch, and return ""; or tell for what it waits.
         lag_seconds: a generation that is further behind is not promoted.
     """
 
@@ -95,6 +94,7 @@ class Sides:
     note_verified: Callable[[GenerationRecord, Mapping[str, Any]], Awaitable[object]]
     promote: Callable[[GenerationRecord, Promotion], Awaitable[str]]
     roll_back: Callable[[GenerationRecord, str], Awaitable[str]]
+    settle: Callable[[], Awaitable[str]]
     abort: Callable[[GenerationRecord, str], Awaitable[object]]
 
 
@@ -124,92 +124,6 @@ class Verdict:
     def open(self) -> bool:
         """Whether it may be promoted."""
         return not self.against
-
-
-def live_of(records: Sequence[GenerationRecord]) -> GenerationRecord:
-    """The generation that the views read.
-
-    Raises:
-        RebuildError: There is none.
-    """
-    for one in records:
-        if one.state is GenerationState.LIVE:
-            return one
-    raise RebuildError(
-        "no generation is live: the database was not made by this program; see projector db current"
-    )
-
-
-def numbered(records: Sequence[GenerationRecord], number: int | None) -> GenerationRecord:
-    """The generation of that number; None: the live one.
-
-    Raises:
-        RebuildError: There is none, or its rows are gone.
-    """
-    if number is None:
-        return live_of(records)
-    for one in records:
-        if one.id == number:
-            if one.state in FED:
-                return one
-            raise RebuildError(f"generation {number} is {one.state}: its rows are gone")
-    raise RebuildError(f"there is no generation {number}; see: projector rebuild list")
-
-
-def being_made(records: Sequence[GenerationRecord]) -> GenerationRecord | None:
-    """The generation of the rebuild that is under way; at most one is."""
-    return next((one for one in records if one.state in BEING_MADE), None)
-
-
-def meant(records: Sequence[GenerationRecord]) -> GenerationRecord:
-    """The generation to promote, to abort, to look at.
-
-    Raises:
-        RebuildError: No rebuild is under way.
-    """
-    found = being_made(records)
-    if found is None:
-        raise RebuildError(f"no rebuild is under way; begin one: {TO_START}")
-    return found
-
-
-def refuse_second(records: Sequence[GenerationRecord]) -> None:
-    """Raise RebuildError when a rebuild is under way already."""
-    found = being_made(records)
-    if found is not None:
-        raise RebuildError(
-            f"a rebuild is under way already: generation {found.id} is {found.state}{begun(found)};"
-            f" follow it: {TO_FOLLOW}; make it live: {TO_PROMOTE}; give it up: {TO_ABORT}"
-        )
-
-
-def former_of(records: Sequence[GenerationRecord]) -> GenerationRecord | None:
-    """The generation that one may go back to: the one of those that are fed still that was live last."""
-    former = [one for one in records if one.state is GenerationState.FORMER]
-    return max(former, key=lambda one: one.live_until or LONG_AGO, default=None)
-
-
-def to_go_back_to(records: Sequence[GenerationRecord]) -> GenerationRecord:
-    """The same.
-
-    Raises:
-        RebuildError: There is none.
-    """
-    former = former_of(records)
-    if former is not None:
-        return former
-    retired = [one.id for one in records if one.state is GenerationState.RETIRED]
-    gone = f"generation {max(retired)} is no longer fed" if retired else "there is no former one"
-    raise RebuildError(
-        f"generation {live_of(records).id} is live, and {gone}: nothing to go back to; a new one is made by:"
-        f" {TO_START}"
-    )
-
-
-def begun(record: GenerationRecord) -> str:
-    """Since when and by whom, as far as it is known."""
-    since = "" if record.created_at is None else f" since {record.created_at:%Y-%m-%d %H:%M:%SZ}"
-    return since + (f", begun by {record.who}" if record.who else "")
 
 
 async def start(sides: Sides, wish: Wish) -> GenerationRecord:
@@ -268,20 +182,23 @@ async def still_made(sides: Sides, generation: int) -> GenerationRecord:
     Raises:
         RebuildError: It is being made no longer.
     """
+    for one in await registered(sides):
+        if one.id == generation:
+            if one.state in BEING_MADE:
+                return one
+            raise RebuildError(
+                f"generation {generation} is {one.state} by now; see: projector rebuild list"
+            )
+    raise RebuildError(f"there is no generation {generation} any more")
+
+
+async def registered(sides: Sides) -> Sequence[GenerationRecord]:
+    """All generations, newest first; PostgreSQL is waited for."""
     while True:
         try:
-            records = await sides.records()
+            return await sides.records()
         except SinkUnavailable:
             await sides.clock.sleep(LOOK_SECONDS)
-            continue
-        for one in records:
-            if one.id == generation:
-                if one.state in BEING_MADE:
-                    return one
-                raise RebuildError(
-                    f"generation {generation} is {one.state} by now; see: projector rebuild list"
-                )
-        raise RebuildError(f"there is no generation {generation} any more")
 
 
 async def judged(
@@ -333,15 +250,22 @@ async def promote(
     """Make it live: the views read it from then on.
 
     1. It is caught up now, after the comparison. 2. The switch, which looks once more; it is tried again
-    while a batch of the live one is ahead, or a reader holds a view, and `waits` is told so.
+    while a batch of the live one is ahead, or a reader holds a view, and `waits` is told so. A switch that
+    nobody has confirmed may be done all the same: the registry says so, and it is not tried again.
 
     Raises:
         RebuildError: It was given up meanwhile, or the switch has waited too long.
     """
     promotion = Promotion(who=who, counts=verdict.compared.counts, against=verdict.against)
+    number = verdict.record.id
 
     async def switch() -> str:
-        record = await caught_up(sides, generation=verdict.record.id, tell=tell)
+        try:
+            record = await caught_up(sides, generation=number, tell=tell)
+        except RebuildError:
+            record = live_of(await registered(sides))
+            if record.id != number:
+                raise
         return await sides.promote(record, promotion)
 
     await _switched(sides, switch, waits, again=TO_PROMOTE)
@@ -376,8 +300,22 @@ async def roll_back(
     """
     records = await sides.records()
     former = to_go_back_to(records)
-    await _switched(sides, lambda: sides.roll_back(former, who), waits, again=TO_ROLL_BACK)
+
+    async def switch() -> str:
+        await registered(sides)  # whoever gave up here would not know whether to type it again
+        return await sides.roll_back(former, who)
+
+    await _switched(sides, switch, waits, again=TO_ROLL_BACK)
     return former, live_of(records)
+
+
+async def settled(sides: Sides) -> bool:
+    """Whether the views are plain after a switch; hosts go on with it where nobody lets this be done soon."""
+    for _ in range(SETTLE_ATTEMPTS):
+        if not await sides.settle():
+            return True
+        await sides.clock.sleep(SETTLE_SECONDS)
+    return False
 
 
 async def abort(sides: Sides, *, who: str) -> GenerationRecord:

@@ -29,12 +29,16 @@ RETIRE = """
 UPDATE projector.generations SET state = 'retired', ended_at = now()
 WHERE state = 'former' AND fed_until <= now() RETURNING id"""
 
-# Of others' sessions the server tells only who may monitor it; for all others a while has to do.
+# A snapshot that does not see the transaction of the switch is no younger than it. The server tells everybody
+# how old others' snapshots are, also those of its standbys, and to no role more than that has to be granted.
 SETTLED = """
-SELECT r.live_from < now() - interval '1 minute' AND NOT EXISTS (
-  SELECT FROM pg_stat_activity a
-  WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_xmin IS NOT NULL
-    AND a.xact_start <= r.live_from)
+SELECT NOT EXISTS (
+    SELECT FROM pg_stat_activity a
+    WHERE (a.datname = current_database() OR a.datname IS NULL) AND a.pid <> pg_backend_pid()
+      AND a.backend_xmin IS NOT NULL AND age(a.backend_xmin) >= age(r.xmin))
+  AND NOT EXISTS (
+    SELECT FROM pg_replication_slots s
+    WHERE s.active AND s.xmin IS NOT NULL AND age(s.xmin) >= age(r.xmin))
 FROM projector.reigns r WHERE r.live_until IS NULL"""
 
 SCHEMA_IS_THERE = "SELECT to_regnamespace(%s) IS NOT NULL"

@@ -54,12 +54,17 @@ SELECT r.min_epk, r.max_epk, r.placed, r.lsn FROM {control}.ranges r
 WHERE r.retired_at IS NULL AND r.container_rid = (SELECT container_rid FROM projector.source)
 ORDER BY r.min_epk"""
 
+# Since when others' transactions run is told only to who may monitor the server; how old their snapshots are,
+# to everybody: no younger than what the registry says of the generation is then too old.
 OLD_SNAPSHOTS = """
-SELECT format('pid %%s (user %%s, since %%s)', pid, usename, to_char(xact_start, 'YYYY-MM-DD HH24:MI:SSOF'))
-FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL
-  AND backend_type = 'client backend' AND xact_start <= %s
-ORDER BY xact_start LIMIT 3"""
+SELECT format('pid %%s (user %%s%%s)', a.pid, a.usename,
+  ', since ' || to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SSOF'))
+FROM pg_stat_activity a CROSS JOIN projector.generations g
+WHERE g.id = %(id)s AND a.datname = current_database() AND a.pid <> pg_backend_pid()
+  AND a.backend_xmin IS NOT NULL AND COALESCE(a.backend_type, 'client backend') = 'client backend'
+  AND CASE WHEN a.xact_start IS NULL THEN age(a.backend_xmin) >= age(g.xmin)
+    ELSE a.xact_start <= g.filled_at END
+ORDER BY a.xact_start LIMIT 3"""
 
 # What a person has discarded stays so: that very version of the document.
 DISCARDED = """
@@ -294,7 +299,7 @@ async def _places(session: Session, generation: Generation) -> Sequence[Place]:
 
 
 async def _wait_for_snapshots(session: Session, record: GenerationRecord) -> None:
-    rows = await (await session.execute(OLD_SNAPSHOTS, [record.filled_at])).fetchall()
+    rows = await (await session.execute(OLD_SNAPSHOTS, {"id": record.id})).fetchall()
     if rows:
         told = ", ".join(one for (one,) in rows)
         raise SinkUnavailable(

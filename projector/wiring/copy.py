@@ -13,8 +13,8 @@ from typing import Any
 
 from projector import __version__
 from projector.operations.explain import ExplainedKey, explain
+from projector.operations.generations import numbered
 from projector.operations.quarantine import ENTRIES_AT_ONCE, Quarantine, in_steps
-from projector.operations.rebuild import numbered
 from projector.operations.source_checks import refuse_others
 from projector.ports.copy import VERIFICATION
 from projector.ports.feed import Clock

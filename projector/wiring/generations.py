@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from projector.core.errors import SinkUnavailable
-from projector.operations.rebuild import live_of, numbered
+from projector.operations.generations import live_of, numbered
 from projector.ports.feed import Clock
 from projector.ports.generations import GenerationRecord
 from projector.postgres import generations as registry

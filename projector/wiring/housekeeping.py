@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
-from projector.core.errors import LeaseError
+from projector.core.errors import LeaseError, SinkUnavailable
 from projector.housekeeping import Housekeeping, Job, Postponed, RunningJob
 from projector.ports.copy import VERIFICATION
 from projector.postgres import housekeeping as storage
@@ -30,10 +30,14 @@ from projector.wiring.generations import processor_of
 AGAIN = timedelta(minutes=10)
 PURGED_AT_ONCE = 10_000
 RETIRE_HOURS = 1 / 6
+SETTLE_HOURS = 1 / 60
 HISTORY_HOURS = 1 / 12
 """A day is known that long after its end; the history begins that long after the first load."""
 
-ENDED_LATELY = timedelta(days=1)
+LATE_AT_MOST = timedelta(days=1)
+"""A host that has not heard of the end of a generation goes on with it for less."""
+
+RETIRE = "retire"
 
 UPKEEP = ("purge", "forget_closed", "retry")
 """What is done for each generation, and told under its number."""
@@ -114,27 +118,45 @@ class Work:
         connections = self.copy.connections
         retired = await retiring.retire(connections)
         dropped = await retiring.drop_ended(connections)
-        await retiring.settle(connections)
         for one in dropped:
             if one.left:
                 log.warning(Event.GENERATION_KEPT, generation=one.record.id, left=list(one.left))
         await self._forget_ended()
         return {"retired": list(retired), "dropped": [one.record.id for one in dropped]}
 
+    async def settle(self) -> Mapping[str, Any]:
+        """Make the views plain again, as soon as nobody's snapshot is of before the last switch.
+
+        Raises:
+            Postponed: Somebody reads a view for long.
+        """
+        try:
+            await retiring.settle(self.copy.connections)
+        except SinkUnavailable as error:
+            raise Postponed(str(error)) from error
+        return {}
+
     async def _forget_ended(self) -> None:
         """Forget leases and jobs of what has ended, whoever dropped it, and what a late host made of them."""
-        since = self.copy.clock.now() - ENDED_LATELY
+        since = await self._retired_last()
         for one in await records(self.copy.connections):
-            if one.ended_at is not None and one.ended_at > since:
+            if one.ended_at is not None and (since is None or one.ended_at > since - LATE_AT_MOST):
                 await self._forget_leases(processor_of(one, self.settings))
                 jobs = [name + _suffix(generation_of(one)) for name in UPKEEP]
                 await storage.forget_runs(self.copy.connections, jobs)
 
+    async def _retired_last(self) -> datetime | None:
+        """When this was done before; None: never, so all that ever ended is looked at."""
+        runs = await storage.housekeeping_runs(self.copy.connections)
+        return next((one.last_success_at for one in runs if one.job == RETIRE), None)
+
     async def _forget_leases(self, processor_name: str) -> None:
-        leases = self.copy.opened.of_processor(processor_name).leases
-        for lease in await leases.list_leases():
+        opened = self.copy.opened.of_processor(processor_name)
+        for lease in await opened.leases.list_leases():
             with suppress(LeaseError):  # a host that has not heard of it yet may have been quicker
-                await leases.delete(lease)
+                await opened.leases.delete(lease)
+        with suppress(LeaseError):
+            await opened.markers.unmark()
 
 
 def recording_options(settings: Settings) -> RecordingOptions:
@@ -173,7 +195,8 @@ def housekeeping(copy: Copy, settings: Settings) -> Housekeeping:
     jobs = (
         ("history", HISTORY_HOURS, work.history),
         (VERIFICATION, settings.housekeeping_verify_hours, work.verify),
-        ("retire", RETIRE_HOURS, work.retire),
+        (RETIRE, RETIRE_HOURS, work.retire),
+        ("settle", SETTLE_HOURS, work.settle),
     )
     return _housekeeping(copy, jobs)
 

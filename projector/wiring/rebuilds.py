@@ -20,7 +20,8 @@ from projector.core.states import RangeState
 from projector.operations import status
 from projector.operations.bookmarks import parts_from
 from projector.operations.forecast import Forecast
-from projector.operations.rebuild import Compared, OnCompared, Promotion, Sides, Wish, live_of
+from projector.operations.generations import live_of
+from projector.operations.rebuild import Compared, OnCompared, Promotion, Sides, Wish
 from projector.operations.rebuild_progress import Look
 from projector.ports.copy import VERIFICATION, StoredReport
 from projector.ports.feed import Clock
@@ -198,8 +199,11 @@ class _Reached:
 
     async def promote(self, record: GenerationRecord, promotion: Promotion) -> str:
         """Switch the views; see `Sides`. What was compared counts as a verification of what is live."""
-        waits = await _not_now(
-            switching.promote(
+        return await _not_now(self._promote(record, promotion))
+
+    async def _promote(self, record: GenerationRecord, promotion: Promotion) -> None:
+        if record.state is not GenerationState.LIVE:
+            await switching.promote(
                 self.connections,
                 record.id,
                 keep_seconds=self._keep_seconds,
@@ -207,11 +211,9 @@ class _Reached:
                 report=dict(promotion.counts),
                 forced=promotion.forced,
             )
-        )
-        if not waits and promotion.counts:
+        if promotion.counts:
             result = {**promotion.counts, "generation": record.id}
             await record_run(self.connections, VERIFICATION, result)
-        return waits
 
     async def roll_back(self, record: GenerationRecord, who: str) -> str:
         """Switch the views back; see `Sides`."""
@@ -220,6 +222,14 @@ class _Reached:
                 self.connections, keep_seconds=self._keep_seconds, who=who, number=record.id
             )
         )
+
+    async def settle(self) -> str:
+        """Make the views plain again after a switch; see `Sides`."""
+        try:
+            plain = await retiring.settle(self.connections)
+        except SinkUnavailable as error:
+            return str(error)
+        return "" if plain else "a transaction is open since before the switch"
 
     async def abort(self, record: GenerationRecord, who: str) -> None:
         """Give a generation up, and drop it; what is in use is dropped by housekeeping."""
@@ -336,6 +346,7 @@ async def opened(settings: Settings, *, clock: Clock) -> AsyncIterator[Opened]:
             note_verified=reached.note_verified,
             promote=reached.promote,
             roll_back=reached.roll_back,
+            settle=reached.settle,
             abort=reached.abort,
         )
         yield Opened(sides=sides, source=FillSource(settings.rebuild_source), reached=reached)

@@ -17,8 +17,8 @@ from projector import __version__
 from projector.core.errors import RebuildError, SourceRecreated
 from projector.operations.checks import Check, Finding, require
 from projector.operations.definition_changes import differs, told_difference
+from projector.operations.generations import live_of
 from projector.operations.plausibility import FIRST_DOCUMENTS, Plausibility
-from projector.operations.rebuild import live_of
 from projector.operations.source_checks import COPY, SourceChecks, same_source
 from projector.ports.feed import Clock
 from projector.ports.generations import FillSource, GenerationState

@@ -137,13 +137,7 @@ class History:
         await retiring.drop_ended(self.shared)
 
     async def settle(self) -> None:
-        if self.snapshots:
-            await retiring.settle(self.shared)  # by the server's word on who looks
-            return
-        later = "UPDATE projector.reigns SET live_from = live_from - interval '2 minutes'"
-        async with self.shared.session() as session:
-            await session.execute(f"{later} WHERE live_until IS NULL AND live_from > '-infinity'")
-        await retiring.settle(self.shared)
+        await retiring.settle(self.shared)  # by the server's word on who looks
 
     async def snapshot(self) -> None:
         session = psycopg.connect(self.url)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -24,6 +26,15 @@ from tests.integration.postgres.generations import (
 )
 
 
+@contextmanager
+def snapshot_of(url: str) -> Iterator[psycopg.Connection]:
+    """Somebody's transaction that goes on seeing this moment."""
+    with psycopg.connect(url) as old:
+        old.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        old.execute("SELECT 1")
+        yield old
+
+
 async def test_a_generation_becomes_live_and_the_former_one_live_again(
     connections: Connections, database_url: str, sql: psycopg.Connection
 ) -> None:
@@ -31,7 +42,9 @@ async def test_a_generation_becomes_live_and_the_former_one_live_again(
     second = await made(connections)
     await fed(database_url, second.generation, at=5, lines=2)
     assert one(sql, "SELECT line_count FROM carts.cart_totals") == 1
-    await promoted(connections, 2, report={"missing": 0})
+    with snapshot_of(database_url):
+        await promoted(connections, 2, report={"missing": 0})
+        assert not await retiring.settle(connections)  # a snapshot is of before the switch
     assert one(sql, "SELECT line_count FROM carts.cart_totals") == 2
     assert one(sql, "SELECT count(*) FROM carts.cart_items") == 2
     assert one(sql, "SELECT position_time FROM carts.freshness WHERE feed_range = 'all'")
@@ -40,8 +53,6 @@ async def test_a_generation_becomes_live_and_the_former_one_live_again(
     assert now[1].fed_until is not None
     assert now[1].live_until == now[0].live_from
     assert now[0].processor_name == "projector@g2"
-    assert not await retiring.settle(connections)  # a snapshot may be of before the switch
-    sql.execute("UPDATE projector.reigns SET live_from = live_from - interval '1 hour'")
     assert await retiring.settle(connections)
     views = "SELECT string_agg(definition, '') FROM pg_views WHERE schemaname = 'carts'"
     assert "projector_g1" not in str(one(sql, views))
@@ -67,6 +78,40 @@ async def test_a_generation_becomes_live_and_the_former_one_live_again(
         ("rebuild_rolled_back", "1", WHO),
         ("rebuild_rolled_back", "2", WHO),
     ]
+
+
+async def test_a_role_that_may_not_monitor_others_waits_for_their_snapshots_all_the_same(
+    connections: Connections, database_url: str, sql: psycopg.Connection, role: str
+) -> None:
+    """Of others' sessions it is told nothing but how old their snapshots are."""
+    await fed(database_url, FIRST_GENERATION, at=5)
+    second = await made(connections)
+    await fed(database_url, second.generation, at=5)
+    sql.execute(f"CREATE ROLE {role}")
+    sql.execute(f"GRANT USAGE ON SCHEMA projector TO {role}")
+    sql.execute(f"GRANT SELECT ON projector.reigns, projector.generations TO {role}")
+
+    def as_role(query: str, *about: Any) -> list[Any]:
+        sql.execute(f"SET ROLE {role}")
+        try:
+            return sql.execute(query.encode(), *about).fetchall()
+        finally:
+            sql.execute("RESET ROLE")
+
+    waits = {"id": 2}
+    with snapshot_of(database_url) as old:
+        sql.execute("UPDATE projector.generations SET verified_at = now() WHERE id = 2")
+        await promoted(connections, 2)
+        pid = old.info.backend_pid
+        hidden = as_role("SELECT xact_start FROM pg_stat_activity WHERE pid = %s", [pid])
+        assert hidden == [(None,)]
+        assert as_role(retiring.SETTLED) == [(False,)]
+        [(told,)] = as_role(switching.OLD_SNAPSHOTS, waits)
+        assert told.startswith(f"pid {pid} (user ")
+    assert as_role(retiring.SETTLED) == [(True,)]
+    assert as_role(switching.OLD_SNAPSHOTS, waits) == []
+    with snapshot_of(database_url):  # one of after it is none of before
+        assert as_role(retiring.SETTLED) == [(True,)]
 
 
 async def test_one_that_is_behind_is_not_made_live_unless_forced(
@@ -113,7 +158,6 @@ async def test_a_switch_looks_again_at_what_others_did_to_the_views(
     await fed(database_url, FIRST_GENERATION, at=5)
     second = await made(connections)
     await fed(database_url, second.generation, at=5, lines=2)
-    sql.execute("UPDATE projector.reigns SET live_from = now() - interval '1 hour'")
     read_both = both_views.read_both
 
     async def housekept(*args: Connections, **others: Any) -> bool:

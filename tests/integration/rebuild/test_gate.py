@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from projector.core.errors import RebuildError
+from projector.core.errors import RebuildError, SinkUnavailable
+from projector.core.lease import Lease
+from projector.core.names import LeaseToken
+from projector.core.ranges import FULL_RANGE
 from projector.operations import rebuild
 from projector.ports.generations import GenerationState
+from projector.postgres import switching
 from projector.processor.clock import SystemClock
 from projector.wiring.copy import both_sides
 from projector.wiring.housekeeping import Work
@@ -50,6 +56,25 @@ async def test_what_is_equal_is_promoted_and_kept_in_the_history(rebuilt: Rebuil
     verified = "SELECT verified_generation FROM carts.freshness WHERE feed_range = 'all'"
     assert await rebuilt.value(verified) == 2
     assert rebuilt.told[-1].waits_for == ()
+
+
+async def test_a_switch_whose_commit_nobody_confirmed_counts_and_is_recorded_once(
+    rebuilt: Rebuilt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote = switching.promote
+
+    async def lost(*args: Any, **named: Any) -> None:
+        await promote(*args, **named)
+        raise SinkUnavailable("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(switching, "promote", lost)
+    await rebuilt.pair.lines(5)
+    async with rebuilt.pair.host():
+        assert (await rebuilt.whole()).state is GenerationState.LIVE
+    verified = "SELECT verified_generation FROM carts.freshness WHERE feed_range = 'all'"
+    assert await rebuilt.value(verified) == 2
+    told = "SELECT count(*) FROM projector.timeline WHERE kind = 'rebuild_promoted'"
+    assert await rebuilt.value(told) == 1
 
 
 async def test_one_wrong_row_among_many_is_named_and_keeps_the_gate_closed(
@@ -144,11 +169,29 @@ async def test_nothing_is_left_of_the_leases_and_jobs_of_one_that_was_given_up(
     async with rebuilt.sides() as sides:
         await rebuild.abort(sides, who=ANN)
     async with both_sides(settings, clock=clock) as copy:
-        leases = copy.opened.of_processor(f"{settings.processor_name}@g2").leases
-        assert await leases.list_leases()
-        await Work(copy=copy, settings=settings).retire()
-        assert not await leases.list_leases()
+        second, work = (
+            copy.opened.of_processor(f"{settings.processor_name}@g2"),
+            Work(copy=copy, settings=settings),
+        )
+        assert await second.leases.list_leases()
+        assert await second.markers.is_initialized()
+        ended = "UPDATE projector.generations SET ended_at = now() - interval '9 days' WHERE id = 2"
+        ran = "UPDATE projector.housekeeping_runs SET last_success_at = {} WHERE job = 'retire'"
+        await rebuilt.pair.sql(ended)
+        for last in (
+            "NULL",
+            "now() - interval '9 days 1 hour'",
+            "now() - interval '8 days 1 hour'",
+        ):
+            await rebuilt.pair.sql(ran.format(last))
+            await work.retire()
+            assert not await second.leases.list_leases()
+            assert not await second.markers.is_initialized()
+            # A host that was filling it, and has heard of nothing for a while.
+            await second.leases.create(Lease(id="", token=LeaseToken("0"), feed_range=FULL_RANGE))
+            await second.markers.mark_initialized()
         assert await copy.opened.leases.list_leases()
+        assert await copy.opened.markers.is_initialized()
     jobs = "SELECT count(*) FROM projector.housekeeping_runs WHERE job LIKE '%%@g2'"
     assert await rebuilt.value(jobs) == 0
 

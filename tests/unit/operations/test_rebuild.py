@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from projector.core.errors import RebuildError
+from projector.core.errors import RebuildError, SinkUnavailable
 from projector.core.names import InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
+from projector.operations.generations import numbered, to_go_back_to
 from projector.operations.rebuild import (
+    SETTLE_ATTEMPTS,
     SWITCH_ATTEMPTS,
     Compared,
     OnCompared,
@@ -22,11 +24,10 @@ from projector.operations.rebuild import (
     against,
     caught_up,
     judged,
-    numbered,
     promote,
     roll_back,
+    settled,
     start,
-    to_go_back_to,
 )
 from projector.operations.rebuild_progress import Look, Progress
 from projector.operations.status import RangeStatus
@@ -73,6 +74,10 @@ class Registry:
         self.looks: list[Sequence[RangeStatus]] = [[range_status()]]
         self.found = Compared(consistent=True, counts=EQUAL)
         self.behind = 0
+        self.unconfirmed = False
+        self.down = 0
+        self.unsettled: list[str] = []
+        self.followed = 0
         self.promotions: list[Promotion] = []
         self.noted: list[Mapping[str, Any]] = []
         self.told: list[Progress] = []
@@ -89,6 +94,7 @@ class Registry:
             note_verified=self._note,
             promote=self._promote,
             roll_back=self._roll_back,
+            settle=self._settle,
             abort=self._abort,
         )
 
@@ -101,6 +107,9 @@ class Registry:
         ]
 
     async def _records(self) -> Sequence[GenerationRecord]:
+        if self.down:
+            self.down -= 1
+            raise SinkUnavailable("PostgreSQL does not answer")
         return sorted(self.records, key=lambda one: -one.id)
 
     async def _would_break(self, definition: Definition) -> Sequence[str]:
@@ -125,15 +134,24 @@ class Registry:
         if self.behind:
             self.behind -= 1
             return "pid 7 reads a view"
+        if of.state is GenerationState.LIVE:
+            self.followed += 1
+            return ""
         self.become(1, GenerationState.FORMER)
         self.become(of.id, GenerationState.LIVE)
         self.promotions.append(promotion)
+        if self.unconfirmed:
+            self.down = 2
+            return "the connection was lost at COMMIT"
         return ""
 
     async def _roll_back(self, to: GenerationRecord, who: str) -> str:
         self.become(2, GenerationState.FORMER)
         self.become(to.id, GenerationState.LIVE)
         return ""
+
+    async def _settle(self) -> str:
+        return self.unsettled.pop(0) if self.unsettled else ""
 
     async def _abort(self, of: GenerationRecord, who: str) -> None:
         self.become(of.id, GenerationState.ABORTED)
@@ -260,6 +278,26 @@ async def test_a_promotion_that_waits_too_long_is_given_up() -> None:
     assert registry.promotions == []
 
 
+async def test_a_switch_that_nobody_confirmed_is_found_done_and_only_what_follows_is_left() -> None:
+    registry = Registry(LIVE, MADE)
+    registry.unconfirmed = True
+    verdict = await judged(registry.sides(), MADE)
+    waited: list[str] = []
+    promotion = await promote(
+        registry.sides(), verdict, who="ann", tell=registry.tell, waits=waited.append
+    )
+    assert registry.promotions == [promotion]
+    assert (registry.followed, waited) == (1, ["the connection was lost at COMMIT"])
+
+
+async def test_a_promotion_of_what_others_have_left_behind_says_so() -> None:
+    registry = Registry(LIVE, MADE)
+    verdict = await judged(registry.sides(), MADE)
+    registry.become(2, GenerationState.FORMER)
+    with pytest.raises(RebuildError, match="generation 2 is former by now"):
+        await promote(registry.sides(), verdict, who="ann", tell=registry.tell)
+
+
 async def test_a_forced_promotion_is_kept_with_what_spoke_against_it() -> None:
     registry = Registry(LIVE, MADE)
     registry.found = Compared(consistent=False, counts={**EQUAL, "missing": 1})
@@ -276,6 +314,14 @@ async def test_a_rollback_goes_to_the_former_one_that_is_fed_still() -> None:
     )
     former, left = await roll_back(registry.sides(), who="ann")
     assert (former.id, left.id) == (1, 2)
+
+
+async def test_views_are_made_plain_soon_or_left_to_the_hosts() -> None:
+    registry = Registry(LIVE)
+    registry.unsettled = ["a transaction is open"] * 3
+    assert await settled(registry.sides())
+    registry.unsettled = ["a transaction is open"] * SETTLE_ATTEMPTS
+    assert not await settled(registry.sides())
 
 
 @pytest.mark.parametrize(
