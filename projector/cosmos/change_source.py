@@ -150,7 +150,7 @@ async def _first_page(
         await anext(pages, None)
     except ValueError as error:  # the SDK's word for a position in another container
         raise OtherContainer from error
-    answer = request.answer()
+    answer = request.taken()
     _check_body(answer.body, request.rid)
     return answer
 

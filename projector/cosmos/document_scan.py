@@ -62,7 +62,7 @@ class CosmosDocumentScanner:
                 **request.hooks,
             ).by_page(next_page)
             await anext(pages, None)
-            return request.answer()
+            return request.taken()
 
         judge = partial(self._container.judge_page, max_documents=max_documents)
         answer = await self._container.ask(call, target, judge=judge, stand_in=PAGE_STAND_IN)
@@ -104,7 +104,7 @@ class CosmosCartDocuments:
                 **request.hooks,
             ).by_page()
             async for _ in pages:
-                bodies.append(request.answer().body)
+                bodies.append(request.taken().body)
                 if len(bodies) == MOST_PAGES:
                     break
             return bodies

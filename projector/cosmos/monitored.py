@@ -5,7 +5,15 @@ it silently; here every request shows the `_rid` it is meant for before it leave
 difference, once confirmed by a fresh read, is `SourceRecreated`. The routing map may be stale
 for the whole process; a request that would go to another partition than the target's never
 leaves: the map is read afresh, and when the target is gone from it that is `FeedRangeGone`.
-Source: azure-cosmos 4.17.1; traps T4 and T7 of tests/integration/cosmos/test_traps.py.
+
+The SDK offers two hooks per call (`raw_request_hook`, `raw_response_hook`). `Request` uses them
+to look at a request before it leaves and to keep the answer's bytes and headers, never the
+client's shared `last_response_headers`. An error raised in a hook leaves the SDK at once, past
+its retry loops. For answers that are kept, the SDK gets a small stand-in body, so that pages are
+neither decoded twice nor lost to one malformed document. Other calls that share the hooks (the
+account read, the routing map) are left alone.
+Source: the request and response hooks of azure-cosmos 4.17.1; traps T4 and T7 of
+tests/integration/cosmos/test_traps.py.
 """
 
 from __future__ import annotations
@@ -43,9 +51,10 @@ from projector.cosmos.wire import (
     HTTP_BAD_REQUEST,
     PARTITION_KEY_RANGES,
     RANGE_ID,
+    RESOURCE_TYPE,
     START_EPK,
     Answer,
-    Exchange,
+    answer_of,
 )
 from projector.ports.feed import FeedTarget, PhysicalRange
 
@@ -71,28 +80,67 @@ class OtherRange(Exception):
     """The SDK would read another physical partition, or other bounds, than the target's."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
-    """One call of the SDK under way; `hooks` are keyword arguments for its method."""
+    """One call of the SDK under way, for one container and one target, and its last answer.
+
+    Attributes:
+        container: what to call, with the `hooks`.
+        rid: of the container that the call is meant for.
+        label: the container in messages.
+        judge: told of each answer; raises what it means.
+        target: the partition and the bounds that the call has to stay in; None: all of the container.
+        resource_type: what the call reads; others that share its hooks are left alone.
+        stand_in: what the SDK is to decode instead of an answer's body; None: the body itself.
+        courtesy: further arguments for calls about documents.
+        answer: that came last.
+    """
 
     container: ContainerProxy
     rid: str
-    exchange: Exchange
     label: ContainerLabel
+    judge: Callable[[Answer], None]
+    target: FeedTarget | None = None
+    resource_type: str = DOCUMENTS
+    stand_in: bytes | None = None
     courtesy: Mapping[str, Any] = field(default_factory=dict)
+    answer: Answer | None = None
 
     @property
     def hooks(self) -> dict[str, Any]:
-        """Looks at the request before it leaves and keeps the answer."""
-        polite = self.courtesy if self.exchange.is_about_documents else {}
-        return {**self.exchange.hooks, **polite}
+        """Keyword arguments for the SDK's method."""
+        polite = self.courtesy if self.resource_type == DOCUMENTS else {}
+        hooks = {"raw_request_hook": self._on_request, "raw_response_hook": self._on_response}
+        return {**hooks, **polite}
 
-    def answer(self) -> Answer:
-        """The answer that came last. Raises SourceUnavailable when there is none."""
-        answer = self.exchange.taken()
+    def taken(self) -> Answer:
+        """The answer, which the request lets go: the SDK's page iterator holds the hooks in a cycle.
+
+        Otherwise bodies of megabytes would wait for the collector, which counts objects, not bytes.
+        Raises SourceUnavailable when there is none.
+        """
+        answer, self.answer = self.answer, None
         if answer is None:
             raise SourceUnavailable(f"{self.label} gave no answer")
         return answer
+
+    def _on_request(self, request: Any) -> None:
+        headers = request.http_request.headers
+        if headers.get(RESOURCE_TYPE) == self.resource_type:
+            check_container(headers, self.rid)
+            if self.target is not None:
+                check_range(headers, self.target)
+
+    def _on_response(self, response: Any) -> None:
+        http_response = response.http_response
+        if http_response.request.headers.get(RESOURCE_TYPE) != self.resource_type:
+            return
+        answer = answer_of(http_response)
+        self.judge(answer)
+        self.answer = answer
+        stand_in = self.stand_in
+        if stand_in is not None and answer.status < FIRST_ERROR:
+            http_response.body = lambda: stand_in
 
 
 class MonitoredContainer:
@@ -157,33 +205,31 @@ class MonitoredContainer:
 
         Args:
             call: the SDK's method, with the request's `hooks`.
-            target: the partition and the bounds that the request has to stay in.
+            target: as in `Request`.
             judge: raises what an answer means; by default `self.judge`.
-            resource_type: as in `Exchange`.
-            stand_in: as in `Exchange`.
+            resource_type: as in `Request`.
+            stand_in: as in `Request`.
 
         Raises:
             SourceRecreated: The container has another `_rid`.
             FeedRangeGone: The target is no longer part of the partition it names.
         """
         rid = await self.rid()
-
-        def check(headers: Mapping[str, str]) -> None:
-            check_container(headers, rid)
-            if target is not None:
-                check_range(headers, target)
-
         tried = False
         while True:
-            exchange = Exchange(
-                check=check,
-                judge=judge or self.judge,
-                resource_type=resource_type,
-                stand_in=stand_in,
-            )
             try:
                 async with self._gateway.container(self._path) as sdk:
-                    return await call(Request(sdk, rid, exchange, self.label, self._polite))
+                    request = Request(
+                        sdk,
+                        rid,
+                        self.label,
+                        judge or self.judge,
+                        target=target,
+                        resource_type=resource_type,
+                        stand_in=stand_in,
+                        courtesy=self._polite,
+                    )
+                    return await call(request)
             except OtherContainer:
                 if tried:
                     raise SourceUnavailable(f"{self.label} is being made anew") from None

@@ -103,10 +103,10 @@ class _Asked:
                 **request.hooks,
             )
         except ResourceNotFoundError:
-            answer = request.exchange.answer
+            answer = request.answer
             if answer is None or not _absent(answer):
                 raise
-        return request.answer()
+        return request.taken()
 
     async def by_query(self, request: Request) -> PointRead:
         """All pages, for one without documents is no absence; that holds as of the first."""
@@ -119,13 +119,13 @@ class _Asked:
             **request.hooks,
         ).by_page()
         async for _ in pages:
-            answer = request.answer()
+            answer = request.taken()
             for document in _documents(answer.body):
                 if not _may_be(document, self.document_id):
                     raise SourceUnavailable(f"{request.label} answered for another id")
                 return _found(answer, document)
             absence = absence or _found(answer, None)
-        return absence or _found(request.answer(), None)
+        return absence or _found(request.taken(), None)
 
 
 def partition_key_of(text: str) -> object:

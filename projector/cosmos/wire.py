@@ -1,11 +1,6 @@
-"""What one SDK call sent and received, taken from that very request and response.
+"""What the service says in an answer, taken from that very response.
 
-The SDK offers two hooks per call (`raw_request_hook`, `raw_response_hook`). `Exchange` uses them
-to look at a request before it leaves and to keep the answer's bytes and headers, never the
-client's shared `last_response_headers`. An error raised in a hook leaves the SDK at once, past
-its retry loops. For answers that are kept, the SDK gets a small stand-in body, so that pages are
-neither decoded twice nor lost to one malformed document. Other calls that share the hooks (the
-account read, the routing map) are left alone.
+Knows headers, statuses and tokens; who may see an answer is decided elsewhere (see `monitored`).
 Source: the request and response hooks of azure-cosmos 4.17.1.
 """
 
@@ -13,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -83,61 +78,6 @@ def answer_of(http_response: Any) -> Answer:
         retry_after_seconds=wait_seconds(headers.get(RETRY_AFTER)),
         clock_ahead_seconds=clock_ahead_seconds(http_response) if refused else None,
     )
-
-
-class Exchange:
-    """The hooks of one SDK call, and afterwards its last answer."""
-
-    __slots__ = ("_check", "_judge", "_resource_type", "_stand_in", "answer")
-
-    def __init__(
-        self,
-        *,
-        check: Callable[[Mapping[str, str]], None],
-        judge: Callable[[Answer], None],
-        resource_type: str = DOCUMENTS,
-        stand_in: bytes | None = None,
-    ) -> None:
-        """Take what looks at request headers and at answers; both may raise to end the call."""
-        self._check = check
-        self._judge = judge
-        self._resource_type = resource_type
-        self._stand_in = stand_in
-        self.answer: Answer | None = None
-
-    @property
-    def hooks(self) -> dict[str, Any]:
-        """Keyword arguments for the SDK's method."""
-        return {"raw_request_hook": self._on_request, "raw_response_hook": self._on_response}
-
-    @property
-    def is_about_documents(self) -> bool:
-        """Whether the call reads documents, and not what the container is made of."""
-        return self._resource_type == DOCUMENTS
-
-    def taken(self) -> Answer | None:
-        """The answer, which this exchange lets go: the SDK's page iterator holds the hooks in a cycle.
-
-        Otherwise bodies of megabytes would wait for the collector, which counts objects, not bytes.
-        """
-        answer, self.answer = self.answer, None
-        return answer
-
-    def _on_request(self, request: Any) -> None:
-        headers = request.http_request.headers
-        if headers.get(RESOURCE_TYPE) == self._resource_type:
-            self._check(headers)
-
-    def _on_response(self, response: Any) -> None:
-        http_response = response.http_response
-        if http_response.request.headers.get(RESOURCE_TYPE) != self._resource_type:
-            return
-        answer = answer_of(http_response)
-        self._judge(answer)
-        self.answer = answer
-        stand_in = self._stand_in
-        if stand_in is not None and answer.status < FIRST_ERROR:
-            http_response.body = lambda: stand_in
 
 
 def session_lsn(token: str | None, range_id: str | None = None) -> int | None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projector.cosmos.wire import PAGE_STAND_IN, Answer, Exchange, answer_of, session_lsn
+from projector.cosmos.wire import Answer, answer_of, session_lsn
 
 
 class Message:
@@ -27,11 +27,6 @@ def response(
     return Message(
         http_response=Message(status_code=status, headers=named, body=lambda: body, request=request)
     )
-
-
-def exchange(seen: list[Answer] | None = None, **options: Any) -> Exchange:
-    kept = [] if seen is None else seen
-    return Exchange(check=lambda _: None, judge=kept.append, **options)
 
 
 @pytest.mark.parametrize(
@@ -99,34 +94,3 @@ def test_headers_that_are_no_numbers_are_unknown(wait: str) -> None:
         None,
         None,
     )
-
-
-def test_kept_page_is_replaced_for_the_sdk_and_no_other() -> None:
-    feed = exchange(stand_in=PAGE_STAND_IN)
-    answered = response()
-    feed.hooks["raw_response_hook"](answered)
-    assert feed.answer is not None
-    assert feed.answer.body == b"page"
-    assert answered.http_response.body() == PAGE_STAND_IN
-    refused = response(404)
-    feed.hooks["raw_response_hook"](refused)
-    assert refused.http_response.body() == b"page"
-
-
-def test_account_read_that_shares_the_hooks_is_left_alone() -> None:
-    """The SDK hands a call's options to its own refresh of the account in between."""
-    seen: list[Answer] = []
-    feed = exchange(seen, stand_in=PAGE_STAND_IN)
-    account = response(body=b"account", kind="databaseaccount")
-    feed.hooks["raw_request_hook"](Message(http_request=account.http_response.request))
-    feed.hooks["raw_response_hook"](account)
-    assert account.http_response.body() == b"account"
-    assert (seen, feed.answer) == ([], None)
-
-
-def test_last_answer_counts_when_the_sdk_asks_again() -> None:
-    feed = exchange(stand_in=PAGE_STAND_IN)
-    for body in (b"first", b"second"):
-        feed.hooks["raw_response_hook"](response(body=body))
-    assert feed.answer is not None
-    assert feed.answer.body == b"second"
