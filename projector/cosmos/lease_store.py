@@ -7,7 +7,7 @@ Source: docs/reference/lease-document.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,11 +40,24 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class CosmosLeaseStore:
     """`LeaseStore` over a lease container; `prefix` comes from `lease_prefix`."""
 
-    def __init__(self, container: LeaseContainer, *, prefix: str) -> None:
-        """Take the container and what the ids of this processor begin with."""
+    def __init__(
+        self,
+        container: LeaseContainer,
+        *,
+        prefix: str,
+        stamp: Callable[[Lease], Lease] = lambda lease: lease,
+    ) -> None:
+        """Take the container, what the ids of this processor begin with, and what changes bear."""
         self._container = container
         self._prefix = prefix
+        self._stamp = stamp
         self._unreadable: frozenset[str] = frozenset()
+        self.listed: Sequence[Lease] = ()
+        """The newest listing."""
+
+    def stamping(self, stamp: Callable[[Lease], Lease]) -> CosmosLeaseStore:
+        """The same leases for a host, which marks what it changes."""
+        return CosmosLeaseStore(self._container, prefix=self._prefix, stamp=stamp)
 
     async def list_leases(self) -> Sequence[Lease]:
         """All leases of this processor, by token; never the marker or the lock.
@@ -60,6 +73,7 @@ class CosmosLeaseStore:
             key=lambda lease: lease.token,
         )
         self._tell(frozenset(lease.unreadable for lease in leases if lease.unreadable))
+        self.listed = leases
         return leases
 
     async def create(self, lease: Lease) -> bool:
@@ -72,9 +86,10 @@ class CosmosLeaseStore:
         return self._lease(await self._container.read(self._id(token)))
 
     async def replace(self, lease: Lease) -> Lease:
-        """Write under the lease's etag; see `LeaseStore`."""
-        etag = await self._container.replace(document_of(lease), lease.etag)
-        return replace(lease, etag=etag)
+        """Write under the lease's etag, with the stamp; see `LeaseStore`."""
+        stamped = self._stamp(lease)
+        etag = await self._container.replace(document_of(stamped), lease.etag)
+        return replace(stamped, etag=etag)
 
     async def delete(self, lease: Lease) -> None:
         """Remove the lease, whatever its etag; a missing one is fine."""

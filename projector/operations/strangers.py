@@ -31,39 +31,18 @@ NOBODY = InstanceName("")
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class StampedLeases:
-    """A `LeaseStore` that stamps what this host owns, and remembers the newest listing."""
+@dataclass(slots=True, kw_only=True)
+class Stamp:
+    """What a host writes into each lease that it owns; its database may be replaced while it runs."""
 
-    def __init__(self, store: LeaseStore, *, me: InstanceName, target: TargetIdentity) -> None:
-        """Stamp with `target`, which may change while a host runs: its database was replaced."""
-        self._store = store
-        self._me = me
-        self.target = target
-        self.listed: Sequence[Lease] = ()
+    me: InstanceName
+    target: TargetIdentity
 
-    async def list_leases(self) -> Sequence[Lease]:
-        """All leases of this processor."""
-        self.listed = await self._store.list_leases()
-        return self.listed
-
-    async def create(self, lease: Lease) -> bool:
-        """Write a new lease."""
-        return await self._store.create(lease)
-
-    async def read(self, token: LeaseToken) -> Lease:
-        """The lease as stored now."""
-        return await self._store.read(token)
-
-    async def replace(self, lease: Lease) -> Lease:
-        """Write under the lease's etag; what is ours bears our stamp."""
-        if lease.owned_by(self._me):
-            stamped = {**lease.properties, TARGET_PROPERTY: str(self.target)}
-            lease = replace(lease, properties=stamped)
-        return await self._store.replace(lease)
-
-    async def delete(self, lease: Lease) -> None:
-        """Remove the lease."""
-        await self._store.delete(lease)
+    def on(self, lease: Lease) -> Lease:
+        """The lease as it is to be written."""
+        if not lease.owned_by(self.me):
+            return lease
+        return replace(lease, properties={**lease.properties, TARGET_PROPERTY: str(self.target)})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,33 +86,6 @@ class Strangers:
         return alive
 
 
-async def meet(leases: StampedLeases, *, me: InstanceName, clock: Clock, expiration: float) -> None:
-    """Make sure at the start that no living host keeps these leases for another database.
-
-    Raises:
-        ConfigurationError: One does; names both databases and says what to set.
-        LeaseStoreUnavailable, Throttled: They cannot be looked at now.
-    """
-    strangers = Strangers(me=me, clock=clock, expiration_seconds=expiration)
-    deadline = clock.monotonic() + expiration + PROOF_SECONDS
-    told = False
-    while True:
-        listed = await leases.list_leases()
-        others = strangers.fresh(strangers.among(listed, leases.target))
-        if not others or clock.monotonic() > deadline:
-            break
-        alive = strangers.proved_alive(others)
-        if alive is not None:
-            raise ConfigurationError(shared(alive, leases.target))
-        if not told:
-            told = True
-            log.warning(Event.LEASES_OF_ANOTHER_TARGET, error=shared(others[0], leases.target))
-        await clock.sleep(LOOK_SECONDS)
-    left = {_stamp(lease) for lease in listed if _other(lease, leases.target)}
-    if left:
-        log.warning(Event.LEASES_ADOPTED, before=sorted(map(str, left)), now=str(leases.target))
-
-
 def refuse_strangers(
     leases: Sequence[Lease], mine: TargetIdentity, *, clock: Clock, expiration: float
 ) -> None:
@@ -150,33 +102,64 @@ def refuse_strangers(
 
 @dataclass(slots=True, kw_only=True)
 class Guard:
-    """Watches for strangers while a host runs; `conflict` says what it found, else None."""
+    """Watches for strangers before a host starts and while it runs; `conflict`: what it found then."""
 
     me: InstanceName
     clock: Clock
     expiration_seconds: float
     conflict: str | None = None
 
+    async def meet(self, leases: LeaseStore, mine: Stamp) -> None:
+        """Make sure at the start that no living host keeps these leases for another database.
+
+        Raises:
+            ConfigurationError: One does; names both databases and says what to set.
+            LeaseStoreUnavailable, Throttled: They cannot be looked at now.
+        """
+        strangers = self._strangers()
+        deadline = self.clock.monotonic() + self.expiration_seconds + PROOF_SECONDS
+        told = False
+        while True:
+            listed = await leases.list_leases()
+            others = strangers.fresh(strangers.among(listed, mine.target))
+            if not others or self.clock.monotonic() > deadline:
+                break
+            alive = strangers.proved_alive(others)
+            if alive is not None:
+                raise ConfigurationError(shared(alive, mine.target))
+            if not told:
+                told = True
+                log.warning(Event.LEASES_OF_ANOTHER_TARGET, error=shared(others[0], mine.target))
+            await self.clock.sleep(LOOK_SECONDS)
+        left = {_stamp(lease) for lease in listed if _other(lease, mine.target)}
+        if left:
+            log.warning(Event.LEASES_ADOPTED, before=sorted(map(str, left)), now=str(mine.target))
+
     async def run(
-        self, leases: StampedLeases, identity: Callable[[], Awaitable[TargetIdentity]]
+        self,
+        mine: Stamp,
+        *,
+        listed: Callable[[], Sequence[Lease]],
+        identity: Callable[[], Awaitable[TargetIdentity]],
     ) -> None:
-        """Look at what the host listed, until cancelled."""
-        strangers = Strangers(
-            me=self.me, clock=self.clock, expiration_seconds=self.expiration_seconds
-        )
+        """Look at what the host listed last, until cancelled; keeps its stamp right."""
+        strangers = self._strangers()
         while True:
             await self.clock.sleep(GUARD_SECONDS)
             try:
-                leases.target = await identity()
+                mine.target = await identity()
             except ProjectorError:
                 continue  # who we are is unknown now: nobody is a stranger
-            others = strangers.among(leases.listed, leases.target)
+            others = strangers.among(listed(), mine.target)
             alive = strangers.proved_alive(strangers.fresh(others))
             if alive is not None and self.conflict is None:
-                self.conflict = shared(alive, leases.target)
+                self.conflict = shared(alive, mine.target)
                 log.error(Event.LEASES_OF_ANOTHER_TARGET, error=self.conflict)
             elif not others:
                 self.conflict = None
+
+    def _strangers(self) -> Strangers:
+        return Strangers(me=self.me, clock=self.clock, expiration_seconds=self.expiration_seconds)
 
 
 def shared(lease: Lease, mine: TargetIdentity) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Coroutine, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,12 +21,13 @@ from projector.core.errors import ProjectorError, SinkUnavailable
 from projector.core.names import InstanceName
 from projector.core.start import StartFrom, StartKind
 from projector.core.states import Removal
+from projector.cosmos.lease_store import CosmosLeaseStore
 from projector.operations.caught_up import opened_of
 from projector.operations.caught_up import reached as reached_by
 from projector.operations.fleet import watch_releases
 from projector.operations.observers import Everybody, Mistakes, WhileLive
 from projector.operations.plausibility import Plausibility
-from projector.operations.strangers import Guard, StampedLeases, meet
+from projector.operations.strangers import Guard, Stamp
 from projector.ports.feed import Clock, Observer, RangeReport
 from projector.ports.filling import Filled
 from projector.ports.generations import GenerationRecord, GenerationState
@@ -121,7 +122,7 @@ class Feeder:
         )
         self.ready = asyncio.Event()
         self.host: Host[ProjectedPage] | None = None
-        self.leases: StampedLeases | None = None
+        self.leases: CosmosLeaseStore | None = None
         self.reached: Reached | None = None
 
     @property
@@ -192,9 +193,15 @@ class Feeder:
         await work.run()
 
     async def _follow(self, reached: Reached, opened: Account) -> None:
-        self.leases = leases = await self._leases(opened, reached.connections)
-        self.host = host = self._make_host(reached, opened, leases)
-        works = self._beside(host, reached, opened, leases)
+        named = partial(identity, reached.connections)
+        here = await self._around.servers.waiting_for_target(named)
+        stamp = Stamp(me=self.guard.me, target=here)
+        self.leases = leases = opened.leases.stamping(stamp.on)
+        opened = replace(opened, leases=leases)
+        await self._around.servers.waiting_for_source(lambda: self.guard.meet(leases, stamp))
+        self.host = host = self._make_host(reached, opened)
+        works = self._beside(host, reached, opened)
+        works["guard"] = self.guard.run(stamp, listed=lambda: leases.listed, identity=named)
         self.ready.set()
         try:
             async with asyncio.TaskGroup() as group:
@@ -211,7 +218,7 @@ class Feeder:
                 await recording_of(self.copy(reached)).keep()
 
     def _beside(
-        self, host: Host[ProjectedPage], reached: Reached, opened: Account, leases: StampedLeases
+        self, host: Host[ProjectedPage], reached: Reached, opened: Account
     ) -> dict[str, Coroutine[Any, Any, None]]:
         around, connections = self._around, reached.connections
         works = {
@@ -220,7 +227,6 @@ class Feeder:
                 clock=around.clock,
                 expect_leases=host.expect_leases,
             ),
-            "guard": self.guard.run(leases, partial(identity, connections)),
         }
         if around.once:
             works["caught-up"] = self._stop_when_caught_up(host, opened, connections)
@@ -229,24 +235,7 @@ class Feeder:
             works["upkeep"] = upkeep(self.copy(reached), around.settings).run()
         return works
 
-    async def _leases(self, opened: Account, connections: Connections) -> StampedLeases:
-        """The leases, once it is sure that no other database's hosts live on them."""
-        around = self._around
-        here = await around.servers.waiting_for_target(partial(identity, connections))
-        leases = StampedLeases(opened.leases, me=self.guard.me, target=here)
-        await around.servers.waiting_for_source(
-            lambda: meet(
-                leases,
-                me=self.guard.me,
-                clock=around.clock,
-                expiration=around.settings.lease_expiration_seconds,
-            )
-        )
-        return leases
-
-    def _make_host(
-        self, reached: Reached, opened: Account, leases: StampedLeases
-    ) -> Host[ProjectedPage]:
+    def _make_host(self, reached: Reached, opened: Account) -> Host[ProjectedPage]:
         around, projection = self._around, reached.projection
         draw = random.Random()  # noqa: S311 - spreads hosts, hides nothing
         reader = PatientReader(opened.points, Reads(clock=around.clock, draw=draw.random))
@@ -258,7 +247,7 @@ class Feeder:
         )
         return Host(
             source=opened.source,
-            leases=leases,
+            leases=opened.leases,
             markers=opened.markers,
             sink=sink,
             sweeper=Sweeper(

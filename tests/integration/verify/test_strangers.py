@@ -90,7 +90,7 @@ async def test_hosts_of_two_databases_that_meet_later_say_so(
     async def meet_nobody(*_: object, **__: object) -> None:
         """As when both start at the same moment."""
 
-    monkeypatch.setattr("projector.wiring.feeding.meet", meet_nobody)
+    monkeypatch.setattr(strangers.Guard, "meet", meet_nobody)
     async with pair.host() as production:
         await until(lambda: production.metrics.owned._value.get() == 4)
         pair.values |= {"database_url": empty_database_url, "instance_name": "staging"}
