@@ -11,9 +11,11 @@ Source: docs/reference/lease-document.md.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from azure.core import MatchConditions
@@ -21,7 +23,6 @@ from azure.cosmos import CosmosDict, PartitionKey
 from azure.cosmos.aio import ContainerProxy
 from azure.cosmos.exceptions import (
     CosmosAccessConditionFailedError,
-    CosmosHttpResponseError,
     CosmosResourceExistsError,
     CosmosResourceNotFoundError,
 )
@@ -72,9 +73,10 @@ class _Known:
         name = rest.pop("id")
         return {"id": name, PARTITION_KEY: document.get(PARTITION_KEY, name)} | rest
 
-    def remember(self, document: Mapping[str, Any]) -> None:
+    def remembered(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         if self.partitioned_on == ON_FIELD:
             self.keys[document["id"]] = document.get(PARTITION_KEY, NonePartitionKeyValue)
+        return document
 
     @property
     def hooks(self) -> dict[str, Any]:
@@ -94,7 +96,7 @@ class Listing:
     service_time: datetime | None = None
 
 
-Work = Callable[[ContainerProxy, _Known], Awaitable[T]]
+Call = Callable[[ContainerProxy, _Known], Awaitable[T]]
 
 
 class LeaseContainer:
@@ -109,7 +111,7 @@ class LeaseContainer:
     async def list(self, id_prefix: str) -> Listing:
         """All documents whose id begins so; none in an absent container, which stays absent."""
 
-        async def work(container: ContainerProxy, known: _Known) -> Listing:
+        async def call(container: ContainerProxy, known: _Known) -> Listing:
             answers: list[datetime | None] = []
             found = container.query_items(
                 query="SELECT * FROM c WHERE STARTSWITH(c.id, @prefix)",
@@ -119,97 +121,79 @@ class LeaseContainer:
                 ),
                 **known.hooks,
             )
-            documents = [document async for document in found]
-            for document in documents:
-                known.remember(document)
+            documents = [known.remembered(document) async for document in found]
             # The oldest answer: a lease on a later page was not silent for less.
             told = [answer for answer in answers if answer is not None]
             return Listing(documents=documents, service_time=min(told, default=None))
 
         try:
-            return await self._ask(work)
+            return await self._ask(call)
         except SourceMissing:  # looking creates nothing: commands that only look come by here
             return Listing()
 
     async def read(self, document_id: str) -> Mapping[str, Any]:
         """One document. Raises LeaseMissing."""
-
-        async def work(container: ContainerProxy, known: _Known) -> Mapping[str, Any]:
-            document = await _read(container, known, document_id)
-            known.remember(document)
-            return document
-
-        return await self._ask(work, existing=True)
+        return await self._ask(partial(_read, document_id=document_id), document_id)
 
     async def create(self, document: Mapping[str, Any]) -> str | None:
         """Write a new document and return its etag; None when the id exists."""
 
-        async def work(container: ContainerProxy, known: _Known) -> str | None:
-            try:
-                written = await container.create_item(
-                    known.keyed(document), no_response=True, **known.hooks
-                )
-            except CosmosResourceExistsError:
-                return None
-            return _etag(written)
+        def call(container: ContainerProxy, known: _Known) -> Awaitable[CosmosDict]:
+            return container.create_item(known.keyed(document), no_response=True, **known.hooks)
 
-        return await self._ensured(work)
+        try:
+            return _etag(await self._ensured(call))
+        except LeaseConflict:
+            return None
 
     async def replace(self, document: Mapping[str, Any], etag: str | None) -> str:
         """Write under an etag and return the new one. Raises LeaseConflict, LeaseMissing."""
         name = document["id"]
 
-        async def work(container: ContainerProxy, known: _Known) -> str:
-            try:
-                written = await container.replace_item(
-                    name, dict(document), no_response=True, **_only(etag), **known.hooks
-                )
-            except CosmosAccessConditionFailedError:
-                raise LeaseConflict(f"lease document {name} was changed meanwhile") from None
-            except CosmosResourceNotFoundError as missing:
-                _raise_session_lag(missing)
-                raise LeaseMissing(f"lease document {name} is gone") from None
-            return _etag(written)
+        def call(container: ContainerProxy, known: _Known) -> Awaitable[CosmosDict]:
+            return container.replace_item(
+                name, dict(document), no_response=True, **_only(etag), **known.hooks
+            )
 
-        return await self._ask(work, existing=True)
+        return _etag(await self._ask(call, name))
 
     async def delete(
         self, document_id: str, *, partition_key: str | None = None, etag: str | None = None
     ) -> bool:
         """Remove a document, with an etag only that version; False when it is not there."""
 
-        async def work(container: ContainerProxy, known: _Known) -> bool:
+        def call(container: ContainerProxy, known: _Known) -> Awaitable[None]:
             key = known.key(document_id) if partition_key is None else partition_key
-            try:
-                await container.delete_item(document_id, key, **_only(etag), **known.hooks)
-            except CosmosAccessConditionFailedError:
-                return False
-            except CosmosResourceNotFoundError as missing:
-                _raise_session_lag(missing)
-                return False
-            return True
+            return container.delete_item(document_id, key, **_only(etag), **known.hooks)
 
         try:
-            return await self._ask(work, existing=True)
-        except LeaseMissing:
+            await self._ask(call, document_id)
+        except (LeaseConflict, LeaseMissing):
             return False
+        return True
 
-    async def _ensured(self, work: Work[T]) -> T:
+    async def _ensured(self, call: Call[T]) -> T:
         """Ask; an absent container is created first."""
         try:
-            return await self._ask(work)
+            return await self._ask(call)
         except SourceMissing:
             await self._create_container()
         try:
-            return await self._ask(work)
+            return await self._ask(call)
         except SourceMissing as missing:
             raise LeaseStoreUnavailable(f"just created, not visible yet: {missing}") from missing
 
-    async def _ask(self, work: Work[T], *, existing: bool = False) -> T:
-        """Run `work`, once more where what was believed of client or container proves outdated.
+    async def _ask(self, call: Call[T], document_id: str | None = None) -> T:
+        """One call of the SDK, again where what was believed of client or container is outdated.
 
-        Raises: SourceMissing without a container; LeaseMissing with `existing`, for every document
-            of it is missing then.
+        Args:
+            call: the SDK's method, with the container's `hooks`.
+            document_id: the document that has to be there for it; None: any may be missing.
+
+        Raises:
+            LeaseConflict: A document is not as the call says.
+            LeaseMissing: It is not there; without a container none is.
+            SourceMissing: There is no container, and no document was asked for.
         """
         tried = False
         while True:
@@ -217,10 +201,11 @@ class LeaseContainer:
                 async with self._gateway.container(self._path) as container:
                     if self._known is None:
                         self._known = _known(await container.read(), self._path)
-                    return await work(container, self._known)
+                    with _about(document_id):
+                        return await call(container, self._known)
             except SourceMissing as missing:
                 self._known = None
-                if existing:
+                if document_id is not None:
                     raise LeaseMissing(f"the lease container is gone: {missing}") from missing
                 raise
             except OtherContainer:
@@ -274,24 +259,35 @@ def _known(properties: Mapping[str, Any], path: ContainerPath) -> _Known:
     return _Known(rid=str(properties["_rid"]), partitioned_on=str(paths[0]))
 
 
+@contextmanager
+def _about(document_id: str | None) -> Iterator[None]:
+    """The SDK's errors as answers about that document."""
+    try:
+        yield
+    except (CosmosAccessConditionFailedError, CosmosResourceExistsError):
+        raise LeaseConflict(f"lease document {document_id} was changed meanwhile") from None
+    except CosmosResourceNotFoundError as missing:
+        # A replica that lags behind knows nothing of absence.
+        if document_id is None or missing.sub_status == SESSION_NOT_AVAILABLE:
+            raise
+        raise LeaseMissing(f"lease document {document_id} is gone") from None
+
+
 async def _read(container: ContainerProxy, known: _Known, document_id: str) -> Mapping[str, Any]:
     try:
-        return await container.read_item(document_id, known.key(document_id), **known.hooks)
+        return known.remembered(
+            await container.read_item(document_id, known.key(document_id), **known.hooks)
+        )
     except CosmosResourceNotFoundError as missing:
-        _raise_session_lag(missing)
-    if known.partitioned_on == ON_FIELD:
-        return await _find(container, known, document_id)
-    raise LeaseMissing(f"lease document {document_id} is gone")
-
-
-async def _find(container: ContainerProxy, known: _Known, document_id: str) -> Mapping[str, Any]:
+        if missing.sub_status == SESSION_NOT_AVAILABLE or known.partitioned_on == ON_ID:
+            raise
     found = container.query_items(
         query="SELECT * FROM c WHERE c.id = @id",
         parameters=[{"name": "@id", "value": document_id}],
         **known.hooks,
     )
     async for document in found:
-        return document
+        return known.remembered(document)
     raise LeaseMissing(f"lease document {document_id} is gone")
 
 
@@ -310,9 +306,3 @@ def _only(etag: str | None) -> dict[str, Any]:
 
 def _etag(written: CosmosDict) -> str:
     return str(written.get_response_headers()["etag"])
-
-
-def _raise_session_lag(error: CosmosHttpResponseError) -> None:
-    """A replica that lags behind knows nothing of absence."""
-    if error.sub_status == SESSION_NOT_AVAILABLE:
-        raise error
