@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, TypeVar
 
 import structlog
@@ -93,7 +94,11 @@ class Opening(Generic[P]):
         """
         self._status.wait(Role.OPENER, RangeState.STARTING)
         self._status.reopening()
-        grant = await self._patience.until_done(self._fence, waits=self.waits)
+        grant = await self._patience.until_done(
+            lambda: self._sink.open(self.claim()),
+            waits=self.waits,
+            seen=partial(self._status.attempt, Role.OPENER),
+        )
         self._status.granted(grant)
         lease = await self._patience.until_done(self._keeper.refresh, waits=self.waits)
         decision = self._decide(grant, lease)
@@ -125,10 +130,6 @@ class Opening(Generic[P]):
             owner=self._neighbours.options.instance_name,
             taken_from=self._taken_from,
         )
-
-    async def _fence(self) -> Grant:
-        with self._status.attempt(Role.OPENER):
-            return await self._sink.open(self.claim())
 
     def _decide(self, grant: Grant, lease: Lease) -> StartOver | Position:
         bookmark = None

@@ -34,14 +34,14 @@ from projector.core.lease import DELIVERED_PROPERTY
 from projector.core.names import Continuation, Epoch, LeaseToken
 from projector.core.start import Position
 from projector.core.states import RangeState
-from projector.ports.feed import Applied, Clock, Grant
+from projector.ports.feed import Clock, Grant
 from projector.ports.traces import BatchTrace, Phase
 from projector.processor.events import Event
 from projector.processor.lease_keeper import LeaseKeeper
 from projector.processor.neighbours import Neighbours
 from projector.processor.opening import Started
 from projector.processor.options import Checkpointing, ProcessorOptions
-from projector.processor.reader import Gathered, Reader, WaitingPages
+from projector.processor.reader import Reader, WaitingPages
 from projector.processor.status import RangeStatus, Role
 from projector.processor.sweeping import Sweeping
 from projector.processor.waiting import Failed, Patience, Stopped, is_passing, pause
@@ -79,7 +79,9 @@ class Applier(Generic[P]):
             began = self._clock.monotonic()
             try:
                 applied = await self._patience.until_done(
-                    partial(self._apply, batch), waits=self._waits
+                    partial(self._sink.apply, self._grant, batch.pages, batch.position),
+                    waits=self._waits,
+                    seen=partial(self._status.attempt, Role.APPLIER),
                 )
             except Stopped:
                 return None
@@ -96,10 +98,6 @@ class Applier(Generic[P]):
             self._checkpointer.offer(batch.position, delivered=applied.delivered > 0)
             self._observer.applied(token, applied, seconds=ended - began)
         return None
-
-    async def _apply(self, batch: Gathered[P]) -> Applied:
-        with self._status.attempt(Role.APPLIER):
-            return await self._sink.apply(self._grant, batch.pages, batch.position)
 
     async def _waits(self, failed: Failed) -> None:
         if self._status.wait(Role.APPLIER, RangeState.WAITING_FOR_TARGET, failed.error):

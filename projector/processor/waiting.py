@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -81,19 +82,22 @@ class Patience:
         attempt: Callable[[], Awaitable[T]],
         *,
         waits: Callable[[Failed], Awaitable[None]] | None = None,
+        seen: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> T:
         """Return the attempt's first result.
 
         Args:
             attempt: called again after each error that passes.
             waits: told of each before the wait; gives up by raising the error.
+            seen: entered for each attempt, for a watchdog.
 
         Raises: Stopped when a stop was asked for while waiting; any other error as it is.
         """
         failures = 0
         while True:
             try:
-                return await attempt()
+                with seen():
+                    return await attempt()
             except ProjectorError as error:
                 if not self.helps(error):
                     raise
