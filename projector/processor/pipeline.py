@@ -190,37 +190,25 @@ class Checkpointer:
 
     async def run(self) -> None:
         """Write bookmarks until closed. Raises: LeaseLost, LeaseMissing."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            if self._pending is not None:
-                await self._spaced()
-                await self._write()
-            if self._closing.is_set() and self._pending is None:
-                self._traced(None)
-                return
+        with suppress(Stopped):
+            while not self._closing.is_set():
+                await self._wake.wait()
+                self._wake.clear()
+                if self._pending is not None and not await self._spaced():
+                    await self._patience.until_done(self._write, waits=self._failed)
+        while self._pending is not None:
+            await self._write_last()
+        self._traced(None)
 
-    async def _spaced(self) -> None:
+    async def _spaced(self) -> bool:
+        """Keep the distance to the bookmark before; whether the range ends meanwhile."""
         if self._written_at is None:
-            return
+            return self._closing.is_set()
         due = self._written_at + self._options.checkpoint_seconds
-        await pause(self._clock, due - self._clock.monotonic(), until=self._closing)
+        return await pause(self._clock, due - self._clock.monotonic(), until=self._closing)
 
     async def _write(self) -> None:
-        """Write the newest position that is pending, however long that takes; at the end, briefly."""
-        if not self._closing.is_set():
-            with suppress(Stopped):
-                await self._patience.until_done(self._write_pending, waits=self._failed)
-                return
-        last = Patience(clock=self._clock, draw=self._draw)
-        try:
-            await last.until_done(self._write_pending, waits=self._failed_at_last)
-        except ProjectorError as error:
-            if not is_passing(error):
-                raise
-            self._pending = None
-
-    async def _write_pending(self) -> None:
+        """One attempt to write the newest position that is pending."""
         continuation = self._pending
         if continuation is None:
             return
@@ -229,6 +217,16 @@ class Checkpointer:
         self._written_at = self._clock.monotonic()
         self._traced((began, self._written_at))
         if self._pending == continuation:
+            self._pending = None
+
+    async def _write_last(self) -> None:
+        """Briefly: who comes next reads the last batch again, and changes nothing by it."""
+        patience = Patience(clock=self._clock, draw=self._draw)
+        try:
+            await patience.until_done(self._write, waits=self._failed_at_last)
+        except ProjectorError as error:
+            if not is_passing(error):
+                raise
             self._pending = None
 
     async def _failed(self, failed: Failed) -> None:
