@@ -53,7 +53,8 @@ NOT_COUNTED = (
     " {rows} ENABLE TRIGGER {trigger}, and see that no trigger of others drops rows"
 )
 
-# A text that is exactly the mark of NULL is escaped where NULL may stand; elsewhere it is refused.
+# A text that is exactly the mark of NULL is escaped where NULL may stand; elsewhere COPY refuses it, and it
+# goes in another way.
 COPY = """
 COPY {rows} (epk, lsn, ts, lineage, deleted, {key}, id, etag, {values}, tombstone_tick)
 FROM STDIN (NULL E'\\x01')"""
@@ -137,15 +138,24 @@ def _by_bytes(writes: Sequence[RowWrite]) -> Iterator[Sequence[RowWrite]]:
 
 
 def copy_text(
-    writes: Sequence[RowWrite], definition: Definition, *, lineage: int, tick: int
+    writes: Sequence[RowWrite],
+    definition: Definition,
+    *,
+    lineage: int,
+    tick: int,
+    sure: bool = False,
 ) -> bytes:
-    """The rows in COPY's text format; a tombstone bears the tick of its commit."""
+    """The rows in COPY's text format; a tombstone bears the tick of its commit.
+
+    `sure`: no text is taken for NULL, in no column; who does not ask for it tries again when it was.
+    """
     columns = values_by_column(writes, definition)
     text = _unescaped(writes, definition, columns, lineage, tick)
     tabs = (_TABS_BESIDE_VALUES + len(columns)) * len(writes)
     # Few shops write such characters, so it is cheaper to look once for all rows.
     if (
-        b"\\" in text
+        sure
+        or b"\\" in text
         or b"\r" in text
         or text.count(b"\n") != len(writes)
         or text.count(b"\t") != tabs

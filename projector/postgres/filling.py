@@ -241,14 +241,16 @@ class FillParts:
             return False
         raise _lost(part)
 
-    async def _copy(self, session: Session, part: Part, writes: Sequence[RowWrite]) -> None:
+    async def _copy(
+        self, session: Session, part: Part, writes: Sequence[RowWrite], *, sure: bool = False
+    ) -> None:
         if not writes:
             return
         definition, statement = self._generation.definition, copy_statement(self._generation)
         try:
             async with session.cursor() as cursor, cursor.copy(statement) as copy:
                 for piece in pieces(writes):
-                    text = copy_text(piece, definition, lineage=part.lineage, tick=0)
+                    text = copy_text(piece, definition, lineage=part.lineage, tick=0, sure=sure)
                     await copy.write(text)
         except psycopg.Error as error:
             if is_of_document(error):
@@ -258,7 +260,7 @@ class FillParts:
     async def _copy_apart(self, session: Session, part: Part, writes: Sequence[RowWrite]) -> None:
         try:
             async with session.transaction():
-                await self._copy(session, part, writes)
+                await self._copy(session, part, writes, sure=True)
         except _Refused as refused:
             if len(writes) == 1:
                 await self._quarantine(session, part, [self._refusal(writes[0], refused.error)])

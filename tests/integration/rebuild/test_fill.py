@@ -130,6 +130,16 @@ async def test_a_bad_document_costs_itself(site: Site, source: FillSource) -> No
     assert flags[0][0] >= 1
 
 
+async def test_a_text_that_copy_would_take_for_none_is_a_text_like_any_other(site: Site) -> None:
+    mark = "\x01"
+    texts = [(mark, "1", "Mug"), ("cart-1", mark, "Mug"), ("cart-2", "2", mark)]
+    await site.load([{"cartId": c, "id": i, "item": t, "quantity": 1} for c, i, t in texts])
+    await site.make()
+    await site.fill()
+    assert sorted(row[:3] for row in await site.rows()) == sorted(texts)
+    assert await site.sql("SELECT count(*) FROM projector_g2.quarantine") == [(0,)]
+
+
 FAILING = """
 CREATE OR REPLACE FUNCTION public.failing() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'could not extend file: failing on purpose' USING ERRCODE = '53100'; END $$;
