@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 
 import psycopg
 import pytest
@@ -16,7 +15,7 @@ from projector.core.states import CloseReason, RangeState
 from projector.postgres.embedded import EmbeddedPostgres
 from projector.postgres.migrate import upgrade
 from tests.acceptance.hosts_scene import Scene, scene, serving, until
-from tests.fixtures.postgres import SERVER_OPTIONS, database_name
+from tests.fixtures.postgres import SERVER_OPTIONS, database_name, quick_folder
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.postgres, pytest.mark.slow]
 
@@ -103,10 +102,16 @@ async def test_a_read_only_database_is_waited_for(stage: Scene) -> None:
         await stage.copied()
 
 
+@pytest.fixture
+def server() -> Iterator[EmbeddedPostgres]:
+    """A server of the test's own, not started."""
+    with quick_folder() as folder:
+        yield EmbeddedPostgres(folder, options=SERVER_OPTIONS)
+
+
 async def test_a_server_that_is_stopped_and_started_again_is_waited_for(
-    emulator: EmulatorServer, tmp_path: Path
+    emulator: EmulatorServer, server: EmbeddedPostgres
 ) -> None:
-    server = EmbeddedPostgres(tmp_path / "server", options=SERVER_OPTIONS)
     await asyncio.to_thread(server.start)
     try:
         await asyncio.to_thread(upgrade, server.url)

@@ -11,7 +11,7 @@ from projector.postgres.embedded import EmbeddedPostgres
 from tests.acceptance import test_backup
 from tests.acceptance.shop import Shop
 from tests.acceptance.support import CommandLine, until, until_equal
-from tests.fixtures.postgres import SERVER_OPTIONS, new_database
+from tests.fixtures.postgres import SERVER_OPTIONS, new_database, quick_folder
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -31,7 +31,6 @@ def test_the_copy_is_moved_by_logical_replication_with_a_stop_of_seconds(
     shop: Shop,
     command_line: CommandLine,
     tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
     postgres_server_url: str,
 ) -> None:
     _, (role, *move) = test_backup.blocks("sh", page=PAGE)
@@ -40,8 +39,11 @@ def test_the_copy_is_moved_by_logical_replication_with_a_stop_of_seconds(
     for number in range(20):
         shop.add("cart-1", f"item {number}", 1)
     options = {**SERVER_OPTIONS, "wal_level": "logical"}
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("old") / "postgres", options=options)
-    with server, new_database(postgres_server_url, template="template0") as new:
+    with (
+        quick_folder() as folder,
+        EmbeddedPostgres(folder, options=options) as server,
+        new_database(postgres_server_url, template="template0") as new,
+    ):
         old = server.url
         hosts = command_line.with_settings(DATABASE_URL=old)
         with hosts.running("run") as host, psycopg.connect(new, autocommit=True) as target:
@@ -61,7 +63,6 @@ def test_the_copy_is_moved_by_logical_replication_with_a_stop_of_seconds(
         assert run.summary["delivered"] == 1, run
         assert "leases_adopted" in run.stderr
         assert moved.run("verify").code == 0
-    server.remove()
 
 
 def counted(url: str) -> int | None:

@@ -20,6 +20,7 @@ import pytest
 
 from projector.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from tests.fixtures.ports import free_port
+from tests.fixtures.postgres import quick_folder
 
 FAST = {"fsync": "off", "max_connections": "20", "shared_buffers": "16MB"}
 COUNT_NOTES = "SELECT count(*) FROM notes"
@@ -36,11 +37,12 @@ server.stop()
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
+def folder() -> Iterator[Path]:
     """A folder whose name needs quoting, and whose server does not outlive the test."""
-    folder = tmp_path / "it's a folder"
-    yield folder
-    EmbeddedPostgres(folder).remove()
+    with quick_folder() as place:
+        folder = place / "it's a folder"
+        yield folder
+        EmbeddedPostgres(folder).remove()
 
 
 def server_in(folder: Path, **settings: object) -> EmbeddedPostgres:
