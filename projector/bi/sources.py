@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from projector.bi.yaml import Value
 from projector.postgres.freshness import FRESHNESS
-from projector.postgres.view import View
+from projector.postgres.templates import View
 from projector.projection.definition import Definition, Total
 
 WARN_MINUTES, ERROR_MINUTES = 5, 60

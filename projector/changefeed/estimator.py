@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import Any, Self
 
 from projector.changefeed.containers import container_of
@@ -45,12 +44,7 @@ class ChangeFeedEstimator:
         self._estimator = Estimator(source=adapters.source, leases=adapters.leases, clock=clock)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Disconnect."""
         self._estimator = None
         await self._stack.aclose()

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Generic, Literal, Self, TextIO, TypeVar, cast
 
 import structlog
@@ -162,12 +161,7 @@ class ChangeFeedProcessor(Generic[T]):
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Stop."""
         await self.stop()
 

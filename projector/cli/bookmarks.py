@@ -203,12 +203,7 @@ def _shown(taken: Snapshot) -> dict[str, Any]:
         "taken_at": taken.taken_at,
         "container_rid": taken.container_rid,
         "ranges": [
-            {
-                "feed_range": {"min": p.feed_range.min, "max": p.feed_range.max},
-                "lsn": p.lsn,
-                "time": p.time,
-            }
-            for p in taken.places
+            {"feed_range": one.feed_range, "lsn": one.lsn, "time": one.time} for one in taken.places
         ],
     }
 

@@ -257,7 +257,7 @@ def grant(
     as_json: JsonOption = False,
 ) -> None:
     """Let a login read the views, within limits, and nothing else."""
-    from projector.cli import logins as action
+    from projector.cli import bi as action
 
     action.grant(
         role,
@@ -274,6 +274,6 @@ def revoke(
     as_json: JsonOption = False,
 ) -> None:
     """Take a login back; one that `bi grant` made is dropped."""
-    from projector.cli import logins as action
+    from projector.cli import bi as action
 
     action.revoke(role, as_json=as_json)

@@ -43,10 +43,9 @@ def document_of(diagnosis: Diagnosis) -> dict[str, Any]:
 
 def _range(one: Judged) -> dict[str, Any]:
     facts, verdict = one.facts, one.verdict
-    keys = facts.feed_range
     return {
         "lease_token": facts.lease_token,
-        "feed_range": None if keys is None else {"min": keys.min, "max": keys.max},
+        "feed_range": facts.feed_range,
         "owner": facts.owner,
         "state": facts.state,
         "health": verdict.health,

@@ -145,12 +145,9 @@ def _leave(code: int) -> None:
 
 
 def _document(lease: Lease) -> dict[str, Any]:
-    feed_range = lease.feed_range
     return {
         "lease_token": lease.token,
-        "feed_range": None
-        if feed_range is None
-        else {"min": feed_range.min, "max": feed_range.max},
+        "feed_range": lease.feed_range,
         "owner": lease.owner,
         "continuation": lease.continuation,
         "timestamp": lease.timestamp,
@@ -161,7 +158,6 @@ def _document(lease: Lease) -> dict[str, Any]:
 def _row(lease: Lease) -> dict[str, object]:
     return {
         **_document(lease),
-        "feed_range": None if lease.feed_range is None else str(lease.feed_range),
         "owner": lease.owner or "nobody",
         "continuation": lease.unreadable or lease.continuation or "none",
     }

@@ -22,8 +22,7 @@ from projector.cli.leases import costs
 from projector.cli.lines import answer, say
 from projector.cli.output import print_json, print_table
 from projector.cli.progress import shown_progress
-from projector.cli.rebuild_page import line, page
-from projector.cli.rebuild_shown import Waits, shown, to_stderr
+from projector.cli.rebuild_page import Waits, line, page, shown, to_stderr
 from projector.cli.rebuild_words import (
     COLUMNS,
     generation_document,
@@ -51,7 +50,7 @@ from projector.ports.generations import FillSource, GenerationRecord, Generation
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
 from projector.wiring import rebuilds
-from projector.wiring.person import person
+from projector.wiring.presence import person
 
 WATCH_SECONDS = 2.0
 

@@ -1,22 +1,26 @@
-"""How far a rebuild is, on a terminal of 80 columns and as one plain line. Pure drawing.
+"""How far a rebuild is: a page of 80 columns that is drawn over on a terminal, a plain line elsewhere.
 
 An estimate is written with `about`; what is not known is said to be so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from projector.cli.lines import say
 from projector.cli.output import UNKNOWN
 from projector.core.ranges import share as share_of_keys
 from projector.core.texts import duration, printable
 from projector.operations.generations import TO_PROMOTE
 from projector.operations.rebuild_progress import Phase, Progress, RangeProgress
+from projector.processor.clock import SystemClock
 
 BAR_COLUMNS = 40
 BESIDE_ROWS = 9
@@ -147,3 +151,60 @@ def _unfinished_first(rows: Sequence[RangeProgress]) -> Sequence[RangeProgress]:
 def _cut(text: Text) -> Text:
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
+
+
+LINE_SECONDS = 5.0
+
+
+def to_stderr() -> Console:
+    """Where the page goes when standard output bears an answer."""
+    return Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def shown(
+    console: Console, *, each: float = LINE_SECONDS, put: Callable[[str], object] = say
+) -> Iterator[Callable[[Progress], object]]:
+    """A page that is drawn over on a terminal; elsewhere a line now and then, and when a phase is new."""
+    drawing = console.is_terminal and not console.is_dumb_terminal
+    lines = _Lines(each=each, put=put)
+    with (
+        Live(console=console, auto_refresh=False, transient=True) if drawing else nullcontext()
+    ) as live:
+        if live is None:
+            yield lines.show
+        else:
+            yield lambda progress: live.update(page(progress, height=console.height), refresh=True)
+
+
+class Waits:
+    """Says for what the switch of the views waits, once for each reason."""
+
+    def __init__(self) -> None:
+        """Nothing was waited for yet."""
+        self._said: set[str] = set()
+
+    def tell(self, reason: str) -> None:
+        """Say it unless it was said."""
+        if reason not in self._said:
+            self._said.add(reason)
+            say(f"waits: {reason}")
+
+
+class _Lines:
+    """Says how far it is, now and then."""
+
+    def __init__(self, *, each: float, put: Callable[[str], object]) -> None:
+        self._each = each
+        self._put = put
+        self._clock = SystemClock()
+        self._said_at: float | None = None
+        self._phase: object = None
+
+    def show(self, progress: Progress) -> None:
+        """Say it when the last line is some seconds old, or another phase has begun."""
+        now = self._clock.monotonic()
+        new = progress.phase is not self._phase
+        if self._said_at is None or new or now - self._said_at >= self._each:
+            self._said_at, self._phase = now, progress.phase
+            self._put(line(progress))

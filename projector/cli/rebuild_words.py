@@ -106,9 +106,8 @@ def standing(records: Sequence[GenerationRecord]) -> str:
 
 
 def _range_document(one: RangeProgress) -> dict[str, Any]:
-    keys = one.feed_range
     return {
-        "feed_range": None if keys is None else {"min": keys.min, "max": keys.max},
+        "feed_range": one.feed_range,
         "phase": one.phase,
         "owner": one.owner,
         "documents": one.documents,
@@ -126,7 +125,7 @@ def _range_document(one: RangeProgress) -> dict[str, Any]:
 def range_row(one: RangeProgress) -> Mapping[str, object]:
     """A range or part as a line for a pipe."""
     return {
-        "feed_range": None if one.feed_range is None else str(one.feed_range),
+        "feed_range": one.feed_range,
         "phase": one.phase,
         "owner": one.owner or "nobody",
         "documents": one.documents,

@@ -13,7 +13,6 @@ from projector.cli.entry import Stopping, enter, enter_until_stopped, prepared_t
 from projector.cli.lines import answer, say
 from projector.cli.output import print_json, print_table, shown
 from projector.cli.status_page import details, page
-from projector.core.states import RangeFailure
 from projector.operations.status import RangeStatus, Status
 from projector.processor.clock import SystemClock
 from projector.settings import Settings, required_endpoint
@@ -93,16 +92,15 @@ def _document(found: Status) -> dict[str, Any]:
     return {
         "health": {"healthy": told.healthy, "health": told.health, "reason": told.reason},
         "ranges": [_range(one) for one in found.ranges],
-        "uncovered": [{"min": keys.min, "max": keys.max} for keys in found.uncovered],
+        "uncovered": found.uncovered,
         "quarantined": found.quarantined,
     }
 
 
 def _range(one: RangeStatus) -> dict[str, Any]:
-    keys = one.feed_range
     return {
         "lease_token": one.lease_token,
-        "feed_range": None if keys is None else {"min": keys.min, "max": keys.max},
+        "feed_range": one.feed_range,
         "owner": one.owner,
         "position": {"continuation": one.continuation, "lsn": one.lsn, "time": one.position_time},
         "gap_changes": one.gap_changes,
@@ -111,20 +109,7 @@ def _range(one: RangeStatus) -> dict[str, Any]:
         "last_commit_at": one.last_commit_at,
         "state": one.state,
         "state_since": one.state_since,
-        "last_error": _failure(one.last_error),
-    }
-
-
-def _failure(failure: RangeFailure | None) -> dict[str, Any] | None:
-    if failure is None:
-        return None
-    return {
-        "category": failure.category,
-        "error_type": failure.error_type,
-        "message": failure.message,
-        "first_seen_at": failure.first_seen_at,
-        "count": failure.count,
-        "document_id": failure.document_id,
+        "last_error": one.last_error,
     }
 
 
@@ -132,7 +117,6 @@ def _row(one: RangeStatus) -> dict[str, object]:
     failure = one.last_error
     return {
         **_range(one),
-        "feed_range": None if one.feed_range is None else str(one.feed_range),
         "position": one.lsn if one.lsn is not None else one.continuation,
         "owner": "nobody" if one.owner is None and one.state is not None else one.owner,
         "last_error": "none"

@@ -26,12 +26,6 @@ STYLES = {
     Health.NOT_ADVANCING: "bold red",
     Health.UNKNOWN: "bold magenta",
 }
-NAMES = {
-    Health.CURRENT: "complete and current",
-    Health.BEHIND: "behind",
-    Health.NOT_ADVANCING: "not advancing",
-    Health.UNKNOWN: "unknown",
-}
 MOST_REASONS = 5
 MOST_NAMES = 8
 BESIDE_ROWS = 4
@@ -101,8 +95,8 @@ def _badness(line: _Line) -> tuple[int, float]:
 
 def _heading(found: Status, *, now: datetime) -> list[Text]:
     told = found.diagnosis
-    verdict = Text(NAMES[told.health].upper(), style=STYLES[told.health])
-    if told.reason != NAMES[told.health]:
+    verdict = Text(told.health.words.upper(), style=STYLES[told.health])
+    if told.reason != told.health.words:
         verdict.append(f": {printable(told.reason)}", style="default")
     lines = [verdict, Text(f"{_quarantine(found.quarantined)}; {_verified(found, now=now)}")]
     lines += [Text(f"not everything is known: {printable(one)}") for one in found.silent]
@@ -197,7 +191,7 @@ def _name(line: _Line) -> str:
 def _facts(line: _Line) -> Sequence[tuple[str, object]]:
     verdict, facts, one = line.judged.verdict, line.judged.facts, line.range
     rows: list[tuple[str, object]] = [
-        ("health", f"{NAMES[verdict.health]}: {verdict.reason}"),
+        ("health", f"{verdict.health.words}: {verdict.reason}"),
         ("keys", facts.feed_range),
         ("owner", facts.owner or "nobody"),
     ]

@@ -25,6 +25,9 @@ STILL_SECONDS = 60.0
 """A range without an answered read, or behind without a commit, for that long does not advance."""
 
 
+COMPLETE = "complete and current"
+
+
 class Health(StrEnum):
     """What can be said of a range or of the whole."""
 
@@ -32,6 +35,11 @@ class Health(StrEnum):
     BEHIND = "behind"
     NOT_ADVANCING = "not_advancing"
     UNKNOWN = "unknown"
+
+    @property
+    def words(self) -> str:
+        """As people say it."""
+        return COMPLETE if self is Health.CURRENT else self.value.replace("_", " ")
 
 
 GRAVEST_FIRST = (Health.UNKNOWN, Health.NOT_ADVANCING, Health.BEHIND, Health.CURRENT)
@@ -131,7 +139,7 @@ def judge(facts: RangeFacts, limits: Limits) -> Verdict:
         if verdict is not None:
             return verdict
     if facts.gap_changes == 0 and not facts.replaying and facts.state is RangeState.READING:
-        return Verdict(health=Health.CURRENT, reason="complete and current", seconds=0.0)
+        return Verdict(health=Health.CURRENT, reason=COMPLETE, seconds=0.0)
     return _behind(facts, limits)
 
 

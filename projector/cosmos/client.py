@@ -18,21 +18,30 @@ import binascii
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
+from datetime import UTC, datetime
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.exceptions import AzureError
 from azure.cosmos.aio import ContainerProxy, CosmosClient, DatabaseProxy
 
 from projector.core.errors import (
     ConfigurationError,
     CredentialExpired,
     ProjectorError,
+    SinkUnavailable,
     SourceUnavailable,
 )
 from projector.core.secrets import conceal
-from projector.cosmos.faults import SDK_ERRORS, ContainerLabel, RegionMoved, translate, without_role
+from projector.cosmos.faults import (
+    SDK_ERRORS,
+    ContainerLabel,
+    RegionMoved,
+    one_line,
+    translate,
+    without_role,
+)
 from projector.cosmos.transport import EnvironmentProxies, Meter, Transport
 from projector.cosmos.unreachable import NameUnknown
 
@@ -137,12 +146,7 @@ class CosmosGateway:
         """Leave connecting to the first loan."""
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close."""
         await self.close()
 
@@ -336,3 +340,27 @@ def _is_base64(text: str) -> bool:
         return bool(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError):
         return False
+
+
+POSTGRESQL = "https://ossrdbms-aad.database.windows.net/.default"
+"""The scope of Azure Database for PostgreSQL."""
+
+
+async def postgresql_token(
+    credential: CredentialFactory = default_credential,
+) -> tuple[str, datetime]:
+    """A token for PostgreSQL, and when it ends.
+
+    Raises:
+        SinkUnavailable: Entra gave none; the message says why.
+    """
+    made = credential()
+    try:
+        token = await made.get_token(POSTGRESQL)
+    except AzureError as error:
+        raise SinkUnavailable(
+            f"Entra gave no token for PostgreSQL: {one_line(str(error))}"
+        ) from error
+    finally:
+        await made.close()
+    return token.token, datetime.fromtimestamp(token.expires_on, UTC)

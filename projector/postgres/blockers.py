@@ -1,7 +1,12 @@
-"""Who keeps sessions of ours waiting in PostgreSQL.
+"""Sessions that keep others waiting: who keeps ours, and the end of those that a stopped host left.
 
 A session is ours by its application name, under our own role: of others the server need not tell what
 they wait for. Locks of the server are looked at only where somebody waits.
+
+A server that waits for the rows of a COPY heeds neither its statement timeout nor that for idle
+transactions, and a stopped process still acknowledges every packet. Such a session would hold the
+position of its range for ever, and with it whoever wants the range next. A host that lives sends
+rows all the time and is done within milliseconds.
 """
 
 from __future__ import annotations
@@ -31,3 +36,21 @@ async def blockers(connections: Connections) -> Sequence[Blocker]:
         cursor = session.cursor(row_factory=class_row(Blocker))
         await cursor.execute(BLOCKERS)
         return await cursor.fetchall()
+
+
+LOCK_TIMEOUT = "55P03"
+
+END_FROZEN = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+  AND state = 'active' AND wait_event = 'ClientRead'
+  AND ltrim(query, E' \\n') LIKE 'COPY projector%%'
+  AND query_start < clock_timestamp() - make_interval(secs => %s)"""
+
+
+async def end_frozen_copies(connections: Connections) -> int:
+    """End the copies of this user that have waited for rows longer than a statement may take."""
+    async with connections.session() as session:
+        cursor = await session.execute(END_FROZEN, [connections.statement_seconds])
+        row = await cursor.fetchone()
+    return 0 if row is None else int(row[0])

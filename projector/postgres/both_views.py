@@ -38,7 +38,7 @@ from projector.postgres.pointing import (
     views_there,
     without_value,
 )
-from projector.postgres.view import View
+from projector.postgres.templates import View
 from projector.postgres.views import views_of
 
 WAIT_MILLISECONDS = 2000

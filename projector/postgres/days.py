@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from projector.postgres.generation import SQL_TYPES, group_type, quoted
 from projector.postgres.history import with_columns
-from projector.postgres.templates import filled
-from projector.postgres.view import COLLATED, View, listed
+from projector.postgres.templates import COLLATED, View, filled, listed
 from projector.projection.definition import Bucket, Definition, Group, Kind, Total
 
 TEXT = SQL_TYPES[Kind.TEXT]

@@ -25,11 +25,11 @@ from projector.core.names import InstanceName
 from projector.core.start import Position
 from projector.ports.filling import Load, Part
 from projector.postgres import quarantine
+from projector.postgres.blockers import end_frozen_copies
 from projector.postgres.connections import Connections, Session
 from projector.postgres.copying import copy_statement, copy_text, pieces
 from projector.postgres.errors import first_line, is_of_document
 from projector.postgres.fill_parts import cut_parts, keys_of, named, part_of
-from projector.postgres.frozen import end_frozen_copies
 from projector.postgres.generation import Generation
 from projector.postgres.locked import refusal
 from projector.postgres.ranges import bounds

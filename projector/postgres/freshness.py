@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from projector.postgres.generation import Generation, quoted
-from projector.postgres.view import View
+from projector.postgres.templates import View
 
 
 class Function(NamedTuple):

@@ -15,8 +15,7 @@ from typing import NamedTuple
 from projector.postgres.days import day_views, sums_of
 from projector.postgres.generation import Generation, quoted, sql_type, value_of
 from projector.postgres.history import KINDS, log_of
-from projector.postgres.templates import filled
-from projector.postgres.view import COLLATED, View, listed
+from projector.postgres.templates import COLLATED, View, filled, listed
 from projector.projection.definition import Bucket, Definition, Group, History, Total
 
 AT_THE_END_SECONDS = 5

@@ -24,7 +24,7 @@ from projector.postgres.generations import NO_QUEUE
 from projector.postgres.history import other_types_in_log
 from projector.postgres.past import routine_statements
 from projector.postgres.tables import table_statements
-from projector.postgres.view import View
+from projector.postgres.templates import View
 from projector.postgres.views import reader_statement, views_of
 from projector.projection.definition import Definition
 

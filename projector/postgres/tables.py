@@ -30,7 +30,7 @@ from projector.postgres.generation import (
     sql_type,
 )
 from projector.postgres.history import log_statements, logging
-from projector.postgres.view import COLLATED
+from projector.postgres.templates import COLLATED
 from projector.postgres.views import is_collated, schema_statements, view_statements
 from projector.projection.definition import Definition, Field, Kind, Total
 

@@ -1,13 +1,17 @@
-"""Statements are templates, read from top to bottom, with places for what a definition says.
+"""What SQL is written with: templates of statements, and views that are said once.
 
-`{name}` is a place. It takes a text as it is, and a list item by item, side by side; a line that grows
-too long goes on below, so that what comes out can be read as well.
+A statement is a template, read from top to bottom; `{name}` is a gap for what a definition says. It takes
+a text as it is, and a list item by item, side by side; a line that grows too long goes on below, so that
+what comes out can be read as well. A view is said once for the server, for those who query, and for the
+tools that they use.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 WIDTH = 100
 
@@ -42,3 +46,30 @@ def _wrapped(line: str) -> str:
         else:
             lines[-1] += f" {item}"
     return "\n".join(lines)
+
+
+COLLATED = ' COLLATE pg_catalog."default"'
+"""Gives a column the collation of the database."""
+
+
+class View(NamedTuple):
+    """One view: its query, and what it says of itself and of its columns, in their order.
+
+    Attributes:
+        key: the columns that no two rows have alike; NULL counts as a value.
+        optional: the columns that may be NULL.
+        accepted: column -> all values that it may have, where they are few.
+    """
+
+    name: str
+    comment: str
+    columns: Mapping[str, str]
+    query: str
+    key: Sequence[str]
+    optional: frozenset[str] = frozenset()
+    accepted: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+
+def listed(parts: Sequence[str], indent: int = 7) -> str:
+    """The columns of a select list, one below the other."""
+    return f",\n{' ' * indent}".join(parts)

@@ -27,7 +27,7 @@ from projector.postgres.generation import (
     value_of,
 )
 from projector.postgres.past import past_views, routine_statements
-from projector.postgres.view import COLLATED, View, listed
+from projector.postgres.templates import COLLATED, View, listed
 from projector.projection.definition import Bucket, Definition, Field, Group, Total
 
 ROWS = """

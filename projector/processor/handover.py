@@ -32,7 +32,7 @@ from projector.core.splits import Kept, Replaced, rest_of, succeed
 from projector.core.states import CloseReason
 from projector.ports.feed import LeaseStore
 from projector.processor.events import Event
-from projector.processor.shared_source import SharedSource
+from projector.processor.neighbours import SharedSource
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

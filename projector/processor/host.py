@@ -37,11 +37,10 @@ from projector.processor.bootstrap import Bootstrapper
 from projector.processor.controller import ABORT_SECONDS, Controller
 from projector.processor.events import Event
 from projector.processor.follower import until_followed
-from projector.processor.neighbours import Neighbours
+from projector.processor.neighbours import Neighbours, SharedSource
 from projector.processor.notifications import Notifications, SilentObserver
 from projector.processor.options import ProcessorOptions
 from projector.processor.reporter import Reporter
-from projector.processor.shared_source import SharedSource
 from projector.processor.waiting import Deadline, Failed, Patience, Stopped
 
 LAST_WORDS_SECONDS = 2.0

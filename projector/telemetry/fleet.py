@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -92,37 +93,33 @@ def _complete_age(facts: RangeFacts) -> float:
     return facts.read_age_seconds if known is None else known
 
 
-@dataclass(frozen=True, slots=True)
-class _Figure:
-    """A metric with one value per range."""
-
-    name: str
-    text: str
-    value: Callable[[RangeFacts], float | None]
+T = TypeVar("T")
+_Figure = tuple[str, str, Callable[[T], float | None]]
+"""A metric with one value for each T: its name, what it says, where the value is."""
 
 
-_OF_RANGES = (
-    _Figure(
+_OF_RANGES: Sequence[_Figure[RangeFacts]] = (
+    (
         "projector_fleet_gap_changes",
         "Changes of the range that are not in the rows; NaN while unknown.",
         lambda facts: facts.gap_changes,
     ),
-    _Figure(
+    (
         "projector_fleet_lag_seconds",
         "Age of the oldest change that is not in the rows; NaN while unknown.",
         lambda facts: facts.lag_seconds,
     ),
-    _Figure(
+    (
         "projector_fleet_read_age_seconds",
         "Since the last answered read of the range, whoever read; always a number.",
         lambda facts: facts.read_age_seconds,
     ),
-    _Figure(
+    (
         "projector_fleet_commit_age_seconds",
         "Since the last commit of the range, whoever wrote; always a number.",
         lambda facts: facts.commit_age_seconds,
     ),
-    _Figure(
+    (
         "projector_fleet_complete_age_seconds",
         "How old the range's rows are at most; always a number.",
         _complete_age,
@@ -130,7 +127,7 @@ _OF_RANGES = (
 )
 
 
-_OF_REPLAYS: Sequence[tuple[str, str, Callable[[Replay], float | None]]] = (
+_OF_REPLAYS: Sequence[_Figure[Replay]] = (
     (
         "projector_replay_progress_ratio",
         "How much of the range's open replay has been read, 0 to 1.",
@@ -149,37 +146,28 @@ _OF_REPLAYS: Sequence[tuple[str, str, Callable[[Replay], float | None]]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Sum:
-    """A metric with one value."""
-
-    name: str
-    text: str
-    value: Callable[[FleetFigures], float | None]
-
-
-_OF_THE_WHOLE = (
-    _Sum(
+_OF_THE_WHOLE: Sequence[_Figure[FleetFigures]] = (
+    (
         "projector_fleet_look_age_seconds",
         "Since this host last saw all ranges; always a number.",
         lambda figures: figures.look_age_seconds,
     ),
-    _Sum(
+    (
         "projector_quarantine_open",
         "Open quarantine entries; NaN before the first look.",
         lambda figures: figures.quarantined,
     ),
-    _Sum(
+    (
         "projector_replays_open",
         "Ranges with a replay that is asked for or under way.",
         lambda figures: len(figures.replays),
     ),
-    _Sum(
+    (
         "projector_verification_drift",
         "Rows and totals that the last verification found wrong and left so; NaN: never verified.",
         lambda figures: figures.drift_found,
     ),
-    _Sum(
+    (
         "projector_verification_age_seconds",
         "Since the last verification, or since this host started; always a number.",
         lambda figures: figures.verification_age_seconds,
@@ -226,11 +214,8 @@ def _whole(figures: FleetFigures | None) -> Iterator[Metric]:
             health.add_metric([kind.value], float(kind is diagnosis.health))
             counts.add_metric([kind.value], found[kind])
     yield from (healthy, health, counts)
-    for one in _OF_THE_WHOLE:
-        family = GaugeMetricFamily(one.name, one.text)
-        if figures is not None:
-            family.add_metric([], _number(one.value(figures)))
-        yield family
+    of_it = [] if figures is None else [((), figures)]
+    yield from _families(_OF_THE_WHOLE, of_it, labels=())
 
 
 def _number(value: float | None) -> float:
@@ -238,21 +223,25 @@ def _number(value: float | None) -> float:
 
 
 def _ranges(ranges: Iterable[RangeFacts]) -> Iterator[Metric]:
-    every = list(ranges)
-    for figure in _OF_RANGES:
-        family = GaugeMetricFamily(figure.name, figure.text, labels=BY_RANGE)
-        for facts in every:
-            value = figure.value(facts)
-            labels = [str(facts.feed_range or ""), str(facts.lease_token or "")]
-            family.add_metric(labels, _number(value))
-        yield family
+    found = [((one.feed_range or "", one.lease_token or ""), one) for one in ranges]
+    return _families(_OF_RANGES, found, labels=BY_RANGE)
 
 
-def _replays(replays: Sequence[Replay]) -> Iterator[Metric]:
-    for name, text, value in _OF_REPLAYS:
-        family = GaugeMetricFamily(name, text, labels=BY_RANGE)
-        for one in replays:
-            family.add_metric([str(one.feed_range), str(one.lease_token)], _number(value(one)))
+def _replays(replays: Iterable[Replay]) -> Iterator[Metric]:
+    found = [((one.feed_range, one.lease_token), one) for one in replays]
+    return _families(_OF_REPLAYS, found, labels=BY_RANGE)
+
+
+def _families(
+    figures: Iterable[_Figure[T]],
+    found: Sequence[tuple[Sequence[object], T]],
+    *,
+    labels: Sequence[str],
+) -> Iterator[Metric]:
+    for name, text, value in figures:
+        family = GaugeMetricFamily(name, text, labels=labels)
+        for whose, one in found:
+            family.add_metric([str(label) for label in whose], _number(value(one)))
         yield family
 
 

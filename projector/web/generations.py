@@ -11,8 +11,7 @@ from projector.core.ranges import share
 from projector.ports.console import Board, StoredSide
 from projector.ports.generations import FillPart, FillPhase, GenerationRecord, GenerationState
 from projector.web import words
-from projector.web.html import Html, joined, tag
-from projector.web.tables import Column, table
+from projector.web.html import Column, Html, joined, table, tag
 
 GENERATIONS = (
     Column("Generation"),

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from projector.core.health import GRAVEST_FIRST, Health, Judged
+from projector.core.health import COMPLETE, GRAVEST_FIRST, Health, Judged
 from projector.core.ranges import share
 from projector.ports.console import Board
 from projector.web import words
 from projector.web.generations import rebuild
-from projector.web.html import Html, joined, tag
+from projector.web.html import Column, Html, joined, table, tag
 from projector.web.plots import plots
 from projector.web.sections import (
     hosts,
@@ -23,7 +23,6 @@ from projector.web.sections import (
     replays,
     totals,
 )
-from projector.web.tables import Column, table
 from projector.web.timeline import timeline
 
 MOST_RANGES = 200
@@ -62,7 +61,7 @@ def parts(board: Board) -> Mapping[str, Html]:
 
 def title(board: Board) -> str:
     """What the tab of a browser says."""
-    return f"{words.NAMES[board.diagnosis.health]} - projector"
+    return f"{board.diagnosis.health.words.capitalize()} - projector"
 
 
 def verdict(board: Board) -> Html:
@@ -94,7 +93,7 @@ def figures(board: Board) -> Html:
         "dl",
         _figure("Lag", words.seconds(_most(lags)), "of the oldest change that waits"),
         _figure("Gap", words.count(_sum(gaps)), "changes not in the rows yet"),
-        _figure("Ranges", f"{current:,} of {len(told):,}", "complete and current"),
+        _figure("Ranges", f"{current:,} of {len(told):,}", COMPLETE),
         _figure(
             "Quarantine",
             words.count(board.quarantined),
@@ -156,7 +155,7 @@ def _gravity(one: Judged) -> tuple[int, float, str]:
 
 def _range(one: Judged, board: Board) -> Sequence[object]:
     facts, health = one.facts, one.verdict.health
-    state = facts.state.replace("_", " ") if facts.state else words.NAMES[health].lower()
+    state = facts.state.replace("_", " ") if facts.state else health.words
     return (
         words.UNKNOWN if facts.feed_range is None else share(facts.feed_range),
         "none" if facts.lease_token is None else facts.lease_token,

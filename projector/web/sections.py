@@ -13,8 +13,7 @@ from projector.ports.console import Board, OpenReplay, StoredSide, ViewCount
 from projector.ports.copy import HousekeepingRun
 from projector.ports.quarantine import QuarantineEntry
 from projector.web import words
-from projector.web.html import Html, joined, tag
-from projector.web.tables import Column, table
+from projector.web.html import Column, Html, joined, table, tag
 
 SHORT = 24
 NOT_KNOWN_YET = "Unknown: PostgreSQL has not told it yet."
@@ -67,7 +66,7 @@ def hosts(board: Board) -> Html:
                 words.count(len(told)),
                 tag(
                     "span",
-                    words.NAMES[worst].lower(),
+                    worst.words,
                     class_=f"state {words.colour(worst, board.diagnosis)}",
                 ),
                 words.count(_sum_of_gaps(told)),

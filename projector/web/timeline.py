@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from projector.ports.console import Board
 from projector.ports.timeline import Kind, TimelineEntry
 from projector.web import words
-from projector.web.html import Html, joined, tag
+from projector.web.html import Column, Html, joined, table, tag
 from projector.web.sections import NOT_KNOWN_YET, shortened
-from projector.web.tables import Column, table
 
 ENTRIES = (Column("When, UTC"), Column("What", long=True), Column("Who"))
 

@@ -11,12 +11,6 @@ from projector.web.html import Html, joined, tag
 
 UNKNOWN = tag("span", "unknown", class_="unknown")
 
-NAMES = {
-    Health.CURRENT: "Complete and current",
-    Health.BEHIND: "Behind",
-    Health.NOT_ADVANCING: "Not advancing",
-    Health.UNKNOWN: "Unknown",
-}
 SENTENCES = {
     Health.CURRENT: "The copy is complete and current.",
     Health.BEHIND: "The copy is behind.",

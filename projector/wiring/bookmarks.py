@@ -29,7 +29,7 @@ from projector.settings import Settings
 from projector.wiring import database
 from projector.wiring.generations import meant
 from projector.wiring.opening import Account, Target, account, source_identity, target
-from projector.wiring.person import person
+from projector.wiring.presence import person
 
 
 @asynccontextmanager

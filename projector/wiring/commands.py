@@ -37,7 +37,6 @@ from projector.settings import Settings
 from projector.wiring import copy, database
 from projector.wiring.bookmarks import fitting_target, live_leases, live_target, sides_of
 from projector.wiring.copy import both_sides
-from projector.wiring.forecasts import foreseen
 from projector.wiring.generations import Live
 from projector.wiring.opening import (
     Target,
@@ -50,7 +49,8 @@ from projector.wiring.opening import (
     target,
     target_questions,
 )
-from projector.wiring.person import person
+from projector.wiring.presence import person
+from projector.wiring.spending import foreseen
 
 
 @asynccontextmanager

@@ -46,7 +46,7 @@ from projector.wiring.opening import (
     source_identity,
     target,
 )
-from projector.wiring.person import person
+from projector.wiring.presence import person
 from projector.wiring.spending import spending
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from projector.core.errors import ConfigurationError, ProjectorError, SchemaMismatch
-from projector.cosmos.tokens import postgresql_token
+from projector.cosmos.client import postgresql_token
 from projector.operations.target_checks import asleep
 from projector.ports.diagnosis import SchemaLook
 from projector.postgres import schema

@@ -1,12 +1,15 @@
-"""A host in the timeline: that it started, and that it stopped and why.
+"""Who acts: the person who types a command, and a host in the timeline, from its start to its stop.
 
-Each entry gets two seconds: no host waits for its own story. One that is killed tells no end; whoever
-takes its leases over tells that.
+A host's entries get two seconds each: no host waits for its own story. One that is killed tells no end;
+whoever takes its leases over tells that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -44,3 +47,12 @@ def _cause(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return str(error) or type(error).__name__
+
+
+def person() -> str:
+    """The user and the machine; in a container that has no name for its user, the number."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # KeyError: before Python 3.13
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

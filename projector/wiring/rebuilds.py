@@ -37,7 +37,6 @@ from projector.settings import Settings
 from projector.wiring import database
 from projector.wiring.copy import copy_of
 from projector.wiring.filling import filler
-from projector.wiring.forecasts import foreseen
 from projector.wiring.opening import (
     Account,
     Target,
@@ -47,7 +46,7 @@ from projector.wiring.opening import (
     target,
 )
 from projector.wiring.service import Service
-from projector.wiring.spending import spending
+from projector.wiring.spending import foreseen, spending
 
 ALIVE = timedelta(seconds=status.FRESH_SECONDS)
 LOOK_FOR_HOSTS_SECONDS = 5.0

@@ -35,7 +35,7 @@ from projector.wiring import database
 from projector.wiring.commands import target_checks
 from projector.wiring.housekeeping import recording_options
 from projector.wiring.opening import Account, Target, source_identity, source_questions, target
-from projector.wiring.person import person
+from projector.wiring.presence import person
 from projector.wiring.servers import Servers
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)

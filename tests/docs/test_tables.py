@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from projector.postgres.generation import FIRST_GENERATION
-from projector.postgres.view import View
+from projector.postgres.templates import View
 from projector.postgres.views import views_of
 
 PAGE = Path(__file__).parents[2] / "docs/reference/tables.md"

@@ -13,7 +13,7 @@ from projector.postgres.connections import Connections
 from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.recording import Recording, RecordingOptions
 from projector.postgres.sink import PostgresSink
-from projector.postgres.view import View
+from projector.postgres.templates import View
 from projector.postgres.views import views_of
 from tests.integration.postgres.carts import Shop, apply, begun, line, page, rows, tombstone
 from tests.integration.postgres.test_history import COMPLETE, EARLIER, execute

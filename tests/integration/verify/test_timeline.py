@@ -12,7 +12,7 @@ from projector.core.names import InstanceName, LeaseToken
 from projector.processor.clock import SystemClock
 from projector.wiring import commands
 from projector.wiring.housekeeping import Work
-from projector.wiring.person import person
+from projector.wiring.presence import person
 from tests.integration.verify.support import Pair
 
 TOLD = "SELECT kind, actor, detail FROM projector.timeline ORDER BY id"

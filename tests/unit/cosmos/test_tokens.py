@@ -8,7 +8,7 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
 from projector.core.errors import SinkUnavailable
-from projector.cosmos.tokens import POSTGRESQL, postgresql_token
+from projector.cosmos.client import POSTGRESQL, postgresql_token
 
 
 class Credential:
