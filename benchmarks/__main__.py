@@ -20,6 +20,7 @@ from benchmarks.rebuild_freshness import rebuild_freshness
 from benchmarks.results import summary, write_results
 from benchmarks.starting import starting
 from benchmarks.suite import QUICK, Case, Sizes, Suite
+from benchmarks.switching import switching
 from benchmarks.target import bench_server
 
 ROUNDS = 5
@@ -31,6 +32,7 @@ CASES: Mapping[str, Case] = {
     "dlt": dlt_merge,
     "end-to-end": end_to_end,
     "rebuild": rebuild,
+    "switching": switching,
     "freshness": freshness,
     "freshness-beside-rebuild": rebuild_freshness,
     "large-table": apply_cases.large_table,

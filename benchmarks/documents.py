@@ -26,6 +26,7 @@ DELETED_SHARE = 0.2
 CHANGED_SHARE = 0.3
 ZIPF_EXPONENT = 1.1
 CONTAINER_RID = "Q2FydEJlbmM="
+MARK = "mark"
 FIRST_TS = 1_767_225_600
 
 _CHANNELS = ("web", "app", "store", "phone")

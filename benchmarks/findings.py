@@ -16,6 +16,7 @@ class Unit(StrEnum):
     RATIO = "x"
     MILLISECONDS = "ms"
     MEGABYTES = "MB"
+    NUMBER = ""
 
 
 class Verdict(StrEnum):

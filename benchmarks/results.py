@@ -124,6 +124,8 @@ def _amount(value: float, unit: Unit) -> str:
             return f"{value:.2f}" if value < TEN else f"{value:.0f}"
         case Unit.MILLISECONDS | Unit.MEGABYTES:
             return f"{value:.0f} {unit}"
+        case Unit.NUMBER:
+            return f"{value:,.0f}"
 
 
 def _costs(report: Report) -> str:

@@ -33,6 +33,7 @@ class Sizes:
     end_to_end: int = 500_000
     end_to_end_small: int = 50_000
     rebuild: int = 1_000_000
+    switching: int = 1_000_000
     loop: int = 20_000
     loop_with_totals: int = 3_000
     freshness_seconds: float = 60.0
@@ -54,6 +55,7 @@ QUICK = Sizes(
     end_to_end=20_000,
     end_to_end_small=5_000,
     rebuild=40_000,
+    switching=20_000,
     loop=5_000,
     loop_with_totals=500,
     freshness_seconds=3.0,
