@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from projector.core.errors import SinkUnavailable
+from projector.core.errors import ProjectionChanged, SinkUnavailable
 from projector.operations.leases import Consent
 from projector.ports.generations import FillSource, GenerationState
 from projector.postgres import generations as registry
@@ -16,7 +17,7 @@ from projector.postgres import retiring, switching
 from projector.postgres.generations import Registered
 from projector.processor.clock import SystemClock
 from projector.projection.carts import CARTS
-from projector.wiring import commands
+from projector.wiring import bookmarks, commands
 from projector.wiring.copy import both_sides
 from projector.wiring.feeders import Feeders
 from tests.integration.verify.support import Pair, until
@@ -125,16 +126,90 @@ async def test_splits_merges_a_reset_and_deleted_leases_in_the_middle(pair: Pair
         await both_hold(pair, 60)
         parts = [one.id for one in await pair.world.source.physical_ranges()]
         await pair.world.merge(parts[:2])
-        async with commands.prepared_reset(
-            pair.settings, clock=SystemClock(), token=None, consent=Consent()
-        ) as reset:
-            await reset.carry_out()
+        await reset(pair)
         await pair.lines(5, cart="last")
         await both_hold(pair, 65)
         await promote(pair, number)
         assert await pair.value("SELECT count(*) FROM carts.cart_items") == 65
     assert await is_equal(pair, 1)
     assert await is_equal(pair, 2)
+
+
+async def reset(pair: Pair, *, new_source: bool = False, new_projection: bool = False) -> None:
+    consent = Consent(new_source=new_source, new_projection=new_projection)
+    async with commands.prepared_reset(
+        pair.settings, clock=SystemClock(), token=None, consent=consent
+    ) as prepared:
+        await prepared.carry_out()
+
+
+async def hold(pair: Pair, rows: int) -> bool:
+    """Both have so many rows, and what the container says."""
+    counts = {await count(pair, schema) for schema in ("projector_g1", "projector_g2")}
+    return counts == {rows} and await is_equal(pair, 1) and await is_equal(pair, 2)
+
+
+async def test_another_container_and_another_filter_hold_for_one_that_is_kept_for_a_rollback(
+    pair: Pair,
+) -> None:
+    await pair.lines(12)
+    await begin(pair, state=GenerationState.FOLLOWING)
+    await pair.drain()
+    await promote(pair, 2)
+    await pair.world.recreate()
+    await pair.lines(4, cart="anew")
+    await reset(pair, new_source=True)
+    await pair.drain()
+    assert await hold(pair, 4)
+    await pair.line("anew-0", "pear", item="pear")
+    pair.values["only_where"] = "item=pear"
+    with pytest.raises(ProjectionChanged):
+        await pair.drain()
+    await reset(pair, new_projection=True)
+    await pair.drain()
+    assert await hold(pair, 1)
+    await roll_back(pair)
+    assert await pair.value("SELECT count(*) FROM carts.cart_items") == 1
+
+
+async def test_a_reset_a_restore_and_a_time_are_about_the_live_one_and_the_others_stay_right(
+    pair: Pair,
+) -> None:
+    """The other one follows: it has nothing to forget. What only a sweep finds, its gate does."""
+    await pair.lines(12)
+    await begin(pair, state=GenerationState.FOLLOWING)
+    await pair.drain()
+    replays = "SELECT count(*) FROM projector_g2.replays"
+    to = await bookmarks.take_snapshot(pair.settings, "before", clock=SystemClock())
+    await pair.lines(4, cart="later")
+    await pair.drain()
+    before = await pair.value(replays)
+    for back in (to, datetime.now(UTC) - timedelta(hours=1)):
+        async with bookmarks.going_back(
+            pair.settings, back, clock=SystemClock(), token=None
+        ) as prepared:
+            await prepared.carry_out()
+        await pair.drain()
+        assert await hold(pair, 16)
+    pair.world.server.engine.container("acme-webstore", "cart").delete("line-7", "cart-1")
+    await reset(pair)
+    await pair.drain()
+    assert await pair.value(replays) == before
+    assert (await count(pair, "projector_g1"), await count(pair, "projector_g2")) == (15, 16)
+    assert not await is_equal(pair, 2)  # so it is not promoted, and a repair mends it
+    await commands.verify(
+        pair.settings,
+        clock=SystemClock(),
+        repair=True,
+        on_progress=lambda progress: None,
+        generation=2,
+    )
+    assert await hold(pair, 15)
+    await promote(pair, 2)
+    async with bookmarks.going_back(pair.settings, to, clock=SystemClock(), token=None) as back_to:
+        assert len(await back_to.carry_out()) == 4  # what was saved of the one holds for the other
+    await pair.drain()
+    assert await hold(pair, 15)
 
 
 async def test_a_host_of_the_version_before_feeds_the_first_one_as_long_as_it_is_fed(
