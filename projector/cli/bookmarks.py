@@ -165,9 +165,8 @@ def _plan(prepared: GoingBack) -> list[str]:
         came_to = "nowhere" if move.came_to is None else f"LSN {move.came_to.lsn}"
         place = move.place
         since = "" if place.time is None else f", at {place.time.isoformat(timespec='seconds')}"
-        lines.append(
-            f"range {move.lease_token}: goes back from {came_to} to LSN {place.lsn}{since}"
-        )
+        way = "ends its replay, goes" if move.undoes else "goes back"
+        lines.append(f"range {move.lease_token}: {way} from {came_to} to LSN {place.lsn}{since}")
     owners = sorted({str(lease.owner) for lease, _ in prepared.leases if lease.owner})
     lines.append(
         f"these bookmarks, and no owner ({', '.join(owners) or 'nobody'} now), for"

@@ -19,6 +19,7 @@ from projector.operations.forecast import Forecast
 from projector.operations.leases import Consent, Reset
 from projector.processor.clock import SystemClock
 from projector.wiring import commands
+from projector.wiring.bookmarks import find_snapshot
 
 COLUMNS = ("lease_token", "feed_range", "owner", "continuation", "timestamp")
 NO_LEASES = "there are no leases yet: no host has started"
@@ -89,23 +90,29 @@ def reset(
             if not await asyncio.to_thread(confirmed, yes=yes):
                 return 1 if sys.stdin.isatty() else 2
             done = await prepared.carry_out()
+            kept = await find_snapshot(settings, prepared.before)
+        changed, before = sum(one.changed for one in done), None if kept is None else kept.name
         if as_json:
-            print_json(_reset_document(prepared, changed=sum(one.changed for one in done)))
+            print_json(_reset_document(prepared, changed=changed, before=before))
             return 0
         answer(
             f"a replay of {'the whole container' if token is None else f'lease {token}'} is requested;"
-            f" {sum(one.changed for one in done)} leases were reset"
+            f" {changed} leases were reset"
+            + (f"; if it was a mistake: projector leases restore {before}" if before else "")
         )
         return 0
 
     _leave(enter(command))
 
 
-def _reset_document(prepared: Reset, *, changed: int | None) -> dict[str, Any]:
+def _reset_document(
+    prepared: Reset, *, changed: int | None, before: str | None = None
+) -> dict[str, Any]:
     return {
         "lease_tokens": [lease.token for lease in prepared.chosen],
         "follows": prepared.follows,
         "leases_reset": changed,
+        "snapshot": before,
     }
 
 

@@ -4,7 +4,8 @@ A place is an offset into the order of one partition's changes. Children of a sp
 of their parent, and those of a merge in that of both, so a range of today may take any place that was
 saved for its keys: the lowest of them, if there are several, delivers whatever any of them would. To go
 back only reads again what is known, and a version that is known changes nothing. To go forward would
-pass over changes that nobody has read: it is refused, as is what cannot be compared.
+pass over changes that nobody has read: it is refused, as is what cannot be compared. But for one case: a
+range that is read again since the moment of the snapshot had been read up to there before.
 
 Source: docs/howto/bookmarks.md.
 """
@@ -52,6 +53,10 @@ class Stored(Held, Protocol):
     @property
     def position_time(self) -> datetime | None:
         """Time of the newest change before it."""
+
+    @property
+    def replay_since(self) -> datetime | None:
+        """When the replay that is open was asked for; None: there is none."""
 
 
 H = TypeVar("H", bound=Held)
@@ -169,6 +174,7 @@ class Move:
         keys: those which it holds.
         came_to: its position, None while it has not begun.
         place: a place for those of its keys that are to be read again.
+        undoes: its replay was asked for at the moment of the snapshot, and ends by this.
     """
 
     range_id: int
@@ -176,10 +182,13 @@ class Move:
     keys: Sequence[FeedRange]
     came_to: Position | None
     place: Place
+    undoes: bool = False
 
     @property
     def obstacle(self) -> str | None:
         """Why it may not go there; None when it may."""
+        if self.undoes:
+            return None
         if self.came_to is None:
             return "is to be read from its start position and has not begun"
         if self.came_to.continuation is None:
@@ -209,6 +218,7 @@ def moves(
             keys=parts,
             came_to=one.position,
             place=snapshot.place_of(_of(parts, wanted)),
+            undoes=one.replay_since == snapshot.taken_at,
         )
         for one, parts in held(FULL_RANGE, stored)
         if _of(parts, wanted)

@@ -140,14 +140,14 @@ class ResetSides:
 
     Attributes:
         accept_new_source, accept_projection: the container is followed, or read under this filter.
-        request_replay: these ranges are read again; None: all.
+        request_replay: these ranges are read again; None: all. Where they were is kept under that name.
         foresee: tells what that costs.
     """
 
     both: Sides
     accept_new_source: Callable[[], Awaitable[object]]
     accept_projection: Callable[[], Awaitable[object]]
-    request_replay: Callable[[Sequence[FeedRange] | None], Awaitable[object]]
+    request_replay: Callable[[Sequence[FeedRange] | None, str], Awaitable[object]]
     foresee: Callable[[Sequence[FeedRange] | None], Awaitable[Forecast]]
 
 
@@ -159,6 +159,7 @@ class Reset:
         token: the one lease meant; None means everything.
         follows: `_rid` of the container to follow from now on; None keeps the one followed.
         projects: the filter to read the container under from now on; None keeps the one there is.
+        before: the snapshot of where the ranges were, where one can be kept.
     """
 
     sides: ResetSides
@@ -166,6 +167,7 @@ class Reset:
     token: str | None
     follows: str | None
     projects: str | None
+    before: str
 
     async def carry_out(self) -> Sequence[Done]:
         """Does it.
@@ -180,7 +182,7 @@ class Reset:
             await self.sides.accept_new_source()
         if self.projects is not None:
             await self.sides.accept_projection()
-        await self.sides.request_replay(await self._keys())
+        await self.sides.request_replay(await self._keys(), self.before)
         return await forget(self.sides.both.leases, self.chosen, now=self.sides.both.clock.now())
 
     async def forecast(self) -> Forecast:
@@ -204,7 +206,10 @@ async def prepared(sides: ResetSides, *, token: str | None, consent: Consent) ->
     projects = None if follows else _projects(both, token, consent)
     leases = chosen(await both.leases.list_leases(), token)
     refuse_strangers(leases, both.target, clock=both.clock, expiration=both.expiration_seconds)
-    return Reset(sides=sides, chosen=leases, token=token, follows=follows, projects=projects)
+    before = f"before-reset-{both.clock.now():%Y%m%dT%H%M%SZ}"
+    return Reset(
+        sides=sides, chosen=leases, token=token, follows=follows, projects=projects, before=before
+    )
 
 
 def _follows(sides: Sides, consent: Consent) -> str | None:

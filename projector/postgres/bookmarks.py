@@ -5,12 +5,16 @@ lowers the position in one transaction, so that no batch of a running host commi
 opening starts there, whatever the leases say. It is no replay: nothing is swept on its account, and a
 replay that is open stays open, since it has seen all that lies before the place. Lineage and versions of
 the rows stay as they are, so that what is read again changes nothing.
+
+A reset keeps where it found the ranges. To go back to that ends its replay, wherever that is: all that lies
+before the place was in the rows when the replay was asked for, and a replay takes nothing away that is there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 
 from psycopg.rows import class_row
 
@@ -19,8 +23,10 @@ from projector.core.bookmarks import Move, Snapshot, moves, places_of, refuse_fo
 from projector.core.errors import ConfigurationError, SinkUnavailable
 from projector.core.ranges import FeedRange
 from projector.ports.copy import KeptSnapshot, TargetIdentity
+from projector.ports.ranges import StoredRange
 from projector.ports.timeline import Kind
-from projector.postgres.connections import Connections, JsonText
+from projector.postgres import replays
+from projector.postgres.connections import Connections, JsonText, Session
 from projector.postgres.ranges import stored_ranges
 from projector.postgres.sequences import lock_openings, raise_sequences, with_epochs
 from projector.postgres.source import copied_source, register_source
@@ -50,6 +56,13 @@ UPDATE ranges SET epoch = {next_epoch}, continuation = %(continuation)s, lsn = %
   read_since = CASE WHEN read_since IS NOT NULL THEN LEAST(read_since, %(since)s::timestamptz) END
 WHERE id = %(id)s AND placed AND lsn >= %(lsn)s""")
 
+# Back to where the replay found it; see `keep_before_reset`.
+UNDO_RESET = with_epochs("""
+UPDATE ranges AS r SET epoch = {next_epoch}, placed = true, continuation = %(continuation)s,
+  lsn = %(lsn)s, position_time = %(time)s, anchored_from = NULL, read_since = NULL
+WHERE id = %(id)s AND EXISTS (SELECT FROM replays AS p WHERE p.range_id = r.id
+  AND p.phase IN ('requested', 'running') AND p.requested_at = %(taken_at)s)""")
+
 
 async def take(
     connections: Connections, target: TargetIdentity, *, name: str, now: datetime
@@ -77,6 +90,11 @@ async def take(
 
 async def keep(connections: Connections, snapshot: Snapshot, *, over: bool = False) -> bool:
     """Keep it under its name; False when that is taken, unless it may be written `over`."""
+    async with connections.session() as session:
+        return await _keep(session, snapshot, over=over)
+
+
+async def _keep(session: Session, snapshot: Snapshot, *, over: bool = False) -> bool:
     statement = KEEP.replace("{conflict}", OVER if over else NEVER_OVER)
     parameters = {
         "name": snapshot.name,
@@ -84,8 +102,32 @@ async def keep(connections: Connections, snapshot: Snapshot, *, over: bool = Fal
         "rid": snapshot.container_rid,
         "document": JsonText(encode(snapshot)),
     }
-    async with connections.session() as session:
-        return (await session.execute(statement, parameters)).rowcount > 0
+    return (await session.execute(statement, parameters)).rowcount > 0
+
+
+async def keep_before_reset(
+    session: Session, stored: Sequence[StoredRange], target: TargetIdentity, *, name: str
+) -> None:
+    """Keep where the ranges are, in the transaction that makes them start over: of that very moment.
+
+    Nothing is kept where a range has no place, or holds only what was changed since some time: what
+    a replay of that brings is more than there was.
+    """
+    source = await copied_source(session)
+    row = await (await session.execute("SELECT now()")).fetchone()
+    if source is None or row is None or any(one.read_since is not None for one in stored):
+        return
+    with suppress(ConfigurationError):
+        snapshot = Snapshot(
+            name=name,
+            taken_at=row[0].astimezone(UTC),
+            container_rid=source.rid,
+            source=source.name,
+            target_id=target.id,
+            target_name=target.name,
+            places=places_of(stored),
+        )
+        await _keep(session, snapshot)
 
 
 async def kept(connections: Connections) -> Sequence[KeptSnapshot]:
@@ -144,18 +186,21 @@ async def go_back(
 
         done = await planned()
         for move in done:
-            if (await session.execute(GO_BACK, _parameters(move))).rowcount == 0:
+            text, about = (UNDO_RESET if move.undoes else GO_BACK), _parameters(move, snapshot)
+            if (await session.execute(text, about)).rowcount == 0:
                 await planned()
                 raise SinkUnavailable(
                     f"range {move.lease_token} was begun anew meanwhile, nothing was moved: try again"
                 )
+            if move.undoes:
+                await replays.drop_replay(session, move.range_id)
         kind, subject = told
         detail = {"ranges": len(done), "to": snapshot.taken_at.isoformat(timespec="seconds")}
         await record(session, kind, subject, detail, actor)
     return done
 
 
-def _parameters(move: Move) -> Mapping[str, object]:
+def _parameters(move: Move, snapshot: Snapshot) -> Mapping[str, object]:
     place = move.place
     return {
         "id": move.range_id,
@@ -163,4 +208,5 @@ def _parameters(move: Move) -> Mapping[str, object]:
         "lsn": place.lsn,
         "time": place.time,
         "since": place.since,
+        "taken_at": snapshot.taken_at,
     }

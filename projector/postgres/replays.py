@@ -22,10 +22,13 @@ WHERE range_id = %(range_id)s AND phase IN ('requested', 'running')"""
 INSERT_REQUESTED = """
 INSERT INTO replays (range_id, phase, requested_at) VALUES (%s, 'requested', now())"""
 
+ASKED = "SELECT requested_at FROM replays WHERE range_id = %s AND phase = 'requested'"
+
 INSERT_RUNNING = """
 WITH started AS (
   INSERT INTO replays (range_id, phase, mark_lsn, seen_group, requested_at, started_at)
-  VALUES (%(range_id)s, 'running', %(mark)s, nextval('projector.seen_groups'), now(), now())
+  VALUES (%(range_id)s, 'running', %(mark)s, nextval('projector.seen_groups'),
+    COALESCE(%(asked)s, now()), now())
   RETURNING range_id, seen_group)
 UPDATE ranges r SET seen_group = s.seen_group FROM started s WHERE r.id = s.range_id"""
 
@@ -40,9 +43,14 @@ DELETE FROM replay_seen s WHERE NOT EXISTS (
 
 
 async def start_replay(session: Session, range_id: int, mark_lsn: int) -> None:
-    """Open a replay that may end once the range has passed the mark; replaces an open one."""
+    """Open a replay that may end once the range has passed the mark; replaces an open one.
+
+    One that was asked for goes on to tell when.
+    """
+    asked = await (await session.execute(ASKED, [range_id])).fetchone()
     await _end(session, range_id, "replaced")
-    await session.execute(INSERT_RUNNING, {"range_id": range_id, "mark": mark_lsn})
+    about = {"range_id": range_id, "mark": mark_lsn, "asked": None if asked is None else asked[0]}
+    await session.execute(INSERT_RUNNING, about)
     await forget_seen(session)
 
 

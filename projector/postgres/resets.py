@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 from projector.core.names import SourceIdentity
 from projector.core.ranges import FULL_RANGE, FeedRange
+from projector.ports.copy import TargetIdentity
 from projector.ports.timeline import Kind
 from projector.postgres import generations, replays
+from projector.postgres.bookmarks import keep_before_reset
 from projector.postgres.connections import Connections
 from projector.postgres.inheritance import holders_of
 from projector.postgres.ranges import stored_ranges
@@ -58,8 +60,11 @@ async def request_replay(
     ranges: Sequence[FeedRange] | None = None,
     *,
     actor: str = "",
+    keep_as: tuple[str, TargetIdentity] | None = None,
 ) -> int:
     """Make ranges start over when they are next acquired; None: all. Returns how many.
+
+    Where they are is kept under the name of `keep_as`, so that it can be undone while their replays are open.
 
     What is asked is the stored range that holds the keys, so a child that was not opened yet
     learns of it from its parent. Keys that nobody holds begin at START_FROM anyway.
@@ -72,6 +77,8 @@ async def request_replay(
         await lock_openings(session)
         await register_source(session, container_rid)
         stored = await stored_ranges(session, container_rid=container_rid, retired=True)
+        if keep_as is not None:
+            await keep_before_reset(session, stored, keep_as[1], name=keep_as[0])
         wanted_ranges = (FULL_RANGE,) if ranges is None else ranges
         holders = {
             holder.range_id: holder.lease_token

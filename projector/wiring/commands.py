@@ -9,6 +9,7 @@ from functools import partial
 
 from projector.core.errors import ProjectorError, SinkUnavailable
 from projector.core.lease import Lease
+from projector.core.ranges import FeedRange
 from projector.cosmos.client import CosmosGateway
 from projector.operations import leases, status
 from projector.operations.checks import Check, Finding, examine, fine, refusal, skipped
@@ -190,11 +191,17 @@ async def prepared_reset(
     ):
         connections, rid = reached.connections, opened.container_rid
         meant = source_identity(settings, opened.name)
+        both = await sides_of(settings, opened, reached, clock=clock)
+
+        async def ask(keys: Sequence[FeedRange] | None, keep_as: str) -> None:
+            kept = keep_as, both.target
+            await request_replay(connections, rid, keys, actor=person(), keep_as=kept)
+
         sides = ResetSides(
-            both=await sides_of(settings, opened, reached, clock=clock),
+            both=both,
             accept_new_source=partial(accept_new_source, connections, rid, meant, actor=person()),
             accept_projection=partial(accept_projection, connections, rid, meant, actor=person()),
-            request_replay=partial(request_replay, connections, rid, actor=person()),
+            request_replay=ask,
             foresee=partial(foreseen, settings, opened, connections),
         )
         yield await leases.prepared(sides, token=token, consent=consent)

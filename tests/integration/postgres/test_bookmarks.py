@@ -21,6 +21,7 @@ from projector.postgres.resets import request_replay
 from projector.postgres.sink import PostgresSink
 from projector.postgres.timeline import latest_entries
 from tests.integration.postgres.carts import (
+    NOWHERE,
     RID,
     apply,
     begun,
@@ -28,6 +29,7 @@ from tests.integration.postgres.carts import (
     line,
     page,
     position,
+    rows,
     tombstone,
     views,
 )
@@ -128,6 +130,65 @@ async def test_nothing_goes_forward_and_then_nothing_is_moved(
     assert await go_back(connections, to, [LEFT]) == [7]
     await apply(sink, fresh, at=8)
     assert await go_back(connections, to) == [7, 7]
+
+
+async def reset(connections: Connections, name: str) -> Snapshot | None:
+    """As the command does it."""
+    await request_replay(connections, RID, keep_as=(name, TARGET))
+    return await bookmarks.find(connections, name)
+
+
+@pytest.mark.parametrize("has_begun", [False, True], ids=["requested", "running"])
+async def test_a_reset_can_be_undone_while_its_replay_is_open(
+    connections: Connections, sink: PostgresSink, *, has_begun: bool
+) -> None:
+    grant = await begun(sink)
+    await apply(sink, grant, page(line("a", "1", 7)), at=7)
+    to = await reset(connections, "before-reset-1")
+    assert to is not None
+    again = await sink.open(grant.claim)
+    if has_begun:
+        nowhere = Beginning(position=NOWHERE, replay_mark_lsn=7)
+        again = await sink.begin(again, nowhere)
+        await apply(sink, again, page(line("a", "0", 3)), at=3)
+        again = await sink.open(grant.claim)  # it outlives owners
+    assert await go_back(connections, to) == [7]
+    with pytest.raises(FencedOut):
+        await apply(sink, again, page(line("a", "2", 8)), at=8)
+    last = await sink.open(grant.claim)
+    assert (last.stored, last.replay_requested, last.replay_open) == (position(7), False, False)
+    await apply(sink, last, page(line("a", "2", 8)), at=8)
+    async with connections.session() as session:
+        assert await rows(session, "SELECT FROM replay_seen") == []
+
+
+async def test_a_reset_that_is_over_or_was_followed_by_another_is_not_undone(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    """By then the place says nothing of where the rows are; going back is as ever."""
+    grant = await begun(sink)
+    await apply(sink, grant, at=7)
+    to = await reset(connections, "before-reset-1")
+    assert to is not None
+    assert await reset(connections, "before-reset-2") is None  # there was no place to keep
+    with pytest.raises(ConfigurationError, match="nothing was moved"):
+        await go_back(connections, to)
+    nowhere = Beginning(position=NOWHERE, replay_mark_lsn=7)
+    again = await sink.begin(await sink.open(grant.claim), nowhere)
+    await apply(sink, again, at=9)
+    third = await reset(connections, "before-reset-3")
+    assert third is not None
+    assert await go_back(connections, third) == [9]
+    assert await go_back(connections, to) == [7]
+
+
+async def test_nothing_is_kept_of_a_copy_that_began_at_a_time(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    """A reset to the beginning brings more than there was: none of it may be called complete too early."""
+    beginning = Beginning(position=position(7), anchored_from=NOON.isoformat())
+    await sink.begin(await sink.open(claim()), beginning)
+    assert await reset(connections, "before-reset-1") is None
 
 
 async def test_a_position_that_went_back_between_look_and_write_is_not_moved(

@@ -95,10 +95,11 @@ async def go_back(
         return sum(done.changed for done in await prepared.carry_out())
 
 
-async def reset(wanted: Settings) -> None:
+async def reset(wanted: Settings) -> str:
     opening = prepared_reset(wanted, clock=SystemClock(), token=None, consent=Consent())
     async with opening as prepared:
         await prepared.carry_out()
+        return prepared.before
 
 
 def wrong(emulator: EmulatorServer, url: str, *, kept: Sequence[str] = ()) -> list[str]:
@@ -126,6 +127,20 @@ async def test_a_restore_reads_again_what_was_changed_since_and_nothing_else(
     assert await go_back(wanted, to) == 4
     assert await delivered(wanted) == 6
     assert await delivered(wanted) == 0
+    assert wrong(emulator, database_url) == []
+
+
+async def test_a_reset_that_was_a_mistake_is_undone_before_it_has_read_anything_again(
+    emulator: EmulatorServer, database_url: str
+) -> None:
+    wanted = settings(emulator, database_url)
+    open_shop(emulator)
+    await delivered(wanted)
+    put(emulator, 3, quantity=2)
+    to = await bookmarks.find_snapshot(wanted, await reset(wanted))
+    assert to is not None
+    assert await go_back(wanted, to) == 4
+    assert await delivered(wanted) == 1
     assert wrong(emulator, database_url) == []
 
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -29,6 +29,7 @@ class Range:
     opened_epoch: int
     position: Position | None
     position_time: datetime | None = NOON
+    replay_since: datetime | None = None
 
     @property
     def lease_token(self) -> LeaseToken:
@@ -118,6 +119,18 @@ def test_the_keys_of_a_child_that_was_not_opened_stand_where_its_parent_stands()
 def test_what_has_no_place_is_not_saved(found: list[Range], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         places_of(found)
+
+
+def test_a_replay_that_was_asked_for_at_that_moment_may_be_ended_and_no_other() -> None:
+    """All that lies before the place was in the rows by then."""
+    before, later = saved(place(FULL_RANGE, 7)), NOON + timedelta(seconds=1)
+    for position in (None, at(3), at(9)):
+        one = Range(range_id=1, feed_range=FULL_RANGE, opened_epoch=1, position=position)
+        found = moves([replace(one, replay_since=NOON)], before)
+        refuse_forward(found)
+        assert [move.undoes for move in found] == [True]
+        [other] = moves([replace(one, replay_since=later)], before)
+        assert (other.undoes, other.obstacle is None) == (False, position == at(9))
 
 
 def test_ranges_of_today_are_cut_from_those_that_were_saved() -> None:
