@@ -23,6 +23,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from tests.acceptance.warm_start import WarmProcess, warm_start
+
 T = TypeVar("T")
 PATIENCE_SECONDS = 180.0
 POLL_SECONDS = 0.05
@@ -85,7 +87,7 @@ class Finished:
 class Running:
     """A process under way; its output is collected as it comes."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str] | WarmProcess) -> None:
         """Start to read both outputs."""
         self.process = process
         self._texts: dict[str, list[str]] = {"stdout": [], "stderr": []}
@@ -205,30 +207,33 @@ class CommandLine:
         return replace(self, settings=kept)
 
     def start(self, *arguments: str) -> Running:
-        """Starts a command."""
-        return Running(self.process(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        """Starts a command, warm: a real process that need not import what others have imported."""
+        surroundings = self._surroundings()
+        return Running(
+            warm_start().start(
+                self.module, arguments, folder=self.folder, surroundings=surroundings
+            )
+        )
 
     def process(self, *arguments: str, stdout: int, stderr: int) -> subprocess.Popen[str]:
-        """Starts a command whose outputs go there."""
-        surroundings = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.upper().startswith("PROJECTOR_")
-        }
+        """Starts a command as a user does, cold; its outputs go there."""
         return subprocess.Popen(
             [sys.executable, "-m", self.module, *arguments],
             cwd=self.folder,
-            env={
-                **surroundings,
-                "PYTHONPATH": str(Path(__file__).parents[2]),
-                "PYTHONUNBUFFERED": "1",
-                **{f"PROJECTOR_{name}": value for name, value in self.settings.items()},
-            },
+            env=self._surroundings(),
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
             text=True,
         )
+
+    def _surroundings(self) -> dict[str, str]:
+        return {
+            **{k: v for k, v in os.environ.items() if not k.upper().startswith("PROJECTOR_")},
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "PYTHONUNBUFFERED": "1",
+            **{f"PROJECTOR_{name}": value for name, value in self.settings.items()},
+        }
 
     def run(self, *arguments: str, seconds: float = PATIENCE_SECONDS) -> Finished:
         """Runs a command to its end."""
