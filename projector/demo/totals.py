@@ -34,14 +34,14 @@ FROM carts.cart_totals
 
 async def newest_carts(connections: Connections, *, limit: int) -> Sequence[Mapping[str, Any]]:
     """Totals of the carts that changed last, newest first."""
-    return await connections.read(NEWEST_CARTS, limit)
+    return await connections.all_rows(dict, NEWEST_CARTS, [limit])
 
 
 async def biggest_items(connections: Connections, *, limit: int) -> Sequence[Mapping[str, Any]]:
     """Totals of the items that are most in carts."""
-    return await connections.read(BIGGEST_ITEMS, limit)
+    return await connections.all_rows(dict, BIGGEST_ITEMS, [limit])
 
 
 async def counts(connections: Connections) -> Mapping[str, Any]:
     """How many carts, lines and pieces there are."""
-    return (await connections.read(COUNTS))[0]
+    return (await connections.all_rows(dict, COUNTS))[0]

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psycopg.rows import class_row
-
 from projector.ports.copy import Blocker
 from projector.postgres.connections import Connections
 
@@ -32,10 +30,7 @@ GROUP BY 1, 2, 3 ORDER BY waited_seconds DESC, b.pid"""
 
 async def blockers(connections: Connections) -> Sequence[Blocker]:
     """Those for whom anybody waits this moment, longest first. Raises SinkUnavailable."""
-    async with connections.session() as session:
-        cursor = session.cursor(row_factory=class_row(Blocker))
-        await cursor.execute(BLOCKERS)
-        return await cursor.fetchall()
+    return await connections.all_rows(Blocker, BLOCKERS)
 
 
 LOCK_TIMEOUT = "55P03"
@@ -50,7 +45,5 @@ WHERE datname = current_database() AND usename = current_user AND pid <> pg_back
 
 async def end_frozen_copies(connections: Connections) -> int:
     """End the copies of this user that have waited for rows longer than a statement may take."""
-    async with connections.session() as session:
-        cursor = await session.execute(END_FROZEN, [connections.statement_seconds])
-        row = await cursor.fetchone()
+    row = await connections.first_row(END_FROZEN, [connections.statement_seconds])
     return 0 if row is None else int(row[0])

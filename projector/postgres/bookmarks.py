@@ -16,8 +16,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from psycopg.rows import class_row
-
 from projector.core.bookmark_file import decode, encode
 from projector.core.bookmarks import Move, Snapshot, moves, places_of, refuse_forward
 from projector.core.errors import ConfigurationError, SinkUnavailable
@@ -132,10 +130,7 @@ async def keep_before_reset(
 
 async def kept(connections: Connections) -> Sequence[KeptSnapshot]:
     """Those that are kept, oldest first."""
-    async with connections.session() as session:
-        cursor = session.cursor(row_factory=class_row(KeptSnapshot))
-        await cursor.execute(LIST)
-        return await cursor.fetchall()
+    return await connections.all_rows(KeptSnapshot, LIST)
 
 
 async def find(connections: Connections, name: str) -> Snapshot | None:
@@ -144,8 +139,7 @@ async def find(connections: Connections, name: str) -> Snapshot | None:
     Raises:
         ConfigurationError: A newer program has kept it in a form of its own.
     """
-    async with connections.session() as session:
-        row = await (await session.execute(FIND, [name])).fetchone()
+    row = await connections.first_row(FIND, [name])
     return None if row is None else decode(row[0].encode(), where=f"the snapshot {name!r}")
 
 

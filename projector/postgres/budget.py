@@ -31,8 +31,7 @@ class PostgresLedger:
     async def book(self, request_units: float, *, per_second: float) -> float:
         """Book behind what is booked; see `Ledger`."""
         parameters = {"name": self.processor_name, "seconds": request_units / per_second}
-        async with self.connections.session() as session:
-            row = await (await session.execute(BOOK, parameters)).fetchone()
+        row = await self.connections.first_row(BOOK, parameters)
         if row is None:  # pragma: no cover - an upsert without a condition has one row
             raise SinkUnavailable("PostgreSQL did not book request units")
         return max(0.0, float(row[0]))

@@ -2,7 +2,7 @@
 
 Every session is in autocommit, is made ready as `properties` says, and bears timeouts below the lease
 expiration: the server itself ends the transaction of a host that was stopped or cut off (but for one
-that was stopped while it copies, see `frozen`), and a query whose server fell silent is given up here. A session that is
+that was stopped while it copies, see `blockers`), and a query whose server fell silent is given up here. A session that is
 broken, silent or spent (see `errors`) is dropped together with those that lie idle: whatever ails it
 ails them, and a new one may find another server under the name. Errors leave as errors of ours.
 """
@@ -15,14 +15,14 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
-from psycopg.rows import TupleRow, dict_row
+from psycopg.rows import TupleRow, class_row
 from psycopg_pool import AsyncConnectionPool
 from typing_extensions import override
 
@@ -35,6 +35,8 @@ from projector.postgres.generation import FIRST_CONTROL
 from projector.postgres.properties import PLANS, complete, looking_in, prepare_async, why_not
 
 Session = AsyncConnection[TupleRow]
+Parameters = Sequence[object] | Mapping[str, object]
+T = TypeVar("T")
 
 CLOSING_SECONDS = 5.0
 HUNG_UP_SECONDS = 0.5
@@ -201,11 +203,17 @@ class Connections:
         async with self.session(seconds=seconds) as session, session.transaction():
             yield session
 
-    async def read(self, query: str, *parameters: object) -> Sequence[Mapping[str, Any]]:
-        """What one query answers, by the names of its columns."""
-        async with self.session() as session, session.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(query.encode(), parameters)
-            return await cursor.fetchall()
+    async def all_rows(
+        self, kind: type[T], query: str, parameters: Parameters | None = None
+    ) -> list[T]:
+        """What one query answers, each row made one of these by the names of its columns."""
+        async with self.session() as session:
+            return await all_rows(session, kind, query, parameters)
+
+    async def first_row(self, query: str, parameters: Parameters | None = None) -> TupleRow | None:
+        """The first row that one query answers."""
+        async with self.session() as session:
+            return await (await session.execute(query.encode(), parameters)).fetchone()
 
     @asynccontextmanager
     async def _acquired(self) -> AsyncIterator[Session]:
@@ -270,6 +278,15 @@ class Connections:
             "tcp_keepalives_count": "3",
             "tcp_user_timeout": _milliseconds(options.statement_seconds),
         }
+
+
+async def all_rows(
+    session: Session, kind: type[T], query: str, parameters: Parameters | None = None
+) -> list[T]:
+    """The same by a session that is there."""
+    async with session.cursor(row_factory=class_row(kind)) as cursor:
+        await cursor.execute(query.encode(), parameters)
+        return await cursor.fetchall()
 
 
 class _FailedAttempt:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psycopg.rows import class_row
-
 from projector.ports.diagnosis import (
     MissingRight,
     RoleLacking,
@@ -17,7 +15,7 @@ from projector.ports.diagnosis import (
     Taken,
     Without,
 )
-from projector.postgres.connections import Connections
+from projector.postgres.connections import Connections, all_rows
 from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.generations import live
 from projector.postgres.readers import LET_IN_ELSEWHERE, MAY_READ, VIEWS_IN
@@ -104,12 +102,7 @@ async def server_facts(connections: Connections, *, reader: str) -> ServerFacts:
 
     Raises SinkUnavailable, ConfigurationError, SchemaMismatch (older than 14).
     """
-    async with connections.session() as session:
-        cursor = session.cursor(row_factory=class_row(ServerFacts))
-        await cursor.execute(FACTS.encode(), {"reader": reader})
-        found = await cursor.fetchone()
-    if found is None:  # pragma: no cover - every database has a row of its own
-        raise LookupError("the server does not know its own database")
+    (found,) = await connections.all_rows(ServerFacts, FACTS, {"reader": reader})
     return found
 
 
@@ -118,17 +111,13 @@ async def strangers(connections: Connections, *, processor_name: str) -> Sequenc
     async with connections.session() as session:
         found = await live(session)
         asked = STRANGERS.replace("{control}", found.record.control)
-        cursor = session.cursor(row_factory=class_row(Stranger))
-        await cursor.execute(asked, [found.record.processor_name or processor_name])
-        return await cursor.fetchall()
+        me = found.record.processor_name or processor_name
+        return await all_rows(session, Stranger, asked, [me])
 
 
 async def taken_schemas(connections: Connections) -> Sequence[Taken]:
     """What stands in the way of the first migration; ask only before it. Raises SinkUnavailable."""
-    async with connections.session() as session:
-        cursor = session.cursor(row_factory=class_row(Taken))
-        await cursor.execute(TAKEN, [list(OWN_SCHEMAS)])
-        return await cursor.fetchall()
+    return await connections.all_rows(Taken, TAKEN, [list(OWN_SCHEMAS)])
 
 
 async def missing_views(connections: Connections) -> Sequence[str]:
@@ -142,10 +131,7 @@ async def missing_views(connections: Connections) -> Sequence[str]:
 
 async def missing_rights(connections: Connections, *, migrates: bool) -> Sequence[MissingRight]:
     """Rights on what is there that a host needs, and a migration. Raises SinkUnavailable."""
-    async with connections.session() as session:
-        cursor = session.cursor(row_factory=class_row(MissingRight))
-        await cursor.execute(MISSING_RIGHTS, [migrates])
-        return await cursor.fetchall()
+    return await connections.all_rows(MissingRight, MISSING_RIGHTS, [migrates])
 
 
 async def roles_lacking(connections: Connections) -> Sequence[RoleLacking]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
-
-from psycopg.rows import class_row, dict_row
+from typing import Any
 
 from projector.core.epk import epk_of_json
 from projector.ports.explanation import StoredEntry, StoredKey, StoredPosition, StoredRow
-from projector.postgres.connections import Connections, Session
+from projector.postgres.connections import Connections, Session, all_rows
 from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.templates import each, filled
 
-T = TypeVar("T")
 MOST = 1000
 
 ROWS = """
@@ -60,10 +57,10 @@ async def stored_key(
     }
     async with connections.transaction() as session:
         await session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        positions = await _all(session, StoredPosition, POSITION, parameters)
+        positions = await all_rows(session, StoredPosition, POSITION, parameters)
         return StoredKey(
             rows=await _rows(session, generation, parameters),
-            entries=await _all(session, StoredEntry, ENTRIES, parameters),
+            entries=tuple(await all_rows(session, StoredEntry, ENTRIES, parameters)),
             position=positions[0] if positions else None,
         )
 
@@ -83,17 +80,7 @@ async def _rows(
     session: Session, generation: Generation, parameters: Mapping[str, Any]
 ) -> tuple[StoredRow, ...]:
     columns = generation.definition.columns
-    cursor = session.cursor(row_factory=dict_row)
-    await cursor.execute(rows_statement(generation).encode(), parameters)
+    rows = await all_rows(session, dict, rows_statement(generation), parameters)
     return tuple(
-        StoredRow(values=dict(zip(columns, row.pop("texts"), strict=True)), **row)
-        for row in await cursor.fetchall()
+        StoredRow(values=dict(zip(columns, row.pop("texts"), strict=True)), **row) for row in rows
     )
-
-
-async def _all(
-    session: Session, kind: type[T], statement: str, parameters: Mapping[str, Any]
-) -> tuple[T, ...]:
-    cursor = session.cursor(row_factory=class_row(kind))
-    await cursor.execute(statement, parameters)
-    return tuple(await cursor.fetchall())

@@ -21,8 +21,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from psycopg.rows import class_row
-
 from projector.core.errors import SinkUnavailable
 from projector.ports.copy import HousekeepingRun
 from projector.ports.ranges import StoredRange
@@ -222,10 +220,7 @@ async def forget_runs(connections: Connections, jobs: Sequence[str]) -> None:
 
 async def housekeeping_runs(connections: Connections) -> list[HousekeepingRun]:
     """Every job that ever ran."""
-    async with connections.session() as session:
-        cursor = session.cursor(row_factory=class_row(HousekeepingRun))
-        await cursor.execute(RUNS)
-        return await cursor.fetchall()
+    return await connections.all_rows(HousekeepingRun, RUNS)
 
 
 async def _purge_range(

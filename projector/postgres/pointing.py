@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 
 import psycopg
-from psycopg.rows import class_row
 
 from projector.core.errors import RebuildError
-from projector.postgres.connections import Connections, Session
+from projector.postgres.connections import Connections, Session, all_rows
 from projector.postgres.freshness import function_statements
 from projector.postgres.generation import Generation, quoted
 from projector.postgres.generations import NO_QUEUE
@@ -363,9 +362,7 @@ def tables_of(generation: Generation) -> Mapping[str, str]:
 
 async def views_there(session: Session, schema: str) -> Mapping[str, There]:
     """The views of that schema as they are, by name."""
-    cursor = session.cursor(row_factory=class_row(There))
-    await cursor.execute(THERE, [schema])
-    found = {one.name: one for one in await cursor.fetchall()}
+    found = {one.name: one for one in await all_rows(session, There, THERE, [schema])}
     for name, column, comment in await (await session.execute(COMMENTS, [schema])).fetchall():
         found[name].comments[column] = comment
     return found

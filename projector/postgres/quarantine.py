@@ -297,20 +297,16 @@ async def list_entries(
         "after": after,
         "limit": limit,
     }
-    async with connections.session() as session:
-        cursor = session.cursor(row_factory=class_row(QuarantineEntry))
-        await cursor.execute(LIST, parameters)
-        return await cursor.fetchall()
+    return await connections.all_rows(QuarantineEntry, LIST, parameters)
 
 
 async def due_entries(
     connections: Connections, *, rules: str, after: int = 0, limit: int = 1000
 ) -> list[QuarantineEntry]:
     """Open entries whose document may be another, or be taken otherwise, than when last asked for."""
-    async with connections.session() as session:
-        cursor = session.cursor(row_factory=class_row(QuarantineEntry))
-        await cursor.execute(DUE, {"rules": rules, "after": after, "limit": limit})
-        return await cursor.fetchall()
+    return await connections.all_rows(
+        QuarantineEntry, DUE, {"rules": rules, "after": after, "limit": limit}
+    )
 
 
 async def note_asked(connections: Connections, ids: Sequence[int], *, rules: str) -> None:
@@ -358,7 +354,5 @@ async def _decided(
 
 async def count_open(connections: Connections) -> int:
     """How many entries are open."""
-    async with connections.session() as session:
-        cursor = await session.execute("SELECT count(*) FROM quarantine WHERE status = 'open'")
-        row = await cursor.fetchone()
+    row = await connections.first_row("SELECT count(*) FROM quarantine WHERE status = 'open'")
     return 0 if row is None else int(row[0])

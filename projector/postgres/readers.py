@@ -71,12 +71,10 @@ class Reader:
 
     Attributes:
         changed: something was granted or revoked just now.
-        let_in: the role is there and may read every view.
         elsewhere: other databases of the server that let the same role in.
     """
 
     changed: bool
-    let_in: bool
     elsewhere: Sequence[str]
 
 
@@ -91,16 +89,16 @@ def let_in(url: str, role: str) -> Reader:
     with connected(url, application_name="projector migrate") as connection:
         there, may_read, other_reads, elsewhere = _row(connection, LOOK, parameters)
         if role == DEFAULT_READER or (may_read and not other_reads):
-            return Reader(changed=False, let_in=may_read, elsewhere=elsewhere if may_read else ())
+            return Reader(changed=False, elsewhere=elsewhere if may_read else ())
         with connection.transaction():
             for statement in ALONE:
                 connection.execute(statement.encode())
             if not there and not _create(connection, role):
-                return Reader(changed=False, let_in=False, elsewhere=())
+                return Reader(changed=False, elsewhere=())
             _execute(connection, LET_IN, role)
             if other_reads:
                 _execute(connection, SHUT_OUT, DEFAULT_READER)
-        return Reader(changed=True, let_in=True, elsewhere=elsewhere)
+        return Reader(changed=True, elsewhere=elsewhere)
 
 
 def _create(connection: psycopg.Connection[Any], role: str) -> bool:

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, cast
 
 import msgspec
-from psycopg.rows import DictRow, dict_row
 
 from projector.core.errors import SinkUnavailable
 from projector.core.names import Epoch, InstanceName, LeaseToken
@@ -67,7 +66,7 @@ WHERE range_id <> 0 AND reported_at > now() - interval '10 seconds'
 
 LAST_RELEASE = """
 SELECT max(reported_at) FILTER (WHERE state = 'stopped' AND owner <> %(me)s),
-  count(DISTINCT owner)
+  AS released_at, count(DISTINCT owner) AS hosts
 FROM range_reports"""
 
 
@@ -102,19 +101,13 @@ def _row(report: RangeReport) -> dict[str, object]:
 
 async def last_release(connections: Connections, *, beside: InstanceName) -> LastRelease:
     """Look for the last words of hosts that stopped."""
-    async with connections.session() as session:
-        row = await (await session.execute(LAST_RELEASE, {"me": beside})).fetchone()
-    return (
-        LastRelease(released_at=None, hosts=0)
-        if row is None
-        else LastRelease(released_at=row[0], hosts=row[1])
-    )
+    (found,) = await connections.all_rows(LastRelease, LAST_RELEASE, {"me": beside})
+    return found
 
 
 async def database_time(connections: Connections) -> datetime:
     """The clock that all times in the tables are by."""
-    async with connections.session() as session:
-        row = await (await session.execute("SELECT now()")).fetchone()
+    row = await connections.first_row("SELECT now()")
     if row is None:  # pragma: no cover - a SELECT without FROM has one row
         raise SinkUnavailable("PostgreSQL told no time")
     return cast("datetime", row[0])
@@ -122,13 +115,10 @@ async def database_time(connections: Connections) -> datetime:
 
 async def reports(connections: Connections) -> Sequence[StoredReport]:
     """The newest report of each lease token."""
-    async with connections.session() as session:
-        cursor = session.cursor(row_factory=dict_row)
-        await cursor.execute(REPORTS)
-        return [_report(row) for row in await cursor.fetchall()]
+    return [_report(row) for row in await connections.all_rows(dict, REPORTS)]
 
 
-def _report(row: DictRow) -> StoredReport:
+def _report(row: dict[str, Any]) -> StoredReport:
     report = RangeReport(
         lease_token=LeaseToken(row["lease_token"]),
         feed_range=FeedRange(min=row["min_epk"], max=row["max_epk"]),

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psycopg.rows import class_row
-
 from projector.ports.console import Sample
 from projector.postgres.connections import Connections
 
@@ -42,14 +40,10 @@ async def add_sample(connections: Connections, documents: int, lag_seconds: floa
 
 async def last_hour(connections: Connections) -> Sequence[Sample]:
     """The minutes of the last hour that somebody told of, oldest first. Raises SinkUnavailable."""
-    async with connections.session() as session:
-        cursor = session.cursor(row_factory=class_row(Sample))
-        await cursor.execute(LAST_HOUR)
-        return await cursor.fetchall()
+    return await connections.all_rows(Sample, LAST_HOUR)
 
 
 async def best_pace(connections: Connections) -> float | None:
     """Documents per second of the best minute that is kept; None while none was busy. Raises SinkUnavailable."""
-    async with connections.session() as session:
-        row = await (await session.execute(BEST_MINUTE, {"busy": BUSY_DOCUMENTS})).fetchone()
+    row = await connections.first_row(BEST_MINUTE, {"busy": BUSY_DOCUMENTS})
     return None if row is None or row[0] is None else float(row[0])

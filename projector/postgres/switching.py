@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import psycopg
-from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from projector.core.errors import RebuildError, SinkUnavailable
@@ -25,7 +24,7 @@ from projector.core.ranges import FeedRange, uncovered
 from projector.ports.generations import GenerationRecord, GenerationState
 from projector.ports.timeline import Kind
 from projector.postgres import both_views, timeline
-from projector.postgres.connections import Connections, Session
+from projector.postgres.connections import Connections, Session, all_rows
 from projector.postgres.errors import first_line
 from projector.postgres.generation import Generation
 from projector.postgres.generations import (
@@ -293,9 +292,7 @@ async def _stop_batches(session: Session, generation: Generation) -> None:
 
 
 async def _places(session: Session, generation: Generation) -> Sequence[Place]:
-    cursor = session.cursor(row_factory=class_row(Place))
-    await cursor.execute(PLACES.replace("{control}", generation.control).encode())
-    return await cursor.fetchall()
+    return await all_rows(session, Place, PLACES.replace("{control}", generation.control))
 
 
 async def _wait_for_snapshots(session: Session, record: GenerationRecord) -> None:

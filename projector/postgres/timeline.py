@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
-from psycopg.rows import class_row
 
 from projector.core.errors import ProjectorError
 from projector.core.secrets import scrubbed
@@ -125,10 +124,7 @@ async def latest_entries(
         "limit": limit,
         "without": [str(one) for one in without],
     }
-    async with connections.session() as session:
-        cursor = session.cursor(row_factory=class_row(TimelineEntry))
-        await cursor.execute(LATEST, asked)
-        return await cursor.fetchall()
+    return await connections.all_rows(TimelineEntry, LATEST, asked)
 
 
 async def forget_entries(connections: Connections, *, age: timedelta) -> int:

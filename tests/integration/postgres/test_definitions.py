@@ -71,7 +71,7 @@ async def target(database_url: str) -> AsyncIterator[Connections]:
 
 
 async def asked(connections: Connections, view: str) -> Sequence[tuple[Any, ...]]:
-    rows = await connections.read(f"SELECT * FROM discounted.{view} ORDER BY 1, 2, 3")
+    rows = await connections.all_rows(dict, f"SELECT * FROM discounted.{view} ORDER BY 1, 2, 3")
     return [tuple(str(value) for value in row.values()) for row in rows]
 
 
@@ -156,7 +156,7 @@ async def test_the_last_good_row_of_a_rejected_document_has_the_new_column(
     bad = page('"id":"1","cartId":"a","discount":"half"', lsn=2)
     assert [one.reason for one in bad.rejections] == ["bad_discount"]
     await apply(sink, grant, bad)
-    [kept] = await target.read("SELECT reason, key, last_good FROM projector.quarantine")
+    [kept] = await target.all_rows(dict, "SELECT reason, key, last_good FROM projector.quarantine")
     assert (kept["reason"], kept["key"]) == ("bad_discount", "a")
     assert kept["last_good"] == {
         "cart_id": "a", "id": "1", "item": "Mug", "quantity": 2, "unit_price": 3,
@@ -243,7 +243,7 @@ async def test_a_definition_of_any_shape_is_kept_counted_and_mended(
         await apply(sink, grant, later)
         assert (await store.recount(examples=3)) == Recount(rows=2, wrong=0)
         for view in views_of(generation):
-            await connections.read(f"SELECT * FROM bare.{view.name}")
+            await connections.all_rows(dict, f"SELECT * FROM bare.{view.name}")
         stored = await stored_key(
             connections, container_rid=RID, key="a", partition_key_json='"a"', generation=generation
         )

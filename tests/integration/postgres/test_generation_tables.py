@@ -104,7 +104,7 @@ async def test_two_generations_are_fed_side_by_side(database_url: str) -> None:
             await apply(sink, grant, page(*lines, rejections=[rejection("cart", "bad", 9)]))
         assert len(await live_ranges(one)) == len(await live_ranges(other)) == 1
         for table, expected in (("projector_g1.cart_items", 1), ("projector_g2.cart_items", 2)):
-            [row] = await one.read(f"SELECT count(*) FROM {table}")
+            [row] = await one.all_rows(dict, f"SELECT count(*) FROM {table}")
             assert row["count"] == expected
         assert await count_open(one) == await count_open(other) == 1
 

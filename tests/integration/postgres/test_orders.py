@@ -107,9 +107,9 @@ def _number(value: object) -> Decimal:
 
 
 async def agree(target: Connections, office: Office) -> None:
-    found = await target.read(STORED)
+    found = await target.all_rows(dict, STORED)
     assert {tuple(row.values()) for row in found} == office.rows()
-    assert await target.read(ORDERS_OF_CUSTOMERS.wrong_totals) == []
+    assert await target.all_rows(dict, ORDERS_OF_CUSTOMERS.wrong_totals) == []
 
 
 @pytest.mark.parametrize("replaying", [False, True], ids=["live", "replaying"])
@@ -173,7 +173,7 @@ async def test_four_sessions_with_the_same_days_and_statuses_leave_exact_totals(
         for grant in grants:
             group.create_task(host(grant, work[grant.range_id]))
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    assert await target.read(deadlocks) == [{"deadlocks": 0}]
+    assert await target.all_rows(dict, deadlocks) == [{"deadlocks": 0}]
     await agree(target, office)
 
 
@@ -252,5 +252,5 @@ async def test_any_optional_text_survives_the_copy(database_url: str) -> None:
             page = projection.page(documents.page([documents.finished(body)]))
             done = await sink.write(grant, fold([page]), position(1))
             assert (done.inserted, done.met_rows) == (1, False)
-        found = await connections.read("SELECT note FROM noted.orders ORDER BY id")
+        found = await connections.all_rows(dict, "SELECT note FROM noted.orders ORDER BY id")
     assert [row["note"] for row in found] == notes

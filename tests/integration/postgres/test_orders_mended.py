@@ -73,14 +73,16 @@ async def test_days_are_those_of_utc_and_values_keep_their_types(
 ) -> None:
     await begun_with_both(orders)
     days = "SELECT day::text, order_count, value::text FROM orders.daily_totals ORDER BY 1"
-    assert [tuple(row.values()) for row in await target.read(days)] == [
+    assert [tuple(row.values()) for row in await target.all_rows(dict, days)] == [
         ("2026-01-01", 1, "4"),
         ("2026-01-02", 1, "3"),
     ]
     whole = "SELECT order_count, weight::text, last_changed_at > '2020-01-01Z' AS later FROM orders.customer_totals"
-    assert await target.read(whole) == [{"order_count": 2, "weight": "2.5", "later": True}]
+    assert await target.all_rows(dict, whole) == [
+        {"order_count": 2, "weight": "2.5", "later": True}
+    ]
     one = "SELECT paid, value::text, extra FROM orders.orders ORDER BY id"
-    assert await target.read(one) == [
+    assert await target.all_rows(dict, one) == [
         {"paid": True, "value": "3.0", "extra": {"note": "x"}},
         {"paid": None, "value": "4", "extra": {}},
     ]
@@ -114,7 +116,7 @@ async def test_a_rejected_order_goes_into_quarantine_with_its_last_good_row_and_
     await apply(orders, grant, page(FIRST.replace('"2026', '"once 2026'), lsn=2))
     [entry] = await list_entries(target)
     assert (entry.key, entry.document_id, entry.reason) == ("a", "1", "bad_placed_at")
-    [kept] = await target.read("SELECT last_good FROM projector.quarantine")
+    [kept] = await target.all_rows(dict, "SELECT last_good FROM projector.quarantine")
     assert kept["last_good"]["placed_at"] == "2026-01-02T04:30:00+00:00"
     assert kept["last_good"]["paid"] is True
     assert (await verification.recount(examples=1)).rows == 1

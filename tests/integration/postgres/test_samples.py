@@ -21,7 +21,7 @@ async def test_hosts_add_to_one_minute_and_the_greatest_lag_counts(
 
 async def test_an_hour_is_shown_and_a_day_is_kept(connections: Connections) -> None:
     async def kept() -> int:
-        return len(await connections.read("SELECT FROM projector.samples"))
+        return len(await connections.all_rows(dict, "SELECT FROM projector.samples"))
 
     await add_sample(connections, 1, 0.0)
     for back, shown, stored in (("2 hours", 1, 2), ("23 hours", 1, 2)):

@@ -64,7 +64,9 @@ async def test_an_entry_that_the_server_refuses_costs_its_transaction_nothing(
         await session.execute("INSERT INTO projector.samples VALUES (now(), 1, 0, false)")
         assert not await record(session, Kind.SPLIT, "0", {}, "one")
         await session.execute("UPDATE projector.samples SET documents = 2")
-    assert [row["documents"] for row in await connections.read("TABLE projector.samples")] == [2]
+    assert [
+        row["documents"] for row in await connections.all_rows(dict, "TABLE projector.samples")
+    ] == [2]
 
 
 async def test_a_target_that_is_down_loses_the_entry_alone(unused_tcp_port: int) -> None:
@@ -90,8 +92,8 @@ async def test_what_is_old_goes_and_so_does_what_is_too_much_of_a_kind(
 ) -> None:
     monkeypatch.setattr(timeline, "MOST_OF_A_KIND", 2)
     await record(connections, Kind.RESET, "old", {}, "ada")
-    await connections.read(
-        "UPDATE projector.timeline SET happened_at = now() - interval '2 days' RETURNING id"
+    await connections.all_rows(
+        dict, "UPDATE projector.timeline SET happened_at = now() - interval '2 days' RETURNING id"
     )
     await record(connections, Kind.REBUILD_PROMOTED, "2", {}, "ada")
     for at in range(4):

@@ -34,7 +34,7 @@ async def test_a_new_connection_takes_the_token_of_now(database_url: str) -> Non
     async def works(url: str) -> None:
         options = ConnectionOptions(url=url, acquire_seconds=2)
         async with Connections(options) as connections:
-            assert await connections.read(WHO) == [{"current_user": role}]
+            assert await connections.all_rows(dict, WHO) == [{"current_user": role}]
 
     async def ask() -> Token:
         return Token(text="token-1", expires_at=datetime.now(UTC) + timedelta(hours=1))
