@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from projector.ports.generations import GenerationRecord, GenerationState
+from projector.ports.generations import BEING_MADE, GenerationRecord, GenerationState
 from projector.postgres.both_views import read_no_longer
 from projector.postgres.connections import Connections, Session
 from projector.postgres.errors import first_line
@@ -61,10 +61,12 @@ async def retire(connections: Connections) -> Sequence[int]:
     return ended
 
 
-async def settle(connections: Connections) -> bool:
+async def settle(connections: Connections, *, prepared: bool = True) -> bool:
     """Make the views plain again once nobody's snapshot is of before the last switch; whether they are.
 
-    Views over two generations cost those who ask for the newest an index. Raises SinkUnavailable.
+    Views over two generations cost those who ask for the newest an index. With `prepared` they no longer read
+    one that is being made either: a promotion that is under way has to make them ready once more.
+    Raises SinkUnavailable.
     """
     async with connections.session() as session:
         row = await (await session.execute(SETTLED)).fetchone()
@@ -73,7 +75,7 @@ async def settle(connections: Connections) -> bool:
         found = await all_records(session)
         now = (await live(session)).generation
     for record in found:
-        if record.id != now.id:
+        if record.id != now.id and (prepared or record.state not in BEING_MADE):
             await read_no_longer(connections, generation_of(record), live=now)
     return True
 

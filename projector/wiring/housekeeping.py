@@ -118,6 +118,7 @@ class Work:
         connections = self.copy.connections
         retired = await retiring.retire(connections)
         dropped = await retiring.drop_ended(connections)
+        await retiring.settle(connections)
         for one in dropped:
             if one.left:
                 log.warning(Event.GENERATION_KEPT, generation=one.record.id, left=list(one.left))
@@ -131,7 +132,7 @@ class Work:
             Postponed: Somebody reads a view for long.
         """
         try:
-            await retiring.settle(self.copy.connections)
+            await retiring.settle(self.copy.connections, prepared=False)
         except SinkUnavailable as error:
             raise Postponed(str(error)) from error
         return {}

@@ -225,7 +225,7 @@ class _Reached:
     async def settle(self) -> str:
         """Make the views plain again after a switch; see `Sides`."""
         try:
-            plain = await retiring.settle(self.connections)
+            plain = await retiring.settle(self.connections, prepared=False)
         except SinkUnavailable as error:
             return str(error)
         return "" if plain else "a transaction is open since before the switch"

@@ -165,6 +165,11 @@ async def test_a_switch_looks_again_at_what_others_did_to_the_views(
         assert await retiring.settle(connections)
         return done
 
+    other = {"to": second.generation, "former": FIRST_GENERATION}
+    await both_views.read_both(connections, **other, fed=[])
+    assert await retiring.settle(connections, prepared=False)  # what is being made is left alone
+    async with connections.session() as session:
+        assert await both_views.is_both_read(session, **other)
     with monkeypatch.context() as patched:
         patched.setattr(both_views, "read_both", housekept)
         with pytest.raises(SinkUnavailable, match="read something else"):
