@@ -89,7 +89,7 @@ def run(
 def demo(
     *,
     seconds: Annotated[
-        float | None, typer.Option(min=1, help="Stop by itself after so many seconds.")
+        float | None, typer.Option(min=1, help="Stop by itself after so long a show.")
     ] = None,
 ) -> None:
     """Watch carts turn into totals: emulator, PostgreSQL, host and shoppers in one terminal."""

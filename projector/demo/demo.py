@@ -7,6 +7,7 @@ parts end in the reverse order of their start, whatever ends the demo.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import sys
 import time
@@ -34,7 +35,7 @@ PARTITIONS = 4
 SEEDED_DEEDS = 120
 SHOPPING_SECONDS = (0.1, 0.6)
 LOOK_SECONDS = 0.5
-SETTLE_SECONDS = 3.0
+SETTLE_SECONDS = 30.0
 SHOWN_CARTS = 40
 SHOWN_ITEMS = 10
 LOG_FILE = "projector.log"
@@ -52,7 +53,7 @@ class Demo:
     Args:
         folder: For the database and the log.
         say: Takes the lines that are told before and after the show.
-        seconds: Stop by itself after so long; None: when `request_stop` is called.
+        seconds: Stop by itself after so long a show; None: when `request_stop` is called.
     """
 
     folder: Path
@@ -139,11 +140,13 @@ class Demo:
         show: Show,
     ) -> None:
         """Looks and draws until it is time to end."""
-        deadline = None if self.seconds is None else time.monotonic() + self.seconds
+        ends_at = math.inf
         async with aclosing(show(self.screen)) as frames:
-            while not self._stopping.is_set() and (deadline is None or time.monotonic() < deadline):
+            while not self._stopping.is_set() and time.monotonic() < ends_at:
                 if service.reports():
                     self.screen.snapshot = await _look(service, connections)
+                    if self.seconds is not None:  # the show begins when there is something to see
+                        ends_at = min(ends_at, time.monotonic() + self.seconds)
                 await anext(frames)
                 await _pause(self._stopping, LOOK_SECONDS)
 

@@ -38,13 +38,13 @@ def test_the_demo_can_be_looked_into_and_works_the_second_time_as_the_first(tmp_
         assert equal_at_the_end(demo.stop(signal.SIGINT))
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(host="127.0.0.1", port=port)
-    assert equal_at_the_end(command_line.run("demo", "--seconds", "2"))
+    assert equal_at_the_end(command_line.run("demo", "--seconds", "1"))
 
 
 @pytest.mark.parametrize(("terminal", "encoding"), [("dumb", "utf-8"), ("xterm", "latin-1")])
 def test_the_demo_suits_any_terminal(terminal: str, encoding: str, tmp_path: Path) -> None:
     code, shown = in_a_terminal(
-        [sys.executable, "-m", "projector", "demo", "--seconds", "4"],
+        [sys.executable, "-m", "projector", "demo", "--seconds", "1"],
         folder=tmp_path,
         environment={"TERM": terminal, "PYTHONIOENCODING": encoding},
     )

@@ -31,7 +31,8 @@ async def writing(pair: Pair, *, lines: int, seed: int) -> AsyncIterator[None]:
             elif kind < 0.15:
                 await pair.world.write(cart, id_, item="x", quantity="many")
             else:
-                await pair.line(cart, id_, quantity=draw.randrange(100), price=draw.random())
+                price = draw.randrange(1000) / 100
+                await pair.line(cart, id_, quantity=draw.randrange(100), price=price)
             await asyncio.sleep(PACE_SECONDS)
 
     async with asyncio.TaskGroup() as group:
