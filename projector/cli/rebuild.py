@@ -17,7 +17,7 @@ from rich.console import Console
 
 from projector.cli.bookmarks import saved
 from projector.cli.entry import Stopping, enter, enter_until_stopped, prepared_to_look
-from projector.cli.failures import ExitCode, UsageError
+from projector.cli.failures import ExitCode, UsageError, root_cause
 from projector.cli.leases import costs
 from projector.cli.lines import answer, say
 from projector.cli.output import print_json, print_table
@@ -32,7 +32,7 @@ from projector.cli.rebuild_words import (
     standing,
     status_document,
 )
-from projector.core.errors import FeedError
+from projector.core.errors import FeedError, LeaseError, SinkError
 from projector.operations import rebuild
 from projector.operations.definition_changes import changes, differs
 from projector.operations.forecast import Forecast
@@ -213,7 +213,10 @@ def abort(*, as_json: bool) -> None:
     if as_json:
         print_json({"aborted": record.id})
         return
-    answer(f"generation {record.id} is given up and dropped; the live one was not touched")
+    answer(
+        f"generation {record.id} is given up and dropped, by housekeeping what is in use now; the live one was"
+        " not touched"
+    )
 
 
 def fill(*, processes: int) -> None:
@@ -269,14 +272,17 @@ async def _more_processes(count: int) -> AsyncIterator[None]:
 
 @contextmanager
 def _told_how_to_go_on(record: GenerationRecord) -> Iterator[None]:
-    """Whoever interrupts the command loses the sight of it alone, and is told so."""
+    """Whoever interrupts the command, or loses a server, loses the sight of it alone, and is told so."""
     try:
         yield
-    except asyncio.CancelledError:
-        say(
-            f"generation {record.id} stays, and hosts that run go on with it; to go on here: {TO_PROMOTE};"
-            f" to only look: {TO_FOLLOW}; to give it up: {TO_ABORT}"
-        )
+    except BaseException as error:
+        if isinstance(
+            root_cause(error), asyncio.CancelledError | SinkError | FeedError | LeaseError
+        ):
+            say(
+                f"generation {record.id} stays, and hosts that run go on with it; to go on here: {TO_PROMOTE};"
+                f" to only look: {TO_FOLLOW}; to give it up: {TO_ABORT}"
+            )
         raise
 
 

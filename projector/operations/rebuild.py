@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from projector.core.bookmarks import Snapshot
-from projector.core.errors import RebuildError, SinkUnavailable
+from projector.core.errors import RebuildError, SchemaMismatch, SinkUnavailable
 from projector.operations.generations import (
     TO_PROMOTE,
     TO_ROLL_BACK,
@@ -169,6 +169,9 @@ async def caught_up(
         except SinkUnavailable:
             await sides.clock.sleep(LOOK_SECONDS)
             continue
+        except SchemaMismatch:
+            await still_made(sides, generation)  # whoever gives it up drops its tables
+            raise
         now = sides.clock.monotonic()
         tell(meter.measured(look, now=now, lag_seconds=sides.lag_seconds))
         if not open_ends(look, lag_seconds=sides.lag_seconds):
@@ -206,9 +209,13 @@ async def judged(
 ) -> Verdict:
     """Compare the generation with the container, and say what speaks against its promotion.
 
-    Raises: as `Sides.compare`.
+    Raises: as `Sides.compare`; RebuildError: it was given up meanwhile.
     """
-    compared = await sides.compare(record, on_compared)
+    try:
+        compared = await sides.compare(record, on_compared)
+    except SchemaMismatch:
+        await still_made(sides, record.id)
+        raise
     await sides.note_verified(record, compared.counts)
     fresh = await still_made(sides, record.id)
     return Verdict(record=fresh, compared=compared, against=against(compared))

@@ -127,5 +127,8 @@ class Finishing(Protocol):
     async def step(self, step: FinishStep) -> bool:
         """Do it, unless it was done; False: another process is at it. Raises SinkUnavailable."""
 
+    async def waits(self, error: str) -> None:
+        """Tell whoever looks why a step is not done, until one is. Raises SinkUnavailable."""
+
     async def filled(self) -> Filled:
         """What was loaded. Raises SinkUnavailable."""

@@ -42,6 +42,12 @@ LONGEST_SECONDS = 86_400.0
 FIRST_PART = """
 SELECT 1 FROM fill_parts WHERE id = (SELECT min(id) FROM fill_parts) FOR UPDATE SKIP LOCKED"""
 
+# Another process may be at a step: then there is nothing to tell.
+WAITS = """
+UPDATE fill_parts SET error = %s WHERE id = (
+  SELECT id FROM fill_parts WHERE id = (SELECT min(id) FROM fill_parts) FOR UPDATE SKIP LOCKED)"""
+GOES_ON = "UPDATE fill_parts SET error = NULL WHERE error IS NOT NULL"
+
 IS_THERE = "SELECT 1 FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'p'"
 COUNTS = "SELECT 1 FROM pg_trigger WHERE tgrelid = %s::regclass AND tgname = %s"
 IS_PLACED = "SELECT 1 FROM ranges LIMIT 1"
@@ -101,7 +107,13 @@ class Finish:
                 return False
             await allow_scan(session)
             await self._work[step](session)
+            await session.execute(GOES_ON)
         return True
+
+    async def waits(self, error: str) -> None:
+        """Tell why a step is not done; see `Finishing`."""
+        async with self._connections.session() as session:
+            await session.execute(WAITS, [error])
 
     async def filled(self) -> Filled:
         """What was loaded; see `Finishing`."""

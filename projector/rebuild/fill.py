@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -60,6 +61,7 @@ PART_LOADED = "part_loaded"
 PART_WAITS = "part_waits"
 PART_BEGUN_ANEW = "part_begun_anew"
 GENERATION_FILLED = "generation_filled"
+GENERATION_WAITS = "generation_waits"
 
 T = TypeVar("T")
 
@@ -135,8 +137,16 @@ class Filler:
         await self._patience.until_done(self._hand_over)
 
     async def _finish(self, step: FinishStep) -> None:
-        while not await self._patience.until_done(partial(self._n.finishing.step, step)):
+        attempt = partial(self._n.finishing.step, step)
+        while not await self._patience.until_done(attempt, waits=self._finishing_waits):
             await self._n.clock.sleep(LOOK_SECONDS)
+
+    async def _finishing_waits(self, failed: Failed) -> None:
+        """Say for what: a full disk shows here, where keys and indexes are built."""
+        error = str(failed.error)
+        log.warning(GENERATION_WAITS, error=error)
+        with suppress(ProjectorError):  # as full as before
+            await self._n.finishing.waits(error)
 
     async def _cut(self) -> None:
         """One part per physical partition, unless there are parts."""

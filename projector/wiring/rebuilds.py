@@ -233,7 +233,8 @@ class _Reached:
     async def abort(self, record: GenerationRecord, who: str) -> None:
         """Give a generation up, and drop it; what is in use is dropped by housekeeping."""
         await generations.abort(self.connections, record.id, who=who)
-        await retiring.drop_ended(self.connections)
+        with suppress(SinkUnavailable):
+            await retiring.drop_ended(self.connections)
 
     async def foreseen(self) -> Forecast:
         """What reading the container once more will cost. Raises FeedError."""

@@ -1,7 +1,7 @@
 """Real host processes within milliseconds: a process that has imported everything forks them.
 
-`python -m tests.acceptance.hosts_forge` reads one JSON order per line, runs one host in a child
-of its own, waits for its end and answers with one JSON line. It has no threads when it forks.
+`python -m tests.acceptance.hosts_forge` reads one JSON order per line, runs one host or one command in
+a child of its own, waits for its end and answers with one JSON line. It has no threads when it forks.
 """
 
 from __future__ import annotations
@@ -13,42 +13,44 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from projector.ports.filling import Filled
-from projector.ports.generations import FillSource
-from projector.postgres.connections import ConnectionOptions, Connections
-from projector.postgres.generation import Generation
+import psycopg
+
+import projector.cli.rebuild
+from projector.cli.app import run_line
 from projector.processor.clock import SystemClock
-from projector.projection.carts import CARTS
 from projector.settings import Settings
 from projector.telemetry.logs import configure_logging
-from projector.wiring.filling import filler
-from projector.wiring.opening import account
 from projector.wiring.service import Service
 from tests.acceptance.hosts_killing import Points, Target, install
 
-SECOND = Generation(definition=CARTS, schema="projector_g2", control="projector_g2")
 SPEED = 10.0
+COMMAND_SPEED = 3.0
+"""A comparison gives up on a host that stands still for seconds of its clock."""
+
+LOOK_SECONDS = 0.05
 LIFE_SECONDS = 150
 """A host that takes longer hangs; the alarm ends it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One host to run until it has caught up.
+    """One host to run until it has caught up, or one command.
 
     Attributes:
         settings: fields of `Settings`.
         log: file for its log.
         point, occurrence: where it dies; None lets it live.
         record: file for the points it reaches.
-        fill: fills the second generation from that source, and does nothing else.
+        until: a query; the host is no job, and is stopped once this is true.
+        command: what is typed after `projector`, in place of a host.
     """
 
     settings: Mapping[str, Any]
@@ -56,28 +58,30 @@ class Order:
     point: str | None = None
     occurrence: int = 1
     record: str | None = None
-    fill: str | None = None
+    until: str | None = None
+    command: Sequence[str] = ()
 
 
 class HurriedClock:
-    """A clock that runs ten times as fast."""
+    """A clock that runs several times as fast."""
 
-    def __init__(self) -> None:
+    def __init__(self, speed: float = SPEED) -> None:
+        self._speed = speed
         self._real = SystemClock()
         self._began = self._real.monotonic()
         self._first = self._real.now()
 
     def now(self) -> datetime:
         """The time of day."""
-        return self._first + timedelta(seconds=self.monotonic() - self._began * SPEED)
+        return self._first + timedelta(seconds=self.monotonic() - self._began * self._speed)
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
-        return self._real.monotonic() * SPEED
+        return self._real.monotonic() * self._speed
 
     async def sleep(self, seconds: float) -> None:
-        """Wait a tenth of that."""
-        await self._real.sleep(seconds / SPEED)
+        """Wait a fraction of that."""
+        await self._real.sleep(seconds / self._speed)
 
 
 class Forge:
@@ -131,8 +135,7 @@ def _be_host(order: Order) -> None:
             os.dup2(log.fileno(), 2)
             os.dup2(log.fileno(), 1)
             signal.alarm(LIFE_SECONDS)
-            asyncio.run(_run(order))
-        code = 0
+            code = _live(order)
     except BaseException:  # noqa: BLE001 - reported by the exit code and the log
         traceback.print_exc()
     finally:
@@ -140,43 +143,46 @@ def _be_host(order: Order) -> None:
         os._exit(code)
 
 
-async def _run(order: Order) -> None:
-    configure_logging(style="logfmt", level="info")
+def _live(order: Order) -> int:
     target = None
     if order.point is not None:
         target = Target(point=order.point, occurrence=order.occurrence)
     record = None if order.record is None else Path(order.record)
     install(Points(target=target, record=record))
-    settings = Settings(**order.settings)
-    if order.fill is not None:
-        return await _fill(settings, FillSource(order.fill))
-    service = Service(settings, clock=HurriedClock())
-    await service.run(migrate=False, until_caught_up=True)
-    return None
+    if order.command:
+        return _type(order)
+    asyncio.run(_serve(order))
+    return 0
 
 
-async def _fill(settings: Settings, source: FillSource) -> None:
-    clock = HurriedClock()
-    assert settings.database_url is not None
-    options = ConnectionOptions(
-        url=settings.database_url.get_secret_value(), control=SECOND.control
-    )
+def _type(order: Order) -> int:
+    """A command as it is typed, but for the clock."""
+    for name, value in order.settings.items():
+        os.environ[f"PROJECTOR_{name.upper()}"] = str(value)
+    setattr(projector.cli.rebuild, "SystemClock", partial(HurriedClock, COMMAND_SPEED))  # noqa: B010 - mypy takes classes for constants
+    return run_line(order.command)
 
-    async def done(_filled: Filled) -> None:
-        pass
 
-    async with Connections(options) as opened, account(settings, clock=clock) as reached:
-        share = filler(
-            settings,
-            reached,
-            opened,
-            generation=SECOND,
-            source=source,
-            processor_name=settings.processor_name,
-            clock=clock,
-            done=done,
-        )
-        await share.run()
+async def _serve(order: Order) -> None:
+    configure_logging(style="logfmt", level="info")
+    service = Service(Settings(**order.settings), clock=HurriedClock())
+    if order.until is None:
+        await service.run(migrate=False, until_caught_up=True)
+        return
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(service.run(migrate=False), name="host")
+        await _until(order.until, order.settings["database_url"], serving)
+        service.request_stop()
+
+
+async def _until(query: str, url: str, serving: asyncio.Task[Any]) -> None:
+    """By a session that nobody watches."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        while not serving.done():
+            found = await (await connection.execute(query.encode())).fetchone()
+            if found is not None and found[0]:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Kills a host at each point of a list, lets a fresh one finish, and compares what SQL says.
+"""Kills a host or a command at each point of a list, lets a fresh one finish, and compares what SQL says.
 
-`python -m tests.acceptance.hosts_kill_points` does it for every point of every situation, or of
-those that are named, and prints what it found; the test suite takes those points that leave a trace outside the process.
+`python -m tests.acceptance.hosts_kill_points` does it for every point of every situation, or of those that
+are named (`'rebuild promoted'`, or `'rebuild promoted=host,verify'` for the points of these roles alone), and
+prints what it found; the test suite takes some of those points that leave a trace outside the process.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import Protocol
 from cosmos_emulator import Engine
 from projector.postgres.embedded import EmbeddedPostgres
 from projector.postgres.migrate import upgrade
-from tests.acceptance.hosts_filling import half_filled
 from tests.acceptance.hosts_forge import Forge, running_forge
 from tests.acceptance.hosts_killing import SENT
 from tests.acceptance.hosts_prepared import (
@@ -30,6 +30,7 @@ from tests.acceptance.hosts_prepared import (
     first_start,
     prepared,
 )
+from tests.acceptance.hosts_rebuilding import rebuilding
 from tests.fixtures.postgres import SERVER_OPTIONS, database_name, new_database
 
 SITUATIONS: dict[str, Callable[[Engine, str], None]] = {
@@ -38,6 +39,17 @@ SITUATIONS: dict[str, Callable[[Engine, str], None]] = {
     "changed, split, merged and reset": changed_and_reset,
     "changed, split, merged and put back": changed_and_put_back,
 }
+
+
+STAGES = (
+    "started",
+    "filled_from_feed",
+    "filled_from_scan",
+    "promoted",
+    "rolled_back",
+    "given_up",
+    "dropped",
+)
 
 
 class Play(Protocol):
@@ -67,7 +79,7 @@ class Builder(Protocol):
 
 BUILDERS: dict[str, Builder] = {
     **{name: partial(prepared, change=change) for name, change in SITUATIONS.items()},
-    **{f"filled from the {one}": partial(half_filled, source=one) for one in ("feed", "scan")},
+    **{f"rebuild {stage}": partial(rebuilding, stage=stage) for stage in STAGES},
 }
 TRIES = 3
 """A point that needs two ranges to meet may be missed once."""
@@ -162,18 +174,26 @@ def ready(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Play]]:
         }
 
 
-def main(names: Sequence[str]) -> int:
+def main(wanted: Sequence[str]) -> int:
     """Kills at every point of the situations; returns how many went wrong."""
     total = failed = 0
-    with tempfile.TemporaryDirectory() as folder, ready(Path(folder), names) as situations:
+    roles = {name: chosen for one in wanted for name, _, chosen in [one.partition("=")]}
+    with tempfile.TemporaryDirectory() as folder, ready(Path(folder), list(roles)) as situations:
         for name, situation in situations.items():
             reference, points = recorded(situation, name)
-            kills = [_told(name, kill_at(situation, point, reference)) for point in points]
+            chosen = [
+                one for one in points if not roles[name] or _role(one) in roles[name].split(",")
+            ]
+            kills = [_told(name, kill_at(situation, point, reference)) for point in chosen]
             died = sum(kill.died for kill in kills)
             total, failed = total + died, failed + sum(bool(kill.differences) for kill in kills)
-            _say(f"{name}: {len(points)} points, {died} kills")
+            _say(f"{name}: {len(chosen)} of {len(points)} points, {died} kills")
     _say(f"{total} kills, {failed} of them with another end than a run without a kill")
     return failed
+
+
+def _role(point: str) -> str:
+    return point.split(" | ", maxsplit=1)[0]
 
 
 def _told(name: str, kill: Kill) -> Kill:

@@ -18,6 +18,7 @@ from projector.projection.carts import CARTS
 from projector.rebuild import fill
 from projector.rebuild.pages import Delivered, FeedPages
 from tests.integration.rebuild.support import Site, lines
+from tests.integration.verify.support import until
 
 BOTH = pytest.mark.parametrize("source", list(FillSource), ids=str)
 
@@ -147,6 +148,11 @@ CREATE TRIGGER failing BEFORE INSERT ON projector_g2.{table}
 FOR EACH STATEMENT EXECUTE FUNCTION public.failing()"""
 
 
+async def told(site: Site, error: str) -> bool:
+    """Whether some part says that it waits for this."""
+    return any(error in (part.error or "") for part in await site.parts())
+
+
 @pytest.mark.parametrize("table", ["cart_items", "cart_totals"])
 async def test_a_full_disk_is_waited_out(site: Site, table: str) -> None:
     await site.load(lines(60))
@@ -154,12 +160,12 @@ async def test_a_full_disk_is_waited_out(site: Site, table: str) -> None:
     await site.sql(FAILING.replace("{table}", table))
     async with site.filling() as share, asyncio.TaskGroup() as group:
         group.create_task(share.run())
-        for _ in range(20):
-            await asyncio.sleep(0.05)
+        await until(lambda: told(site, "failing on purpose"))
         assert site.filled == []
         await site.sql(f"DROP TRIGGER failing ON projector_g2.{table}")
     assert (await site.verify()).consistent
     assert await site.sql("SELECT count(*) FROM projector_g2.quarantine") == [(0,)]
+    assert [part.error for part in await site.parts()] == [None] * 4
 
 
 ENDED_SESSIONS = 5

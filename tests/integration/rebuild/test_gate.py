@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 
 from projector.core.errors import RebuildError, SinkUnavailable
@@ -158,6 +159,26 @@ async def test_a_second_one_at_once_is_refused_by_the_command_and_by_the_databas
     async with rebuilt.sides() as sides:
         assert (await rebuild.abort(sides, who=ANN)).id == 2
     assert (await rebuilt.start()).id == 3
+
+
+async def test_one_that_somebody_reads_is_given_up_all_the_same_and_dropped_later(
+    rebuilt: Rebuilt,
+) -> None:
+    await rebuilt.pair.drain()
+    made = await rebuilt.start()
+    reading = await psycopg.AsyncConnection.connect(rebuilt.pair.url)
+    async with reading, rebuilt.sides() as sides:
+        await reading.execute("SELECT FROM projector_g2.cart_items")
+        await rebuild.abort(sides, who=ANN)
+        assert [one.state for one in await sides.records()] == [
+            GenerationState.ABORTED,
+            GenerationState.LIVE,
+        ]
+        await reading.rollback()
+    async with both_sides(rebuilt.pair.settings, clock=SystemClock()) as copy:
+        assert (await Work(copy=copy, settings=rebuilt.pair.settings).retire())["dropped"] == [
+            made.id
+        ]
 
 
 async def test_nothing_is_left_of_the_leases_and_jobs_of_one_that_was_given_up(

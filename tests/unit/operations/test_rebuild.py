@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from projector.core.errors import RebuildError, SinkUnavailable
+from projector.core.errors import RebuildError, SchemaMismatch, SinkUnavailable
 from projector.core.names import InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.operations.generations import numbered, to_go_back_to
@@ -75,6 +75,7 @@ class Registry:
         self.found = Compared(consistent=True, counts=EQUAL)
         self.behind = 0
         self.unconfirmed = False
+        self.given_up = False
         self.down = 0
         self.unsettled: list[str] = []
         self.followed = 0
@@ -120,11 +121,18 @@ class Registry:
         self.records.append(made)
         return made
 
+    def _drop_what_is_given_up(self, of: GenerationRecord) -> None:
+        if self.given_up:
+            self.become(of.id, GenerationState.ABORTED)
+            raise SchemaMismatch('relation "ranges" does not exist')
+
     async def _look(self, of: GenerationRecord) -> Look:
+        self._drop_what_is_given_up(of)
         ranges = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
         return Look(record=of, ranges=ranges)
 
     async def _compare(self, of: GenerationRecord, on_compared: OnCompared) -> Compared:
+        self._drop_what_is_given_up(of)
         return self.found
 
     async def _note(self, of: GenerationRecord, counts: Mapping[str, Any]) -> None:
@@ -214,6 +222,19 @@ async def test_a_generation_that_is_given_up_is_waited_for_no_longer() -> None:
     registry.become(2, GenerationState.ABORTED)
     with pytest.raises(RebuildError, match="generation 2 is aborted by now"):
         await caught_up(registry.sides(), generation=2, tell=registry.tell)
+
+
+async def test_tables_that_vanish_under_a_look_or_a_comparison_are_those_of_one_that_was_given_up() -> (
+    None
+):
+    for work in (
+        lambda sides: caught_up(sides, generation=2, tell=lambda progress: None),
+        lambda sides: judged(sides, MADE),
+    ):
+        registry = Registry(LIVE, MADE)
+        registry.given_up = True
+        with pytest.raises(RebuildError, match="generation 2 is aborted by now"):
+            await work(registry.sides())
 
 
 @pytest.mark.parametrize(

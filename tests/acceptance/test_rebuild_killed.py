@@ -1,0 +1,58 @@
+"""Rebuilds that are killed where it hurts most; a fresh host, or the command typed again, makes it good.
+
+The other steps, and those of going back, giving up and dropping, are taken by `hosts_kill_points`, which
+takes every single request and statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.acceptance.hosts_forge import running_forge
+from tests.acceptance.hosts_kill_points import kill_at, recorded
+from tests.acceptance.hosts_rebuilding import Rebuilding, Stages
+
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.postgres,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+]
+
+
+@pytest.fixture(scope="module")
+def stages(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server_url: str, migrated_template: str
+) -> Iterator[Stages]:
+    """The life of a rebuild."""
+    with ExitStack() as stack:
+        yield Stages(
+            stack,
+            forge=stack.enter_context(running_forge()),
+            folder=tmp_path_factory.mktemp("rebuilds"),
+            server_url=postgres_server_url,
+            migrated=migrated_template,
+        )
+
+
+def kill_while(stage: Rebuilding, name: str, *points: str) -> None:
+    """Kills at the first point of each beginning."""
+    reference, reached = recorded(stage, name)
+    assert reference.wrong[-1] == "second: ('cart-3', 'refused')"  # what this database refuses
+    assert not [one for one in reference.wrong[:-1] if one.startswith("second")]
+    for begun in points:
+        point = next(one for one in reached if one.startswith(begun) and one.endswith("sent"))
+        kill = kill_at(stage, point, reference)
+        assert (kill.died, kill.differences) == (True, ()), point
+
+
+def test_a_host_that_fills_one_beside_the_live_one(stages: Stages) -> None:
+    stage = stages.filled_from_feed
+    kill_while(stage, "fill", "fill | COMMIT after filling.CHILD", "generation | finishing.PLACE")
+
+
+def test_the_command_that_promotes_it(stages: Stages) -> None:
+    kill_while(stages.promoted, "promote", "host | COMMIT after timeline.RECORD")
