@@ -59,7 +59,6 @@ class FailureCategory(StrEnum):
     SOURCE = "source"
     LEASE = "lease"
     TARGET = "target"
-    DOCUMENT = "document"
     INTERNAL = "internal"
 
 

@@ -11,7 +11,7 @@ import msgspec
 from projector.core.errors import SinkUnavailable
 from projector.core.names import Epoch, InstanceName, LeaseToken
 from projector.core.ranges import FeedRange
-from projector.core.states import FailureCategory, RangeFailure, RangeState
+from projector.core.states import RangeFailure, RangeState
 from projector.ports.copy import LastRelease, StoredReport
 from projector.ports.feed import RangeReport
 from projector.ports.ranges import OpenedRange
@@ -132,21 +132,8 @@ def _report(row: dict[str, Any]) -> StoredReport:
         lag_seconds=row["lag_seconds"],
         session_lsn=row["session_lsn"],
         caught_up_at=row["caught_up_at"],
-        failure=_failure(row["failure"]),
+        failure=msgspec.convert(row["failure"], RangeFailure | None),
     )
     return StoredReport(
         report=report, reported_at=row["reported_at"], complete_at=row["complete_at"]
-    )
-
-
-def _failure(stored: dict[str, Any] | None) -> RangeFailure | None:
-    if stored is None:
-        return None
-    return RangeFailure(
-        category=FailureCategory(stored["category"]),
-        error_type=stored["error_type"],
-        message=stored["message"],
-        first_seen_at=datetime.fromisoformat(stored["first_seen_at"]),
-        count=stored["count"],
-        document_id=stored["document_id"],
     )
