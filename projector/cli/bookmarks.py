@@ -60,8 +60,8 @@ def snapshot(name: str | None, *, out: str | None, over: bool, as_json: bool) ->
     if as_json:
         print_json({"name": name, "file": out, **_shown(taken)})
         return
-    places = [text for text in (name and f"under {name!r}", out and f"in {out}") if text]
-    answer(f"{_counted(len(taken.places), 'bookmark')} saved {' and '.join(places)}")
+    where = [text for text in (name and f"under {name!r}", out and f"in {out}") if text]
+    answer(f"{_counted(len(taken.positions), 'bookmark')} saved {' and '.join(where)}")
 
 
 def snapshots(*, remove: Sequence[str], as_json: bool) -> None:
@@ -163,10 +163,12 @@ def _plan(prepared: GoingBack) -> list[str]:
     lines = []
     for move in prepared.moves:
         came_to = "nowhere" if move.came_to is None else f"LSN {move.came_to.lsn}"
-        place = move.place
-        since = "" if place.time is None else f", at {place.time.isoformat(timespec='seconds')}"
+        position = move.position
+        since = (
+            "" if position.time is None else f", at {position.time.isoformat(timespec='seconds')}"
+        )
         way = "ends its replay, goes" if move.undoes else "goes back"
-        lines.append(f"range {move.lease_token}: {way} from {came_to} to LSN {place.lsn}{since}")
+        lines.append(f"range {move.lease_token}: {way} from {came_to} to LSN {position.lsn}{since}")
     owners = sorted({str(lease.owner) for lease, _ in prepared.leases if lease.owner})
     lines.append(
         f"these bookmarks, and no owner ({', '.join(owners) or 'nobody'} now), for"
@@ -188,8 +190,8 @@ def _document(prepared: GoingBack, *, changed: int | None) -> dict[str, Any]:
             {
                 "lease_token": move.lease_token,
                 "from_lsn": None if move.came_to is None else move.came_to.lsn,
-                "to_lsn": move.place.lsn,
-                "to_time": move.place.time,
+                "to_lsn": move.position.lsn,
+                "to_time": move.position.time,
             }
             for move in prepared.moves
         ],
@@ -202,7 +204,8 @@ def _shown(taken: Snapshot) -> dict[str, Any]:
         "taken_at": taken.taken_at,
         "container_rid": taken.container_rid,
         "ranges": [
-            {"feed_range": one.feed_range, "lsn": one.lsn, "time": one.time} for one in taken.places
+            {"feed_range": one.feed_range, "lsn": one.lsn, "time": one.time}
+            for one in taken.positions
         ],
     }
 

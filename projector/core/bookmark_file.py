@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import msgspec
 
-from projector.core.bookmarks import Place, Snapshot
+from projector.core.bookmarks import SavedPosition, Snapshot
 from projector.core.errors import ConfigurationError
 from projector.core.names import Continuation, SourceName
 from projector.core.ranges import FULL_RANGE, FeedRange, uncovered
@@ -69,7 +69,7 @@ def encode(snapshot: Snapshot) -> bytes:
         taken_at=snapshot.taken_at,
         container=_Container(rid=snapshot.container_rid, name=_name(snapshot.source)),
         target=_Target(id=snapshot.target_id, name=snapshot.target_name),
-        ranges=[_range(place) for place in snapshot.places],
+        ranges=[_range(position) for position in snapshot.positions],
     )
     return msgspec.json.encode(document)
 
@@ -91,7 +91,7 @@ def decode(text: bytes, *, where: str) -> Snapshot:
         found = _snapshot(msgspec.json.decode(text, type=_Document))
     except ValueError as error:  # msgspec's errors are such
         raise ConfigurationError(f"{where} holds no saved bookmarks: {error}") from error
-    keys = [place.feed_range for place in found.places]
+    keys = [position.feed_range for position in found.positions]
     twice = any(one.max > other.min for one, other in pairwise(keys))
     if twice or uncovered(FULL_RANGE, keys):
         raise ConfigurationError(f"{where} has not one bookmark for each key: it was changed")
@@ -110,7 +110,7 @@ def _snapshot(found: _Document) -> Snapshot:
         else SourceName(account=name.account, database=name.database, container=name.container),
         target_id=found.target.id,
         target_name=found.target.name,
-        places=tuple(sorted(map(_place, found.ranges), key=lambda one: one.feed_range)),
+        positions=tuple(sorted(map(_position, found.ranges), key=lambda one: one.feed_range)),
     )
 
 
@@ -120,21 +120,21 @@ def _name(source: SourceName | None) -> _Name | None:
     return _Name(account=source.account, database=source.database, container=source.container)
 
 
-def _range(place: Place) -> _Range:
-    keys = place.feed_range
+def _range(position: SavedPosition) -> _Range:
+    keys = position.feed_range
     return _Range(
         min=keys.min,
         max=keys.max,
-        continuation=place.continuation,
-        lsn=place.lsn,
-        time=place.time,
+        continuation=position.continuation,
+        lsn=position.lsn,
+        time=position.time,
     )
 
 
-def _place(found: _Range) -> Place:
+def _position(found: _Range) -> SavedPosition:
     if not found.continuation:
         raise ValueError("a continuation is empty")
-    return Place(
+    return SavedPosition(
         feed_range=FeedRange(min=found.min, max=found.max),
         continuation=Continuation(found.continuation),
         lsn=found.lsn,

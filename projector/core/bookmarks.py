@@ -1,7 +1,7 @@
 """Bookmarks that were saved: where each range stood, and how far it may go back there.
 
-A place is an offset into the order of one partition's changes. Children of a split go on in the order
-of their parent, and those of a merge in that of both, so a range of today may take any place that was
+A position is an offset into the order of one partition's changes. Children of a split go on in the order
+of their parent, and those of a merge in that of both, so a range of today may take any position that was
 saved for its keys: the lowest of them, if there are several, delivers whatever any of them would. To go
 back only reads again what is known, and a version that is known changes nothing. To go forward would
 pass over changes that nobody has read: it is refused, as is what cannot be compared. But for one case: a
@@ -78,7 +78,7 @@ def held(whole: FeedRange, ranges: Iterable[H]) -> list[tuple[H, Sequence[FeedRa
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class SavedPosition:
     """How far the feed of some keys was read.
 
     Attributes:
@@ -95,12 +95,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Places for all keys, taken at once.
+    """Positions for all keys, taken at once.
 
     Attributes:
         container_rid, source: of the container that was read; its name where it was known.
         target_id, target_name: the database that the rows went to.
-        places: lowest keys first.
+        positions: lowest keys first.
     """
 
     name: str
@@ -109,23 +109,23 @@ class Snapshot:
     source: SourceName | None
     target_id: str
     target_name: str
-    places: tuple[Place, ...]
+    positions: tuple[SavedPosition, ...]
 
-    def place_of(self, keys: FeedRange | Sequence[FeedRange]) -> Place:
-        """The lowest place that was saved for some of these keys, as a place for all of them.
+    def position_of(self, keys: FeedRange | Sequence[FeedRange]) -> SavedPosition:
+        """The lowest position that was saved for some of these keys, as a position for all of them.
 
         Raises:
             ConfigurationError: Nothing was saved for some of them.
         """
         wanted = [keys] if isinstance(keys, FeedRange) else keys
-        over = [one for one in self.places if any(one.feed_range.overlaps(k) for k in wanted)]
+        over = [one for one in self.positions if any(one.feed_range.overlaps(k) for k in wanted)]
         if not over or any(uncovered(k, [one.feed_range for one in over]) for k in wanted):
             raise ConfigurationError(
                 f"the bookmarks of {self.name!r} do not cover the keys {_shown(wanted)}"
             )
         lowest = min(over, key=lambda one: one.lsn)
         whole = FeedRange(min=min(k.min for k in wanted), max=max(k.max for k in wanted))
-        return Place(
+        return SavedPosition(
             feed_range=whole,
             continuation=lowest.continuation,
             lsn=lowest.lsn,
@@ -134,11 +134,11 @@ class Snapshot:
         )
 
 
-def places_of(stored: Sequence[Stored]) -> tuple[Place, ...]:
+def positions_of(stored: Sequence[Stored]) -> tuple[SavedPosition, ...]:
     """Where all keys stand, given every stored range, those included that were split away.
 
     Raises:
-        ConfigurationError: Some keys were not begun to be read, or their place has no number.
+        ConfigurationError: Some keys were not begun to be read, or their position has no number.
     """
     holders = held(FULL_RANGE, stored)
     gaps = uncovered(FULL_RANGE, [part for _, parts in holders for part in parts])
@@ -151,11 +151,11 @@ def places_of(stored: Sequence[Stored]) -> tuple[Place, ...]:
         position = one.position
         if position is None or position.continuation is None or position.lsn is None:
             raise ConfigurationError(
-                f"range {one.lease_token} has no place yet that could be saved: it is at the start of"
+                f"range {one.lease_token} has no position yet that could be saved: it is at the start of"
                 " its feed, or about to go there; wait until it has read something"
             )
         found += [
-            Place(
+            SavedPosition(
                 feed_range=part,
                 continuation=position.continuation,
                 lsn=position.lsn,
@@ -173,7 +173,7 @@ class Move:
     Attributes:
         keys: those which it holds.
         came_to: its position, None while it has not begun.
-        place: a place for those of its keys that are to be read again.
+        position: a position for those of its keys that are to be read again.
         undoes: its replay was asked for at the moment of the snapshot, and ends by this.
     """
 
@@ -181,7 +181,7 @@ class Move:
     lease_token: LeaseToken
     keys: Sequence[FeedRange]
     came_to: Position | None
-    place: Place
+    position: SavedPosition
     undoes: bool = False
 
     @property
@@ -194,9 +194,9 @@ class Move:
         if self.came_to.continuation is None:
             return "has only begun to be read from the start of the feed"
         if self.came_to.lsn is None:
-            return "stands at a place that cannot be compared"
-        if self.came_to.lsn < self.place.lsn:
-            return f"has come to LSN {self.came_to.lsn}, which is before {self.place.lsn}"
+            return "stands at a position that cannot be compared"
+        if self.came_to.lsn < self.position.lsn:
+            return f"has come to LSN {self.came_to.lsn}, which is before {self.position.lsn}"
         return None
 
 
@@ -217,13 +217,13 @@ def moves(
             lease_token=one.lease_token,
             keys=parts,
             came_to=one.position,
-            place=snapshot.place_of(_of(parts, wanted)),
+            position=snapshot.position_of(_of(parts, wanted)),
             undoes=one.replay_since == snapshot.taken_at,
         )
         for one, parts in held(FULL_RANGE, stored)
         if _of(parts, wanted)
     ]
-    return sorted(found, key=lambda one: one.place.feed_range)
+    return sorted(found, key=lambda one: one.position.feed_range)
 
 
 def refuse_forward(wanted: Sequence[Move]) -> None:

@@ -2,7 +2,7 @@
 
 A physical range needs no lease of its own when one stands for it already: by its id, by the
 id of an ancestor (a split that has not been finished: creating children here would start
-them without a place), or by key range. Where leases cover a part only, the rest gets a
+them without a position), or by key range. Where leases cover a part only, the rest gets a
 key-range lease. Pure; the bootstrapper carries it out.
 Source: .NET v3 change feed processor, partition synchronizer; Java SDK v4, rule of the `parents`;
 docs/reference/conformance.md, checks 24, 25 and 27.

@@ -78,7 +78,7 @@ class RangeFacts:
 
     Attributes:
         lease_token: None for keys that no range covers.
-        opened: rows of it have a place: reading has begun at some time.
+        opened: rows of it have a position: reading has begun at some time.
         heard: its present owner has told its condition just now.
         heard_seconds: since anybody told of it.
         state, state_seconds: what the owner does, and since when.

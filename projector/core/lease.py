@@ -8,7 +8,7 @@ Source: docs/reference/lease-document.md.
 
 The mode of the feed that leases were written in; it must not change under a name.
 
-A bookmark of the all-versions-and-deletes feed is no place in the latest-version feed.
+A bookmark of the all-versions-and-deletes feed is no continuation of the latest-version feed.
 Source: .NET v3 change feed processor, mode switch check; leases of older writers have no mode
 and mean this one.
 """

@@ -25,7 +25,7 @@ Epoch = NewType("Epoch", int)
 """Fencing number of one acquisition; only grows."""
 
 Continuation = NewType("Continuation", str)
-"""Place in the feed as the service wrote it: a quoted etag such as `"1543"`."""
+"""How far the feed was read, as the service wrote it: a quoted etag such as `"1543"`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

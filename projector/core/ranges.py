@@ -98,8 +98,8 @@ def _fraction(bound: str) -> float | None:
         return 0.0
     if bound == "FF":
         return 100.0
-    place = int(bound[:DIGITS].ljust(DIGITS, "0"), 16)
-    return 100 * place / WHOLE if place <= WHOLE else None
+    number = int(bound[:DIGITS].ljust(DIGITS, "0"), 16)
+    return 100 * number / WHOLE if number <= WHOLE else None
 
 
 def _cut(bound: str) -> str:

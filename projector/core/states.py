@@ -81,8 +81,8 @@ def gap_after_page(*, session_lsn: int | None, first_lsn: int | None) -> int | N
     return max(0, session_lsn - first_lsn + 1)
 
 
-def gap_after_place(*, session_lsn: int | None, lsn: int | None) -> int | None:
-    """Changes behind a committed place: the first unread one may be the next LSN."""
+def gap_after_position(*, session_lsn: int | None, lsn: int | None) -> int | None:
+    """Changes behind a committed position: the first unread one may be the next LSN."""
     if session_lsn is None or lsn is None:
         return None
     return max(0, session_lsn - lsn)

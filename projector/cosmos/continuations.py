@@ -1,4 +1,4 @@
-"""Places in the feed: plain etags outside this package, composite tokens for the SDK.
+"""Continuations of the feed: plain etags outside this package, composite tokens for the SDK.
 
 A lease holds the raw etag as the service wrote it (`"1543"`, with its quotes), as .NET's does.
 The SDK wants a composite token around it; a bare etag would take its old path, which sends no

@@ -1,6 +1,6 @@
 """Going back to bookmarks that were saved, or to a time: decided here, fenced in the target, then told to leases.
 
-The target goes first: from its commit on no running host commits after its old place, and every opening
+The target goes first: from its commit on no running host commits after its old position, and every opening
 starts at the lower of bookmark and position. So a crash before the leases are written costs nothing, and
 leases that are written later lose nothing either. Leases that are not there any more are made again,
 with their bookmarks: without one the next host would begin at START_FROM.
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from projector.core.bookmarks import Move, Place, Snapshot, held, moves, refuse_forward
+from projector.core.bookmarks import Move, SavedPosition, Snapshot, held, moves, refuse_forward
 from projector.core.coverage import missing_leases, range_of
 from projector.core.errors import ConfigurationError
 from projector.core.lease import DELIVERED_PROPERTY, START_FROM_PROPERTY, Lease, put_back
@@ -56,7 +56,7 @@ class GoingBack:
     sides: BackSides
     snapshot: Snapshot
     moves: Sequence[Move]
-    leases: Sequence[tuple[Lease, Place]]
+    leases: Sequence[tuple[Lease, SavedPosition]]
     missing: Sequence[Lease]
     keys: Sequence[FeedRange] | None
 
@@ -72,9 +72,9 @@ class GoingBack:
             await change(
                 store,
                 lease,
-                lambda fresh, to=place.continuation: put_back(fresh, to, now=now),  # type: ignore[misc]  # bound per turn
+                lambda fresh, to=position.continuation: put_back(fresh, to, now=now),  # type: ignore[misc]  # bound per turn
             )
-            for lease, place in self.leases
+            for lease, position in self.leases
         ]
         made = [
             Done(lease=lease, changed=await store.create(replace(lease, timestamp=now)))
@@ -113,7 +113,7 @@ async def prepared_reset_to(sides: BackSides, time: datetime, *, token: str | No
     if token is not None:
         keys = await sides.both.keys_of(chosen(await sides.both.leases.list_leases(), token))
         physical = [p for p in physical if any(p.feed_range.overlaps(one) for one in keys)]
-    places = [await _place_at(sides.both.source, part, time) for part in physical]
+    positions = [await _position_at(sides.both.source, part, time) for part in physical]
     snapshot = Snapshot(
         name="",
         taken_at=time,
@@ -121,22 +121,22 @@ async def prepared_reset_to(sides: BackSides, time: datetime, *, token: str | No
         source=sides.both.identity.name,
         target_id=sides.both.target.id,
         target_name=sides.both.target.name,
-        places=tuple(places),
+        positions=tuple(positions),
     )
     return await _prepared(sides, snapshot, token)
 
 
-async def _place_at(source: ChangeSource, part: PhysicalRange, time: datetime) -> Place:
+async def _position_at(source: ChangeSource, part: PhysicalRange, time: datetime) -> SavedPosition:
     target = FeedTarget(
         lease_token=LeaseToken(part.id), feed_range=part.feed_range, range_id=part.id
     )
     found = await source.resolve(target, StartFrom(kind=StartKind.TIME, time=time))
     if found.continuation is None or found.lsn is None:
         raise ConfigurationError(
-            f"the service tells no place in partition {part.id} that could be compared: use"
+            f"the service tells no position in partition {part.id} that could be compared: use"
             " leases reset without --to"
         )
-    return Place(
+    return SavedPosition(
         feed_range=part.feed_range,
         continuation=found.continuation,
         lsn=found.lsn,
@@ -163,7 +163,7 @@ async def _prepared(sides: BackSides, snapshot: Snapshot, token: str | None) -> 
         sides=sides,
         snapshot=snapshot,
         moves=planned,
-        leases=[(lease, snapshot.place_of(keys)) for lease, keys in known],
+        leases=[(lease, snapshot.position_of(keys)) for lease, keys in known],
         missing=_missing(physical, listed, snapshot, stored) if token is None else (),
         keys=wanted,
     )
@@ -182,7 +182,7 @@ def _missing(
             token=part.token,
             version=part.version,
             feed_range=part.feed_range,
-            continuation=snapshot.place_of(part.feed_range).continuation,
+            continuation=snapshot.position_of(part.feed_range).continuation,
             properties=_properties(part.feed_range, stored),
         )
         for part in missing_leases(physical, listed)
@@ -223,10 +223,10 @@ def _refuse_other_container(snapshot: Snapshot, rid: str, source: ChangeSource) 
             f" {snapshot.container_rid}{of}, what is copied here has _rid {rid}: they say nothing of"
             " it; take new ones with leases snapshot"
         )
-    for place in snapshot.places:
-        if source.lsn_of(place.continuation) != place.lsn:
+    for position in snapshot.positions:
+        if source.lsn_of(position.continuation) != position.lsn:
             raise ConfigurationError(
-                f"the bookmark of {place.feed_range} in {snapshot.name!r} is not that of LSN {place.lsn}:"
+                f"the bookmark of {position.feed_range} in {snapshot.name!r} is not that of LSN {position.lsn}:"
                 " it was changed"
             )
 
@@ -235,7 +235,7 @@ async def parts_from(snapshot: Snapshot, rid: str, source: ChangeSource) -> Sequ
     """The parts of a generation that begins there: the leases that will follow them, with bookmarks.
 
     Each says since when its documents are asked for: the second after the newest one that lies before
-    its place, since a `_ts` does not tell documents of one second apart.
+    its position, since a `_ts` does not tell documents of one second apart.
 
     Raises:
         ConfigurationError: It is a snapshot of another container, or was changed.
@@ -243,15 +243,17 @@ async def parts_from(snapshot: Snapshot, rid: str, source: ChangeSource) -> Sequ
     _refuse_other_container(snapshot, rid, source)
     made = []
     for part in missing_leases(await source.physical_ranges(), []):
-        place = snapshot.place_of(part.feed_range)
-        since = None if place.time is None else (place.time + timedelta(seconds=1)).isoformat()
+        position = snapshot.position_of(part.feed_range)
+        since = (
+            None if position.time is None else (position.time + timedelta(seconds=1)).isoformat()
+        )
         made.append(
             Lease(
                 id=str(part.token),
                 token=part.token,
                 version=part.version,
                 feed_range=part.feed_range,
-                continuation=place.continuation,
+                continuation=position.continuation,
                 properties={} if since is None else {START_FROM_PROPERTY: since},
             )
         )

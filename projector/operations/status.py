@@ -2,7 +2,7 @@
 
 Three witnesses: the lease says who owns the range, PostgreSQL says what is committed, and the
 owner's newest report says what it is doing. Where no fresh report speaks, the source itself is
-asked how far the committed place of the rows is behind: never the bookmark, which may be ahead of
+asked how far the committed position of the rows is behind: never the bookmark, which may be ahead of
 rows that came out of a backup. What nobody knows is None, never 0.
 """
 
@@ -29,7 +29,7 @@ FRESH_SECONDS = 10.0
 """A report is written every second; an older one says nothing about now."""
 
 Numbering: TypeAlias = Callable[[Continuation], int | None]
-"""A place of the source as a number; None for a form that cannot be placed."""
+"""The LSN of a continuation; None for a form that has none."""
 
 AskCopy: TypeAlias = Callable[[CopyFacts | None], Awaitable[CopyFacts]]
 """Looks at PostgreSQL; what costs much to count is taken from an earlier look while that is young."""
@@ -52,7 +52,7 @@ class RangeStatus:
     """What is known of one range; None is unknown.
 
     Attributes:
-        opened: PostgreSQL has a place for all of its keys.
+        opened: PostgreSQL has a position for all of its keys.
         heard_at: when its present owner told of it last.
         complete_at: when its rows were last known to be complete, at least.
     """
@@ -167,16 +167,16 @@ def picture(
 async def asked(
     ranges: Sequence[RangeStatus], target: CopyFacts | None, estimator: Estimator, *, now: datetime
 ) -> Sequence[RangeStatus]:
-    """The same, where no owner speaks with what the source says of the rows' place.
+    """The same, where no owner speaks with what the source says of the rows' position.
 
     Raises: errors of listing the partitions.
     """
-    places = {
+    positions = {
         one.lease_token: _spans(one, target)
         for one in ranges
         if target is not None and one.opened and not one.heard(now)
     }
-    behind = dict(zip(places, await estimator.behind(list(places.values())), strict=True))
+    behind = dict(zip(positions, await estimator.behind(list(positions.values())), strict=True))
     return [_with_estimate(one, behind.get(one.lease_token)) for one in ranges]
 
 

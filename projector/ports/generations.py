@@ -52,7 +52,7 @@ class FillSource(StrEnum):
     """The change feed, from the beginning."""
 
     SCAN = "scan"
-    """A parallel query of the container, after the feed's place was noted."""
+    """A parallel query of the container, after the feed's position was noted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,11 @@
 What is saved are the positions that go with the rows, all of one moment. To go back raises the epoch and
 lowers the position in one transaction, so that no batch of a running host commits after it and each
 opening starts there, whatever the leases say. It is no replay: nothing is swept on its account, and a
-replay that is open stays open, since it has seen all that lies before the place. Lineage and versions of
+replay that is open stays open, since it has seen all that lies before the position. Lineage and versions of
 the rows stay as they are, so that what is read again changes nothing.
 
 A reset keeps where it found the ranges. To go back to that ends its replay, wherever that is: all that lies
-before the place was in the rows when the replay was asked for, and a replay takes nothing away that is there.
+before the position was in the rows when the replay was asked for, and a replay takes nothing away that is there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from projector.core.bookmark_file import decode, encode
-from projector.core.bookmarks import Move, Snapshot, moves, places_of, refuse_forward
+from projector.core.bookmarks import Move, Snapshot, moves, positions_of, refuse_forward
 from projector.core.errors import ConfigurationError, SinkUnavailable
 from projector.core.ranges import FeedRange
 from projector.ports.copy import KeptSnapshot, TargetIdentity
@@ -46,7 +46,7 @@ FIND = "SELECT document::text FROM projector.bookmarks WHERE name = %s"
 
 FORGET = "DELETE FROM projector.bookmarks WHERE name = %s"
 
-# A host may have committed more since, which makes the place lie only further back; or less, when it was
+# A host may have committed more since, which makes the position lie only further back; or less, when it was
 # begun anew: then this must not move it.
 GO_BACK = with_epochs("""
 UPDATE ranges SET epoch = {next_epoch}, continuation = %(continuation)s, lsn = %(lsn)s,
@@ -68,7 +68,7 @@ async def take(
     """The positions of all ranges as they are at one moment.
 
     Raises:
-        ConfigurationError: Nothing is copied yet, or a range has no place that could be saved.
+        ConfigurationError: Nothing is copied yet, or a range has no position that could be saved.
     """
     async with connections.session() as session:
         source = await copied_source(session)
@@ -82,7 +82,7 @@ async def take(
         source=source.name,
         target_id=target.id,
         target_name=target.name,
-        places=places_of(stored),
+        positions=positions_of(stored),
     )
 
 
@@ -108,7 +108,7 @@ async def keep_before_reset(
 ) -> None:
     """Keep where the ranges are, in the transaction that makes them start over: of that very moment.
 
-    Nothing is kept where a range has no place, or holds only what was changed since some time: what
+    Nothing is kept where a range has no position, or holds only what was changed since some time: what
     a replay of that brings is more than there was.
     """
     source = await copied_source(session)
@@ -123,7 +123,7 @@ async def keep_before_reset(
             source=source.name,
             target_id=target.id,
             target_name=target.name,
-            places=places_of(stored),
+            positions=positions_of(stored),
         )
         await _keep(session, snapshot)
 
@@ -158,7 +158,7 @@ async def go_back(
     told: tuple[Kind, str],
     actor: str,
 ) -> Sequence[Move]:
-    """Make ranges read on from saved places, fenced; None: all. Nothing is moved, or all of it.
+    """Make ranges read on from saved positions, fenced; None: all. Nothing is moved, or all of it.
 
     What goes back are the stored ranges that hold the keys, so a child that was not opened yet
     learns of it from its parent.
@@ -195,12 +195,12 @@ async def go_back(
 
 
 def _parameters(move: Move, snapshot: Snapshot) -> Mapping[str, object]:
-    place = move.place
+    position = move.position
     return {
         "id": move.range_id,
-        "continuation": place.continuation,
-        "lsn": place.lsn,
-        "time": place.time,
-        "since": place.since,
+        "continuation": position.continuation,
+        "lsn": position.lsn,
+        "time": position.time,
+        "since": position.since,
         "taken_at": snapshot.taken_at,
     }

@@ -128,11 +128,11 @@ def pieces(writes: Sequence[RowWrite]) -> Iterator[Sequence[RowWrite]]:
 
 def _by_bytes(writes: Sequence[RowWrite]) -> Iterator[Sequence[RowWrite]]:
     start = size_bytes = 0
-    for place, write in enumerate(writes):
+    for at, write in enumerate(writes):
         more_bytes = len(write.extra or b"")
-        if size_bytes + more_bytes > PIECE_BYTES and place > start:
-            yield writes[start:place]
-            start, size_bytes = place, 0
+        if size_bytes + more_bytes > PIECE_BYTES and at > start:
+            yield writes[start:at]
+            start, size_bytes = at, 0
         size_bytes += more_bytes
     yield writes[start:]
 
@@ -274,7 +274,7 @@ COUNT = """
   INSERT INTO {total} AS t ({columns})
   SELECT {values}
   FROM copied WHERE NOT deleted
-  GROUP BY {places} ORDER BY {places}
+  GROUP BY {ordinals} ORDER BY {ordinals}
   ON CONFLICT ({keys}) DO UPDATE SET
     {added};"""
 
@@ -282,7 +282,7 @@ COUNT_ALL = """
 INSERT INTO {total} ({columns})
 SELECT {values}
 FROM {rows} WHERE NOT deleted
-GROUP BY {places}"""
+GROUP BY {ordinals}"""
 
 ON_COPY = """
 CREATE TRIGGER {trigger} AFTER INSERT ON {rows}
@@ -369,5 +369,5 @@ def _counted(generation: Generation, total: Total) -> dict[str, str | Sequence[s
         "total": generation.table(total.name),
         "columns": columns,
         "values": values,
-        "places": [str(place) for place, _ in enumerate(keys, 1)],
+        "ordinals": [str(number) for number, _ in enumerate(keys, 1)],
     }

@@ -59,10 +59,10 @@ DELETE FROM quarantine WHERE epk BETWEEN %(low)s AND %(high)s AND lineage < %(li
 
 ONE_PER_KEY = """
 DELETE FROM {rows} t USING (
-  SELECT ctid AS place, row_number() OVER (
+  SELECT ctid AS at, row_number() OVER (
     PARTITION BY {key}, id ORDER BY lineage DESC, lsn DESC, ts DESC, ctid DESC) AS number
   FROM {rows}) d
-WHERE t.ctid = d.place AND d.number > 1"""
+WHERE t.ctid = d.at AND d.number > 1"""
 
 # The ticks start as those of a range that is opened for the first time.
 PLACE = with_epochs("""
@@ -123,9 +123,9 @@ class Finish:
             documents=sum(row["documents"] for row in rows),
             request_units=sum(row["request_units"] for row in rows),
             bookmarks=[
-                replace(lease_of_part(row), continuation=place.continuation)
+                replace(lease_of_part(row), continuation=position.continuation)
                 for row in rows
-                if (place := anchor_of(row)) is not None
+                if (position := anchor_of(row)) is not None
             ],
         )
 

@@ -1,9 +1,9 @@
 """What a range that is opened takes over from the ranges stored before it. Pure.
 
 Every key of the container has at most one holder: the stored range that was opened last among
-those that cover it. A range whose keys all have one holder goes on from that holder's place, in
+those that cover it. A range whose keys all have one holder goes on from that holder's position, in
 its lineage, with its replay: so it is after a split, at any point of it. Keys of several holders, or
-of none, mean that no stored place is good for all of them: then the range starts without one, in a
+of none, mean that no stored position is good for all of them: then the range starts without one, in a
 lineage above all it touches, so that LSNs which cannot be compared never are.
 
 A range that was opened before and lost its keys to finer ones of the same processor was split: it is
@@ -40,14 +40,14 @@ class FinishSplit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeOver:
-    """All keys have this one holder: go on from its place."""
+    """All keys have this one holder: go on from its position."""
 
     holder: StoredRange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartFresh:
-    """No stored place is good for all keys."""
+    """No stored position is good for all keys."""
 
     lineage: int
 

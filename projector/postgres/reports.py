@@ -45,7 +45,7 @@ ON CONFLICT (lease_token) DO UPDATE SET
 WHERE CASE WHEN excluded.range_id <> 0 THEN excluded.epoch >= p.epoch
   ELSE p.owner = excluded.owner OR p.reported_at < now() - interval '10 seconds' END"""
 
-# Within an epoch a place never goes back and an ended replay stays so: one before what its owner
+# Within an epoch a position never goes back and an ended replay stays so: one before what its owner
 # committed, or open again, is that of a standby.
 LOST = """
 SELECT x.lease_token

@@ -37,7 +37,7 @@ UPDATE ranges SET epoch = {next_epoch}, retired_at = now(), owner = NULL,
   seen_group = NULL
 WHERE container_rid <> %s AND retired_at IS NULL""")
 
-# A container that was followed before: its places say nothing of what the other one left here, and
+# A container that was followed before: its positions say nothing of what the other one left here, and
 # its rows were read before that one's.
 RISE_ABOVE = with_epochs("""
 UPDATE ranges SET epoch = {next_epoch},

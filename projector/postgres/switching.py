@@ -48,7 +48,7 @@ LOOK_SECONDS = 0.05
 # Batches move a position; whoever looks at positions is not kept from it.
 NO_BATCHES = "LOCK TABLE {control}.ranges IN SHARE ROW EXCLUSIVE MODE"
 
-PLACES = """
+POSITIONS = """
 SELECT r.min_epk, r.max_epk, r.placed, r.lsn FROM {control}.ranges r
 WHERE r.retired_at IS NULL AND r.container_rid = (SELECT container_rid FROM projector.source)
 ORDER BY r.min_epk"""
@@ -87,7 +87,7 @@ END_REIGN = "UPDATE projector.reigns SET live_until = now() WHERE live_until IS 
 BEGIN_REIGN = "INSERT INTO projector.reigns (generation, live_from) VALUES (%(to)s, now())"
 
 
-class Place(NamedTuple):
+class RangePosition(NamedTuple):
     """Where a live range of a generation is."""
 
     min_epk: str
@@ -252,7 +252,7 @@ class _Switch:
         await tell(session)
 
 
-def why_behind(new: Sequence[Place], old: Sequence[Place]) -> str:
+def why_behind(new: Sequence[RangePosition], old: Sequence[RangePosition]) -> str:
     """Where the one generation has not read what the other has; "" when nowhere."""
     keys = [FeedRange(min=one.min_epk, max=one.max_epk) for one in new]
     for one in old:
@@ -274,7 +274,7 @@ async def _catch_up(session: Session, new: Generation, old: Generation) -> None:
     """Return when the new one is nowhere behind the old one, which stands still."""
     clock = asyncio.get_running_loop().time
     until = clock() + CATCH_UP_SECONDS
-    while behind := why_behind(await _places(session, new), await _places(session, old)):
+    while behind := why_behind(await _positions(session, new), await _positions(session, old)):
         if clock() >= until:
             raise SinkUnavailable(f"generation {new.id} {behind}")
         await asyncio.sleep(LOOK_SECONDS)
@@ -291,8 +291,10 @@ async def _stop_batches(session: Session, generation: Generation) -> None:
         ) from error
 
 
-async def _places(session: Session, generation: Generation) -> Sequence[Place]:
-    return await all_rows(session, Place, PLACES.replace("{control}", generation.control))
+async def _positions(session: Session, generation: Generation) -> Sequence[RangePosition]:
+    return await all_rows(
+        session, RangePosition, POSITIONS.replace("{control}", generation.control)
+    )
 
 
 async def _wait_for_snapshots(session: Session, record: GenerationRecord) -> None:

@@ -47,7 +47,7 @@ LIVE_ROWS = "SELECT count(*), 0, ARRAY[]::text[] FROM {rows} WHERE NOT deleted"
 
 WRONG = """counted AS (
   SELECT {groups}, {counted}
-  FROM {rows} WHERE NOT deleted GROUP BY {places}),
+  FROM {rows} WHERE NOT deleted GROUP BY {ordinals}),
 wrong AS (
   SELECT {keys}, {off}
   FROM counted l FULL JOIN {total} c USING ({keys})
@@ -214,7 +214,7 @@ def _wrong(generation: Generation, total: Total) -> str:
         groups=[value if value == name else f"{value} AS {name}" for name, value in keys],
         counted=counted,
         rows=generation.rows,
-        places=[str(place) for place in range(1, len(keys) + 1)],
+        ordinals=[str(number) for number in range(1, len(keys) + 1)],
         keys=key_columns(total),
         off=off,
         total=generation.table(total.name),

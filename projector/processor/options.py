@@ -33,7 +33,7 @@ class ProcessorOptions:
         limits: bounds of this host's share of the leases.
         checkpoint_seconds: least time between two bookmarks of a busy range; a quiet range is
             bookmarked at once.
-        place_seconds: least time between two commits of a position alone (polls without changes).
+        position_seconds: least time between two commits of a position alone (polls without changes).
         stall_seconds: a range behind and not moving for that long is restarted.
         apply_stall_seconds: the same for one call of `Sink.apply`; None for handlers that may
             take as long as they like.
@@ -59,7 +59,7 @@ class ProcessorOptions:
     expiration_seconds: float = 60.0
     limits: Limits = field(default_factory=Limits)
     checkpoint_seconds: float = 1.0
-    place_seconds: float = 1.0
+    position_seconds: float = 1.0
     report_seconds: float = 1.0
     stall_seconds: float = 120.0
     apply_stall_seconds: float | None = 120.0

@@ -186,7 +186,7 @@ class Reader(Generic[P]):
         now = self._clock.monotonic()
         if (
             self._position_moved_at is None
-            or now - self._position_moved_at >= self._options.place_seconds
+            or now - self._position_moved_at >= self._options.position_seconds
         ):
             self._position_moved_at = now
             self._pages.move(self._position)

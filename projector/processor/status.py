@@ -27,7 +27,7 @@ from projector.core.states import (
     FailureCategory,
     RangeFailure,
     RangeState,
-    gap_after_place,
+    gap_after_position,
     lag_seconds,
 )
 from projector.ports.feed import Applied, Clock, Grant, Page, RangeReport, ReadThrough
@@ -118,7 +118,7 @@ class RangeStatus:
     @property
     def behind(self) -> bool:
         """Whether something is known to be unread or uncommitted."""
-        gap = gap_after_place(session_lsn=self._report.session_lsn, lsn=self.committed.lsn)
+        gap = gap_after_position(session_lsn=self._report.session_lsn, lsn=self.committed.lsn)
         return not self._caught_up and gap != 0
 
     @contextmanager
@@ -266,7 +266,7 @@ class RangeStatus:
             return None
         if self._caught_up:
             return 0
-        return gap_after_place(session_lsn=self._report.session_lsn, lsn=self.committed.lsn)
+        return gap_after_position(session_lsn=self._report.session_lsn, lsn=self.committed.lsn)
 
     def _read_through(self, lsn: int | None) -> None:
         home = self._home

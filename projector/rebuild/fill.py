@@ -6,7 +6,7 @@ is, and why nothing is lost or doubled, is said in `projector.ports.filling`. He
 1. the container is cut into parts, one per physical partition; 2. a part is claimed; 3. where the source
 stands is noted as its anchor; 4. its pages are written, the next one being on its way meanwhile; 5. when no
 part is left, keys, totals and indexes are built and the ranges placed, each at its anchor; 6. the leases
-are written, with these places as bookmarks; 7. the generation is said to be filled: hosts follow.
+are written, with these positions as bookmarks; 7. the generation is said to be filled: hosts follow.
 
 A part whose partition was split goes on as its children from the same place; after a merge, after the service
 went back, and where a scan was cut off by a split, it is begun anew in a lineage above. Memory: two pages

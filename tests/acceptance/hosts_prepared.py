@@ -21,7 +21,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from cosmos_emulator import Emulator, Engine
-from projector.core.bookmarks import Place
+from projector.core.bookmarks import SavedPosition
 from projector.core.names import Continuation
 from projector.core.ranges import FULL_RANGE
 from projector.ports.copy import TargetIdentity
@@ -179,18 +179,18 @@ async def _request_replay(url: str, rid: str) -> None:
 
 
 def changed_and_put_back(engine: Engine, url: str) -> None:
-    """The same set back to a place before most of what was projected: by keys that were not split then."""
+    """The same set back to a position before most of what was projected: by keys that were not split then."""
     changed(engine, url)
-    place = Place(feed_range=FULL_RANGE, continuation=Continuation('"1"'), lsn=1)
+    position = SavedPosition(feed_range=FULL_RANGE, continuation=Continuation('"1"'), lsn=1)
     rid = engine.container(DATABASE, "cart").rid
-    asyncio.run(_put_back(url, rid, place))
+    asyncio.run(_put_back(url, rid, position))
 
 
-async def _put_back(url: str, rid: str, place: Place) -> None:
+async def _put_back(url: str, rid: str, position: SavedPosition) -> None:
     target = TargetIdentity(id="here", name="here")
     async with Connections(ConnectionOptions(url=url)) as connections:
         taken = await bookmarks.take(connections, target, name="early", now=datetime.now(UTC))
-        early = replace(taken, places=(place,))
+        early = replace(taken, positions=(position,))
         told = Kind.SNAPSHOT_RESTORED, early.name
         await bookmarks.go_back(connections, rid, early, told=told, actor="somebody")
 

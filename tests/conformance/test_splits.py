@@ -49,7 +49,7 @@ def tokens(outcome: Kept | Replaced) -> list[str]:
     return [str(child.token) for child in outcome.children]
 
 
-async def test_check_086_children_go_on_at_the_committed_place(one: World) -> None:
+async def test_check_086_children_go_on_at_the_committed_position(one: World) -> None:
     one.container.fill(100)
     member = one.start("a")
     await one.until(one.consistent)

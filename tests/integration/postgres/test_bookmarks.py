@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from projector.core.bookmarks import Place, Snapshot
+from projector.core.bookmarks import SavedPosition, Snapshot
 from projector.core.errors import ConfigurationError, FencedOut, SourceRecreated
 from projector.core.names import Continuation
 from projector.core.ranges import FULL_RANGE, FeedRange
@@ -48,7 +48,7 @@ async def go_back(
     connections: Connections, to: Snapshot, keys: list[FeedRange] | None = None
 ) -> list[int]:
     done = await bookmarks.go_back(connections, RID, to, keys, told=TOLD, actor="me@here")
-    return [move.place.lsn for move in done]
+    return [move.position.lsn for move in done]
 
 
 async def test_what_is_saved_is_the_position_that_goes_with_the_rows(
@@ -58,7 +58,7 @@ async def test_what_is_saved_is_the_position_that_goes_with_the_rows(
     await apply(sink, grant, page(line("a", "1", 7)), at=7)
     taken = await take(connections)
     assert (taken.container_rid, taken.taken_at) == (RID, NOON)
-    (one,) = taken.places
+    (one,) = taken.positions
     assert (one.feed_range, one.continuation, one.lsn) == (FULL_RANGE, '"7"', 7)
     assert one.time == datetime.fromtimestamp(1_790_000_007, UTC)
 
@@ -165,12 +165,12 @@ async def test_a_reset_can_be_undone_while_its_replay_is_open(
 async def test_a_reset_that_is_over_or_was_followed_by_another_is_not_undone(
     connections: Connections, sink: PostgresSink
 ) -> None:
-    """By then the place says nothing of where the rows are; going back is as ever."""
+    """By then the position says nothing of where the rows are; going back is as ever."""
     grant = await begun(sink)
     await apply(sink, grant, at=7)
     to = await reset(connections, "before-reset-1")
     assert to is not None
-    assert await reset(connections, "before-reset-2") is None  # there was no place to keep
+    assert await reset(connections, "before-reset-2") is None  # there was no position to keep
     with pytest.raises(ConfigurationError, match="nothing was moved"):
         await go_back(connections, to)
     nowhere = Beginning(position=NOWHERE, replay_mark_lsn=7)
@@ -213,7 +213,7 @@ async def test_a_position_that_went_back_between_look_and_write_is_not_moved(
 async def test_an_open_replay_stays_open_and_keeps_what_it_has_seen(
     connections: Connections, sink: PostgresSink
 ) -> None:
-    """It has seen all that lies before the place, so its sweep is as right as before."""
+    """It has seen all that lies before the position, so its sweep is as right as before."""
     grant = await begun(sink, mark=20)
     await apply(sink, grant, page(line("a", "1", 5)), at=5)
     to = await take(connections)
@@ -229,7 +229,7 @@ async def test_an_open_replay_stays_open_and_keeps_what_it_has_seen(
 async def test_a_range_that_is_not_replayed_is_not_swept(
     connections: Connections, sink: PostgresSink
 ) -> None:
-    """What the place lies behind was never asked for: its absence from the feed says nothing."""
+    """What the position lies behind was never asked for: its absence from the feed says nothing."""
     grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 5)), at=5)
     to = await take(connections)
@@ -288,8 +288,8 @@ async def test_a_range_that_began_at_a_time_stays_so_unless_it_goes_back_before_
         source=None,
         target_id="id",
         target_name="here",
-        places=(
-            Place(
+        positions=(
+            SavedPosition(
                 feed_range=FULL_RANGE,
                 continuation=Continuation('"2"'),
                 lsn=2,

@@ -14,7 +14,7 @@ from projector.postgres import both_views, retiring, switching
 from projector.postgres import generations as registry
 from projector.postgres.connections import Connections
 from projector.postgres.generation import FIRST_GENERATION
-from projector.postgres.switching import Place, why_behind
+from projector.postgres.switching import RangePosition, why_behind
 from tests.integration.postgres.carts import apply, begun, page, rejection
 from tests.integration.postgres.generations import (
     WHO,
@@ -186,8 +186,8 @@ async def test_a_switch_looks_again_at_what_others_did_to_the_views(
     assert one(sql, "SELECT line_count FROM carts.cart_totals") == 2
 
 
-def places(*told: tuple[str, str, int | None]) -> list[Place]:
-    return [Place(low, high, True, lsn) for low, high, lsn in told]
+def places(*told: tuple[str, str, int | None]) -> list[RangePosition]:
+    return [RangePosition(low, high, True, lsn) for low, high, lsn in told]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def places(*told: tuple[str, str, int | None]) -> list[Place]:
     ],
     ids=["split", "split_behind", "merge", "merge_behind", "gap", "nowhere", "nothing_read"],
 )
-def test_where_one_is_behind(new: list[Place], old: list[Place], told: str) -> None:
+def test_where_one_is_behind(new: list[RangePosition], old: list[RangePosition], told: str) -> None:
     assert why_behind(new, old).startswith(told)
     assert bool(why_behind(new, old)) == bool(told)
 

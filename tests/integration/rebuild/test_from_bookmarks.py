@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from projector.core.bookmarks import Place, Snapshot
+from projector.core.bookmarks import SavedPosition, Snapshot
 from projector.core.errors import ConfigurationError
 from projector.core.names import LeaseToken
 from projector.core.start import NOW
@@ -25,15 +25,17 @@ AGO = 3600
 async def saved(reached: Account) -> Snapshot:
     """Where the container stands now, as a copy that is caught up would say an hour ago."""
     time = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=AGO)
-    places = []
+    positions = []
     for part in await reached.source.physical_ranges():
         token, keys = LeaseToken(part.id), part.feed_range
         target = FeedTarget(lease_token=token, feed_range=keys, range_id=part.id)
         found = await reached.source.resolve(target, NOW)
         assert found.continuation is not None
         assert found.lsn is not None
-        places.append(
-            Place(feed_range=keys, continuation=found.continuation, lsn=found.lsn, time=time)
+        positions.append(
+            SavedPosition(
+                feed_range=keys, continuation=found.continuation, lsn=found.lsn, time=time
+            )
         )
     return Snapshot(
         name="before",
@@ -42,7 +44,7 @@ async def saved(reached: Account) -> Snapshot:
         source=None,
         target_id="id",
         target_name="here",
-        places=tuple(places),
+        positions=tuple(positions),
     )
 
 
@@ -62,7 +64,7 @@ async def test_only_what_was_changed_since_is_filled_and_nothing_else_is_missed(
     async with site.connections() as opened, opened.transaction() as session:
         await cut_parts(session, parts)
     filled = await site.fill()
-    # Two that were merged begin at the lower place, which brings some that were not changed.
+    # Two that were merged begin at the lower position, which brings some that were not changed.
     assert 21 <= filled.documents < 100
     assert {row[1] for row in await site.rows()} >= {
         "line-0",

@@ -147,7 +147,7 @@ async def test_a_reset_that_was_a_mistake_is_undone_before_it_has_read_anything_
 async def test_a_restore_sweeps_nothing_away_and_a_later_replay_does(
     emulator: EmulatorServer, database_url: str
 ) -> None:
-    """Most rows lie behind the place: that the feed does not bring them says nothing."""
+    """Most rows lie behind the position: that the feed does not bring them says nothing."""
     wanted = settings(emulator, database_url)
     open_shop(emulator)
     await delivered(wanted)
@@ -288,7 +288,7 @@ async def test_a_snapshot_of_something_else_is_refused(
     elsewhere = replace(to, target_id="another", target_name="there")
     with pytest.raises(ConfigurationError, match="saved for another database, another there"):
         await go_back(wanted, elsewhere, from_file=True)
-    edited = replace(to, places=(replace(to.places[0], lsn=0), *to.places[1:]))
+    edited = replace(to, positions=(replace(to.positions[0], lsn=0), *to.positions[1:]))
     with pytest.raises(ConfigurationError, match="it was changed"):
         await go_back(wanted, edited, from_file=True)
     with pytest.raises(ConfigurationError, match=r"container with _rid old .*acme-webstore/cart"):
@@ -342,7 +342,7 @@ async def test_bookmarks_are_those_of_the_live_generation(
                 "UPDATE projector.generations SET state = %s WHERE id = %s", [state, number]
             )
     taken = await saved(wanted)
-    assert [place.lsn for place in taken.places] == [900]
+    assert [position.lsn for position in taken.positions] == [900]
     assert await bookmarks.live_leases(wanted) == "projector@g2"
     # Its leases were never made: they are, with their bookmarks; those of the former one stay.
     assert await go_back(wanted, taken) == 4

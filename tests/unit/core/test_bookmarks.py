@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projector.core.bookmark_file import decode, encode
-from projector.core.bookmarks import Place, Snapshot, held, moves, places_of, refuse_forward
+from projector.core.bookmarks import (
+    SavedPosition,
+    Snapshot,
+    held,
+    moves,
+    positions_of,
+    refuse_forward,
+)
 from projector.core.errors import ConfigurationError
 from projector.core.names import Continuation, LeaseToken, SourceName
 from projector.core.ranges import FULL_RANGE, FeedRange, uncovered
@@ -44,11 +51,11 @@ def stored(number: int, keys: FeedRange, lsn: int, *, opened: int = 1) -> Range:
     return Range(range_id=number, feed_range=keys, opened_epoch=opened, position=at(lsn))
 
 
-def place(keys: FeedRange, lsn: int) -> Place:
-    return Place(feed_range=keys, continuation=Continuation(f'"{lsn}"'), lsn=lsn, time=NOON)
+def one_at(keys: FeedRange, lsn: int) -> SavedPosition:
+    return SavedPosition(feed_range=keys, continuation=Continuation(f'"{lsn}"'), lsn=lsn, time=NOON)
 
 
-def saved(*places: Place) -> Snapshot:
+def saved(*positions: SavedPosition) -> Snapshot:
     return Snapshot(
         name="before",
         taken_at=NOON,
@@ -56,7 +63,7 @@ def saved(*places: Place) -> Snapshot:
         source=SourceName(account="a", database="d", container="c"),
         target_id="id",
         target_name="here",
-        places=places,
+        positions=positions,
     )
 
 
@@ -86,7 +93,7 @@ def test_each_key_is_held_once_and_by_the_range_that_was_opened_last(found: list
 
 def test_the_keys_of_a_child_that_was_not_opened_stand_where_its_parent_stands() -> None:
     parent, child = stored(1, FULL_RANGE, 7), stored(2, LEFT, 9, opened=2)
-    assert [(p.feed_range, p.lsn) for p in places_of([parent, child])] == [(LEFT, 9), (RIGHT, 7)]
+    assert [(p.feed_range, p.lsn) for p in positions_of([parent, child])] == [(LEFT, 9), (RIGHT, 7)]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +103,7 @@ def test_the_keys_of_a_child_that_was_not_opened_stand_where_its_parent_stands()
         ([stored(1, LEFT, 7)], "nobody has opened the keys 20-FF"),
         (
             [Range(range_id=1, feed_range=FULL_RANGE, opened_epoch=1, position=None)],
-            "range 1 has no place yet",
+            "range 1 has no position yet",
         ),
         (
             [
@@ -107,23 +114,23 @@ def test_the_keys_of_a_child_that_was_not_opened_stand_where_its_parent_stands()
                     position=Position(continuation=None, lsn=None),
                 )
             ],
-            "range 1 has no place yet",
+            "range 1 has no position yet",
         ),
         (
             [Range(range_id=1, feed_range=FULL_RANGE, opened_epoch=1, position=at(None))],
-            "range 1 has no place yet",
+            "range 1 has no position yet",
         ),
     ],
     ids=["nothing", "a gap", "a replay asked for", "the start of the feed", "no number"],
 )
 def test_what_has_no_place_is_not_saved(found: list[Range], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
-        places_of(found)
+        positions_of(found)
 
 
 def test_a_replay_that_was_asked_for_at_that_moment_may_be_ended_and_no_other() -> None:
-    """All that lies before the place was in the rows by then."""
-    before, later = saved(place(FULL_RANGE, 7)), NOON + timedelta(seconds=1)
+    """All that lies before the position was in the rows by then."""
+    before, later = saved(one_at(FULL_RANGE, 7)), NOON + timedelta(seconds=1)
     for position in (None, at(3), at(9)):
         one = Range(range_id=1, feed_range=FULL_RANGE, opened_epoch=1, position=position)
         found = moves([replace(one, replay_since=NOON)], before)
@@ -134,24 +141,24 @@ def test_a_replay_that_was_asked_for_at_that_moment_may_be_ended_and_no_other() 
 
 
 def test_ranges_of_today_are_cut_from_those_that_were_saved() -> None:
-    """A split since: each child takes its parent's place. A merge since: the lowest is good for all."""
-    before = saved(place(LEFT, 5), place(RIGHT, 50))
+    """A split since: each child takes its parent's position. A merge since: the lowest is good for all."""
+    before = saved(one_at(LEFT, 5), one_at(RIGHT, 50))
     split = moves([stored(3, LOW, 90), stored(4, HIGH, 91), stored(5, RIGHT, 92)], before)
-    assert {move.range_id: move.place.lsn for move in split} == {3: 5, 4: 5, 5: 50}
+    assert {move.range_id: move.position.lsn for move in split} == {3: 5, 4: 5, 5: 50}
     merged = moves([stored(6, FULL_RANGE, 99)], before)
-    assert [(move.place.lsn, move.place.continuation) for move in merged] == [(5, '"5"')]
+    assert [(move.position.lsn, move.position.continuation) for move in merged] == [(5, '"5"')]
 
 
 def test_one_lease_alone_moves_the_stored_range_that_holds_its_keys() -> None:
-    before = saved(place(LEFT, 5), place(RIGHT, 50))
+    before = saved(one_at(LEFT, 5), one_at(RIGHT, 50))
     found = [stored(1, FULL_RANGE, 60), stored(2, LOW, 70, opened=2)]
     assert [m.range_id for m in moves(found, before, [RIGHT])] == [1]
-    assert [m.place.lsn for m in moves(found, before, [RIGHT])] == [50]
+    assert [m.position.lsn for m in moves(found, before, [RIGHT])] == [50]
     assert [m.range_id for m in moves(found, before, [LOW])] == [2]
 
 
 def test_going_to_where_it_stands_is_going_back() -> None:
-    refuse_forward(moves([stored(1, FULL_RANGE, 5)], saved(place(FULL_RANGE, 5))))
+    refuse_forward(moves([stored(1, FULL_RANGE, 5)], saved(one_at(FULL_RANGE, 5))))
 
 
 @pytest.mark.parametrize(
@@ -166,18 +173,18 @@ def test_going_to_where_it_stands_is_going_back() -> None:
 )
 def test_nothing_goes_forward(position: Position | None, says: str) -> None:
     one = Range(range_id=1, feed_range=LEFT, opened_epoch=1, position=position)
-    found = moves([one, stored(2, RIGHT, 99)], saved(place(LEFT, 5), place(RIGHT, 5)))
+    found = moves([one, stored(2, RIGHT, 99)], saved(one_at(LEFT, 5), one_at(RIGHT, 5)))
     with pytest.raises(ConfigurationError, match=says):
         refuse_forward(found)
 
 
 def test_keys_that_were_not_saved_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="do not cover the keys 20-FF"):
-        saved(place(LEFT, 5)).place_of(RIGHT)
+        saved(one_at(LEFT, 5)).position_of(RIGHT)
 
 
 def test_the_file_says_what_was_saved() -> None:
-    before = saved(place(LEFT, 5), place(RIGHT, 50))
+    before = saved(one_at(LEFT, 5), one_at(RIGHT, 50))
     assert decode(encode(before), where="file") == before
     assert json.loads(encode(before)) == {
         "format": "projector-bookmarks",
@@ -209,8 +216,8 @@ def test_the_file_says_what_was_saved() -> None:
 
 
 def test_what_a_newer_minor_writer_adds_is_passed_over() -> None:
-    document = {**json.loads(encode(saved(place(FULL_RANGE, 5)))), "comment": "by hand"}
-    assert decode(json.dumps(document).encode(), where="file") == saved(place(FULL_RANGE, 5))
+    document = {**json.loads(encode(saved(one_at(FULL_RANGE, 5)))), "comment": "by hand"}
+    assert decode(json.dumps(document).encode(), where="file") == saved(one_at(FULL_RANGE, 5))
 
 
 @pytest.mark.parametrize(
@@ -225,7 +232,7 @@ def test_what_a_newer_minor_writer_adds_is_passed_over() -> None:
     ids=["a newer version", "another format", "no ranges", "no zone", "no container"],
 )
 def test_a_file_of_something_else_is_refused(change: dict[str, object], says: str) -> None:
-    document = {**json.loads(encode(saved(place(FULL_RANGE, 5)))), **change}
+    document = {**json.loads(encode(saved(one_at(FULL_RANGE, 5)))), **change}
     with pytest.raises(ConfigurationError, match=says):
         decode(json.dumps(document).encode(), where="file")
 
@@ -243,7 +250,7 @@ def test_a_file_of_something_else_is_refused(change: dict[str, object], says: st
 def test_a_file_with_other_than_one_bookmark_for_each_key_is_refused(
     ranges: list[tuple[str, str]],
 ) -> None:
-    document = json.loads(encode(saved(place(FULL_RANGE, 5))))
+    document = json.loads(encode(saved(one_at(FULL_RANGE, 5))))
     document["ranges"] = [
         {"min": low, "max": high, "continuation": '"5"', "lsn": 5} for low, high in ranges
     ]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from projector.core.states import gap_after_place, lag_seconds
+from projector.core.states import gap_after_position, lag_seconds
 
 NOW = datetime(2026, 11, 22, 8, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ NOW = datetime(2026, 11, 22, 8, tzinfo=UTC)
     ],
 )
 def test_gap_after_a_place(session: int | None, lsn: int | None, gap: int | None) -> None:
-    assert gap_after_place(session_lsn=session, lsn=lsn) == gap
+    assert gap_after_position(session_lsn=session, lsn=lsn) == gap
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from projector.core.bookmarks import Move, Place, Snapshot
+from projector.core.bookmarks import Move, SavedPosition, Snapshot
 from projector.core.errors import ConfigurationError, LeaseStoreUnavailable, SinkUnavailable
 from projector.core.lease import Lease
 from projector.core.names import (
@@ -102,7 +102,7 @@ class Desk:
         return []
 
     def saved(self, lsn: int = 40) -> Snapshot:
-        place = Place(
+        position = SavedPosition(
             feed_range=FULL_RANGE,
             continuation=Continuation(f'"{lsn}"'),
             lsn=lsn,
@@ -115,7 +115,7 @@ class Desk:
             source=NAME,
             target_id=TARGET.id,
             target_name=TARGET.name,
-            places=(place,),
+            positions=(position,),
         )
 
 
@@ -189,10 +189,12 @@ async def test_a_time_is_a_place_of_each_partition() -> None:
     await desk.clock.sleep(0)
     time = desk.clock.now() + timedelta(seconds=10)
     going = await prepared_reset_to(desk.sides(), time, token=None)
-    assert [place.lsn for place in going.snapshot.places] == ends
-    assert {(place.time, place.since) for place in going.snapshot.places} == {(time, time)}
+    assert [position.lsn for position in going.snapshot.positions] == ends
+    assert {(position.time, position.since) for position in going.snapshot.positions} == {
+        (time, time)
+    }
     one = await prepared_reset_to(desk.sides(), time, token="0")
-    assert [place.feed_range for place in one.snapshot.places] == [
+    assert [position.feed_range for position in one.snapshot.positions] == [
         desk.container.partitions[0].feed_range
     ]
 
