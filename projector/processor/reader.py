@@ -38,7 +38,7 @@ from projector.core.start import Position
 from projector.core.states import RangeState
 from projector.ports.budget import Bill
 from projector.ports.feed import Clock, FeedTarget, Grant, Page
-from projector.ports.traces import PageTrace
+from projector.ports.traces import PageTrace, Phase
 from projector.processor.handover import SourceWentBack
 from projector.processor.neighbours import Neighbours
 from projector.processor.status import RangeStatus, Role
@@ -75,7 +75,6 @@ class Reader(Generic[P]):
         self._position = pages.tail
         self._size = page_size(neighbours.options.page_size)
         self._asked = self._size.current
-        self._trace: PageTrace | None = None
         self._live = True
         self._generation = 0
         self._patience = Patience(clock=neighbours.clock, draw=neighbours.draw.random, helps=_helps)
@@ -90,7 +89,7 @@ class Reader(Generic[P]):
             await self._pages.room(self._size.current)
             began = self._clock.now()
             try:
-                page, ready = await self._patience.until_done(self._read, waits=self._waits)
+                page, arrival = await self._patience.until_done(self._read, waits=self._waits)
             except (FeedRangeGone, SourceRecreated) as error:
                 return error
             self._status.go_on(Role.READER)
@@ -99,15 +98,19 @@ class Reader(Generic[P]):
             if self._below(page):
                 if self._restored():
                     return self._went_back(page)
-            elif ready is not None:
-                self._take(page, ready)
+            elif arrival is not None:
+                self._live = not arrival.more_follows
+                self._size = self._size.recovered()
+                self._idle_seconds = None
+                self._position = arrival.position
+                self._pages.put(arrival)
                 continue
             else:
                 self._take_nothing(page, began)
             self._pages.hurry()
             await self._rest()
 
-    async def _read(self) -> tuple[Page, P | None]:
+    async def _read(self) -> tuple[Page, Arrival[P] | None]:
         """The next page made ready, None on 304; one that is cut off counts as not answered."""
         self._asked = self._allowance.documents(self._size.current, live=self._live)
         try:
@@ -128,15 +131,26 @@ class Reader(Generic[P]):
                 return page, None
             answered = self._clock.monotonic()
             ready = self._sink.prepare(self._grant, page)
-            self._trace = PageTrace(
-                read=(began, answered),
-                prepare=(answered, self._clock.monotonic()),
-                documents=page.document_count,
+            phases = (began, answered), (answered, self._clock.monotonic())
+            return page, self._arrival(page, ready, *phases)
+        return await self._read()
+
+    def _arrival(self, page: Page, ready: P, read: Phase, prepare: Phase) -> Arrival[P]:
+        count = page.document_count
+        return Arrival(
+            ready=ready,
+            position=Position(continuation=page.continuation, lsn=page.lsn),
+            documents=self._options.page_size if count is None else count,
+            size_bytes=page.size_bytes,
+            more_follows=count is not None and count >= self._asked,
+            trace=PageTrace(
+                read=read,
+                prepare=prepare,
+                documents=count,
                 size_bytes=page.size_bytes,
                 request_units=page.request_units,
-            )
-            return page, ready
-        return await self._read()
+            ),
+        )
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[Bill]:
@@ -157,23 +171,6 @@ class Reader(Generic[P]):
             await self._observer.failed(self._target.lease_token, error)
         if isinstance(error, CredentialExpired):
             await self._source.rebuild(self._generation)
-
-    def _take(self, page: Page, ready: P) -> None:
-        full = page.document_count is not None and page.document_count >= self._asked
-        self._live = not full
-        self._size = self._size.recovered()
-        self._idle_seconds = None
-        self._position = Position(continuation=page.continuation, lsn=page.lsn)
-        self._pages.put(
-            ready,
-            position=self._position,
-            documents=self._options.page_size
-            if page.document_count is None
-            else page.document_count,
-            size_bytes=page.size_bytes,
-            more_follows=full,
-            trace=self._trace,
-        )
 
     def _take_nothing(self, page: Page, began: datetime) -> None:
         """Let the position move with a poll without changes, but not at every one of them."""
@@ -235,6 +232,18 @@ def _helps(error: ProjectorError) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival(Generic[P]):
+    """A page made ready, which ends at `position`; `more_follows`: the next one is as good as here."""
+
+    ready: P
+    position: Position
+    documents: int
+    size_bytes: int
+    more_follows: bool = False
+    trace: PageTrace | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered(Generic[P]):
     """What one `Sink.apply` gets: pages, oldest first (none: the position moves alone), their end."""
 
@@ -260,10 +269,7 @@ class WaitingPages(Generic[P]):
         self._gather_seconds = gather_seconds
         self._max_documents = max_documents
         self._max_bytes = max_bytes
-        self._pages: list[P] = []
-        self._traces: list[PageTrace] = []
-        self._documents = 0
-        self._size_bytes = 0
+        self._waiting: list[Arrival[P]] = []
         self._largest_page_bytes = 0
         self._in_hand = False
         self._moved = False
@@ -278,37 +284,24 @@ class WaitingPages(Generic[P]):
     @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing is being applied."""
-        return not (self._pages or self._moved or self._in_hand)
+        return not (self._waiting or self._moved or self._in_hand)
 
     async def room(self, documents: int) -> None:
         """Wait until a page of that many documents fits beside what waits."""
-        while self._pages and not self._fits(documents):
+        while self._waiting and not self._fits(documents):
             self._gathered.set()
             self._taken.clear()
             await self._taken.wait()
 
-    def put(
-        self,
-        page: P,
-        *,
-        position: Position,
-        documents: int,
-        size_bytes: int,
-        more_follows: bool = False,
-        trace: PageTrace | None = None,
-    ) -> None:
-        """Add a page that ends at `position`; `more_follows`: the next one is as good as here."""
-        if more_follows:
+    def put(self, arrival: Arrival[P]) -> None:
+        """Add a page."""
+        if arrival.more_follows:
             self._gathered.clear()
         else:
             self._gathered.set()
-        self._pages.append(page)
-        if trace is not None:
-            self._traces.append(trace)
-        self._documents += documents
-        self._size_bytes += size_bytes
-        self._largest_page_bytes = max(self._largest_page_bytes, size_bytes)
-        self.tail = position
+        self._waiting.append(arrival)
+        self._largest_page_bytes = max(self._largest_page_bytes, arrival.size_bytes)
+        self.tail = arrival.position
         self._arrived.set()
 
     def move(self, position: Position) -> None:
@@ -325,7 +318,7 @@ class WaitingPages(Generic[P]):
     async def take(self) -> Gathered[P] | None:
         """Everything that waits, as one batch; None once closed."""
         while not self.closed.is_set():
-            if self._pages or self._moved:
+            if self._waiting or self._moved:
                 await pause(self._clock, self._gather_seconds, until=self._gathered)
                 if self.closed.is_set():
                     return None
@@ -346,17 +339,18 @@ class WaitingPages(Generic[P]):
 
     def _fits(self, documents: int) -> bool:
         return (
-            self._documents + documents <= self._max_documents
-            and self._size_bytes + self._largest_page_bytes <= self._max_bytes
+            documents + sum(one.documents for one in self._waiting) <= self._max_documents
+            and self._largest_page_bytes + sum(one.size_bytes for one in self._waiting)
+            <= self._max_bytes
         )
 
     def _gather(self) -> Gathered[P]:
         gathered = Gathered(
-            pages=tuple(self._pages), position=self.tail, traces=tuple(self._traces)
+            pages=tuple(one.ready for one in self._waiting),
+            position=self.tail,
+            traces=tuple(one.trace for one in self._waiting if one.trace is not None),
         )
-        self._pages.clear()
-        self._traces.clear()
-        self._documents = self._size_bytes = 0
+        self._waiting.clear()
         self._moved = False
         self._in_hand = True
         self._taken.set()

@@ -4,7 +4,7 @@ import asyncio
 
 from projector.core.names import Continuation
 from projector.core.start import Position
-from projector.processor.reader import WaitingPages
+from projector.processor.reader import Arrival, WaitingPages
 from tests.fakes.clock import FakeClock
 from tests.fakes.world import World
 
@@ -13,6 +13,18 @@ GATHER_SECONDS = 0.25
 
 def at(lsn: int) -> Position:
     return Position(continuation=Continuation(f'"{lsn}"'), lsn=lsn)
+
+
+def page(
+    name: str, lsn: int, *, documents: int = 1, size_bytes: int = 1, more_follows: bool = False
+) -> Arrival[str]:
+    return Arrival(
+        ready=name,
+        position=at(lsn),
+        documents=documents,
+        size_bytes=size_bytes,
+        more_follows=more_follows,
+    )
 
 
 def waiting(*, max_documents: int = 10, max_bytes: int = 100) -> WaitingPages[str]:
@@ -44,8 +56,8 @@ async def fits(pages: WaitingPages[str], documents: int) -> bool:
 
 async def test_everything_that_waits_is_one_batch_with_the_last_place() -> None:
     pages = waiting()
-    pages.put("a", position=at(1), documents=2, size_bytes=10)
-    pages.put("b", position=at(2), documents=3, size_bytes=10)
+    pages.put(page("a", 1, documents=2, size_bytes=10))
+    pages.put(page("b", 2, documents=3, size_bytes=10))
     pages.move(at(5))
     batch = await pages.take()
     assert batch is not None
@@ -58,7 +70,7 @@ async def test_first_page_always_fits_however_large() -> None:
 
 async def test_reader_waits_when_documents_would_not_fit() -> None:
     pages = waiting()
-    pages.put("a", position=at(1), documents=6, size_bytes=1)
+    pages.put(page("a", 1, documents=6))
     assert await fits(pages, 4)
     assert not await fits(pages, 5)
     await pages.take()
@@ -67,7 +79,7 @@ async def test_reader_waits_when_documents_would_not_fit() -> None:
 
 async def test_reader_waits_when_another_page_of_that_size_would_not_fit() -> None:
     pages = waiting()
-    pages.put("a", position=at(1), documents=1, size_bytes=51)
+    pages.put(page("a", 1, size_bytes=51))
     assert not await fits(pages, 1)
 
 
@@ -85,7 +97,7 @@ async def test_idle_only_when_nothing_waits_and_nothing_is_in_hand() -> None:
 
 async def test_closing_leaves_what_waits_to_the_next_owner() -> None:
     pages = waiting()
-    pages.put("a", position=at(1), documents=1, size_bytes=1)
+    pages.put(page("a", 1))
     pages.close()
     assert await pages.take() is None
 
@@ -110,38 +122,38 @@ async def test_at_most_two_batches_are_in_flight_however_long_the_backlog() -> N
 
 async def test_last_page_of_a_backlog_waits_for_nothing() -> None:
     pages = waiting()
-    pages.put("a", position=at(1), documents=1, size_bytes=1, more_follows=True)
-    pages.put("b", position=at(2), documents=1, size_bytes=1)
+    pages.put(page("a", 1, more_follows=True))
+    pages.put(page("b", 2))
     assert await seconds_to_take(pages) == 0
 
 
 async def test_page_of_a_backlog_waits_a_moment_for_the_next() -> None:
     pages = waiting()
-    pages.put("a", position=at(1), documents=1, size_bytes=1, more_follows=True)
+    pages.put(page("a", 1, more_follows=True))
     assert await seconds_to_take(pages) == GATHER_SECONDS
 
 
 async def test_nothing_is_held_back_when_the_reader_waits() -> None:
     pages = waiting()
-    pages.put("a", position=at(1), documents=1, size_bytes=1, more_follows=True)
+    pages.put(page("a", 1, more_follows=True))
     pages.hurry()
     assert await seconds_to_take(pages) == 0
 
 
 async def test_nothing_is_held_back_when_there_is_no_room_for_more() -> None:
     pages = waiting()
-    pages.put("a", position=at(1), documents=6, size_bytes=1, more_follows=True)
+    pages.put(page("a", 1, documents=6, more_follows=True))
     assert not await fits(pages, 5)
     assert await seconds_to_take(pages) == 0
 
 
 async def test_pages_of_a_backlog_become_one_batch() -> None:
     pages = waiting()
-    pages.put("a", position=at(1), documents=4, size_bytes=1, more_follows=True)
+    pages.put(page("a", 1, documents=4, more_follows=True))
     async with asyncio.TaskGroup() as group:
         taking = group.create_task(pages.take())
         await asyncio.sleep(GATHER_SECONDS / 2)
-        pages.put("b", position=at(2), documents=4, size_bytes=1, more_follows=True)
+        pages.put(page("b", 2, documents=4, more_follows=True))
     batch = taking.result()
     assert batch is not None
     assert batch.pages == ("a", "b")
@@ -149,7 +161,7 @@ async def test_pages_of_a_backlog_become_one_batch() -> None:
 
 async def test_closing_ends_the_gathering() -> None:
     pages = waiting()
-    pages.put("a", position=at(1), documents=1, size_bytes=1, more_follows=True)
+    pages.put(page("a", 1, more_follows=True))
     async with asyncio.TaskGroup() as group:
         taking = group.create_task(pages.take())
         await asyncio.sleep(GATHER_SECONDS / 2)
