@@ -108,25 +108,26 @@ class Projection:
             SourceUnavailable: the body is no whole page. It has to be read again: to go on behind it
                 would skip documents.
         """
-        page = self._whole(body, lsn) if self.selection.everything else self._selected(body, lsn)
+        meant, passed = (body, ()) if self.selection.everything else self._selected(body, lsn)
+        plain = self._shapes.decode(meant)
+        if plain is None and self._shapes.learn(meant):
+            plain = self._shapes.decode(meant)
+        sure = None if plain is None else self._lane.writes(meant, plain, lsn=lsn)
+        if sure is not None:
+            page = _page(len(sure), sure, [])
+        elif plain is not None:
+            page = self._plain(meant, plain, lsn)
+        else:
+            page = self._judged(_pieces_of(meant), lsn)
+        if passed:
+            page = _passing_over(page, passed)
         least_ttl = _least_ttl(body) if _MARKER_IN_JSON in body else None
         return page if least_ttl is None else msgspec.structs.replace(page, least_ttl=least_ttl)
 
-    def _whole(self, body: bytes, lsn: int | None) -> ProjectedPage:
-        plain = self._shapes.decode(body)
-        if plain is None and self._shapes.learn(body):
-            plain = self._shapes.decode(body)
-        if plain is not None:
-            return self._plain(body, plain, lsn)
-        documents = _pieces_of(body)
-        writes: list[RowWrite] = []
-        rejections: list[Rejection] = []
-        for raw in documents:
-            self._slowly(raw, lsn, writes, rejections)
-        return _page(len(documents), writes, rejections)
-
-    def _selected(self, body: bytes, lsn: int | None) -> ProjectedPage:
-        """The documents that are meant go their usual way together, the others are passed over."""
+    def _selected(
+        self, body: bytes, lsn: int | None
+    ) -> tuple[bytes, Sequence[RowWrite | PassedOver | None]]:
+        """A page of the documents that are meant, and what becomes of the others."""
         documents = _pieces_of(body)
         verdicts = [self.selection.takes(raw) for raw in documents]
         meant = [raw for raw, taken in zip(documents, verdicts, strict=True) if taken]
@@ -135,25 +136,17 @@ class Projection:
             for raw, taken in zip(documents, verdicts, strict=True)
             if not taken
         ]
-        if not passed:
-            return self._whole(body, lsn)
-        page = self._whole(_joined(meant), lsn) if meant else ProjectedPage()
-        tombstones = tuple(one for one in passed if isinstance(one, RowWrite))
-        keyless = tuple(one for one in passed if isinstance(one, PassedOver))
-        newest = [page.newest_ts] if page.newest_ts is not None else []
-        return msgspec.structs.replace(
-            page,
-            writes=page.writes + tombstones,
-            passed=keyless,
-            filtered=len(passed),
-            delivered=len(documents),
-            newest_ts=max([*newest, *map(_ts_of, (*tombstones, *keyless))], default=None),
-        )
+        return (_joined(meant) if passed else body), passed
+
+    def _judged(self, documents: Sequence[bytes], lsn: int | None) -> ProjectedPage:
+        writes: list[RowWrite] = []
+        rejections: list[Rejection] = []
+        for raw in documents:
+            self._slowly(raw, lsn, writes, rejections)
+        return _page(len(documents), writes, rejections)
 
     def _plain(self, body: bytes, plain: PlainPage, lsn: int | None) -> ProjectedPage:
-        sure = self._lane.writes(body, plain, lsn=lsn)
-        if sure is not None:
-            return _page(len(sure), sure, [])
+        """Documents that are good beyond doubt, and those that the rules have to judge."""
         writes: list[RowWrite] = []
         rejections: list[Rejection] = []
         pieces: Sequence[bytes] = ()
@@ -244,6 +237,23 @@ def _page(
         rejections=tuple(rejections),
         delivered=delivered,
         newest_ts=newest,
+    )
+
+
+def _passing_over(
+    page: ProjectedPage, passed: Sequence[RowWrite | PassedOver | None]
+) -> ProjectedPage:
+    """The page, with the documents that are not meant: what is of them in the target goes."""
+    tombstones = tuple(one for one in passed if isinstance(one, RowWrite))
+    keyless = tuple(one for one in passed if isinstance(one, PassedOver))
+    newest = [page.newest_ts] if page.newest_ts is not None else []
+    return msgspec.structs.replace(
+        page,
+        writes=page.writes + tombstones,
+        passed=keyless,
+        filtered=len(passed),
+        delivered=page.delivered + len(passed),
+        newest_ts=max([*newest, *map(_ts_of, (*tombstones, *keyless))], default=None),
     )
 
 

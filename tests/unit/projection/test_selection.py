@@ -95,6 +95,12 @@ def test_a_page_of_others_alone_moves_the_clock() -> None:
     assert found.filtered == 1
 
 
+def test_one_without_a_version_is_passed_over_and_counts() -> None:
+    found = project_lines(page(document(type="note", _lsn=None), document(type="line")))
+    assert (len(found.writes), found.passed) == (1, ())
+    assert (found.delivered, found.filtered, found.newest_ts) == (2, 1, 9)
+
+
 def test_a_document_that_does_not_decode_costs_itself_beside_others() -> None:
     found = project_lines(page(document(type="line"), b'{"type":"\xff"}', document(id="2")))
     assert [(one.id, one.deleted) for one in found.writes] == [("1", False), ("2", True)]
