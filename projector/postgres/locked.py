@@ -17,10 +17,17 @@ import psycopg
 from projector.ports.feed import Grant
 from projector.ports.rows import ReadMark
 from projector.postgres import quarantine
+from projector.postgres.columns import columns_of
 from projector.postgres.connections import Session
 from projector.postgres.errors import first_line, is_of_document
 from projector.postgres.portions import Outcome
-from projector.postgres.statements import RETURNING_OLD_SERVER, BatchShape, execute
+from projector.postgres.statements import (
+    RETURNING_OLD_SERVER,
+    BatchShape,
+    batch_statement,
+    one_row,
+    outcome_of,
+)
 from projector.projection.definition import Definition
 from projector.projection.project import document_of
 from projector.projection.writes import Batch, Rejection, RejectionReason, RowWrite
@@ -57,7 +64,7 @@ class LockedRange:
             return Outcome()
         try:
             async with self.session.transaction():
-                done = await execute(self.session, self.shape, self._parameters, writes)
+                return await self._send(writes)
         except psycopg.Error as error:
             if not is_of_document(error):
                 raise
@@ -65,7 +72,11 @@ class LockedRange:
                 return await self._refuse(writes[0], error)
             middle = len(writes) // 2
             return await self._write(writes[:middle]) + await self._write(writes[middle:])
-        return done or Outcome()
+
+    async def _send(self, writes: Sequence[RowWrite]) -> Outcome:
+        arguments = {**self._parameters, **columns_of(writes, self.shape.generation.definition)}
+        row = await one_row(self.session, batch_statement(self.shape), arguments)
+        return outcome_of(row) or Outcome()
 
     async def _refuse(self, write: RowWrite, error: psycopg.Error) -> Outcome:
         """Quarantine one document; its older row goes, as for every rejected newest version."""
@@ -75,10 +86,7 @@ class LockedRange:
         done = Outcome()
         try:
             async with self.session.transaction():
-                found = await execute(
-                    self.session, self.shape, self._parameters, [tombstone_of(write)]
-                )
-                done = found or done
+                done = await self._send([tombstone_of(write)])
                 await self._mark([rejection])
         except psycopg.Error as refused:  # a key that no row can have had needs no tombstone
             if not is_of_document(refused):

@@ -81,6 +81,65 @@ class _Range:
     failures_alone: int = 0
 
 
+class Work:
+    """A batch under way: portions of it are committed one after the other."""
+
+    def __init__(self, known: _Range, *, seconds: float, left: Remainder) -> None:
+        """Take what is known of its range, how long a portion may take, and what is to be done."""
+        self._known = known
+        self._seconds = seconds
+        self._start = left
+        self._rest: Batch | None = None
+        self.portion = left.batch
+        """In hand."""
+        self.left: Batch | None = left.batch
+        """Not committed yet; None: all is."""
+        self.done = left.done
+        """What the committed portions did."""
+
+    @property
+    def ends(self) -> bool:
+        """Whether the portion in hand is the last one, which moves the position."""
+        return self._rest is None
+
+    def next(self) -> Batch | None:
+        """The portion to commit now; None when nothing is left."""
+        if self.left is None:
+            return None
+        size = self._known.size
+        if size is None or self.left.size <= size:
+            self.portion, self._rest = self.left, None
+        else:
+            self.portion, self._rest = self.left.divided(size)
+        return self.portion
+
+    def did(self, done: Outcome, *, seconds: float) -> None:
+        """The portion was committed: the next one may be larger if it was quick."""
+        self.done += done
+        self.left = rest = self._rest
+        known = self._known
+        known.remainder = None if rest is None else replace(self._start, batch=rest, done=self.done)
+        if known.size is None or self.portion.size < known.size or seconds > self._seconds * QUICK:
+            return
+        known.size = known.size * 2 if known.size < UNLIMITED else None
+
+    def too_much(self) -> bool:
+        """Ask for half of the portion; False when it cannot be divided."""
+        self._known.size = max(1, self.portion.size // 2)
+        return self.portion.size > 1
+
+    def gives_up(self) -> bool:
+        """Whether the one document of the portion was too much time after time, on its own."""
+        portion, known = self.portion, self._known
+        if portion.size != 1 or not portion.writes or portion.writes[0].deleted:
+            return False
+        write = portion.writes[0]
+        version = write.key, write.id, write.lsn
+        known.failures_alone = 1 + known.failures_alone * (known.failed_alone == version)
+        known.failed_alone = version
+        return known.failures_alone >= ATTEMPTS_ALONE
+
+
 class Portions:
     """The size of portions and the unfinished batch of each range."""
 
@@ -89,56 +148,23 @@ class Portions:
         self._seconds = seconds
         self._ranges: OrderedDict[int, _Range] = OrderedDict()
 
-    def next_of(self, range_id: int, batch: Batch) -> tuple[Batch, Batch | None]:
-        """The portion to commit now, and what is left after it; None when nothing is."""
-        size = self._of(range_id).size
-        if size is None or batch.size <= size:
-            return batch, None
-        return batch.divided(size)
-
-    def took(self, range_id: int, portion: Batch, seconds: float) -> None:
-        """A portion was committed: the next one may be larger if it was quick."""
-        known = self._of(range_id)
-        if known.size is None or portion.size < known.size or seconds > self._seconds * QUICK:
-            return
-        known.size = known.size * 2 if known.size < UNLIMITED else None
-
-    def too_much(self, range_id: int, portion: Batch) -> bool:
-        """Ask for half of it; False when it cannot be divided."""
-        self._of(range_id).size = max(1, portion.size // 2)
-        return portion.size > 1
-
-    def gives_up(self, range_id: int, portion: Batch) -> bool:
-        """Whether the one document of the portion was too much time after time, on its own."""
-        if portion.size != 1 or not portion.writes or portion.writes[0].deleted:
-            return False
-        write, known = portion.writes[0], self._of(range_id)
-        version = write.key, write.id, write.lsn
-        known.failures_alone = 1 + known.failures_alone * (known.failed_alone == version)
-        known.failed_alone = version
-        return known.failures_alone >= ATTEMPTS_ALONE
-
-    def remaining(
-        self, range_id: int, epoch: Epoch, batch: Batch, end: Continuation | None
-    ) -> tuple[Batch, Outcome]:
+    def work(self, range_id: int, epoch: Epoch, batch: Batch, end: Continuation | None) -> Work:
         """What is left of the batch that ends there, if it is the one that was begun; else all."""
-        left = self._of(range_id).remainder
-        if left is None or (left.epoch, left.end) != (epoch, end):
-            return batch, Outcome()
-        if left.batch.delivered != batch.delivered:
-            return batch, Outcome()
-        return left.batch, left.done
-
-    def leave(self, range_id: int, remainder: Remainder | None) -> None:
-        """Remember what is left; None: nothing."""
-        self._of(range_id).remainder = remainder
-
-    def _of(self, range_id: int) -> _Range:
         known = self._ranges.setdefault(range_id, _Range())
         self._ranges.move_to_end(range_id)
         if len(self._ranges) > REMEMBERED_RANGES:
             self._ranges.popitem(last=False)
-        return known
+        left, all_of_it = (
+            known.remainder,
+            Remainder(epoch=epoch, end=end, batch=batch, done=Outcome()),
+        )
+        if (
+            left is None
+            or (left.epoch, left.end) != (epoch, end)
+            or left.batch.delivered != batch.delivered
+        ):
+            left = all_of_it
+        return Work(known, seconds=self._seconds, left=left)
 
 
 MOSTLY = 0.5

@@ -27,7 +27,7 @@ from projector.core.names import Continuation, Epoch, LeaseToken
 from projector.core.start import Position
 from projector.core.states import Removal
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport
-from projector.postgres.columns import version_columns
+from projector.postgres.columns import columns_of, version_columns
 from projector.postgres.connections import Connections, Session
 from projector.postgres.copying import copy_rows
 from projector.postgres.errors import is_of_document
@@ -40,7 +40,7 @@ from projector.postgres.portions import (
     Hints,
     Outcome,
     Portions,
-    Remainder,
+    Work,
 )
 from projector.postgres.ranges import begin_range, open_range
 from projector.postgres.reports import store_reports
@@ -49,9 +49,10 @@ from projector.postgres.statements import (
     FENCE,
     PORTION_FENCE,
     BatchShape,
-    execute,
+    batch_statement,
     look_statement,
     one_row,
+    outcome_of,
 )
 from projector.postgres.sweep import VerdictStore
 from projector.projection.definition import Definition
@@ -128,26 +129,7 @@ class PostgresSink:
     async def apply(
         self, grant: Grant, pages: Sequence[ProjectedPage], position: Position
     ) -> Applied:
-        """Write the pages and their position in one transaction under the fence.
-
-        Raises:
-            FencedOut, SinkUnavailable.
-        """
-        batch = fold(pages)
-        with self._admission(pages):
-            done = await self.write(grant, batch, position)
-        return _applied(batch, done)
-
-    async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
-        """Store the conditions; answer the tokens whose epoch is no longer theirs.
-
-        Raises:
-            SinkUnavailable.
-        """
-        return await store_reports(self._connections, reports)
-
-    async def write(self, grant: Grant, batch: Batch, position: Position) -> Outcome:
-        """Commit the batch and its position, usually in one transaction; see `apply`.
+        """Write the pages and their position, mostly in one transaction under the fence.
 
         In portions, the last one moves the position; what was committed before an outage is not sent
         again. Gives up now and then, so that whoever waits sees that this range is slow, not stalled.
@@ -158,55 +140,57 @@ class PostgresSink:
             SinkUnavailable: The target has to be waited for.
         """
         clock = asyncio.get_running_loop().time
-        range_id, began = grant.range_id, clock()
-        left, done = self._portions.remaining(range_id, grant.epoch, batch, position.continuation)
-        while True:
-            portion, rest = self._portions.next_of(range_id, left)
-            at = self._parameters(grant, batch, position, after_tick=done.tick)
-            started, moves = clock(), rest is None
-            written: Batch | None = portion
-            try:
-                done += await self._commit(grant, portion, at, moves=moves)
-            except SinkUnavailable as error:
-                written = await self._after_failure(grant, portion, error)
-                if written is not None:
-                    done += await self._commit(grant, written, at, moves=moves)
-            if written is not None:
-                self._portions.took(range_id, portion, clock() - started)
-                if rest is None:
-                    break
-                left = rest
-                self._portions.leave(
-                    range_id,
-                    Remainder(epoch=grant.epoch, end=position.continuation, batch=rest, done=done),
-                )
-            if clock() - began > self._connections.statement_seconds * 2:
-                raise SinkTooSlow(
-                    f"{left.size} of {batch.size} documents of a batch are still to be written"
-                )
-        self._portions.leave(range_id, None)
-        self._learn(grant, batch, done)
+        batch, range_id, began = fold(pages), grant.range_id, clock()
+        work = self._portions.work(range_id, grant.epoch, batch, position.continuation)
+        with self._admission(pages):
+            while (portion := work.next()) is not None:
+                at, started = self._parameters(grant, batch, position, work), clock()
+                try:
+                    done = await self._at_once(grant, portion, at) if work.ends else None
+                    if done is None:
+                        done = await self._locked(grant, portion, at, moves=work.ends)
+                except SinkUnavailable as error:
+                    done = await self._after_failure(grant, work, at, error)
+                if done is not None:
+                    work.did(done, seconds=clock() - started)
+                if (
+                    work.left is not None
+                    and clock() - began > self._connections.statement_seconds * 2
+                ):
+                    raise SinkTooSlow(
+                        f"{work.left.size} of {batch.size} documents of a batch are still to be written"
+                    )
+        self._learn(grant, batch, work.done)
         self._committed[range_id] = grant.epoch, position.continuation
-        return done
+        return _applied(batch, work.done)
+
+    async def report(self, reports: Sequence[RangeReport]) -> frozenset[LeaseToken]:
+        """Store the conditions; answer the tokens whose epoch is no longer theirs.
+
+        Raises:
+            SinkUnavailable.
+        """
+        return await store_reports(self._connections, reports)
 
     async def _after_failure(
-        self, grant: Grant, portion: Batch, error: SinkUnavailable
-    ) -> Batch | None:
-        """What to commit instead of the portion; None when it has to be divided.
+        self, grant: Grant, work: Work, at: Mapping[str, Any], error: SinkUnavailable
+    ) -> Outcome | None:
+        """Commit something else instead of the portion; None when it has to be divided.
 
         A document that is too much on its own, time after time, is the cause if the server can do
         the same without it: it goes to quarantine. If it cannot, the server is to be waited for.
         """
         if error.sqlstate == NUMBER_IS_TAKEN:
             await raise_sequences(self._connections)
-        divisible = self._portions.too_much(grant.range_id, portion)
+        divisible = work.too_much()
         if not isinstance(error, SinkTooSlow):
             raise error
         if divisible:
             return None
-        if not self._portions.gives_up(grant.range_id, portion):
+        if not work.gives_up():
             raise error
-        return _refused(portion, self._generation.definition, error)
+        refused = _refused(work.portion, self._generation.definition, error)
+        return await self._locked(grant, refused, at, moves=work.ends)
 
     def _learn(self, grant: Grant, batch: Batch, done: Outcome) -> None:
         facts = BatchFacts(
@@ -218,20 +202,6 @@ class PostgresSink:
         )
         self._hints.learn(grant.range_id, grant.epoch, facts)
 
-    async def _commit(
-        self, grant: Grant, batch: Batch, at: Mapping[str, Any], *, moves: bool
-    ) -> Outcome:
-        """One transaction, which moves the position to its end, or leaves it where it is."""
-        if not moves:
-            return await self._apply_locked(grant, batch, at, BatchHint(), fence=PORTION_FENCE)
-        hint = self._hints.of(grant.range_id, grant.epoch)
-        done = None
-        if not (batch.rejections or hint.has_entries or hint.skip_stale):
-            done = await self._apply_at_once(grant, batch, at, hint)
-        if done is None:
-            done = await self._apply_locked(grant, batch, at, hint)
-        return done
-
     def _after(self, grant: Grant) -> Continuation | None:
         """The position that the next batch of the range follows."""
         epoch, continuation = self._committed.get(grant.range_id, (None, None))
@@ -240,7 +210,7 @@ class PostgresSink:
         return None if grant.stored is None else grant.stored.continuation
 
     def _parameters(
-        self, grant: Grant, batch: Batch, position: Position, *, after_tick: int
+        self, grant: Grant, batch: Batch, position: Position, work: Work
     ) -> Mapping[str, Any]:
         return {
             "range_id": grant.range_id,
@@ -251,50 +221,55 @@ class PostgresSink:
             "place_lsn": position.lsn,
             "newest_ts": batch.newest_ts,
             "delivered": batch.delivered,
-            "after_tick": after_tick,
+            "after_tick": work.done.tick,
         }
 
-    async def _apply_at_once(
-        self, grant: Grant, batch: Batch, at: Mapping[str, Any], hint: BatchHint
-    ) -> Outcome | None:
+    async def _at_once(self, grant: Grant, batch: Batch, at: Mapping[str, Any]) -> Outcome | None:
         """The usual way, in one statement or one copy; None when the longer one has to be taken."""
-        parameters = {**at, "only_clean": True}
+        hint = self._hints.of(grant.range_id, grant.epoch)
+        if batch.rejections or hint.has_entries or hint.skip_stale:
+            return None
+        parameters, copies = {**at, "only_clean": True}, hint.insert_only and bool(batch.writes)
+        if copies and (copied := await self._copied(parameters, batch.writes)) is not None:
+            return copied
         async with self._connections.session() as session:
             if not batch.writes:
                 _, entries = await move_position(session, parameters)
                 return Outcome() if entries is False else None
+            statement = batch_statement(self._shape(session))
+            arguments = {**parameters, **columns_of(batch.writes, self._generation.definition)}
             try:
-                if hint.insert_only:
-                    return await self._copy(session, parameters, batch.writes)
-                return await execute(session, self._shape(session), parameters, batch.writes)
-            except psycopg.errors.UniqueViolation:
-                if not hint.insert_only:
-                    raise
+                row = await one_row(session, statement, arguments)
             except psycopg.Error as error:
                 if not is_of_document(error):
                     raise
                 return None
-        done = await self._apply_at_once(grant, batch, at, BatchHint())
-        return None if done is None else replace(done, met_rows=True)
+        return outcome_of(row, met_rows=copies)
 
-    async def _copy(
-        self, session: Session, parameters: Mapping[str, Any], writes: Sequence[RowWrite]
+    async def _copied(
+        self, parameters: Mapping[str, Any], writes: Sequence[RowWrite]
     ) -> Outcome | None:
-        if not await copy_rows(session, parameters, writes, generation=self._generation):
-            return None
+        """All of them as new rows; None, and nothing is written, when that is not what they are."""
+        async with self._connections.session() as session:
+            try:
+                if not await copy_rows(session, parameters, writes, generation=self._generation):
+                    return None
+            except psycopg.Error as error:
+                if not (isinstance(error, psycopg.errors.UniqueViolation) or is_of_document(error)):
+                    raise
+                return None
         live = sum(not write.deleted for write in writes)
         return Outcome(upserted=live, inserted=len(writes))
 
-    async def _apply_locked(
-        self,
-        grant: Grant,
-        batch: Batch,
-        at: Mapping[str, Any],
-        hint: BatchHint,
-        *,
-        fence: str = FENCE,
+    async def _locked(
+        self, grant: Grant, batch: Batch, at: Mapping[str, Any], *, moves: bool
     ) -> Outcome:
-        """The longer way; most of it is skipped when it turns out that nothing is new."""
+        """The longer way; most of it is skipped when it turns out that nothing is new.
+
+        Without `moves` the position is held where it is, for a portion that others follow.
+        """
+        hint = self._hints.of(grant.range_id, grant.epoch) if moves else BatchHint()
+        fence = FENCE if moves else PORTION_FENCE
         parameters = {**at, "only_clean": False}
         looks = hint.skip_stale and bool(batch.writes)
         writes, tick = batch.writes, 0

@@ -28,14 +28,13 @@ from typing import Any
 from psycopg import AsyncRawCursor
 from psycopg.rows import TupleRow
 
-from projector.postgres.columns import ARRAY_OF, columns_of
+from projector.postgres.columns import ARRAY_OF
 from projector.postgres.connections import Session
 from projector.postgres.deltas import delta_statements, image
 from projector.postgres.generation import Generation, keeps_last_change, previous_columns, sql_type
 from projector.postgres.portions import Outcome
 from projector.postgres.templates import each, filled
 from projector.projection.definition import Definition
-from projector.projection.writes import RowWrite
 
 RETURNING_OLD_SERVER = 180000
 KEY_SEED_1 = 0
@@ -296,15 +295,11 @@ async def one_row(session: Session, text: str, parameters: Mapping[str, Any]) ->
     return await cursor.fetchone()
 
 
-async def execute(
-    session: Session,
-    shape: BatchShape,
-    parameters: Mapping[str, Any],
-    writes: Sequence[RowWrite],
-) -> Outcome | None:
-    """Run the batch statement; None when the fence, or a flag it asks about, says no."""
-    arguments = {**parameters, **columns_of(writes, shape.generation.definition)}
-    row = await one_row(session, batch_statement(shape), arguments)
+def outcome_of(row: TupleRow | None, *, met_rows: bool = False) -> Outcome | None:
+    """What the batch statement did; None when the fence, or a flag it asks about, said no."""
     if row is None or not row[0]:
         return None
-    return Outcome(healed=row[1], upserted=row[2], inserted=row[3], removed=row[4])
+    _, healed, upserted, inserted, removed = row
+    return Outcome(
+        healed=healed, upserted=upserted, inserted=inserted, removed=removed, met_rows=met_rows
+    )

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from typing_extensions import override
 
 from projector.core.epk import effective_partition_key, routing_key
 from projector.core.names import Continuation, InstanceName, LeaseToken
@@ -21,8 +22,9 @@ from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.core.start import Position
 from projector.ports.feed import Applied, Beginning, Grant, RangeClaim
 from projector.postgres.connections import Connections, Session
+from projector.postgres.portions import Outcome
 from projector.postgres.sink import PostgresSink
-from projector.projection.writes import ProjectedPage, Rejection, RowWrite
+from projector.projection.writes import Batch, ProjectedPage, Rejection, RowWrite
 from tests.carts import number_of, value_of
 
 RID = "rid1"
@@ -130,6 +132,17 @@ async def begun(sink: PostgresSink, *, mark: int | None = None, **changes: Any) 
     """A granted range that reads from the beginning; with a mark it is a replay."""
     grant = await sink.open(claim(**changes))
     return await sink.begin(grant, Beginning(position=NOWHERE, replay_mark_lsn=mark))
+
+
+class TellingSink(PostgresSink):
+    """Tells of its last batch what was done to rows and entries."""
+
+    done = Outcome()
+
+    @override
+    def _learn(self, grant: Grant, batch: Batch, done: Outcome) -> None:
+        self.done = done
+        super()._learn(grant, batch, done)
 
 
 async def apply(sink: PostgresSink, grant: Grant, *pages: ProjectedPage, at: int = 1) -> Applied:

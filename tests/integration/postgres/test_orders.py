@@ -27,7 +27,7 @@ from projector.postgres.statements import BatchShape, batch_statement, numbered
 from projector.projection.definition import Field, Kind
 from projector.projection.project import Projection, fold
 from projector.projection.writes import ProjectedPage, RowWrite
-from tests.integration.postgres.carts import apply, begun, position
+from tests.integration.postgres.carts import TellingSink, apply, begun
 from tests.orders import FIRST_ORDERS, ORDER_PROJECTION, ORDERS
 from tests.simulation.trade import ORDERS_OF_CUSTOMERS
 from tests.unit.projection import documents
@@ -126,7 +126,7 @@ async def test_any_history_by_any_way_equals_a_recount(
         if (lesson := office.draw.choice([None, NEW, UNCHANGED])) is not None:
             sink._hints.learn(grant.range_id, grant.epoch, lesson)
         one = office.page(office.draw.choice([1, 1, 2, 12]), new=office.draw.random() < 0.3)
-        await sink.write(grant, fold([one]), position(1))
+        await apply(sink, grant, one)
     await agree(target, office)
 
 
@@ -134,11 +134,11 @@ async def test_copied_orders_are_those_of_the_statement(target: Connections) -> 
     office = Office(3)
     one = office.page(150, new=True)
     for bulk in (1, 1_000):
-        sink = PostgresSink(target, generation=FIRST_ORDERS, bulk=bulk)
+        sink = TellingSink(target, generation=FIRST_ORDERS, bulk=bulk)
         grant = await begun(sink)
         sink._hints.learn(grant.range_id, grant.epoch, NEW)
-        done = await sink.write(grant, fold([one]), position(1))
-        assert (done.inserted, done.met_rows) == (150, False)
+        await apply(sink, grant, one)
+        assert (sink.done.inserted, sink.done.met_rows) == (150, False)
         await agree(target, office)
         async with target.session() as session:
             await session.execute(f"TRUNCATE {EVERY_TABLE}".encode())
@@ -245,12 +245,12 @@ async def test_any_optional_text_survives_the_copy(database_url: str) -> None:
     ]
     projection = Projection(noted.definition)
     async with Connections(ConnectionOptions(url=database_url)) as connections:
-        sink = PostgresSink(connections, generation=noted, bulk=1)
+        sink = TellingSink(connections, generation=noted, bulk=1)
         grant = await begun(sink)
         for body in bodies:  # each in a copy of its own, so that no other text has it escaped
             sink._hints.learn(grant.range_id, grant.epoch, NEW)
             page = projection.page(documents.page([documents.finished(body)]))
-            done = await sink.write(grant, fold([page]), position(1))
-            assert (done.inserted, done.met_rows) == (1, False)
+            await apply(sink, grant, page)
+            assert (sink.done.inserted, sink.done.met_rows) == (1, False)
         found = await connections.all_rows(dict, "SELECT note FROM noted.orders ORDER BY id")
     assert [row["note"] for row in found] == notes

@@ -19,17 +19,16 @@ from projector.postgres.connections import Connections
 from projector.postgres.copying import PIECE, pieces
 from projector.postgres.portions import BatchFacts, Outcome
 from projector.postgres.sink import PostgresSink
-from projector.projection.project import fold
 from projector.projection.writes import ProjectedPage, RowWrite
 from tests.integration.postgres.carts import (
     Model,
     Shop,
+    TellingSink,
     apply,
     begun,
     claim,
     line,
     page,
-    position,
     rejection,
     tombstone,
     views,
@@ -77,10 +76,11 @@ async def write(
     returning_old: bool | None = None,
 ) -> Outcome:
     """Apply a page by that way, however small the page."""
-    writer = PostgresSink(connections, returning_old=returning_old, bulk=1)
+    writer = TellingSink(connections, returning_old=returning_old, bulk=1)
     if way in LESSONS:
         writer._hints.learn(grant.range_id, grant.epoch, LESSONS[way])
-    return await writer.write(grant, fold([one]), position(1))
+    await apply(writer, grant, one)
+    return writer.done
 
 
 async def found(connections: Connections, query: str) -> Sequence[Any]:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from projector.core.names import Continuation, Epoch
-from projector.postgres.portions import Outcome, Portions, Remainder
+from projector.postgres.portions import Outcome, Portions, Work
 from projector.projection.project import fold
 from projector.projection.writes import Batch, Rejection
 from tests.integration.postgres.carts import line, page, rejection, tombstone
@@ -51,38 +51,53 @@ def test_portions_hold_everything_once_and_a_rejection_with_its_tombstone(
     assert left.delivered == whole.delivered
 
 
+def begun(portions: Portions, whole: Batch, *, range_id: int = 1) -> Work:
+    work = portions.work(range_id, Epoch(7), whole, Continuation('"5"'))
+    assert work.next() is not None
+    return work
+
+
 def test_size_halves_and_grows_while_portions_are_quick() -> None:
     portions, whole = Portions(seconds=8), batch(200)
-    assert portions.next_of(1, whole) == (whole, None)
-    assert portions.too_much(1, whole)
-    half, rest = portions.next_of(1, whole)
-    assert rest is not None
-    assert half.size < whole.size
-    portions.took(1, half, 3.0)  # not quick enough to ask for more
-    assert portions.next_of(1, whole)[0].writes == half.writes
-    portions.took(1, half, 1.0)
-    assert portions.next_of(1, whole)[0].size > half.size
+    work = begun(portions, whole)
+    assert (work.portion, work.ends) == (whole, True)
+    assert work.too_much()
+    work = begun(portions, whole)
+    half = work.portion
+    assert (half.size < whole.size, work.ends) == (True, False)
+    work.did(Outcome(), seconds=3.0)  # not quick enough to ask for more
+    assert begun(portions, batch(201)).portion.size <= half.size + 1
+    begun(portions, batch(201)).did(Outcome(), seconds=1.0)
+    assert begun(portions, batch(202)).portion.size > half.size
     for _ in range(20):
-        portion, _ = portions.next_of(1, whole)
-        portions.took(1, portion, 0.1)
-    assert portions.next_of(1, whole) == (whole, None)
-    assert portions.next_of(2, whole) == (whole, None)
+        begun(portions, batch(203)).did(Outcome(), seconds=0.1)
+    assert begun(portions, whole).portion == whole
+    assert begun(portions, whole, range_id=2).portion == whole
 
 
 def test_one_document_is_not_divided() -> None:
-    portions = Portions(seconds=8)
-    assert not portions.too_much(1, batch(1).divided(1)[1])
+    work = begun(Portions(seconds=8), batch(1).divided(1)[1])
+    assert not work.too_much()
 
 
 def test_only_the_batch_that_was_begun_is_continued() -> None:
-    portions, whole = Portions(seconds=8), batch(9)
-    left = whole.divided(4)[1]
-    end = Continuation('"5"')
-    portions.leave(1, Remainder(epoch=Epoch(7), end=end, batch=left, done=Outcome(upserted=5)))
-    assert portions.remaining(1, Epoch(7), whole, end) == (left, Outcome(upserted=5))
-    assert portions.remaining(1, Epoch(8), whole, end) == (whole, Outcome())
-    assert portions.remaining(1, Epoch(7), whole, Continuation('"6"')) == (whole, Outcome())
-    assert portions.remaining(1, Epoch(7), batch(8), end)[0].size == batch(8).size
-    assert portions.remaining(2, Epoch(7), whole, end) == (whole, Outcome())
-    portions.leave(1, None)
-    assert portions.remaining(1, Epoch(7), whole, end) == (whole, Outcome())
+    portions, whole, end = Portions(seconds=8), batch(9), Continuation('"5"')
+    work = begun(portions, whole)
+    assert work.too_much()
+    assert work.next() is not None
+    work.did(Outcome(upserted=5), seconds=3.0)
+    left = work.left
+    assert left is not None
+
+    def found(range_id: int, epoch: int, asked: Batch, at: Continuation) -> tuple[object, Outcome]:
+        continued = portions.work(range_id, Epoch(epoch), asked, at)
+        return continued.left, continued.done
+
+    assert found(1, 7, whole, end) == (left, Outcome(upserted=5))
+    assert found(1, 8, whole, end) == (whole, Outcome())
+    assert found(1, 7, whole, Continuation('"6"')) == (whole, Outcome())
+    assert found(1, 7, batch(8), end) == (batch(8), Outcome())
+    assert found(2, 7, whole, end) == (whole, Outcome())
+    while work.next() is not None:
+        work.did(Outcome(), seconds=3.0)
+    assert found(1, 7, whole, end) == (whole, Outcome())
