@@ -129,7 +129,7 @@ class HandlerSink(Generic[T]):
         """Keep nothing."""
         return grant
 
-    def prepare(self, _grant: Grant, page: Page) -> Page:
+    def prepare(self, page: Page) -> Page:
         """Leave decoding to the time when the handler can be told of its failure."""
         return page
 

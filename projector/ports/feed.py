@@ -310,7 +310,7 @@ class Sink(Protocol[P]):
         Raises: FencedOut, SinkUnavailable.
         """
 
-    def prepare(self, grant: Grant, page: Page) -> P:
+    def prepare(self, page: Page) -> P:
         """Decode a page; pure computation, never raises on bad documents.
 
         Raises: SourceUnavailable when the page is cut off, so that it has to be read again.

@@ -120,7 +120,7 @@ class PostgresSink:
         self._committed.pop(begun.range_id, None)
         return begun
 
-    def prepare(self, grant: Grant, page: Page) -> ProjectedPage:
+    def prepare(self, page: Page) -> ProjectedPage:
         """Decode a page; an empty one for a 304."""
         if page.body is None:
             return ProjectedPage()

@@ -275,7 +275,6 @@ class Pipeline(Generic[P]):
         )
         self._reader = Reader(
             neighbours=neighbours,
-            grant=started.grant,
             target=started.target,
             pages=self._pages,
             status=status,

@@ -37,7 +37,7 @@ from projector.core.pacing import next_poll_seconds, page_size
 from projector.core.start import Position
 from projector.core.states import RangeState
 from projector.ports.budget import Bill
-from projector.ports.feed import Clock, FeedTarget, Grant, Page
+from projector.ports.feed import Clock, FeedTarget, Page
 from projector.ports.traces import PageTrace, Phase
 from projector.processor.handover import SourceWentBack
 from projector.processor.neighbours import Neighbours
@@ -57,7 +57,6 @@ class Reader(Generic[P]):
         self,
         *,
         neighbours: Neighbours[P],
-        grant: Grant,
         target: FeedTarget,
         pages: WaitingPages[P],
         status: RangeStatus,
@@ -68,7 +67,6 @@ class Reader(Generic[P]):
         self._observer = neighbours.observer
         self._options = neighbours.options
         self._allowance = neighbours.allowance
-        self._grant = grant
         self._target = target
         self._pages = pages
         self._status = status
@@ -130,7 +128,7 @@ class Reader(Generic[P]):
             if page.body is None:
                 return page, None
             answered = self._clock.monotonic()
-            ready = self._sink.prepare(self._grant, page)
+            ready = self._sink.prepare(page)
             phases = (began, answered), (answered, self._clock.monotonic())
             return page, self._arrival(page, ready, *phases)
         return await self._read()

@@ -94,7 +94,7 @@ class SinkContract:
         self, sink: Sink[Any], grant: Grant, at: Position, *documents: dict[str, Any]
     ) -> int:
         """Apply one page, or a place alone; documents upserted."""
-        pages: Sequence[Any] = [sink.prepare(grant, page_of(RID, *documents))] if documents else []
+        pages: Sequence[Any] = [sink.prepare(page_of(RID, *documents))] if documents else []
         return (await sink.apply(grant, pages, at)).upserted
 
     async def test_unknown_range_has_no_place(self, sink: Sink[Any]) -> None:

@@ -127,7 +127,7 @@ class FakeSink:
         await self.faults.after("begin", grant.claim.lease_token)
         return _grant(stored, grant.claim)
 
-    def prepare(self, _grant: Grant, page: Page) -> Documents:
+    def prepare(self, page: Page) -> Documents:
         return tuple(json.loads(page.body)["Documents"]) if page.body else ()
 
     async def apply(self, grant: Grant, pages: Sequence[Documents], position: Position) -> Applied:

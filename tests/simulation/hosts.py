@@ -62,8 +62,8 @@ class GatedSink:
             lambda: self._sink.begin(grant, beginning),
         )
 
-    def prepare(self, grant: Grant, page: Page) -> ProjectedPage:
-        return self._sink.prepare(grant, page)
+    def prepare(self, page: Page) -> ProjectedPage:
+        return self._sink.prepare(page)
 
     async def apply(
         self, grant: Grant, pages: Sequence[ProjectedPage], position: Position

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from projector.core.errors import SourceUnavailable, Throttled
-from projector.ports.feed import Grant, Page
+from projector.ports.feed import Page
 from tests.fakes.sink import Documents
 from tests.fakes.world import World
 
@@ -16,12 +16,12 @@ async def test_page_that_is_cut_off_is_read_again_in_place(monkeypatch: pytest.M
     whole = world.sink.prepare
     cut_off = 2
 
-    def prepare(grant: Grant, page: Page) -> Documents:
+    def prepare(page: Page) -> Documents:
         nonlocal cut_off
         if page.body and cut_off:
             cut_off -= 1
             raise SourceUnavailable("the page is cut off")
-        return whole(grant, page)
+        return whole(page)
 
     monkeypatch.setattr(world.sink, "prepare", prepare)
     member = world.start(page_size=10)
