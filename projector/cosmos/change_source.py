@@ -11,7 +11,6 @@ tests/integration/cosmos/test_traps.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -20,7 +19,6 @@ import msgspec
 from projector.core.errors import ContinuationRefused, SourceRecreated, SourceUnavailable
 from projector.core.names import Continuation
 from projector.core.start import Position, StartFrom, StartKind
-from projector.cosmos.client import ContainerPath, CosmosGateway
 from projector.cosmos.continuations import at_lsn, composite, feed_range_json, lsn_of
 from projector.cosmos.monitored import MonitoredContainer, OtherContainer, Request
 from projector.cosmos.wire import (
@@ -30,7 +28,7 @@ from projector.cosmos.wire import (
     Answer,
     session_lsn,
 )
-from projector.ports.feed import FeedTarget, Page, PhysicalRange
+from projector.ports.feed import FeedTarget, Page
 
 _HEAD_BYTES = 256
 _BODY_RID = re.compile(rb'^\s*\{\s*"_rid"\s*:\s*"([^"\\]*)"')
@@ -45,26 +43,8 @@ class _FirstPage(msgspec.Struct):
     Documents: list[_FirstChange]
 
 
-class CosmosChangeSource:
+class CosmosChangeSource(MonitoredContainer):
     """`ChangeSource` over the SDK; one object may serve many ranges at once."""
-
-    def __init__(
-        self, gateway: CosmosGateway, path: ContainerPath, *, expected_rid: str | None = None
-    ) -> None:
-        """Take the container's names; `expected_rid` None pins the one found first."""
-        self._container = MonitoredContainer(gateway, path, rid=expected_rid)
-
-    async def container_rid(self) -> str:
-        """The container's `_rid` as the service has it now, read afresh."""
-        return await self._container.fresh_rid()
-
-    async def physical_ranges(self) -> Sequence[PhysicalRange]:
-        """The live physical partitions, lowest first, read afresh."""
-        return await self._container.physical_ranges()
-
-    async def rebuild(self) -> None:
-        """Throw the client away and make a new one, once for all ranges that ask."""
-        await self._container.rebuild()
 
     def lsn_of(self, continuation: Continuation) -> int | None:
         """The continuation as a number, None for a form that cannot be placed."""
@@ -74,12 +54,12 @@ class CosmosChangeSource:
         self, target: FeedTarget, continuation: Continuation | None, *, max_documents: int
     ) -> Page:
         """Read one page after `continuation`; see `ChangeSource`."""
-        answer = await self._container.ask(
+        answer = await self.ask(
             partial(
                 _first_page, target=target, continuation=continuation, max_documents=max_documents
             ),
             target,
-            judge=partial(self._judge, target, continuation, max_documents=max_documents),
+            judge=partial(self._judge_feed, target, continuation, max_documents=max_documents),
             stand_in=PAGE_STAND_IN,
         )
         position = _position(answer, continuation)
@@ -104,10 +84,10 @@ class CosmosChangeSource:
         if start.kind is StartKind.BEGINNING:
             raise ValueError("the beginning of a feed has no position to resolve")
         when: Any = "Now" if start.time is None else start.time
-        answer = await self._container.ask(
+        answer = await self.ask(
             partial(_first_page, target=target, start=when),
             target,
-            judge=partial(self._judge, target, None, max_documents=1),
+            judge=partial(self._judge_feed, target, None, max_documents=1),
             stand_in=PAGE_STAND_IN,
         )
         position = _position(answer, None)
@@ -115,7 +95,7 @@ class CosmosChangeSource:
             position = at_lsn(max(0, _first_lsn(answer.body, position) - 1))
         return Position(continuation=position, lsn=lsn_of(position))
 
-    def _judge(
+    def _judge_feed(
         self,
         target: FeedTarget,
         continuation: Continuation | None,
@@ -125,8 +105,8 @@ class CosmosChangeSource:
     ) -> None:
         plain = answer.status == HTTP_BAD_REQUEST and not answer.substatus
         if plain and continuation is not None and max_documents == 1:
-            raise ContinuationRefused(f"range {target.range_id}: {self._container.meaning(answer)}")
-        self._container.judge_page(answer, max_documents=max_documents)
+            raise ContinuationRefused(f"range {target.range_id}: {self.meaning(answer)}")
+        self.judge_page(answer, max_documents=max_documents)
 
 
 async def _first_page(

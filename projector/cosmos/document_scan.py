@@ -14,7 +14,6 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from projector.cosmos.client import ContainerPath, CosmosGateway
 from projector.cosmos.continuations import feed_range_json
 from projector.cosmos.monitored import MonitoredContainer, Request
 from projector.cosmos.point_reads import partition_key_of
@@ -26,14 +25,8 @@ USAGE = "x-ms-resource-usage"
 DOCUMENTS_COUNT = re.compile(r"(?:^|;)documentsCount=([0-9]{1,18})(?:;|$)")
 
 
-class CosmosDocumentScanner:
+class CosmosDocumentScanner(MonitoredContainer):
     """`DocumentScanner` over the SDK."""
-
-    def __init__(
-        self, gateway: CosmosGateway, path: ContainerPath, *, expected_rid: str | None = None
-    ) -> None:
-        """Take the container's names; `expected_rid` None pins the one found first."""
-        self._container = MonitoredContainer(gateway, path, rid=expected_rid)
 
     async def count(self) -> int | None:
         """See `DocumentScanner`."""
@@ -45,7 +38,7 @@ class CosmosDocumentScanner:
         async def call(request: Request) -> None:
             await request.container.read(populate_quota_info=True, response_hook=note)
 
-        await self._container.ask(call)
+        await self.ask(call)
         found = DOCUMENTS_COUNT.search(usage[-1]) if usage else None
         return None if found is None else int(found[1])
 
@@ -64,8 +57,8 @@ class CosmosDocumentScanner:
             await anext(pages, None)
             return request.taken()
 
-        judge = partial(self._container.judge_page, max_documents=max_documents)
-        answer = await self._container.ask(call, target, judge=judge, stand_in=PAGE_STAND_IN)
+        judge = partial(self.judge_page, max_documents=max_documents)
+        answer = await self.ask(call, target, judge=judge, stand_in=PAGE_STAND_IN)
         return ScannedPage(
             body=answer.body,
             next_page=answer.next_page,
@@ -79,14 +72,8 @@ PAGE_SIZE = 500
 MOST_PAGES = 2
 
 
-class CosmosCartDocuments:
+class CosmosCartDocuments(MonitoredContainer):
     """Reads the documents of one cart, at most a thousand."""
-
-    def __init__(
-        self, gateway: CosmosGateway, path: ContainerPath, *, expected_rid: str | None = None
-    ) -> None:
-        """Take the container's names; `expected_rid` None pins the one found first."""
-        self._container = MonitoredContainer(gateway, path, rid=expected_rid)
 
     async def read(self, partition_key_json: str) -> Sequence[bytes]:
         """Pages `{"Documents": [...]}` as sent.
@@ -109,4 +96,4 @@ class CosmosCartDocuments:
                     break
             return bodies
 
-        return await self._container.ask(call, stand_in=PAGE_STAND_IN)
+        return await self.ask(call, stand_in=PAGE_STAND_IN)

@@ -144,32 +144,29 @@ class Request:
 
 
 class MonitoredContainer:
-    """One container for `ChangeSource`, `PointReader` and `DocumentScanner`.
-
-    `rid` None pins the `_rid` that the first use finds.
-    """
+    """One container: what `ChangeSource`, `PointReader` and `DocumentScanner` have in common."""
 
     def __init__(
-        self, gateway: CosmosGateway, path: ContainerPath, *, rid: str | None = None
+        self, gateway: CosmosGateway, path: ContainerPath, *, expected_rid: str | None = None
     ) -> None:
-        """Take the gateway and the container's names; nothing is read yet."""
+        """Take the container's names; `expected_rid` None pins the `_rid` that is found first."""
         self._gateway = gateway
         self._path = path
-        self._pinned = rid
+        self._pinned = expected_rid
         self._routing = asyncio.Lock()
         self._polite = gateway.account.courtesy
         self.label = gateway.label(path)
 
     async def rebuild(self) -> None:
-        """See `CosmosGateway.rebuild`."""
+        """Throw the client away and make a new one, once for all ranges that ask."""
         await self._gateway.rebuild()
 
     async def rid(self) -> str:
         """The pinned `_rid`."""
-        return self._pinned or await self.fresh_rid()
+        return self._pinned or await self.container_rid()
 
-    async def fresh_rid(self) -> str:
-        """The `_rid` as the service has it now; the first one found is pinned."""
+    async def container_rid(self) -> str:
+        """The `_rid` as the service has it now, read afresh; the first one found is pinned."""
         async with self._gateway.container(self._path) as container:
             found = str((await container.read())["_rid"])
         self._pinned = self._pinned or found
@@ -241,7 +238,7 @@ class MonitoredContainer:
 
     async def confirm(self, rid: str) -> None:
         """Raise SourceRecreated unless a fresh read finds that `_rid`."""
-        found = await self.fresh_rid()
+        found = await self.container_rid()
         if found != rid:
             raise SourceRecreated(expected_rid=rid, found_rid=found)
 

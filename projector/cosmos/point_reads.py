@@ -26,7 +26,6 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.cosmos.partition_key import NonePartitionKeyValue, NullPartitionKeyValue
 
 from projector.core.errors import SourceUnavailable
-from projector.cosmos.client import ContainerPath, CosmosGateway
 from projector.cosmos.monitored import MonitoredContainer, Request
 from projector.cosmos.wire import (
     DOCUMENT_STAND_IN,
@@ -56,14 +55,8 @@ class _QueryPage(msgspec.Struct):
     Documents: list[msgspec.Raw]
 
 
-class CosmosPointReader:
+class CosmosPointReader(MonitoredContainer):
     """`PointReader` over the SDK."""
-
-    def __init__(
-        self, gateway: CosmosGateway, path: ContainerPath, *, expected_rid: str | None = None
-    ) -> None:
-        """Take the container's names; `expected_rid` None pins the one found first."""
-        self._container = MonitoredContainer(gateway, path, rid=expected_rid)
 
     async def read(
         self, partition_key_json: str, document_id: str, *, session_token: str | None = None
@@ -72,18 +65,16 @@ class CosmosPointReader:
         options = {"session_token": session_token} if session_token else {}
         asked = _Asked(document_id, partition_key_of(partition_key_json), options)
         if _SAFE_IN_URLS.fullmatch(document_id):
-            answer = await self._container.ask(
-                asked.by_id, judge=self._judge, stand_in=DOCUMENT_STAND_IN
-            )
+            answer = await self.ask(asked.by_id, judge=self._judge_read, stand_in=DOCUMENT_STAND_IN)
             if answer.status != HTTP_OK:
                 return _found(answer, None)
             if _may_be(answer.body, document_id):
                 return _found(answer, answer.body)
-        return await self._container.ask(asked.by_query, judge=self._judge, stand_in=PAGE_STAND_IN)
+        return await self.ask(asked.by_query, judge=self._judge_read, stand_in=PAGE_STAND_IN)
 
-    def _judge(self, answer: Answer) -> None:
+    def _judge_read(self, answer: Answer) -> None:
         if not _absent(answer):
-            self._container.judge(answer)
+            self.judge(answer)
 
 
 @dataclass(frozen=True, slots=True)
