@@ -34,16 +34,22 @@ class Feeders:
     """Runs once."""
 
     def __init__(
-        self, around: Surroundings, desk: Callable[[Feeder], Coroutine[Any, Any, None]]
+        self,
+        around: Surroundings,
+        desk: Callable[[Feeder], Coroutine[Any, Any, None]],
+        *,
+        make: Callable[[GenerationRecord, Surroundings], Feeder] = Feeder,
     ) -> None:
         """Begin nothing before `run`.
 
         Args:
             around: What they share.
             desk: What goes on beside the live one, for as long as it is.
+            make: Makes the feeder of a generation.
         """
         self._around = around
         self._desk = desk
+        self._make = make
         self._running: dict[int, tuple[Feeder, asyncio.Task[None]]] = {}
         self._at_desk: tuple[Feeder, asyncio.Task[None]] | None = None
         self._not_before: dict[int, float] = {}
@@ -123,7 +129,7 @@ class Feeders:
             await asyncio.wait([task])
         for record in states.values():
             if record.id not in self._running and self._may_begin(record):
-                feeder = Feeder(record, self._around)
+                feeder = self._make(record, self._around)
                 name = f"generation:{record.id}"
                 self._running[record.id] = feeder, group.create_task(self._feed(feeder), name=name)
                 log.info(Event.GENERATION_FED, generation=record.id, state=record.state)

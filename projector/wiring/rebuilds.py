@@ -66,6 +66,24 @@ class _Reached:
     counted: tuple[float, int | None] | None = None
 
     @property
+    def sides(self) -> Sides:
+        """What decides, with all of this in its hands."""
+        return Sides(
+            clock=self.clock,
+            lag_seconds=self.settings.rebuild_lag_seconds,
+            records=self.records,
+            would_break=self.would_break,
+            create=self.create,
+            look=self.look,
+            compare=self.compare,
+            note_verified=self.note_verified,
+            promote=self.promote,
+            roll_back=self.roll_back,
+            settle=self.settle,
+            abort=self.abort,
+        )
+
+    @property
     def connections(self) -> Connections:
         """Those that look at what all generations share."""
         return self.target.connections
@@ -107,7 +125,7 @@ class _Reached:
         """Make a generation, empty."""
         parts: Sequence[Lease] = ()
         if wish.begins is not None:
-            async with account(self.settings, clock=self.clock) as opened:
+            async with self.account_of(live_of(await self.records())) as opened:
                 parts = await parts_from(wish.begins, opened.container_rid, opened.source)
         registered = await generations.create(
             self.connections,
@@ -335,18 +353,5 @@ async def opened(settings: Settings, *, clock: Clock) -> AsyncIterator[Opened]:
         found = await stack.enter_async_context(target(settings))
         await database.require_schema(found.url)
         reached = _Reached(settings=settings, clock=clock, target=found, stack=stack)
-        sides = Sides(
-            clock=clock,
-            lag_seconds=settings.rebuild_lag_seconds,
-            records=reached.records,
-            would_break=reached.would_break,
-            create=reached.create,
-            look=reached.look,
-            compare=reached.compare,
-            note_verified=reached.note_verified,
-            promote=reached.promote,
-            roll_back=reached.roll_back,
-            settle=reached.settle,
-            abort=reached.abort,
-        )
-        yield Opened(sides=sides, source=FillSource(settings.rebuild_source), reached=reached)
+        source = FillSource(settings.rebuild_source)
+        yield Opened(sides=reached.sides, source=source, reached=reached)

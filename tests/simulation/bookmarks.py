@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from random import Random
 
-from cosmos_emulator import Engine
 from projector.core.bookmarks import Move, Snapshot
-from projector.core.errors import ProjectorError, SinkUnavailable
-from projector.core.names import SourceIdentity, SourceName
 from projector.core.ranges import FeedRange
 from projector.operations.bookmarks import (
     BackSides,
@@ -25,43 +21,19 @@ from projector.postgres import bookmarks
 from projector.postgres.connections import Connections
 from projector.postgres.ranges import stored_ranges
 from projector.postgres.source import copied_source
-from tests.simulation.hosts import prefix_of
-from tests.simulation.loop import VirtualClock, VirtualLoop
-from tests.simulation.ports import (
-    CART,
-    DATABASE,
-    Passage,
-    SimulatedLeases,
-    SimulatedSource,
-)
+from tests.simulation.loop import VirtualClock
+from tests.simulation.ports import CART, DATABASE, Passage, SimulatedLeases, SimulatedSource
+from tests.simulation.world import IDENTITY, Begin, World, lost, prefix_of, processor_of
 
 TARGET = TargetIdentity(id="simulated", name="simulated")
-IDENTITY = SourceIdentity(
-    name=SourceName(account="simulated.documents.azure.com", database=DATABASE, container=CART),
-    key_path="",
-    projection="",
-)
-
-
-def _lost() -> ProjectorError:
-    return SinkUnavailable("the simulated network lost PostgreSQL")
 
 
 class Bookkeeper:
     """A person with commands in one world; `done` counts those that were carried through."""
 
-    def __init__(
-        self,
-        *,
-        loop: VirtualLoop,
-        engine: Engine,
-        random: Random,
-        pool: Callable[[], Awaitable[Connections]],
-        begin: Callable[[Passage, Callable[[], Awaitable[object]]], str],
-    ) -> None:
+    def __init__(self, world: World, begin: Begin) -> None:
         """Start each command with `begin`, beside whatever runs."""
-        self._loop, self._engine, self._random = loop, engine, random
-        self._pool, self._begin = pool, begin
+        self._world, self._begin = world, begin
         self._born = 0
         self.files: list[Snapshot] = []
         self.done: Counter[str] = Counter()
@@ -87,12 +59,12 @@ class Bookkeeper:
 
     async def _command(self, what: str) -> Command:
         self._born += 1
+        live = await self._world.live()
         return Command(
-            loop=self._loop,
-            engine=self._engine,
-            connections=await self._pool(),
-            random=self._random,
-            passage=Passage(self._loop, self._random, f"{what}-{self._born}"),
+            world=self._world,
+            connections=await self._world.pool(live.control),
+            processor=processor_of(live.id),
+            passage=Passage(self._world.loop, self._world.random, f"{what}-{self._born}"),
             files=self.files,
         )
 
@@ -103,18 +75,15 @@ class Command:
     def __init__(
         self,
         *,
-        loop: VirtualLoop,
-        engine: Engine,
+        world: World,
         connections: Connections,
-        random: Random,
+        processor: str,
         passage: Passage,
         files: list[Snapshot],
     ) -> None:
         self.passage = passage
-        self._loop = loop
-        self._engine = engine
-        self._connections = connections
-        self._random = random
+        self._world, self._loop, self._random = world, world.loop, world.random
+        self._connections, self._processor = connections, processor
         self._files = files
 
     async def snapshot(self) -> None:
@@ -125,11 +94,11 @@ class Command:
             now = self._loop.now()
             return await bookmarks.take(self._connections, TARGET, name=name, now=now)
 
-        taken = await self.passage.cross("snapshot", _lost, act)
+        taken = await self.passage.cross("snapshot", lost, act)
         if self._random.random() < 0.5:
             self._files.append(taken)
         await self.passage.cross(
-            "keep", _lost, lambda: bookmarks.keep(self._connections, taken, over=True)
+            "keep", lost, lambda: bookmarks.keep(self._connections, taken, over=True)
         )
 
     async def restore(self) -> None:
@@ -153,13 +122,13 @@ class Command:
     async def _some(self) -> Snapshot | None:
         if self._files and self._random.random() < 0.5:
             return self._random.choice(self._files)
-        found = await self.passage.cross("kept", _lost, lambda: bookmarks.kept(self._connections))
+        found = await self.passage.cross("kept", lost, lambda: bookmarks.kept(self._connections))
         if not found:
             await self.snapshot()
             return self._files[-1] if self._files else None
         name = self._random.choice(found).name
         return await self.passage.cross(
-            "find", _lost, lambda: bookmarks.find(self._connections, name)
+            "find", lost, lambda: bookmarks.find(self._connections, name)
         )
 
     async def _token(self, sides: BackSides) -> str | None:
@@ -169,7 +138,7 @@ class Command:
         return self._random.choice(chosen(leases, None)).token
 
     async def _sides(self, told: tuple[Kind, str]) -> BackSides:
-        engine, passage, random = self._engine, self.passage, self._random
+        engine, passage, random = self._world.engine, self.passage, self._random
         clock, rid = VirtualClock(self._loop), engine.container(DATABASE, CART).rid
 
         async def found() -> CopiedSource | None:
@@ -181,23 +150,25 @@ class Command:
                 async with self._connections.session() as session:
                     return await stored_ranges(session, container_rid=rid, retired=True)
 
-            return await passage.cross("stored", _lost, act)
+            return await passage.cross("stored", lost, act)
 
         async def go_back(to: Snapshot, keys: Sequence[FeedRange] | None) -> Sequence[Move]:
             return await passage.cross(
                 "go_back",
-                _lost,
+                lost,
                 lambda: bookmarks.go_back(
                     self._connections, rid, to, keys, told=told, actor="somebody"
                 ),
             )
 
         both = Sides(
-            leases=SimulatedLeases(engine, passage, prefix=prefix_of(engine), clock=clock),
+            leases=SimulatedLeases(
+                engine, passage, prefix=prefix_of(engine, self._processor), clock=clock
+            ),
             source=SimulatedSource(engine, passage, random),
             clock=clock,
             expiration_seconds=60.0,
-            found=await passage.cross("copied", _lost, found),
+            found=await passage.cross("copied", lost, found),
             target=TARGET,
             rid=rid,
             identity=IDENTITY,

@@ -1,59 +1,54 @@
-"""One migrated database per process, emptied between seeds: far cheaper than a new one each.
+"""One database per process, as it was made for a trade between seeds, and its standby.
 
-A standby is a copy of all rows and sequences at one moment; failing over to it brings all of them
-back together, as after the loss of the last commits or after a restore.
+A standby is a copy of the whole database at one moment, tables and views as they were made by then; failing
+over to it brings all of them back together, as after the loss of the last commits or after a restore.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
 
-# What a migration has filled stays; the parts of a table go with it.
-_TABLES = """
-SELECT string_agg(format('%I.%I', n.nspname, c.relname), ', ')
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname LIKE 'projector%' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-  AND c.relname NOT IN ('alembic_version', 'generations', 'reigns', 'history_settings')
-"""
+from projector.postgres.generation import FIRST_GENERATION
+from projector.postgres.tables import create
+from projector.projection.definition_text import definition_hash, definition_to_json
+from tests.fixtures.postgres import FIRST_WITH_STRATEGY, database_name
+from tests.simulation.trade import Trade
 
-_COLUMNS = """
-SELECT format('%I.%I', n.nspname, c.relname), string_agg(quote_ident(attname), ', ' ORDER BY attnum)
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_attribute a ON a.attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
-WHERE n.nspname LIKE 'projector%' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-  AND c.relname NOT IN ('alembic_version', 'generations', 'reigns', 'history_settings')
-GROUP BY 1
-"""
+PRISTINE, STANDBY = "pristine", "standby"
+
+_OF_TRADE = """
+UPDATE projector.generations SET schema_name = %s, definition = %s, definition_hash = %s WHERE id = 1"""
 
 _SEQUENCES = """
-SELECT format('%I.%I', schemaname, sequencename), COALESCE(last_value, start_value),
-  last_value IS NOT NULL
-FROM pg_sequences WHERE schemaname LIKE 'projector%'
-"""
+SELECT format('%I.%I', schemaname, sequencename), last_value FROM pg_sequences
+WHERE schemaname = 'projector' AND last_value IS NOT NULL"""
 
 _CUT = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid()
-"""
+WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standby:
-    """All rows, as COPY writes them, and all sequences."""
-
-    tables: dict[tuple[str, str], bytes]
-    sequences: tuple[tuple[str, int, bool], ...]
+def prepare(url: str, trade: Trade) -> None:
+    """Make a migrated database one of that trade, and keep it as it is then."""
+    generation = trade.generation
+    if generation != FIRST_GENERATION:
+        definition = generation.definition
+        told = Jsonb(definition_to_json(definition), dumps=str)
+        with psycopg.connect(url) as connection:
+            create(connection, generation)
+            connection.execute(_OF_TRADE, [generation.schema, told, definition_hash(definition)])
+    _copy(url, to=PRISTINE)
 
 
 def empty(url: str) -> None:
-    """Remove every row of the service's schemas, and start all sequences anew."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        _clear(connection)
-        for sequence, _, _ in connection.execute(_SEQUENCES).fetchall():
-            connection.execute(f"ALTER SEQUENCE {sequence} RESTART")
+    """Make it as it was prepared."""
+    _replace(url, by=PRISTINE)
 
 
 def cut(url: str) -> None:
@@ -62,39 +57,61 @@ def cut(url: str) -> None:
         connection.execute(_CUT)
 
 
-def standby(url: str) -> Standby:
-    """A copy of the database as it is now."""
+def copy_to_standby(url: str) -> None:
+    """A standby is as the database is now; whoever is connected is cut off."""
+    _copy(url, to=STANDBY)
+
+
+def fail_over(url: str) -> None:
+    """Everybody is cut off; the standby takes over, and stays."""
+    _replace(url, by=STANDBY)
+
+
+def lose(url: str) -> None:
+    """Everybody is cut off; an empty database takes over, with higher epochs."""
     with psycopg.connect(url) as connection:
-        found = connection.execute(_COLUMNS).fetchall()
-        return Standby(
-            tables={
-                (table, columns): _rows(connection, table, columns) for table, columns in found
-            },
-            sequences=tuple(connection.execute(_SEQUENCES).fetchall()),
+        reached = connection.execute(_SEQUENCES).fetchall()
+    _replace(url, by=PRISTINE)
+    with psycopg.connect(url) as connection:
+        for sequence in reached:
+            connection.execute("SELECT setval(%s::regclass, %s)", sequence)
+
+
+def forget(url: str) -> None:
+    """Drop the copies."""
+    with _maintenance(url) as connection:
+        for kind in (PRISTINE, STANDBY):
+            connection.execute(_drop(f"{database_name(url)}_{kind}"))
+
+
+def _copy(url: str, *, to: str) -> None:
+    name = database_name(url)
+    cut(url)
+    with _maintenance(url) as connection:
+        _make(connection, f"{name}_{to}", like=name)
+
+
+def _replace(url: str, *, by: str) -> None:
+    name = database_name(url)
+    with _maintenance(url) as connection:
+        _make(connection, name, like=f"{name}_{by}")
+
+
+def _make(connection: psycopg.Connection[Any], name: str, *, like: str) -> None:
+    connection.execute(_drop(name))
+    strategy = "STRATEGY FILE_COPY" if connection.info.server_version >= FIRST_WITH_STRATEGY else ""
+    connection.execute(
+        sql.SQL("CREATE DATABASE {} TEMPLATE {} {}").format(
+            sql.Identifier(name), sql.Identifier(like), sql.SQL(strategy)
         )
+    )
 
 
-def fail_over(url: str, to: Standby | None) -> None:
-    """Everybody is cut off; the copy takes over. None: an empty database does, with higher epochs."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(_CUT)
-        _clear(connection)
-        if to is None:
-            return
-        connection.execute("SET session_replication_role = replica")
-        for (table, columns), rows in to.tables.items():
-            with connection.cursor().copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
-                copy.write(rows)
-        for sequence in to.sequences:
-            connection.execute("SELECT setval(%s::regclass, %s, %s)", sequence)
+def _drop(name: str) -> sql.Composed:
+    return sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
 
 
-def _rows(connection: psycopg.Connection[Any], table: str, columns: str) -> bytes:
-    with connection.cursor().copy(f"COPY (SELECT {columns} FROM {table}) TO STDOUT") as copy:
-        return b"".join(bytes(piece) for piece in copy)
-
-
-def _clear(connection: psycopg.Connection[Any]) -> None:
-    row = connection.execute(_TABLES).fetchone()
-    if row is not None and row[0]:
-        connection.execute(f"TRUNCATE {row[0]} RESTART IDENTITY CASCADE")
+@contextmanager
+def _maintenance(url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(url, dbname="postgres", autocommit=True) as connection:
+        yield connection

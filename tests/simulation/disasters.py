@@ -10,10 +10,10 @@ from cosmos_emulator import Engine
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.resets import accept_new_source, request_replay
 from projector.postgres.source import copied_source
-from tests.simulation.database import Standby, fail_over, standby
-from tests.simulation.loop import VirtualLoop
+from tests.simulation.database import copy_to_standby, fail_over, lose
 from tests.simulation.ports import CART, DATABASE, LEASE
 from tests.simulation.trade import Trade
+from tests.simulation.world import World
 
 
 def create_source(engine: Engine, random: Random, trade: Trade) -> None:
@@ -45,62 +45,62 @@ def create_leases(engine: Engine) -> None:
 class Disasters:
     """Strikes one world; each strike tells what happened."""
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        random: Random,
-        loop: VirtualLoop,
-        url: str,
-        step: Callable[[], None],
-        trade: Trade,
-    ) -> None:
+    def __init__(self, world: World, *, step: Callable[[], None]) -> None:
         """Strike this world; `step` lets the shoppers make one change."""
-        self._engine = engine
-        self._random = random
-        self._loop = loop
-        self._url = url
-        self._step = step
-        self._trade = trade
-        self._standby: Standby | None = None
+        self._world = world
+        self._engine, self._random, self._loop = world.engine, world.random, world.loop
+        self._url, self._step = world.url, step
+        self._standby = False
 
     async def copy_database(self) -> str:
         """A standby is at this moment, and stays there."""
-        self._standby = standby(self._url)
+        await self._copied()
         return "a standby is at this moment"
 
     async def fail_over(self) -> str:
         """A standby without the last commits takes over; it is as good as any backup."""
-        if self._standby is None:
+        if not self._standby:
             return "no standby"
-        fail_over(self._url, self._standby)
+        self._lost(fail_over)
         return "to the standby"
 
-    async def promote(self) -> str:
+    async def lose_commits(self) -> str:
         """The standby that is a moment behind takes over: what was just committed is lost."""
-        behind = standby(self._url)
+        await self._copied()
         for _ in range(self._random.randint(1, 4)):
             self._step()
             await asyncio.sleep(self._random.choice([0.1, 1.0, 5.0]))
-        fail_over(self._url, behind)
+        self._lost(fail_over)
         return "the last commits are lost"
 
     async def lose_database(self) -> str:
         """An empty one takes its place."""
-        fail_over(self._url, None)
+        self._lost(lose)
         return "an empty one took its place"
+
+    async def _copied(self) -> None:
+        await self._world.hang_up()
+        copy_to_standby(self._url)
+        self._standby = True
+
+    def _lost(self, way: Callable[[str], None]) -> None:
+        way(self._url)
+        self._world.losses += 1
 
     async def recreate_carts(self) -> str:
         """The container is deleted; another one bears its name."""
         self._engine.delete_container(DATABASE, CART)
-        create_source(self._engine, self._random, self._trade)
+        create_source(self._engine, self._random, self._world.trade)
+        self._world.losses += 1
         return "the carts have another container"
 
     async def follow(self) -> str:
         """As `projector leases reset --accept-new-source`, perhaps cut short."""
         rid = self._engine.container(DATABASE, CART).rid
+        control = (await self._world.live()).control
         with self._loop.real_io():
-            async with Connections(ConnectionOptions(url=self._url, connections=1)) as pool:
+            options = ConnectionOptions(url=self._url, connections=1, control=control)
+            async with Connections(options) as pool:
                 async with pool.session() as session:
                     copied = await copied_source(session)
                     followed = None if copied is None else copied.rid

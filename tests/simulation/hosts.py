@@ -1,42 +1,48 @@
-"""One simulated host: the real processor and the real PostgreSQL sink behind gates."""
+"""One simulated host: the real feeders, processor and PostgreSQL sink of every generation, behind gates."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from random import Random
+from dataclasses import replace
+from functools import partial
+from typing import cast
 
-from cosmos_emulator import Engine
+from typing_extensions import override
+
 from projector.core.errors import ProjectorError, SinkUnavailable, SourceRecreated
-from projector.core.names import InstanceName, LeaseToken
+from projector.core.names import LeaseToken
 from projector.core.start import BEGINNING, Position, StartFrom
-from projector.cosmos.lease_documents import lease_prefix
+from projector.operations.observers import Mistakes
+from projector.operations.plausibility import Plausibility
 from projector.ports.feed import Applied, Beginning, Grant, Page, RangeClaim, RangeReport, Sink
+from projector.ports.generations import GenerationRecord
 from projector.ports.rows import DocumentKey, Mended, ReadMark, SweepStore, Verdict
+from projector.ports.traces import UNTRACED
 from projector.postgres.connections import Connections
+from projector.postgres.generations import Registered
 from projector.postgres.sink import PostgresSink
+from projector.postgres.source import copied_source
 from projector.postgres.sweep import VerdictStore
 from projector.processor.host import Host
-from projector.processor.options import ProcessorOptions
 from projector.projection.writes import ProjectedPage
 from projector.reconcile.answers import Judge
 from projector.reconcile.reads import PatientReader, Reads
 from projector.reconcile.sweep import Sweeper
-from tests.simulation.loop import VirtualClock, VirtualLoop
-from tests.simulation.ports import (
-    CART,
-    DATABASE,
-    HostCrashed,
-    Passage,
-    SimulatedLeases,
-    SimulatedPoints,
-    SimulatedSource,
-)
-from tests.simulation.trade import Trade
+from projector.telemetry.metrics import Metrics
+from projector.wiring.feeders import Feeders
+from projector.wiring.feeding import Feeder, Surroundings, processor_options
+from projector.wiring.generations import Reached
+from projector.wiring.opening import Account, Target
+from projector.wiring.servers import Servers
+from tests.simulation.documents import SimulatedPoints
+from tests.simulation.loop import VirtualClock
+from tests.simulation.ports import HostCrashed, Passage, SimulatedLeases, SimulatedSource
+from tests.simulation.world import IDENTITY, PROCESSOR, GatedConnections, World
 
-PROCESSOR = "projector"
-STRANGER = "stranger"
+SILENT_SECONDS = 30
+METRICS = Metrics()
 
 
 def _sink_failure() -> ProjectorError:
@@ -116,14 +122,6 @@ class GatedSweepStore:
         )
 
 
-def prefix_of(engine: Engine, processor: str = PROCESSOR) -> str:
-    return lease_prefix(
-        processor_name=processor,
-        endpoint_host="simulated.documents.azure.com",
-        container_rid=engine.container(DATABASE, CART).rid,
-    )
-
-
 class SimulatedHost:
     """Starts, stops, pauses and crashes one host."""
 
@@ -131,49 +129,47 @@ class SimulatedHost:
         self,
         *,
         name: str,
-        loop: VirtualLoop,
-        engine: Engine,
+        world: World,
         connections: Connections,
-        random: Random,
-        trade: Trade,
         processor: str = PROCESSOR,
         start_from: StartFrom = BEGINNING,
     ) -> None:
-        self.name, self.start_from = name, start_from
-        self.rid = engine.container(DATABASE, CART).rid
-        self._loop, self.processor = loop, processor
-        self.passage = Passage(loop, random, name)
-        clock = VirtualClock(loop, skew_seconds=random.choice([0, 0, 2, -2, 120, -120]))
-        prefix = prefix_of(engine, processor)
-        leases = SimulatedLeases(engine, self.passage, prefix=prefix, clock=clock)
-        tells_old = random.choice([None, False])
-        generation = trade.generation
-        verdicts = VerdictStore(connections, generation=generation, returning_old=tells_old)
-        reads = Reads(clock=clock, draw=random.random)
-        reader = PatientReader(SimulatedPoints(engine, self.passage), reads)
-        sweeper = Sweeper(
-            store=GatedSweepStore(verdicts, self.passage),
-            judge=Judge(reader=reader, projection=trade.projection),
+        self.world, self.name, self.start_from = world, name, start_from
+        self.processor = processor
+        random = self.random = world.random
+        self._loop = world.loop
+        self.passage = Passage(world.loop, random, name)
+        self.clock = VirtualClock(world.loop, skew_seconds=random.choice([0, 0, 2, -2, 120, -120]))
+        self.tells_old = random.choice([None, False])
+        account = world.account(self.passage, self.clock, processor)
+        self.rid = account.container_rid
+        # Now and then two hosts were given one name.
+        self.instance = random.choice([name] * 5 + ["host"])
+        self.batch_documents = random.choice([3, 10, 5000])
+        settings = world.settings(
+            processor_name=processor,
+            instance_name=self.instance,
+            start_from=start_from,
+            page_size=random.choice([1, 2, 5, 1000]),
+            poll_max_seconds=random.choice([0.5, 5.0]),
+            rebuild_page_size=random.choice([1, 3, 5000]),
         )
-        rows = PostgresSink(connections, generation=generation, returning_old=tells_old, bulk=2)
-        sink = GatedSink(rows, self.passage)
-        self.host: Host[ProjectedPage] = Host(
-            source=SimulatedSource(engine, self.passage, random),
-            leases=leases,
-            markers=leases,
-            sink=sink,
-            sweeper=sweeper,
-            options=ProcessorOptions(
-                processor_name=self.processor,
-                # Now and then two hosts were given one name.
-                instance_name=InstanceName(random.choice([name] * 5 + ["host"])),
-                start_from=start_from,
-                page_size=random.choice([1, 2, 5, 1000]),
-                batch_documents=random.choice([3, 10, 5000]),
-                poll_max_seconds=random.choice([0.5, 5.0]),
+        gated = GatedConnections(connections, self.passage)
+        self._feeders = SimulatedFeeders(
+            Surroundings(
+                settings=settings,
+                clock=self.clock,
+                servers=Servers(clock=self.clock, draw=random.random),
+                target=Target(connections=gated, url=world.url),
+                opened=account,
+                plausibility=Plausibility(source=IDENTITY.name, limit=1.0, good=0, rejected=0),
+                metrics=METRICS,
+                tracer=UNTRACED,
+                observers=[],
+                mistakes=Mistakes(),
+                once=False,
             ),
-            clock=clock,
-            draw=random,
+            host=self,
         )
         self._task: asyncio.Task[None] | None = None
 
@@ -186,12 +182,30 @@ class SimulatedHost:
 
     async def _run(self) -> None:
         with suppress(HostCrashed, SourceRecreated):  # a service would begin anew
-            await self.host.run()
+            await self._feeders.run()
+
+    def reports(self, generation: int | None = None) -> Sequence[RangeReport]:
+        """The condition of each range of that generation, or of all."""
+        return [
+            report
+            for feeder in self._feeders.all()
+            if generation in {None, feeder.record.id}
+            for report in feeder.reports()
+        ]
+
+    async def wait_until_started(self) -> None:
+        """Wait until the host of the live generation balances, or all has ended."""
+        while self._task is not None and not self._task.done():
+            live = self._feeders.live
+            if live is not None and live.host is not None:
+                return await live.host.wait_until_started()
+            await asyncio.sleep(0.1)
+        return None
 
     async def stop(self) -> None:
         """Stop and drain, as on SIGTERM."""
         self.passage.paused_until = 0.0
-        self.host.request_stop()
+        self._feeders.request_stop()
         await self._ended()
 
     async def crash(self) -> None:
@@ -200,10 +214,13 @@ class SimulatedHost:
         if self._task is not None:
             self._task.cancel()
         await self._ended()
+        self.world.silence(self.instance)
 
     def pause(self, seconds: float) -> None:
         """Stand still, as under SIGSTOP, while the others go on."""
         self.passage.paused_until = self._loop.time() + seconds
+        if seconds >= SILENT_SECONDS:
+            self.world.silence(self.instance)
 
     @property
     def failure(self) -> BaseException | None:
@@ -226,3 +243,93 @@ class SimulatedHost:
             _, others = group.split((HostCrashed, asyncio.CancelledError))
             if others is not None:
                 raise others from None
+
+
+class SimulatedFeeders(Feeders):
+    """The feeders of one host: it hears of changes at once, late, or never and has to look."""
+
+    def __init__(self, around: Surroundings, *, host: SimulatedHost) -> None:
+        super().__init__(around, _desk, make=partial(SimulatedFeeder, host=host))
+        self._host = host
+
+    def all(self) -> Iterator[Feeder]:
+        """Those that run."""
+        for feeder, _ in self._running.values():
+            yield feeder
+
+    @override
+    async def _watch(self, group: asyncio.TaskGroup, seen: Sequence[Registered]) -> None:
+        while True:
+            await self._around.clock.sleep(self._host.random.choice([0.01, 1.0, 15.0]))
+            with suppress(ProjectorError):
+                await self._fit(group, await self._fed())
+
+
+async def _desk(_: Feeder) -> None:
+    """Nobody looks at its console."""
+
+
+class SimulatedFeeder(Feeder):
+    """Feeds one generation through the connections that all share."""
+
+    def __init__(
+        self, record: GenerationRecord, around: Surroundings, *, host: SimulatedHost
+    ) -> None:
+        super().__init__(record, around)
+        self._of = host
+
+    @override
+    async def run(self) -> None:
+        behind = await self._of.world.pool(self.record.control)
+        connections = GatedConnections(behind, self._of.passage)
+        settings = self._around.settings
+        self.reached = reached = Reached(
+            record=self.record, connections=connections, settings=settings
+        )
+        opened = self._around.opened.of_processor(reached.processor_name)
+        if self.filling:
+            await self._refuse_others(connections)
+            await self._fill(reached, opened)
+        else:
+            await self._follow(reached, opened)
+
+    async def _refuse_others(self, connections: Connections) -> None:
+        """As the start of a service does."""
+        async with connections.session() as session:
+            copied = await copied_source(session)
+        if copied is not None and copied.rid != self._of.rid:
+            raise SourceRecreated(expected_rid=copied.rid, found_rid=self._of.rid)
+
+    @override
+    async def _follow(self, reached: Reached, opened: Account) -> None:
+        self.host = self._make_host(reached, opened)
+        try:
+            await self.host.run()
+        finally:
+            self.host = None
+
+    @override
+    def _make_host(self, reached: Reached, opened: Account) -> Host[ProjectedPage]:
+        of, random, clock = self._of, self._of.random, self._of.clock
+        engine, generation = of.world.engine, reached.generation
+        simulated = cast("SimulatedLeases", opened.leases)
+        behind = cast("GatedConnections", reached.connections).behind
+        verdicts = VerdictStore(behind, generation=generation, returning_old=of.tells_old)
+        reads = Reads(clock=clock, draw=random.random)
+        reader = PatientReader(SimulatedPoints(engine, of.passage), reads)
+        sweeper = Sweeper(
+            store=GatedSweepStore(verdicts, of.passage),
+            judge=Judge(reader=reader, projection=reached.projection),
+        )
+        rows = PostgresSink(behind, generation=generation, returning_old=of.tells_old, bulk=2)
+        options = processor_options(self._around.settings, reached)
+        return Host(
+            source=SimulatedSource(engine, of.passage, random),
+            leases=simulated,
+            markers=simulated,
+            sink=GatedSink(rows, of.passage),
+            sweeper=sweeper,
+            options=replace(options, batch_documents=of.batch_documents),
+            clock=clock,
+            draw=random,
+        )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
-from random import Random
 from typing import Any
 
 from cosmos_emulator import Engine
@@ -12,11 +12,12 @@ from cosmos_emulator.errors import EmulatorError
 from projector.core import lease as lease_changes
 from projector.core.errors import SourceRecreated
 from projector.cosmos.lease_documents import document_of, lease_of
+from projector.ports.generations import GenerationRecord
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.resets import request_replay
 from tests.simulation.disasters import create_leases
-from tests.simulation.loop import VirtualLoop
 from tests.simulation.ports import CART, DATABASE, LEASE
+from tests.simulation.world import ACCOUNT, World
 
 
 def lease_documents(engine: Engine) -> list[dict[str, Any]]:
@@ -25,14 +26,18 @@ def lease_documents(engine: Engine) -> list[dict[str, Any]]:
     return [d for d in (json.loads(item.body) for item in found) if "LeaseToken" in d]
 
 
+def _of(record: GenerationRecord, documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of that generation, whoever copies into it."""
+    name = f"@g{record.id}{ACCOUNT}"
+    return [d for d in documents if (name in d["id"] if record.id > 1 else "@g" not in d["id"])]
+
+
 class Leases:
     """Deeds on the leases of one world; each tells what it did."""
 
-    def __init__(self, *, engine: Engine, random: Random, loop: VirtualLoop, url: str) -> None:
-        self._engine = engine
-        self._random = random
-        self._loop = loop
-        self._url = url
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._engine, self._random, self._loop = world.engine, world.random, world.loop
 
     async def reset(self) -> str:
         """All of them, as `projector leases reset`."""
@@ -40,16 +45,20 @@ class Leases:
 
     async def reset_one(self) -> str:
         """One, as `projector leases reset --range`."""
-        document = self._some()
-        return "no leases" if document is None else await self._reset_ranges(document["LeaseToken"])
+        documents = _of(await self._world.live(), lease_documents(self._engine))
+        if not documents:
+            return "no leases"
+        return await self._reset_ranges(self._random.choice(documents)["LeaseToken"])
 
     async def _reset_ranges(self, token: str | None) -> str:
-        """PostgreSQL first, then the leases."""
-        documents = lease_documents(self._engine)
+        """Those of the live generation: PostgreSQL first, then the leases."""
+        live = await self._world.live()
+        documents = _of(live, lease_documents(self._engine))
         chosen = [lease_of(d) for d in documents if token in {None, d["LeaseToken"]}]
         ranges = None if token is None else [c.feed_range for c in chosen if c.feed_range]
         with self._loop.real_io():
-            async with Connections(ConnectionOptions(url=self._url, connections=1)) as pool:
+            options = ConnectionOptions(url=self._world.url, connections=1, control=live.control)
+            async with Connections(options) as pool:
                 try:
                     rid = self._engine.container(DATABASE, CART).rid
                     await request_replay(pool, rid, ranges)

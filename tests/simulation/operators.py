@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from random import Random
 from typing import Any, cast
 
-from cosmos_emulator import Engine
-from projector.core.errors import FeedRangeGone, ProjectorError, SinkUnavailable
-from projector.ports.feed import FeedTarget
-from projector.ports.points import ScannedPage
+from projector.ports.generations import GenerationRecord
 from projector.ports.verification import VerifyStore
 from projector.postgres.connections import Connections
+from projector.postgres.generations import generation_of
 from projector.postgres.housekeeping import (
     purge_closed_entries,
     purge_empty_totals,
@@ -25,24 +22,14 @@ from projector.postgres.housekeeping import (
 )
 from projector.postgres.quarantine import list_entries
 from projector.postgres.verification import Verification
+from projector.projection.project import Projection
 from projector.reconcile.answers import Judge
 from projector.reconcile.repair import Repair, Retry
 from projector.reconcile.report import VerifyReport
 from projector.reconcile.verify import Verifier, VerifyOptions
-from tests.simulation.loop import VirtualClock, VirtualLoop
-from tests.simulation.ports import (
-    CART,
-    DATABASE,
-    Passage,
-    SimulatedPoints,
-    SimulatedSource,
-    pinned,
-)
-from tests.simulation.trade import Trade
-
-
-def _lost() -> ProjectorError:
-    return SinkUnavailable("the simulated network lost PostgreSQL")
+from tests.simulation.documents import SimulatedPoints, SimulatedScanner
+from tests.simulation.ports import CART, DATABASE, Passage, SimulatedSource
+from tests.simulation.world import Begin, World, clock_of, lost
 
 
 class Gated:
@@ -56,7 +43,7 @@ class Gated:
         method = getattr(self._behind, name)
 
         async def call(*arguments: Any, **named: Any) -> Any:
-            return await self._passage.cross(name, _lost, lambda: method(*arguments, **named))
+            return await self._passage.cross(name, lost, lambda: method(*arguments, **named))
 
         return call
 
@@ -67,7 +54,7 @@ class GatedVerification(Gated):
     @asynccontextmanager
     async def comparison(self) -> AsyncIterator[Gated]:
         context = cast("VerifyStore", self._behind).comparison()
-        inner = await self._passage.cross("comparison", _lost, context.__aenter__)
+        inner = await self._passage.cross("comparison", lost, context.__aenter__)
         try:
             yield Gated(inner, self._passage)
         except BaseException as error:
@@ -79,77 +66,31 @@ class GatedVerification(Gated):
                 await context.__aexit__(None, None, None)
 
 
-class SimulatedScanner:
-    """`DocumentScanner` over the engine, a few documents at a time."""
-
-    def __init__(self, engine: Engine, passage: Passage) -> None:
-        self._engine = engine
-        self._passage = passage
-        self._rid = engine.container(DATABASE, CART).rid
-
-    async def count(self) -> int | None:
-        return None
-
-    async def scan(
-        self, target: FeedTarget, next_page: str | None, *, max_documents: int
-    ) -> ScannedPage:
-        async def act() -> ScannedPage:
-            container = pinned(self._engine, self._rid)
-            living = {partition.range_id: partition for partition in container.partitions()}
-            if target.range_id not in living:
-                raise FeedRangeGone(f"range {target.range_id} is gone")
-            own = target.feed_range
-            found = [d.point_body for d in container.documents(own.min, own.max)]
-            begin = int(next_page or 0)
-            end = begin + max_documents
-            body = b'{"_rid":"%s","Documents":[%s]}' % (
-                container.rid.encode(),
-                b",".join(found[begin:end]),
-            )
-            return ScannedPage(
-                body=body,
-                next_page=str(end) if end < len(found) else None,
-                session_lsn=living[target.range_id].lsn,
-            )
-
-        return await self._passage.cross("scan", _lost, act)
-
-
 class Operator:
-    """Runs one job at a time, as a command beside the hosts would."""
+    """Runs one job on one generation at a time, as a command beside the hosts would."""
 
     def __init__(
-        self,
-        *,
-        loop: VirtualLoop,
-        engine: Engine,
-        connections: Connections,
-        random: Random,
-        name: str,
-        trade: Trade,
+        self, *, world: World, record: GenerationRecord, pool: Connections, passage: Passage
     ) -> None:
-        self._trade = trade
-        self.passage = Passage(loop, random, name)
-        self._connections = connections
-        self._engine = engine
-        self._random = random
-        self._clock = VirtualClock(loop)
-        rid = engine.container(DATABASE, CART).rid
+        self.passage = passage
+        self._projection = Projection(record.definition)
+        self._generation = generation_of(record)
+        self._connections = pool
+        self._engine, self._random = world.engine, world.random
+        self._clock = clock_of(world)
+        rid = world.engine.container(DATABASE, CART).rid
         self._store = cast(
             "VerifyStore",
             GatedVerification(
-                Verification(connections, container_rid=rid, generation=trade.generation),
-                self.passage,
+                Verification(pool, container_rid=rid, generation=self._generation), passage
             ),
         )
-        self._reader = SimulatedPoints(engine, self.passage)
+        self._reader = SimulatedPoints(world.engine, passage)
 
     async def retry(self) -> None:
         """Retry every open quarantine entry."""
-        entries = await self.passage.cross(
-            "entries", _lost, lambda: list_entries(self._connections)
-        )
-        judge = Judge(reader=self._reader, projection=self._trade.projection)
+        entries = await self.passage.cross("entries", lost, lambda: list_entries(self._connections))
+        judge = Judge(reader=self._reader, projection=self._projection)
         retry = Retry(store=self._store, repair=Repair(store=self._store, judge=judge))
         await retry.run([(one.id, one.partition_key, one.document_id) for one in entries])
 
@@ -159,7 +100,7 @@ class Operator:
             source=SimulatedSource(self._engine, self.passage, self._random),
             scanner=SimulatedScanner(self._engine, self.passage),
             reader=self._reader,
-            projection=self._trade.projection,
+            projection=self._projection,
             store=self._store,
             clock=self._clock,
             draw=self._random.random,
@@ -171,28 +112,18 @@ class Operator:
         """Purge what may go."""
 
         async def act() -> None:
-            await purge_tombstones(self._connections, generation=self._trade.generation)
-            await purge_empty_totals(self._connections, generation=self._trade.generation)
+            await purge_tombstones(self._connections, generation=self._generation)
+            await purge_empty_totals(self._connections, generation=self._generation)
             await purge_closed_entries(self._connections, age=timedelta(0))
 
-        await self.passage.cross("purge", _lost, act)
+        await self.passage.cross("purge", lost, act)
 
 
 class Operators:
     """People who start such jobs in one world, each with `begin`, beside whatever runs."""
 
-    def __init__(
-        self,
-        *,
-        loop: VirtualLoop,
-        engine: Engine,
-        random: Random,
-        trade: Trade,
-        pool: Callable[[], Awaitable[Connections]],
-        begin: Callable[[Passage, Callable[[], Awaitable[object]]], str],
-    ) -> None:
-        self._loop, self._engine, self._random, self._trade = loop, engine, random, trade
-        self._pool, self._begin = pool, begin
+    def __init__(self, world: World, begin: Begin) -> None:
+        self._world, self._begin = world, begin
         self._born = 0
 
     async def purge(self) -> str:
@@ -209,12 +140,20 @@ class Operators:
 
     async def _start(self, job: str, work: Callable[[Operator], Awaitable[object]]) -> str:
         self._born += 1
-        operator = Operator(
-            trade=self._trade,
-            loop=self._loop,
-            engine=self._engine,
-            connections=await self._pool(),
-            random=self._random,
-            name=f"{job}-{self._born}",
-        )
-        return self._begin(operator.passage, lambda: work(operator))
+        record = await self._world.some()
+        name = f"{job}-{self._born}"
+        operator = await operator_of(self._world, record, name)
+        told = self._begin(operator.passage, lambda: work(operator))
+        return f"{told} of generation {record.id}"
+
+
+async def operator_of(
+    world: World, record: GenerationRecord, name: str, passage: Passage | None = None
+) -> Operator:
+    """One who works on that generation."""
+    return Operator(
+        world=world,
+        record=record,
+        pool=await world.pool(record.control),
+        passage=passage or Passage(world.loop, world.random, name),
+    )

@@ -37,12 +37,14 @@ def expected_rows(container: Container, projection: Projection) -> dict[Key, Row
     return rows
 
 
-def actual_rows(connection: psycopg.Connection[Any], definition: Definition) -> dict[Key, Row]:
-    """The rows of the view, as analysts meet them."""
+def actual_rows(
+    connection: psycopg.Connection[Any], definition: Definition, schema: str | None = None
+) -> dict[Key, Row]:
+    """The rows of the view, as analysts meet them; `schema`: another one that has it."""
     columns = ", ".join((definition.key.column, "id", *definition.columns))
     query = f"""
         SELECT {columns}, extract(epoch FROM changed_at)::bigint
-        FROM {definition.schema}.{definition.rows}"""
+        FROM {schema or definition.schema}.{definition.rows}"""
     return {(row[0], row[1]): tuple(row) for row in connection.execute(query)}
 
 
@@ -51,6 +53,7 @@ def differences(
     connection: psycopg.Connection[Any],
     *,
     trade: Trade = CART_LINES,
+    schema: str | None = None,
     forgiven: Iterable[Key] = (),
     hidden: Collection[ItemKey] = (),
     unswept: Collection[FeedRange] = (),
@@ -58,13 +61,17 @@ def differences(
     """What is wrong, one line each.
 
     Rows of `forgiven` keys, and in `unswept` ranges, may be there without a document; of `hidden`
-    items anything may be.
+    items anything may be. `schema`: where the views stand, unless they are the public ones.
     """
+    definition = trade.projection.definition
+    totals = trade.wrong_totals
+    if schema is not None:
+        totals = totals.replace(f" {definition.schema}.", f" {schema}.")
     expected = _without(expected_rows(container, trade.projection), hidden)
-    actual = _without(actual_rows(connection, trade.projection.definition), hidden)
+    actual = _without(actual_rows(connection, definition, schema), hidden)
     allowed = set(forgiven)
     if unswept:
-        allowed |= {key for key in actual if any(r.contains(_epk(key[0])) for r in unswept)}
+        allowed |= {key for key in actual if any(r.contains(epk_of(key[0])) for r in unswept)}
     wrong = [f"missing {key}" for key in expected.keys() - actual.keys()]
     wrong += [f"extra {key}" for key in actual.keys() - expected.keys() - allowed]
     wrong += [
@@ -72,7 +79,7 @@ def differences(
         for key in expected.keys() & actual.keys()
         if expected[key] != actual[key]
     ]
-    wrong += [f"total {row[0]}" for row in connection.execute(trade.wrong_totals)]
+    wrong += [f"total {row[0]}" for row in connection.execute(totals.encode())]
     return sorted(wrong)
 
 
@@ -82,11 +89,12 @@ def _without(rows: dict[Key, Row], hidden: Collection[ItemKey]) -> dict[Key, Row
     return {
         (cart_id, id_): row
         for (cart_id, id_), row in rows.items()
-        if (_epk(cart_id), id_) not in hidden
+        if (epk_of(cart_id), id_) not in hidden
     }
 
 
-def _epk(cart_id: str) -> str:
+def epk_of(cart_id: str) -> str:
+    """Where a key lies."""
     return epk_of_json(json.dumps(cart_id))
 
 

@@ -21,7 +21,10 @@ NOBODY_WRITES = "LOCK TABLE {table} IN SHARE MODE NOWAIT"
 # A history is exact wherever it begins; that hosts wait for the first load is another matter.
 BEGIN = """
 INSERT INTO projector.history (projection, generation, began_at, known_from)
-VALUES (%(projection)s, 1, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING"""
+SELECT %(projection)s, id, clock_timestamp(), clock_timestamp()
+FROM projector.generations WHERE state = 'live' ON CONFLICT DO NOTHING"""
+
+LIVE = "SELECT schema_name FROM projector.generations WHERE state = 'live'"
 
 NOTE = "INSERT INTO projector_past.notes SELECT clock_timestamp(), {rows}"
 
@@ -29,10 +32,12 @@ ROWS = (
     """(SELECT COALESCE(jsonb_agg(to_jsonb(i) ORDER BY i.{key}, i.id), '[]') FROM {source} AS i)"""
 )
 
+# A time that is not known is not asked for: it would be refused.
 WRONG = """
-SELECT n.at, n.rows, {rows} FROM projector_past.notes AS n
-JOIN {schema}.history AS h ON h.ended_at IS NULL AND h.known_from <= n.at
-WHERE n.rows <> {rows}"""
+WITH n AS MATERIALIZED (
+  SELECT n.at, n.rows FROM projector_past.notes AS n
+  JOIN {schema}.history AS h ON h.ended_at IS NULL AND h.known_from <= n.at)
+SELECT n.at, n.rows, {rows} FROM n WHERE n.rows <> {rows}"""
 
 
 class Past:
@@ -42,7 +47,7 @@ class Past:
         definition = trade.generation.definition
         self._projection = definition.name
         rows = f"{definition.schema}.{definition.rows}"
-        self._alone = NOBODY_WRITES.format(table=trade.generation.rows)
+        self._table = definition.rows
         key = definition.key.column
         self._note = NOTE.format(rows=ROWS.format(key=key, source=rows))
         of_then = ROWS.format(key=key, source=f"{rows}_as_of(n.at)")
@@ -53,7 +58,9 @@ class Past:
         connection.execute(MAKE)
         try:
             with connection.transaction():
-                connection.execute(self._alone.encode())
+                for (schema,) in connection.execute(LIVE).fetchall():
+                    alone = NOBODY_WRITES.format(table=f"{schema}.{self._table}")
+                    connection.execute(alone.encode())
                 connection.execute(BEGIN, {"projection": self._projection})
                 connection.execute(self._note.encode())
         except psycopg.errors.LockNotAvailable:

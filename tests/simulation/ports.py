@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
@@ -38,7 +38,6 @@ from projector.core.ranges import FeedRange
 from projector.core.start import Position, StartFrom, StartKind
 from projector.cosmos.lease_documents import document_of, idle_seconds, lease_id, lease_of
 from projector.ports.feed import Clock, FeedTarget, Page, PhysicalRange
-from projector.ports.points import PointRead
 from tests.simulation.loop import VirtualLoop
 
 T = TypeVar("T")
@@ -81,6 +80,20 @@ class Passage:
         if chance > 1 - self.refusal_rate / 2:
             raise failure()
         return answer
+
+    @asynccontextmanager
+    async def held(self, call: str, failure: Callable[[], ProjectorError]) -> AsyncIterator[None]:
+        """The same around a body that is all of one call, as a session of PostgreSQL is."""
+        await self._turn(call)
+        chance = self._random.random()
+        if chance < self.refusal_rate:
+            raise failure()
+        with self._loop.real_io():
+            yield
+        if self.crashed:
+            raise HostCrashed(self.name)
+        if chance > 1 - self.refusal_rate / 2:
+            raise failure()
 
     def io(self) -> AbstractContextManager[None]:
         """Real input and output outside of a gate, for what has to be cleaned up."""
@@ -294,6 +307,11 @@ class SimulatedLeases:
             "leases.mark", _lease_failure, lambda: self._create({"id": f"{self._prefix}.info"})
         )
 
+    async def unmark(self) -> None:
+        await self._passage.cross(
+            "leases.unmark", _lease_failure, lambda: self._remove(f"{self._prefix}.info")
+        )
+
     async def acquire_lock(self, *, seconds: int) -> bool:
         document = {"id": f"{self._prefix}.lock", "ttl": seconds}
         return await self._passage.cross(
@@ -340,31 +358,3 @@ def _lease_error(error: EmulatorError) -> ProjectorError:
             return LeaseConflict(error.message)
         case _:
             return LeaseStoreUnavailable(error.message)
-
-
-class SimulatedPoints:
-    """`PointReader` over the engine."""
-
-    def __init__(self, engine: Engine, passage: Passage) -> None:
-        self._engine = engine
-        self._passage = passage
-        self._rid = engine.container(DATABASE, CART).rid
-
-    async def read(
-        self, partition_key_json: str, document_id: str, *, session_token: str | None = None
-    ) -> PointRead:
-        async def act() -> PointRead:
-            key = {} if partition_key_json == "{}" else json.loads(partition_key_json)
-            try:
-                answer = pinned(self._engine, self._rid).read(document_id, key)
-            except EmulatorError as error:
-                if error.status != _NOT_FOUND or error.substatus:
-                    raise SourceUnavailable(error.message) from error
-                return PointRead(raw=None, session_lsn=error.lsn)
-            return PointRead(raw=answer.body, session_lsn=answer.lsn)
-
-        return await self._passage.cross(f"points.read {document_id}", _source_failure, act)
-
-
-def _source_failure() -> ProjectorError:
-    return SourceUnavailable("the simulated service does not answer a point read")
