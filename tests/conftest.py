@@ -25,7 +25,7 @@ pytest_plugins = [
 @pytest.fixture(autouse=True)
 def _secrets_of_other_tests_are_words_again() -> Iterator[None]:
     yield
-    secrets.forget()
+    secrets._patterns.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -48,12 +48,6 @@ def scrubbed(text: str) -> str:
     return _compiled[0].sub(MASK, text)
 
 
-def forget() -> None:
-    """Conceal nothing any more; for tests."""
-    _patterns.clear()
-    _compiled.clear()
-
-
 def _pattern(form: str) -> str:
     text = re.escape(form)
     return text if len(form) >= WORD else rf"(?<!\w){text}(?!\w)"

@@ -79,17 +79,6 @@ def upgrade(url: str) -> str:
     return _head(scripts)
 
 
-def current(url: str) -> str | None:
-    """The revision the database is at; None when it was never migrated."""
-    with _connection(url) as connection:
-        return _revision(connection)
-
-
-def head() -> str:
-    """The newest revision this program knows."""
-    return _head(_scripts())
-
-
 def check(url: str) -> None:
     """Raise SchemaMismatch unless the database is at the revision this program needs."""
     scripts = _scripts()

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-import psycopg
 
 from projector.postgres.control import control_statements, fill_statement
 from projector.postgres.copying import counting
@@ -31,7 +28,7 @@ from projector.postgres.generation import (
 )
 from projector.postgres.history import log_statements, logging
 from projector.postgres.templates import COLLATED
-from projector.postgres.views import is_collated, schema_statements, view_statements
+from projector.postgres.views import is_collated
 from projector.projection.definition import Definition, Field, Kind, Total
 
 # Fixed widths first: the server finds them without walking over the texts. Last the previous image, for
@@ -128,17 +125,6 @@ def total_key(generation: Generation, total: Total) -> str:
 def total_indexes(generation: Generation, total: Total) -> Sequence[str]:
     """SQL of a total's indexes beside the primary key."""
     return list(_total_indexes(generation, total))
-
-
-def create(connection: psycopg.Connection[Any], generation: Generation) -> None:
-    """Make a generation, empty, and point the views of its definition at it; in one transaction."""
-    with connection.transaction():
-        for statement in (
-            *table_statements(generation),
-            *schema_statements(generation.definition),
-            *view_statements(generation),
-        ):
-            connection.execute(statement.encode())
 
 
 def _rows(generation: Generation, *, keyed: bool) -> str:

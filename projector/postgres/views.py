@@ -1,7 +1,7 @@
 """The views of a definition's schema: what BI reads, over the tables of one generation.
 
-The columns are the contract; storage may change behind them. `view_statements` is what a rebuild runs to
-move all views to another generation in one transaction.
+The columns are the contract; storage may change behind them. `pointing` moves them from one generation to
+another.
 
 Storage compares text by its bytes. People search in it, so what they read bears the collation of
 the database: `lower`, ILIKE and patterns know its letters, and it can be joined with a column that
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from projector.postgres.freshness import FRESHNESS, function_statements
+from projector.postgres.freshness import FRESHNESS
 from projector.postgres.generation import (
     Generation,
     group_of,
@@ -26,7 +26,7 @@ from projector.postgres.generation import (
     sql_type,
     value_of,
 )
-from projector.postgres.past import past_views, routine_statements
+from projector.postgres.past import past_views
 from projector.postgres.templates import COLLATED, View, listed
 from projector.projection.definition import Bucket, Definition, Field, Group, Total
 
@@ -112,35 +112,6 @@ def views_of(generation: Generation) -> Sequence[View]:
             views.append(_buckets(generation, total, total.bucket))
     query = FRESHNESS.query.replace("{control}", generation.control)
     return [*views, FRESHNESS._replace(query=query), *past_views(generation)]
-
-
-def view_statements(generation: Generation) -> Sequence[str]:
-    """SQL that points every view at one generation; existing views keep their grants."""
-    schema = generation.definition.schema
-    statements = []
-    for view in views_of(generation):
-        name = f"{schema}.{view.name}"
-        statements.append(f"CREATE OR REPLACE VIEW {name} AS\n{view.query.strip()}")
-        statements.append(f"COMMENT ON VIEW {name} IS {quoted(view.comment)}")
-        statements.extend(
-            f"COMMENT ON COLUMN {name}.{column} IS {quoted(comment)}"
-            for column, comment in view.columns.items()
-        )
-    return [
-        *statements,
-        *function_statements(generation),
-        *routine_statements(generation),
-        reader_statement(generation.definition),
-    ]
-
-
-def schema_statements(definition: Definition) -> Sequence[str]:
-    """SQL that makes the schema of the views, empty."""
-    comment = quoted(comment_of_schema(definition))
-    return [
-        f"CREATE SCHEMA {definition.schema}",
-        f"COMMENT ON SCHEMA {definition.schema} IS {comment}",
-    ]
 
 
 def comment_of_schema(definition: Definition) -> str:

@@ -12,8 +12,9 @@ import pytest
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
-from projector.postgres.migrate import current, head, upgrade
+from projector.postgres.migrate import upgrade
 from projector.postgres.properties import connected
+from projector.postgres.schema import current, head
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "rotate-keys.md"
 PASSWORD = "a-new-one"

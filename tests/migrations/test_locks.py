@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from typing_extensions import override
 
 from projector.core.errors import SchemaBusy
-from projector.postgres import migrate
+from projector.postgres import migrate, schema
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.housekeeping import turn
 from projector.postgres.sink import PostgresSink
@@ -26,13 +26,13 @@ LOCKED = "LOCK TABLE projector.alembic_version IN SHARE ROW EXCLUSIVE MODE"
 def test_upgrade_at_head_takes_no_lock(database_url: str) -> None:
     with psycopg.connect(database_url) as other:
         other.execute(LOCKED)
-        assert migrate.upgrade(database_url) == migrate.head()
+        assert migrate.upgrade(database_url) == schema.head()
 
 
 def test_an_upgrade_behind_an_open_transaction_names_it_and_lets_everybody_pass(
     database_url: str, next_release: str
 ) -> None:
-    before = migrate.current(database_url)
+    before = schema.current(database_url)
     with psycopg.connect(database_url) as analyst:
         analyst.execute("SELECT * FROM carts.cart_totals")
         analyst.execute("SELECT * FROM projector.housekeeping_runs")
@@ -43,7 +43,7 @@ def test_an_upgrade_behind_an_open_transaction_names_it_and_lets_everybody_pass(
         with psycopg.connect(database_url) as reader:
             reader.execute("SET lock_timeout = '1ms'")
             reader.execute("SELECT * FROM carts.cart_totals")
-        assert migrate.current(database_url) == before
+        assert schema.current(database_url) == before
     assert migrate.upgrade(database_url) == next_release
 
 
@@ -100,4 +100,4 @@ def test_processes_that_start_together_migrate_once(empty_database_url: str) -> 
     ]
     outcomes = [process.communicate(timeout=60) for process in started]
     assert [process.returncode for process in started] == [0, 0, 0], outcomes
-    assert {out.split()[-1] for out, _ in outcomes} == {migrate.head()}
+    assert {out.split()[-1] for out, _ in outcomes} == {schema.head()}

@@ -16,7 +16,7 @@ from alembic import command
 from sqlalchemy import make_url
 
 from projector.core.errors import ConfigurationError, SchemaMismatch, SinkUnavailable
-from projector.postgres import migrate, retiring, schema, tables
+from projector.postgres import migrate, retiring, schema
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.views import views_of
@@ -24,6 +24,7 @@ from projector.processor.clock import SystemClock
 from projector.wiring import database
 from projector.wiring.servers import Servers
 from tests.integration.postgres.generations import fed, made, promoted
+from tests.made import create
 
 # Everything that makes a schema, as text: what two databases must have in common.
 CATALOGUE = {
@@ -86,7 +87,7 @@ def test_the_newest_schema_is_what_the_definition_says(database_url: str) -> Non
     found = catalogue(database_url)
     with connected(database_url) as connection:
         connection.execute("DROP SCHEMA carts, projector_g1 CASCADE")
-        tables.create(connection, FIRST_GENERATION)
+        create(connection, FIRST_GENERATION)
     expected = catalogue(database_url)
     for name in CATALOGUE:
         assert found[name] == expected[name], name
@@ -110,11 +111,11 @@ def test_the_baseline_is_never_edited(part: str) -> None:
 def test_downgrade_leaves_nothing_but_the_role_and_upgrade_builds_the_same(
     empty_database_url: str,
 ) -> None:
-    assert migrate.current(empty_database_url) is None
-    assert migrate.upgrade(empty_database_url) == migrate.head()
+    assert schema.current(empty_database_url) is None
+    assert migrate.upgrade(empty_database_url) == schema.head()
     before = catalogue(empty_database_url)
     downgrade(empty_database_url)
-    assert migrate.current(empty_database_url) is None
+    assert schema.current(empty_database_url) is None
     with connected(empty_database_url) as connection:
         left = connection.execute(
             "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -185,7 +186,7 @@ def test_a_schema_of_before_the_first_release_is_refused_with_what_to_do(
             attempt(database_url)
     with connected(database_url) as connection:
         connection.execute("DROP SCHEMA carts, projector, projector_g1 CASCADE")
-    assert migrate.upgrade(database_url) == migrate.head()
+    assert migrate.upgrade(database_url) == schema.head()
 
 
 def test_older_schema_is_named_with_its_remedy(database_url: str, empty_database_url: str) -> None:
@@ -307,10 +308,10 @@ def test_the_short_look_tells_what_alembic_tells(
     database_url: str, empty_database_url: str, next_release: str
 ) -> None:
     before = schema.current(database_url)
-    assert migrate.current(database_url) == before
+    assert schema.current(database_url) == before
     assert schema.current(empty_database_url) is None
-    assert schema.head() == migrate.head() == next_release == migrate.upgrade(database_url)
-    assert schema.current(database_url) == migrate.current(database_url) == next_release
+    assert schema.head() == next_release == migrate.upgrade(database_url)
+    assert schema.current(database_url) == next_release
 
 
 async def test_what_is_at_head_is_left_alone_and_all_else_is_migrated(

@@ -15,9 +15,9 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from projector.postgres.generation import FIRST_GENERATION
-from projector.postgres.tables import create
 from projector.projection.definition_text import definition_hash, definition_to_json
 from tests.fixtures.postgres import FIRST_WITH_STRATEGY, database_name
+from tests.made import create
 from tests.simulation.trade import Trade
 
 PRISTINE, STANDBY = "pristine", "standby"

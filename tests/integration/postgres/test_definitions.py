@@ -11,7 +11,6 @@ import pytest
 
 from projector.ports.rows import DocumentKey, Verdict
 from projector.ports.verification import Recount
-from projector.postgres import tables
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.explain import stored_key
 from projector.postgres.generation import Generation
@@ -24,6 +23,7 @@ from projector.projection.definition import Field, Group, Kind, Sum, Total
 from projector.projection.project import Projection
 from projector.projection.writes import ProjectedPage
 from tests.integration.postgres.carts import RID, apply, begun
+from tests.made import create
 from tests.orders import ORDERS
 from tests.unit.projection import documents
 
@@ -65,7 +65,7 @@ def page(*members: str, lsn: int = 1) -> ProjectedPage:
 async def target(database_url: str) -> AsyncIterator[Connections]:
     """A database with the second generation beside the first."""
     with psycopg.connect(database_url, autocommit=True) as connection:
-        tables.create(connection, DISCOUNTED)
+        create(connection, DISCOUNTED)
     async with Connections(ConnectionOptions(url=database_url, connections=4)) as opened:
         yield opened
 
@@ -229,7 +229,7 @@ async def test_a_definition_of_any_shape_is_kept_counted_and_mended(
         )
 
     with psycopg.connect(database_url, autocommit=True) as connection:
-        tables.create(connection, generation)
+        create(connection, generation)
     async with Connections(ConnectionOptions(url=database_url)) as connections:
         sink = PostgresSink(connections, generation=generation, bulk=bulk)
         store = Verification(connections, container_rid=RID, generation=generation)

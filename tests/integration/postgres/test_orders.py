@@ -17,7 +17,6 @@ import pytest
 
 from projector.core.ranges import FeedRange
 from projector.ports.feed import Grant
-from projector.postgres import tables
 from projector.postgres.columns import columns_of
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.generation import Generation
@@ -28,6 +27,7 @@ from projector.projection.definition import Field, Kind
 from projector.projection.project import Projection, fold
 from projector.projection.writes import ProjectedPage, RowWrite
 from tests.integration.postgres.carts import TellingSink, apply, begun
+from tests.made import create
 from tests.orders import FIRST_ORDERS, ORDER_PROJECTION, ORDERS
 from tests.simulation.trade import ORDERS_OF_CUSTOMERS
 from tests.unit.projection import documents
@@ -59,7 +59,7 @@ Document = Mapping[str, Any]
 async def target(database_url: str) -> AsyncIterator[Connections]:
     """A database with the generation of orders."""
     with psycopg.connect(database_url, autocommit=True) as connection:
-        tables.create(connection, FIRST_ORDERS)
+        create(connection, FIRST_ORDERS)
     async with Connections(ConnectionOptions(url=database_url, connections=6)) as opened:
         yield opened
 
@@ -236,7 +236,7 @@ async def test_any_optional_text_survives_the_copy(database_url: str) -> None:
         schema="projector_noted",
     )
     with psycopg.connect(database_url, autocommit=True) as connection:
-        tables.create(connection, noted)
+        create(connection, noted)
     order = ORDERS_OF_CUSTOMERS.line(Random(1))
     notes = [None, "\x01", "\\N", "\x01\x02", "tab\tin it", "plain"]
     bodies = [

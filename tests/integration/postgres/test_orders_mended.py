@@ -9,13 +9,13 @@ import pytest
 
 from projector.ports.feed import Beginning, Grant
 from projector.ports.rows import DocumentKey, Verdict
-from projector.postgres import tables
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.quarantine import list_entries
 from projector.postgres.sink import PostgresSink
 from projector.postgres.verification import Verification
 from projector.projection.writes import ProjectedPage
 from tests.integration.postgres.carts import NOWHERE, RID, apply, begun
+from tests.made import create
 from tests.orders import FIRST_ORDERS, ORDER_PROJECTION
 from tests.unit.projection import documents
 
@@ -47,7 +47,7 @@ def page(*members: str, lsn: int = 1) -> ProjectedPage:
 @pytest.fixture
 async def target(database_url: str) -> AsyncIterator[Connections]:
     with psycopg.connect(database_url, autocommit=True) as connection:
-        tables.create(connection, FIRST_ORDERS)
+        create(connection, FIRST_ORDERS)
     async with Connections(ConnectionOptions(url=database_url, connections=4)) as opened:
         yield opened
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,7 +8,7 @@ import pytest
 
 from projector.core.health import Health
 from projector.core.names import LeaseToken
-from projector.core.secrets import conceal, forget
+from projector.core.secrets import conceal
 from projector.core.states import RangeState
 from projector.ports.console import Board, OpenReplay, ViewCount
 from projector.ports.copy import HousekeepingRun
@@ -77,10 +76,9 @@ def test_no_id_comes_twice(page: Page) -> None:
 
 
 @pytest.fixture
-def secret() -> Iterator[str]:
+def secret() -> str:
     conceal(["s3cret/key=="])
-    yield "s3cret/key=="
-    forget()
+    return "s3cret/key=="
 
 
 def test_no_secret_is_shown(secret: str) -> None:
