@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -23,13 +22,11 @@ def demo(*, seconds: float | None) -> None:
     """Watch carts turn into totals: emulator, PostgreSQL, host and shoppers in one terminal."""
 
     async def command(stopping: Stopping) -> None:
-        performance = Demo(folder=FOLDER, say=_say, seconds=seconds)
-        async with asyncio.TaskGroup() as group:
-            watching = group.create_task(_pass_on(stopping, performance), name="signals")
-            console = Console(highlight=False)
-            drawing = console.is_terminal and not console.is_dumb_terminal and _is_large(console)
-            await performance.run(_frames(console) if drawing else show_lines(sys.stdout))
-            watching.cancel()
+        performance = Demo(folder=FOLDER, say=answer, seconds=seconds)
+        stopping.then(performance.request_stop)
+        console = Console(highlight=False)
+        drawing = console.is_terminal and not console.is_dumb_terminal and _is_large(console)
+        await performance.run(_frames(console) if drawing else show_lines(sys.stdout))
 
     enter_until_stopped(command, notice="stopping the demo")
 
@@ -46,12 +43,3 @@ def _frames(console: Console) -> Show:
                 yield
 
     return show
-
-
-async def _pass_on(stopping: Stopping, performance: Demo) -> None:
-    await stopping.wait()
-    performance.request_stop()
-
-
-def _say(line: str) -> None:
-    answer(line)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import TypeVar
 
 from projector.cli.lines import say
@@ -42,19 +43,27 @@ class Stopping:
     def __init__(self) -> None:
         """Nobody has asked yet."""
         self._event = asyncio.Event()
+        self._then: Callable[[], object] = lambda: None
 
     @property
     def requested(self) -> bool:
         """Whether the end was asked for."""
         return self._event.is_set()
 
-    async def wait(self) -> None:
-        """Returns when the end is asked for."""
-        await self._event.wait()
+    def then(self, action: Callable[[], object]) -> None:
+        """What to do as soon as the end is asked for."""
+        self._then = action
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Returns when the end is asked for, or after so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
 
     def request(self) -> None:
         """Ask for the end."""
         self._event.set()
+        self._then()
 
 
 def enter(command: Callable[[], Awaitable[T]]) -> T:

@@ -373,9 +373,7 @@ async def _watch(settings: Settings, stopping: Stopping) -> None:
                 if progress is None:
                     break
                 tell(progress)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(WATCH_SECONDS):
-                        await stopping.wait()
+                await stopping.wait(WATCH_SECONDS)
         if not stopping.requested:
             answer(standing(await opened.sides.records()))
 

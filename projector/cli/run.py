@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from dataclasses import asdict
 
@@ -24,11 +23,8 @@ def run(*, until_caught_up: bool, migrate: bool, as_json: bool) -> None:
 
     async def command(stopping: Stopping) -> Tally:
         service = Service(settings)
-        async with asyncio.TaskGroup() as group:
-            watching = group.create_task(_pass_on(stopping, service), name="signals")
-            tally = await service.run(migrate=migrate, until_caught_up=until_caught_up)
-            watching.cancel()
-        return tally
+        stopping.then(service.request_stop)
+        return await service.run(migrate=migrate, until_caught_up=until_caught_up)
 
     notice = "stopping: finishing the batch in hand (once more to stop at once)"
     tally = enter_until_stopped(command, notice=notice)
@@ -36,8 +32,3 @@ def run(*, until_caught_up: bool, migrate: bool, as_json: bool) -> None:
         print_json(asdict(tally), tell=last_word)
         return
     last_word(str(tally))
-
-
-async def _pass_on(stopping: Stopping, service: Service) -> None:
-    await stopping.wait()
-    service.request_stop()

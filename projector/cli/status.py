@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import nullcontext
 from typing import Any
 
@@ -76,15 +75,7 @@ async def _watch(settings: Settings, stopping: Stopping) -> None:
                     live.update(frame, refresh=True)
                 else:
                     _print(found, console)
-                await _pause(stopping)
-
-
-async def _pause(stopping: Stopping) -> None:
-    try:
-        async with asyncio.timeout(WATCH_SECONDS):
-            await stopping.wait()
-    except TimeoutError:
-        return
+                await stopping.wait(WATCH_SECONDS)
 
 
 def _document(found: Status) -> dict[str, Any]:
