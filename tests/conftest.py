@@ -39,8 +39,20 @@ def _logs_as_before() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what needs a server, so that `-m "not postgres"` runs the rest without one."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks what needs a server, and lets each worker begin with what takes long.
+
+    `-m "not postgres"` runs the rest without a server. The workers take equal parts of the order, and steal
+    from each other's end: short tests are left to be shared when there is little left.
+    """
     for item in items:
         if "postgres_server_url" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.postgres)
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    share = -(-len(items) // workers) or 1
+    parts = [items[first : first + share] for first in range(0, len(items), share)]
+    items[:] = [item for part in parts for item in sorted(part, key=_short)]
+
+
+def _short(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is None
