@@ -58,10 +58,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 AskBlockers: TypeAlias = Callable[[], Awaitable[Sequence[Blocker]]]
 
 
-async def _nobody() -> Sequence[Blocker]:
-    return ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """One look: what PostgreSQL said, when (monotonic), and what the source said of the rest."""
@@ -100,9 +96,7 @@ class FleetWatch:
         self._watched_until = self._since
         self._failure = "the host is starting and has not reached PostgreSQL and Cosmos DB yet"
 
-    async def run(
-        self, ask_copy: AskCopy, estimator: Estimator, ask_blockers: AskBlockers = _nobody
-    ) -> None:
+    async def run(self, ask_copy: AskCopy, estimator: Estimator, ask_blockers: AskBlockers) -> None:
         """Look until cancelled; what fails is told by `figures`.
 
         Who blocks us is asked first and by itself: it may well be the tables of a look that are locked.

@@ -111,16 +111,10 @@ class Connections:
         self._address: Address | None = None
         self._pool: AsyncConnectionPool[Session] | None = None
         self._refused: WeakKeyDictionary[Session, ProjectorError] = WeakKeyDictionary()
-        self._server_version = 0
         self._in_use: set[Session] = set()
         self._hung_up = False
         self._failed = _FailedAttempt()
         self._asking = asyncio.Lock()
-
-    @property
-    def server_version(self) -> int:
-        """As PostgreSQL numbers itself (180006); 0 before the first connection."""
-        return self._server_version
 
     async def open(self) -> None:
         """Make ready; connections are made when they are needed.
@@ -247,7 +241,6 @@ class Connections:
             return await self._failed.explained(target)
 
     async def _configure(self, session: Session) -> None:
-        self._server_version = session.info.server_version
         session.adapters.register_dumper(JsonText, _JsonTextDumper)
         session.adapters.register_dumper(ArrayText, ArrayTextDumper)
         try:

@@ -82,7 +82,7 @@ class Host(Generic[P]):
         self._observer = Notifications(observer or SilentObserver(), tracer)
         self._stopping = asyncio.Event()
         self._started = asyncio.Event()
-        self._ended = asyncio.Event()
+        self._ended = False
         self._controller: Controller[P] | None = None
         self._alarm: Alarm | None = None
         self._outdated: SourceRecreated | None = None
@@ -112,7 +112,7 @@ class Host(Generic[P]):
         finally:
             self._limit = None
             self._started.set()
-            self._ended.set()
+            self._ended = True
             log.info(Event.HOST_STOPPED, instance=self._options.instance_name)
         if self._outdated is not None:
             raise self._outdated
@@ -123,11 +123,6 @@ class Host(Generic[P]):
             self._limit.reschedule(asyncio.get_running_loop().time() + self._stop_seconds)
         self._stopping.set()
 
-    async def stop(self) -> None:
-        """Ask for a stop and wait until the host has ended."""
-        self.request_stop()
-        await self._ended.wait()
-
     async def wait_until_started(self) -> None:
         """Wait until the leases exist and balancing has begun, or the host has ended."""
         await self._started.wait()
@@ -135,7 +130,7 @@ class Host(Generic[P]):
     @property
     def ended(self) -> bool:
         """Whether `run` is over."""
-        return self._ended.is_set()
+        return self._ended
 
     def expect_leases(self, within_seconds: float) -> None:
         """Look for free leases about then already: somebody is known to have released some."""

@@ -229,11 +229,6 @@ class GatedConnections(Connections):
 
     @property
     @override
-    def server_version(self) -> int:
-        return self.behind.server_version
-
-    @property
-    @override
     def statement_seconds(self) -> float:
         return self.behind.statement_seconds
 

@@ -32,10 +32,13 @@ async def test_a_silent_source_is_not_told_as_a_silent_postgresql(
     async def hangs(*_: object, **__: object) -> Any:
         await asyncio.Event().wait()
 
+    async def nobody() -> Sequence[Blocker]:
+        return ()
+
     monkeypatch.setattr(Estimator, "behind", hangs)
     watch = fleet.FleetWatch(limits=Limits(), clock=clock, own=tuple)
     estimator = Estimator(source=None, leases=None, clock=clock)  # type: ignore[arg-type]  # unused
-    looking = asyncio.ensure_future(watch.run(told, estimator))
+    looking = asyncio.ensure_future(watch.run(told, estimator, nobody))
     await clock.sleep(120)
     found = watch.figures()
     assert found.diagnosis.health is Health.NOT_ADVANCING
