@@ -196,7 +196,6 @@ def roll_back(*, as_json: bool) -> None:
                     f"generation {now_live.id} is live again; generation {left.id} is fed still, and may"
                     " come back the same way: projector rebuild rollback"
                 )
-            await rebuild.settled(sides)
 
     enter(command)
 
@@ -311,7 +310,6 @@ async def _carried(sides: Sides, record: GenerationRecord, request: Request) -> 
     with shown(to_stderr()) as tell:
         await rebuild.promote(sides, verdict, who=person(), tell=tell, waits=Waits().tell)
     await _promoted(sides, verdict, as_json=request.as_json)
-    await rebuild.settled(sides)
     return ExitCode.SUCCESS
 
 

@@ -31,8 +31,6 @@ LOOK_SECONDS = 1.0
 SWITCH_ATTEMPTS = 60
 """The switch asks that no batch is ahead of it; under load it may take a few turns."""
 
-SETTLE_SECONDS = 0.2
-SETTLE_ATTEMPTS = 15
 
 OnCompared: TypeAlias = Callable[[Any], object]
 """Told how far a comparison is."""
@@ -80,7 +78,6 @@ class Sides:
         note_verified: keep what a comparison found.
         promote, roll_back: switch the views, and return ""; or tell for what it waits. Where the switch is
             done, by whomever, only what follows it is left.
-        settle: make views plain that read both for the switch, and return ""; or tell for what it waits.
         lag_seconds: a generation that is further behind is not promoted.
     """
 
@@ -94,7 +91,6 @@ class Sides:
     note_verified: Callable[[GenerationRecord, Mapping[str, Any]], Awaitable[object]]
     promote: Callable[[GenerationRecord, Promotion], Awaitable[str]]
     roll_back: Callable[[GenerationRecord, str], Awaitable[str]]
-    settle: Callable[[], Awaitable[str]]
     abort: Callable[[GenerationRecord, str], Awaitable[object]]
 
 
@@ -314,15 +310,6 @@ async def roll_back(
 
     await _switched(sides, switch, waits, again=TO_ROLL_BACK)
     return former, live_of(records)
-
-
-async def settled(sides: Sides) -> bool:
-    """Whether the views are plain after a switch; hosts go on with it where nobody lets this be done soon."""
-    for _ in range(SETTLE_ATTEMPTS):
-        if not await sides.settle():
-            return True
-        await sides.clock.sleep(SETTLE_SECONDS)
-    return False
 
 
 async def abort(sides: Sides, *, who: str) -> GenerationRecord:

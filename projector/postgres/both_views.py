@@ -4,15 +4,21 @@ A switch is then the change of that row. Every snapshot sees the one state of it
 alike, and an old one still sees what was live then; nobody waits for readers, and no reader waits. The
 server evaluates once per query which generation is live, and does not touch the tables of the other.
 
-Each view is made so by itself, before the switch, and made plain again once no snapshot is of before it: that
-waits for those who read this one view, and changes nothing that anybody sees. Nobody switches meanwhile, and
-whoever has planned by another live generation than there is by now changes no view; the switch itself looks
-whether views still read what it needs, since somebody else may have been there in between. A column that only one generation has
-is NULL for the other; a view that only one has is empty for the other.
+Each view is made so by itself, before the switch, which waits for those who read this one view and changes
+nothing that anybody sees; and made plain again when one may go back no more, so that going back waits for
+nobody. Nobody switches meanwhile, and whoever has planned by another live generation than there is by now
+changes no view; the switch itself looks whether views still read what it needs, since somebody else may have
+been there in between.
+
+Where the generations make a view alike, the tables in its query are replaced by the live one of them: the
+planner flattens that and uses the indexes as if there were one table. Where they do not, the queries are
+united: a column that only one has is NULL for the other, a view that only one has is empty for the other, and
+whoever asks for the newest sorts.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -38,12 +44,23 @@ from projector.postgres.pointing import (
     views_there,
     without_value,
 )
-from projector.postgres.templates import View
+from projector.postgres.templates import View, filled
 from projector.postgres.views import views_of
 
 WAIT_MILLISECONDS = 2000
 
 LIVE = "(SELECT g.id FROM projector.generations AS g WHERE g.state = 'live')"
+
+# The planner flattens children of one table each, without a condition: that stands above them.
+LIVE_TABLE = """(SELECT * FROM ({children}) AS g
+  WHERE g.of_generation = {live})"""
+CHILD = "SELECT {number} AS of_generation, {columns} FROM {table}"
+
+# Those that all of the tables have.
+COLUMNS = """
+SELECT a.attname::text FROM unnest(%(tables)s::text[]) AS t(name)
+JOIN pg_attribute a ON a.attrelid = to_regclass(t.name) AND a.attnum > 0 AND NOT a.attisdropped
+GROUP BY 1 HAVING count(*) = cardinality(%(tables)s::text[]) ORDER BY min(a.attnum), 1"""
 
 READS = """
 SELECT v.relname::text, n.nspname || '.' || c.relname FROM pg_class v
@@ -74,6 +91,9 @@ async def read_both(
     old = {view.name: view for view in views_of(former)}
     async with connections.transaction() as session:
         await let_in_to_storage(session, to=to, former=former)
+        shown = await (await session.execute(LIVE)).fetchone()
+        if shown == (former.id,) and await is_both_read(session, to=to, former=former):
+            return True
     try:
         for name in dict.fromkeys([*old, *new]):
             async with _one_view(connections, former, name) as session:
@@ -122,7 +142,7 @@ async def _read_both(session: Session, former: Generation, sides: Sides, view: V
     if there is not None and needed <= reads.get(view.name, set()) and known >= {*view.columns}:
         return
     name = f"{schema}.{view.name}"
-    query = _union(there, sides, view) if needed else ordered(view, there, keep=True)
+    query = await _query(session, there, sides, view) if needed else ordered(view, there, keep=True)
     statement = f"CREATE OR REPLACE VIEW {name}{options_of(there)} AS\n{query}"
     await session.execute(statement.encode())
     old = next((side for one, side in sides if one.id == former.id), None)
@@ -131,6 +151,44 @@ async def _read_both(session: Session, former: Generation, sides: Sides, view: V
         await make_routines(session, former)  # a function of a time has the columns of its view
     if there is None:
         await copy_grants(session, of=f"{schema}.{former.definition.rows}", to=name)
+
+
+async def _query(session: Session, there: There | None, sides: Sides, view: View) -> str:
+    names = {name: name for one, _ in sides for name in tables_of(one)}
+    if len({_with_tables(one, side, names) for one, side in sides}) > 1:
+        return _union(there, sides, view)
+    last, side = sides[-1]
+    read = _read_by(last, side)
+    live = {
+        name: await _live_table(session, sides, name, side.query)
+        for name, table in tables_of(last).items()
+        if table in read
+    }
+    return ordered(view._replace(query=_with_tables(last, side, live)), there, keep=True)
+
+
+def _with_tables(generation: Generation, view: View, instead: Mapping[str, str]) -> str:
+    """The query with something else instead of its tables."""
+    names = {table: name for name, table in tables_of(generation).items()}
+    mention = rf"(?<![\w.])({'|'.join(map(re.escape, names))})(?!\w)(\s+AS\s+\w+)?"
+
+    def put(found: re.Match[str]) -> str:
+        name = names[found[1]]
+        return f"{instead[name]}{found[2] or f' AS {name}'}"
+
+    return re.sub(mention, put, view.query)
+
+
+async def _live_table(session: Session, sides: Sides, name: str, query: str) -> str:
+    """That table of the live one of them, with the columns that the query names."""
+    tables = {one.id: tables_of(one)[name] for one, _ in sides}
+    rows = await (await session.execute(COLUMNS, {"tables": [*tables.values()]})).fetchall()
+    named = ", ".join(one for (one,) in rows if re.search(rf"\b{re.escape(one)}\b", query))
+    children = [
+        filled(CHILD, number=str(number), columns=named, table=table)
+        for number, table in tables.items()
+    ]
+    return filled(LIVE_TABLE, children="\n  UNION ALL ".join(children), live=LIVE)
 
 
 def _union(there: There | None, sides: Sides, view: View) -> str:
@@ -178,7 +236,7 @@ async def read_no_longer(
             ]
             if any(one.id != live.id for one in left):
                 sides = _sides([*left, live], name)
-                query = _union(there, sides, sides[-1][1])
+                query = await _query(session, there, sides, sides[-1][1])
                 text = f"CREATE OR REPLACE VIEW {schema}.{name}{options_of(there)} AS\n{query}"
                 await session.execute(text.encode())
             elif name in views:

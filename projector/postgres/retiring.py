@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import psycopg
 
-from projector.ports.generations import BEING_MADE, GenerationRecord, GenerationState
+from projector.ports.generations import GenerationRecord, GenerationState
 from projector.postgres.both_views import read_no_longer
 from projector.postgres.connections import Connections, Session
 from projector.postgres.errors import first_line
 from projector.postgres.generation import Generation
-from projector.postgres.generations import LOCK, all_records, fed, generation_of, live, tell
+from projector.postgres.generations import LOCK, all_records, fed, generation_of, tell
 from projector.postgres.tables import plain_statements, table_statements
 from projector.projection.definition import CONTROL_TABLES
 
@@ -61,25 +61,6 @@ async def retire(connections: Connections) -> Sequence[int]:
     return ended
 
 
-async def settle(connections: Connections, *, prepared: bool = True) -> bool:
-    """Make the views plain again once nobody's snapshot is of before the last switch; whether they are.
-
-    Views over two generations cost those who ask for the newest an index. With `prepared` they no longer read
-    one that is being made either: a promotion that is under way has to make them ready once more.
-    Raises SinkUnavailable.
-    """
-    async with connections.session() as session:
-        row = await (await session.execute(SETTLED)).fetchone()
-        if row is None or not row[0]:
-            return False
-        found = await all_records(session)
-        now = (await live(session)).generation
-    for record in found:
-        if record.id != now.id and (prepared or record.state not in BEING_MADE):
-            await read_no_longer(connections, generation_of(record), live=now)
-    return True
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped:
     """A generation whose tables were there; `left`: what had to stay, and why, a line each."""
@@ -89,9 +70,14 @@ class Dropped:
 
 
 async def drop_ended(connections: Connections) -> Sequence[Dropped]:
-    """Drop the tables of generations that are retired or aborted; returns those that had some."""
+    """Drop the tables of generations that are retired or aborted; returns those that had some.
+
+    One that was live stays until nobody's snapshot is of before the last switch: that may look at it yet.
+    """
     async with connections.session() as session:
-        ended = [one for one in await all_records(session) if one.state in ENDED]
+        row = await (await session.execute(SETTLED)).fetchone()
+        states = ENDED if row is not None and row[0] else (GenerationState.ABORTED,)
+        ended = [one for one in await all_records(session) if one.state in states]
         there = [one for one in ended if await _is(session, SCHEMA_IS_THERE, one.schema)]
     return [Dropped(record=one, left=await drop(connections, one)) for one in there]
 

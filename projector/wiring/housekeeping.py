@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from projector.core.errors import LeaseError, SinkUnavailable
+from projector.core.errors import LeaseError
 from projector.housekeeping import Housekeeping, Job, Postponed, RunningJob
 from projector.ports.copy import VERIFICATION
 from projector.postgres import housekeeping as storage
@@ -30,7 +30,6 @@ from projector.wiring.generations import processor_of
 AGAIN = timedelta(minutes=10)
 PURGED_AT_ONCE = 10_000
 RETIRE_HOURS = 1 / 6
-SETTLE_HOURS = 1 / 60
 HISTORY_HOURS = 1 / 12
 """A day is known that long after its end; the history begins that long after the first load."""
 
@@ -118,24 +117,11 @@ class Work:
         connections = self.copy.connections
         retired = await retiring.retire(connections)
         dropped = await retiring.drop_ended(connections)
-        await retiring.settle(connections)
         for one in dropped:
             if one.left:
                 log.warning(Event.GENERATION_KEPT, generation=one.record.id, left=list(one.left))
         await self._forget_ended()
         return {"retired": list(retired), "dropped": [one.record.id for one in dropped]}
-
-    async def settle(self) -> Mapping[str, Any]:
-        """Make the views plain again, as soon as nobody's snapshot is of before the last switch.
-
-        Raises:
-            Postponed: Somebody reads a view for long.
-        """
-        try:
-            await retiring.settle(self.copy.connections, prepared=False)
-        except SinkUnavailable as error:
-            raise Postponed(str(error)) from error
-        return {}
 
     async def _forget_ended(self) -> None:
         """Forget leases and jobs of what has ended, whoever dropped it, and what a late host made of them."""
@@ -197,7 +183,6 @@ def housekeeping(copy: Copy, settings: Settings) -> Housekeeping:
         ("history", HISTORY_HOURS, work.history),
         (VERIFICATION, settings.housekeeping_verify_hours, work.verify),
         (RETIRE, RETIRE_HOURS, work.retire),
-        ("settle", SETTLE_HOURS, work.settle),
     )
     return _housekeeping(copy, jobs)
 

@@ -79,7 +79,6 @@ class _Reached:
             note_verified=self.note_verified,
             promote=self.promote,
             roll_back=self.roll_back,
-            settle=self.settle,
             abort=self.abort,
         )
 
@@ -239,14 +238,6 @@ class _Reached:
                 self.connections, keep_seconds=self._keep_seconds, who=who, number=record.id
             )
         )
-
-    async def settle(self) -> str:
-        """Make the views plain again after a switch; see `Sides`."""
-        try:
-            plain = await retiring.settle(self.connections, prepared=False)
-        except SinkUnavailable as error:
-            return str(error)
-        return "" if plain else "a transaction is open since before the switch"
 
     async def abort(self, record: GenerationRecord, who: str) -> None:
         """Give a generation up, and drop it; what is in use is dropped by housekeeping."""

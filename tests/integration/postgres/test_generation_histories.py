@@ -26,7 +26,7 @@ from projector.projection.writes import RowWrite
 from tests.integration.postgres.carts import VIEWS, Model, Shop, apply, begun, page, views
 from tests.integration.postgres.generations import WHO, made
 
-STEPS = {"feed": 12, "write": 8, "begin": 4, "promote": 5, "back": 4, "abort": 1, "end": 1, "settle": 2, "snapshot": 3}  # fmt: skip
+STEPS = {"feed": 12, "write": 8, "begin": 4, "promote": 5, "back": 4, "abort": 1, "end": 1, "snapshot": 3}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -135,9 +135,6 @@ class History:
         for number in await retiring.retire(self.shared):
             del self.fed[number]
         await retiring.drop_ended(self.shared)
-
-    async def settle(self) -> None:
-        await retiring.settle(self.shared)  # by the server's word on who looks
 
     async def snapshot(self) -> None:
         session = psycopg.connect(self.url)

@@ -42,9 +42,7 @@ async def test_a_generation_becomes_live_and_the_former_one_live_again(
     second = await made(connections)
     await fed(database_url, second.generation, at=5, lines=2)
     assert one(sql, "SELECT line_count FROM carts.cart_totals") == 1
-    with snapshot_of(database_url):
-        await promoted(connections, 2, report={"missing": 0})
-        assert not await retiring.settle(connections)  # a snapshot is of before the switch
+    await promoted(connections, 2, report={"missing": 0})
     assert one(sql, "SELECT line_count FROM carts.cart_totals") == 2
     assert one(sql, "SELECT count(*) FROM carts.cart_items") == 2
     assert one(sql, "SELECT position_time FROM carts.freshness WHERE feed_range = 'all'")
@@ -53,11 +51,6 @@ async def test_a_generation_becomes_live_and_the_former_one_live_again(
     assert now[1].fed_until is not None
     assert now[1].live_until == now[0].live_from
     assert now[0].processor_name == "projector@g2"
-    assert await retiring.settle(connections)
-    views = "SELECT string_agg(definition, '') FROM pg_views WHERE schemaname = 'carts'"
-    assert "projector_g1" not in str(one(sql, views))
-    assert "generation = 1" not in str(one(sql, views))
-    assert one(sql, "SELECT line_count FROM carts.cart_totals") == 2
     back = await switching.rollback(connections, keep_seconds=60, who=WHO)
     assert back.record.id == 1
     assert one(sql, "SELECT line_count FROM carts.cart_totals") == 1
@@ -149,6 +142,45 @@ async def test_the_history_is_that_of_the_live_one(
     assert one(sql, told) == one(sql, known.format(2)) != one(sql, known.format(1))
 
 
+async def test_going_back_waits_for_no_reader_and_the_newest_are_found_by_an_index(
+    connections: Connections, database_url: str, sql: psycopg.Connection
+) -> None:
+    await fed(database_url, FIRST_GENERATION, at=5)
+    second = await made(connections)
+    await fed(database_url, second.generation, at=5, lines=2)
+    await promoted(connections, 2)
+    with snapshot_of(database_url) as old:
+        assert one(old, "SELECT line_count FROM carts.cart_totals") == 2  # holds the view's lock
+        await switching.rollback(connections, keep_seconds=60, who=WHO)
+        assert one(sql, "SELECT line_count FROM carts.cart_totals") == 1
+        assert one(old, "SELECT line_count FROM carts.cart_totals") == 2
+        await switching.rollback(connections, keep_seconds=60, who=WHO)
+    sql.execute("SET enable_seqscan = off")
+    newest = "EXPLAIN SELECT * FROM carts.cart_totals ORDER BY last_changed_at DESC LIMIT 9"
+    plan = "\n".join(line for (line,) in sql.execute(newest.encode()).fetchall())
+    assert "Merge Append" in plan
+    assert "Sort  (" not in plan
+
+
+async def test_what_an_old_snapshot_may_look_at_is_not_dropped(
+    connections: Connections, database_url: str, sql: psycopg.Connection
+) -> None:
+    await fed(database_url, FIRST_GENERATION, at=5)
+    second = await made(connections)
+    await fed(database_url, second.generation, at=5, lines=2)
+    with snapshot_of(database_url) as old:
+        await promoted(connections, 2)
+        sql.execute("UPDATE projector.generations SET fed_until = now() WHERE id = 1")
+        assert await retiring.retire(connections) == [1]
+        assert await retiring.drop_ended(connections) == []
+        assert one(old, "SELECT line_count FROM carts.cart_totals") == 1
+    [dropped] = await retiring.drop_ended(connections)
+    assert (dropped.record.id, dropped.left) == (1, [])
+    views = "SELECT string_agg(definition, '') FROM pg_views WHERE schemaname = 'carts'"
+    assert "projector_g1" not in str(one(sql, views))
+    assert one(sql, "SELECT line_count FROM carts.cart_totals") == 2
+
+
 async def test_a_switch_looks_again_at_what_others_did_to_the_views(
     connections: Connections,
     database_url: str,
@@ -162,14 +194,9 @@ async def test_a_switch_looks_again_at_what_others_did_to_the_views(
 
     async def housekept(*args: Connections, **others: Any) -> bool:
         done = await read_both(*args, **others)
-        assert await retiring.settle(connections)
+        await both_views.read_no_longer(connections, second.generation, live=FIRST_GENERATION)
         return done
 
-    other = {"to": second.generation, "former": FIRST_GENERATION}
-    await both_views.read_both(connections, **other, fed=[])
-    assert await retiring.settle(connections, prepared=False)  # what is being made is left alone
-    async with connections.session() as session:
-        assert await both_views.is_both_read(session, **other)
     with monkeypatch.context() as patched:
         patched.setattr(both_views, "read_both", housekept)
         with pytest.raises(SinkUnavailable, match="read something else"):

@@ -11,13 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from projector.housekeeping import Housekeeping, Job, Postponed
-from projector.ports.generations import GenerationState
-from projector.postgres import both_views, switching
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.housekeeping import housekeeping_runs
-from projector.wiring.housekeeping import DatabaseTurns, Work
+from projector.wiring.housekeeping import DatabaseTurns
 from tests.integration.verify.support import Pair, until
-from tests.integration.verify.test_generations import WHO, begin
 
 SHORT = timedelta(seconds=0.2)
 HOUR = timedelta(hours=1)
@@ -183,21 +180,3 @@ def _both_ran(marker: Counted, before: int, work: Counted) -> bool:
 
 async def _is(pair: Pair, statement: str, expected: object) -> bool:
     return bool(await pair.value(statement) == expected)
-
-
-async def test_views_are_plain_soon_after_a_switch_and_wait_for_whoever_reads_one(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(both_views, "WAIT_MILLISECONDS", 100)
-    number = await begin(pair, state=GenerationState.FOLLOWING)
-    reads = "SELECT definition LIKE '%%projector_g1.%%' FROM pg_views WHERE viewname = 'cart_items'"
-    async with pair.connections() as connections, pair.copy() as copy:
-        await switching.promote(connections, number, keep_seconds=60, who=WHO, forced=True)
-        work = Work(copy=copy, settings=pair.settings)
-        async with connections.transaction() as reader:
-            await reader.execute("SELECT count(*) FROM carts.cart_items")
-            with pytest.raises(Postponed, match=r"reads carts\.\w+ for long"):
-                await work.settle()
-        assert await pair.value(reads)
-        await work.settle()
-    assert not await pair.value(reads)

@@ -12,7 +12,6 @@ from projector.core.names import InstanceName, LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.operations.generations import numbered, to_go_back_to
 from projector.operations.rebuild import (
-    SETTLE_ATTEMPTS,
     SWITCH_ATTEMPTS,
     Compared,
     OnCompared,
@@ -26,7 +25,6 @@ from projector.operations.rebuild import (
     judged,
     promote,
     roll_back,
-    settled,
     start,
 )
 from projector.operations.rebuild_progress import Look, Progress
@@ -77,7 +75,6 @@ class Registry:
         self.unconfirmed = False
         self.given_up = False
         self.down = 0
-        self.unsettled: list[str] = []
         self.followed = 0
         self.promotions: list[Promotion] = []
         self.noted: list[Mapping[str, Any]] = []
@@ -95,7 +92,6 @@ class Registry:
             note_verified=self._note,
             promote=self._promote,
             roll_back=self._roll_back,
-            settle=self._settle,
             abort=self._abort,
         )
 
@@ -157,9 +153,6 @@ class Registry:
         self.become(2, GenerationState.FORMER)
         self.become(to.id, GenerationState.LIVE)
         return ""
-
-    async def _settle(self) -> str:
-        return self.unsettled.pop(0) if self.unsettled else ""
 
     async def _abort(self, of: GenerationRecord, who: str) -> None:
         self.become(of.id, GenerationState.ABORTED)
@@ -335,14 +328,6 @@ async def test_a_rollback_goes_to_the_former_one_that_is_fed_still() -> None:
     )
     former, left = await roll_back(registry.sides(), who="ann")
     assert (former.id, left.id) == (1, 2)
-
-
-async def test_views_are_made_plain_soon_or_left_to_the_hosts() -> None:
-    registry = Registry(LIVE)
-    registry.unsettled = ["a transaction is open"] * 3
-    assert await settled(registry.sides())
-    registry.unsettled = ["a transaction is open"] * SETTLE_ATTEMPTS
-    assert not await settled(registry.sides())
 
 
 @pytest.mark.parametrize(
