@@ -6,7 +6,8 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -115,6 +116,12 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
+@cache
+def imports(path: Path) -> Sequence[str]:
+    """Names that a file imports, read once for all the rules about them."""
+    return tuple(imports_of(parsed(path)))
+
+
 def may_import(path: Path, places: tuple[str, ...]) -> bool:
     return any(f"{name_of(path)}/".startswith((f"{place}/", f"{place}.py")) for place in places)
 
@@ -126,7 +133,7 @@ def test_driver_is_imported_at_its_edge_alone(driver: str) -> None:
         name_of(path)
         for path in [*SOURCES, *ROOT.glob("migrations/**/*.py")]
         if not may_import(path, places)
-        and any(name.split(".")[0] == driver for name in imports_of(parsed(path)))
+        and any(name.split(".")[0] == driver for name in imports(path))
     ]
     assert importers == [], f"{driver} may be imported in {', '.join(places)} only"
 
@@ -164,7 +171,7 @@ def test_every_import_is_a_declared_dependency() -> None:
         for requirement in [*project["dependencies"], *extra]
     }
     owners = metadata.packages_distributions()
-    imported = {name.split(".")[0] for path in SOURCES for name in imports_of(parsed(path))}
+    imported = {name.split(".")[0] for path in SOURCES for name in imports(path)}
     # pytest: the emulator's plugin is loaded by pytest alone.
     foreign = imported - sys.stdlib_module_names - {"projector", "cosmos_emulator", "pytest"}
     undeclared = {n for n in foreign if not declared & {normal(o) for o in owners.get(n, ())}}
@@ -172,7 +179,7 @@ def test_every_import_is_a_declared_dependency() -> None:
 
 
 def test_pytest_is_imported_by_its_plugin_alone() -> None:
-    importers = [name_of(path) for path in SOURCES if "pytest" in set(imports_of(parsed(path)))]
+    importers = [name_of(path) for path in SOURCES if "pytest" in set(imports(path))]
     assert importers == ["cosmos_emulator/pytest_plugin.py"]
 
 
@@ -180,7 +187,7 @@ def test_no_test_replaces_our_code_by_a_mock() -> None:
     mocked = [
         name_of(path)
         for path in ROOT.glob("tests/**/*.py")
-        if any(name.startswith("unittest.mock") for name in imports_of(parsed(path)))
+        if any(name.startswith("unittest.mock") for name in imports(path))
     ]
     assert mocked == []
 
@@ -224,9 +231,7 @@ def test_only_the_definition_names_the_columns_of_carts() -> None:
 
 def test_the_definition_is_chosen_in_one_module() -> None:
     importers = {
-        name_of(path)
-        for path in SOURCES
-        if "projector.projection.carts" in set(imports_of(parsed(path)))
+        name_of(path) for path in SOURCES if "projector.projection.carts" in set(imports(path))
     }
     # The first generation's tables were made by the baseline: they are those of carts.
     assert importers == {"projector/postgres/generation.py", "projector/projection/chosen.py"}

@@ -24,7 +24,7 @@ async def announced(server: EmulatorServer) -> tuple[list[str], list[str]]:
     warnings: list[str] = []
     task = asyncio.create_task(serve(server, announce=lines.put_nowait, warn=warnings.append))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             said = [await lines.get() for _ in range(3)]
     finally:
         task.cancel()

@@ -30,7 +30,7 @@ PLENTY = 10_000
 
 @pytest.fixture
 async def world(emulator: EmulatorServer) -> AsyncIterator[EmulatedWorld]:
-    async with emulated_world(emulator, read_timeout_seconds=0.3) as world:
+    async with emulated_world(emulator, read_timeout_seconds=1.0) as world:
         yield world
 
 
@@ -113,10 +113,10 @@ async def test_broken_answer_loses_nothing(world: EmulatedWorld, action: str) ->
 
 
 async def test_call_that_drags_on_ends_at_its_deadline(emulator: EmulatorServer) -> None:
-    async with emulated_world(emulator, deadline_seconds=0.4) as world:
+    async with emulated_world(emulator, deadline_seconds=1.0) as world:
         (target, *_) = await world.targets()
         await world.fault(operation="change_feed", action="hang", times=1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             with pytest.raises(SourceUnavailable, match="in time"):
                 await world.source.read_page(target, None, max_documents=PLENTY)
         await world.source.read_page(target, None, max_documents=PLENTY)

@@ -202,7 +202,7 @@ async def test_sessions_in_use_are_cut_when_nobody_waits_any_longer(database_url
                 asking.set()
                 await session.execute("SELECT pg_sleep(600)")
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             waiting = asyncio.create_task(ask())
             await asking.wait()
             await asyncio.sleep(0)

@@ -272,7 +272,7 @@ async def test_a_held_row_delays_only_those_who_want_its_keys(
 
 async def until_waiting(url: str) -> None:
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         await psycopg.AsyncConnection.connect(url, autocommit=True) as watcher,
     ):
         waiting = 0

@@ -153,6 +153,6 @@ async def test_opening_that_began_before_another_container_was_followed_is_refus
 
 
 async def waits_for_a_lock(connections: Connections) -> None:
-    async with asyncio.timeout(10), connections.session() as session:
+    async with asyncio.timeout(60), connections.session() as session:
         while not await rows(session, "SELECT FROM pg_locks WHERE NOT granted"):
             await session.execute("SELECT pg_sleep(0.01)")

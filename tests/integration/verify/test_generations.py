@@ -41,7 +41,7 @@ async def begin(pair: Pair, *, state: GenerationState = GenerationState.FILLING)
 
 
 async def promote(pair: Pair, number: int) -> None:
-    async with pair.connections() as connections, asyncio.timeout(30):
+    async with pair.connections() as connections, asyncio.timeout(120):
         while True:
             try:
                 await switching.promote(connections, number, keep_seconds=3600, who=WHO)
@@ -52,7 +52,7 @@ async def promote(pair: Pair, number: int) -> None:
 
 
 async def roll_back(pair: Pair) -> None:
-    async with pair.connections() as connections, asyncio.timeout(30):
+    async with pair.connections() as connections, asyncio.timeout(120):
         while True:
             try:
                 await switching.rollback(connections, keep_seconds=3600, who=WHO)

@@ -32,7 +32,7 @@ async def served(diagnosis: Diagnosis = FINE, **options: Any) -> AsyncIterator[i
 
 async def answer(port: int, path: str) -> tuple[int, str]:
     async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session,
         session.get(f"http://127.0.0.1:{port}{path}") as response,
     ):
         return response.status, await response.text()
@@ -48,7 +48,7 @@ def client(port: int, sent: bytes = b"") -> socket.socket:
 async def end_of(one: socket.socket) -> bool:
     """Whether the other side hung up without a word."""
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await asyncio.get_running_loop().sock_recv(one, 1) == b""
     except ConnectionResetError:
         return True
@@ -106,7 +106,7 @@ async def test_half_a_request_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> 
         with silent, half, body:
             assert await end_of(silent)
             assert await end_of(half)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while await asyncio.get_running_loop().sock_recv(body, 4096):
                     pass
 
@@ -128,7 +128,7 @@ async def test_what_is_no_http_leaves_no_line(caplog: pytest.LogCaptureFixture) 
         for sent in (b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9.9\r\n\r\n", b"GET /\r\nx\r\n\r\n"):
             with client(port, sent) as one:
                 await asyncio.sleep(0)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     while await asyncio.get_running_loop().sock_recv(one, 4096):
                         pass
         assert (await answer(port, "/nothing"))[0] == 404

@@ -70,14 +70,14 @@ def create_carts(emulator: EmulatorServer, count: int = 0) -> None:
 
 
 async def job_failure(chosen: Settings) -> BaseException:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         with pytest.raises((ProjectorError, ExceptionGroup)) as caught:
             await Service(chosen).run(until_caught_up=True)
     return root_cause(caught.value)
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - the log has no event to wait for
             await asyncio.sleep(0.02)
 
