@@ -4,8 +4,9 @@ Every call of the SDK happens inside `CosmosGateway.container(...)`, which bound
 turns whatever leaves it into errors of the project. What looks like an outage to one call may be a
 mistake to those before and after it: a host name that was never found, an identity that new clients
 with new tokens cannot get past. The SDK's own retries are kept small: waiting is the business of the
-loops above, which see 429 and outages at once. Only failover between regions stays with the SDK. Sharing one client between ranges is safe because nobody reads its
-`last_response_headers` (see `wire`).
+loops above, which see 429 and outages at once. Only failover between regions stays with the SDK.
+Sharing one client between ranges is safe because nobody reads its `last_response_headers` (see
+`monitored`).
 Source: azure-cosmos 4.17.1; trap T6 (aged Entra tokens) of
 tests/integration/cosmos/test_traps.py.
 """

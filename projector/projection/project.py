@@ -128,14 +128,13 @@ class Projection:
         self, body: bytes, lsn: int | None
     ) -> tuple[bytes, Sequence[RowWrite | PassedOver | None]]:
         """A page of the documents that are meant, and what becomes of the others."""
-        documents = _pieces_of(body)
-        verdicts = [self.selection.takes(raw) for raw in documents]
-        meant = [raw for raw, taken in zip(documents, verdicts, strict=True) if taken]
-        passed = [
-            self._rules.pass_over(raw, lsn=lsn)
-            for raw, taken in zip(documents, verdicts, strict=True)
-            if not taken
-        ]
+        meant: list[bytes] = []
+        passed: list[RowWrite | PassedOver | None] = []
+        for raw in _pieces_of(body):
+            if self.selection.takes(raw):
+                meant.append(raw)
+            else:
+                passed.append(self._rules.pass_over(raw, lsn=lsn))
         return (_joined(meant) if passed else body), passed
 
     def _judged(self, documents: Sequence[bytes], lsn: int | None) -> ProjectedPage:
