@@ -22,6 +22,7 @@ from projector.cli.output import print_json, print_table
 from projector.core.bookmark_file import decode, encode
 from projector.core.bookmarks import Snapshot
 from projector.core.errors import ConfigurationError, ProjectorError
+from projector.core.texts import several
 from projector.operations.bookmarks import GoingBack
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
@@ -61,7 +62,7 @@ def snapshot(name: str | None, *, out: str | None, over: bool, as_json: bool) ->
         print_json({"name": name, "file": out, **_shown(taken)})
         return
     where = [text for text in (name and f"under {name!r}", out and f"in {out}") if text]
-    answer(f"{_counted(len(taken.positions), 'bookmark')} saved {' and '.join(where)}")
+    answer(f"{several(len(taken.positions), 'bookmark')} saved {' and '.join(where)}")
 
 
 def snapshots(*, remove: Sequence[str], as_json: bool) -> None:
@@ -154,7 +155,7 @@ async def _carried_out(prepared: GoingBack, manner: Manner) -> ExitCode:
     if manner.as_json:
         print_json(_document(prepared, changed=changed))
     else:
-        ranges, leases = _counted(len(prepared.moves), "range"), _counted(changed, "lease")
+        ranges, leases = several(len(prepared.moves), "range"), several(changed, "lease")
         answer(f"went back: {ranges}; written: {leases}")
     return ExitCode.SUCCESS
 
@@ -172,7 +173,7 @@ def _plan(prepared: GoingBack) -> list[str]:
     owners = sorted({str(lease.owner) for lease, _ in prepared.leases if lease.owner})
     lines.append(
         f"these bookmarks, and no owner ({', '.join(owners) or 'nobody'} now), for"
-        f" {_counted(len(prepared.leases), 'lease')}; made anew: {_counted(len(prepared.missing), 'lease')}"
+        f" {several(len(prepared.leases), 'lease')}; made anew: {several(len(prepared.missing), 'lease')}"
     )
     lines.append(
         "what was changed since then is read again, which changes nothing that is right; nothing is"
@@ -222,10 +223,6 @@ def _time(text: str) -> datetime:
     if start.time > SystemClock().now():
         raise UsageError(f"--to {text!r} has not come yet: give a time that has passed")
     return start.time
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _is_file(named: str) -> bool:

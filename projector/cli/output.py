@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from projector.cli.lines import answer
-from projector.core.texts import printable
+from projector.core.texts import moment, printable
 
 UNKNOWN = "unknown"
 BEYOND_ASCII = re.compile(r"[^\x20-\x7e]")
@@ -39,7 +39,7 @@ def shown(value: object) -> str:
     if value is None:
         return UNKNOWN
     if isinstance(value, datetime):
-        return value.isoformat(timespec="seconds").replace("+00:00", "Z")
+        return moment(value)
     if isinstance(value, float):
         return f"{value:.1f}"
     return printable(str(value))

@@ -17,7 +17,7 @@ from rich.text import Text
 from projector.cli.output import UNKNOWN, shown
 from projector.core.health import GRAVEST_FIRST, Health, Judged
 from projector.core.ranges import share
-from projector.core.texts import duration, printable
+from projector.core.texts import duration, printable, several
 from projector.operations.status import RangeStatus, Status
 
 STYLES = {
@@ -108,7 +108,7 @@ def _quarantine(count: int | None) -> str:
         return "documents in quarantine: unknown"
     if count == 0:
         return "no document is in quarantine"
-    return f"{count:,} document{'' if count == 1 else 's'} in quarantine"
+    return f"{several(count, 'document')} in quarantine"
 
 
 def _verified(found: Status, *, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""The one way to show what strangers wrote: ids, items, owners, other programs' messages.
+"""How texts are shown: what strangers wrote (ids, items, owners, messages), lengths of time, times, counts.
 
 Whoever writes a document or a lease chooses its texts. Shown as they are, they could clear the
 operator's screen, forge lines of a log, turn the reading direction round or look like nothing.
@@ -7,6 +7,7 @@ operator's screen, forge lines of a log, turn the reading direction round or loo
 from __future__ import annotations
 
 import unicodedata
+from datetime import UTC, datetime
 
 JOINERS = "\u200c\u200d"
 """They are written into words of many scripts, and into emoji, and steer nothing."""
@@ -46,3 +47,13 @@ def duration(seconds: float) -> str:
             rest = whole % size // part
             return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
     return f"{whole} s"
+
+
+def moment(time: datetime) -> str:
+    """A time to the second, in UTC, as people type it."""
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def several(number: int, noun: str) -> str:
+    """As `1 range`, `2 ranges`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from projector.core.texts import moment
 from projector.ports.explanation import StoredEntry, StoredKey, StoredPosition, StoredRow
 from projector.projection.project import Projection
 from projector.projection.writes import ProjectedPage, Rejection, RowWrite
@@ -137,7 +138,7 @@ def _good(case: _Case) -> str:
         return f"refused by PostgreSQL: {entry.detail}; quarantine entry {entry.entry_id}"
     since = None if case.position is None else case.position.read_since
     if row is None and write is not None and since is not None and write.ts < since.timestamp():
-        return f"left out: it was last changed before {_time(since)}, where the copy starts"
+        return f"left out: it was last changed before {moment(since)}, where the copy starts"
     if row is not None:
         return f"behind: an older version was removed, at {_version(row)}; {_progress(case)}"
     return f"not applied yet; {_progress(case)}"
@@ -203,7 +204,7 @@ _DECISIONS = {
 
 
 def _version(row: StoredRow) -> str:
-    return f"LSN {row.lsn} of lineage {row.lineage} ({_time(datetime.fromtimestamp(row.ts, UTC))})"
+    return f"LSN {row.lsn} of lineage {row.lineage} ({moment(datetime.fromtimestamp(row.ts, UTC))})"
 
 
 def _progress(case: _Case) -> str:
@@ -218,7 +219,3 @@ def _progress(case: _Case) -> str:
         f"lease {position.lease_token} of {owner} is at LSN"
         f" {'unknown' if position.lsn is None else position.lsn}{state}{error}"
     )
-
-
-def _time(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -56,7 +56,7 @@ class Days(NamedTuple):
     def taking(self, definition: Definition) -> str:
         """SQL that takes the state of a time, as the end of a day."""
         columns = {**self.groups, **self.values}
-        by = ", ".join(str(place) for place in range(2, 2 + len(self.groups)))
+        by = ", ".join(str(number) for number in range(2, 2 + len(self.groups)))
         return (
             f"INSERT INTO projector.{self.name} (day, {', '.join(columns)})\n"
             f"SELECT %(day)s::date, {', '.join(what for _, what, _ in columns.values())}\n"

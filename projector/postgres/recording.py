@@ -225,7 +225,7 @@ class Recording:
         """All that is due; what was done, by its name. What is locked by others waits for the next time."""
         done: dict[str, Any] = {}
         for name, work in (
-            ("began", self._begin),
+            ("began", self.begin),
             ("found", self._count),
             ("months", self._add_months),
             ("forgotten", self._forget),
@@ -245,9 +245,6 @@ class Recording:
 
     async def begin(self) -> bool:
         """Begin a span if the copy is complete and none is open; as `keep` does."""
-        return bool(await self._begin())
-
-    async def _begin(self) -> bool:
         async with self._connections.transaction() as session:
             await session.execute(BRIEFLY)
             if await self._span(session) is not None or not await self._is_complete(session):

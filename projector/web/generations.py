@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from projector.core.ranges import share
+from projector.core.texts import several
 from projector.ports.console import Board, StoredSide
 from projector.ports.generations import FillPart, FillPhase, GenerationRecord, GenerationState
 from projector.web import words
@@ -93,7 +94,7 @@ def _parts(parts: Sequence[FillPart]) -> Html | None:
     more = len(parts) - len(rows)
     return joined(
         table("Parts of the first load", PARTS, rows, nothing="There are no parts."),
-        tag("p", f"and {words.several(more, 'part')} more") if more else None,
+        tag("p", f"and {several(more, 'part')} more") if more else None,
     )
 
 

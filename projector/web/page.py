@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from projector.core.health import COMPLETE, GRAVEST_FIRST, Health, Judged
 from projector.core.ranges import share
+from projector.core.texts import several
 from projector.ports.console import Board
 from projector.web import words
 from projector.web.generations import rebuild
@@ -138,7 +139,7 @@ def ranges(board: Board) -> Html:
     more = len(found) - len(rows)
     return joined(
         table("Ranges of the container, the gravest first", RANGES, rows, nothing="No ranges yet."),
-        tag("p", f"and {words.several(more, 'range')} more, none of them worse") if more else None,
+        tag("p", f"and {several(more, 'range')} more, none of them worse") if more else None,
     )
 
 

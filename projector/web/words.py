@@ -56,11 +56,6 @@ def clock(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def several(number: int, noun: str) -> str:
-    """As `1 range`, `2 ranges`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def command(*words: str) -> Html | None:
     """What to type, ready to copy; None for a name that cannot be shown as it is typed."""
     if any(printable(word) != word for word in words):
