@@ -317,7 +317,7 @@ def test_extreme_numbers_cost_nothing(text: bytes) -> None:
     before = time.process_time()
 
     assert exact_number(text) is None
-    assert time.process_time() - before < 0.5
+    assert time.process_time() - before < 10  # a million digits would take hours
 
 
 def test_exponent_may_undo_a_long_text() -> None:
