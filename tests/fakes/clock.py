@@ -12,7 +12,7 @@ from typing import Any
 from typing_extensions import override
 
 START = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
-STUCK_LOOKS = 40
+STUCK_LOOKS = 400
 
 
 class Deadlock(AssertionError):

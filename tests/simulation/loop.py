@@ -20,7 +20,7 @@ from typing_extensions import override
 
 T = TypeVar("T")
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-STUCK_SECONDS = 1.0
+STUCK_SECONDS = 3.0
 """Real input and output that says nothing for so long waits for a timer, not for the server."""
 
 
