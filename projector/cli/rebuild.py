@@ -47,6 +47,7 @@ from projector.operations.generations import (
 from projector.operations.rebuild import Sides, Verdict
 from projector.operations.rebuild_progress import Meter, Progress
 from projector.ports.generations import FillSource, GenerationRecord, GenerationState
+from projector.postgres.beside import beside
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
 from projector.wiring import rebuilds
@@ -237,10 +238,8 @@ def fill(*, processes: int) -> None:
 async def _filled(opened: rebuilds.Opened, record: GenerationRecord) -> None:
     """Fill, and show how far all are."""
     with shown(to_stderr()) as tell:
-        async with asyncio.TaskGroup() as group:
-            showing = group.create_task(_show(opened.sides, tell), name="rebuild:progress")
+        async with beside(_show(opened.sides, tell), name="rebuild:progress"):
             await opened.fill(record)
-            showing.cancel()
 
 
 async def _show(sides: Sides, tell: Callable[[Progress], object]) -> None:

@@ -260,3 +260,10 @@ class RebuildError(ProjectorError):
     """A rebuild, sweep or verify could not go on."""
 
     disposition = Disposition.ASK_PERSON
+
+
+def first_of(error: BaseException) -> BaseException:
+    """The error itself; of a group, and of groups inside it, the first one."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

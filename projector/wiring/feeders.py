@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from projector.core.errors import ProjectorError, SourceRecreated
+from projector.core.errors import ProjectorError, SourceRecreated, first_of
 from projector.ports.generations import GenerationRecord, GenerationState
 from projector.postgres import generations as registry
 from projector.postgres.connections import Connections
@@ -85,7 +85,7 @@ class Feeders:
             await self._run()
         except BaseExceptionGroup as errors:
             # Nobody who waits for the error of a host expects it inside a group.
-            root = _root(errors)
+            root = first_of(errors)
             raise root from root.__cause__
 
     async def _run(self) -> None:
@@ -148,7 +148,7 @@ class Feeders:
                 raise
             number = feeder.record.id
             self._not_before[number] = self._around.clock.monotonic() + AGAIN_SECONDS
-            log.warning(Event.GENERATION_FAILED, generation=number, error=_told(_root(error)))
+            log.warning(Event.GENERATION_FAILED, generation=number, error=_told(first_of(error)))
         finally:
             self._gone(feeder)
 
@@ -183,10 +183,4 @@ def _is_filling(record: GenerationRecord) -> bool:
 
 
 def _is_recreated(error: BaseException) -> bool:
-    return isinstance(_root(error), SourceRecreated)
-
-
-def _root(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    return isinstance(first_of(error), SourceRecreated)

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from projector.core.errors import first_of
 from projector.ports.timeline import Kind
 from projector.postgres.connections import Connections
 from projector.postgres.timeline import record
@@ -37,16 +38,11 @@ async def presence(
     try:
         yield
     except Exception as error:
-        why = _cause(error)
+        first = first_of(error)
+        why = str(first) or type(first).__name__
         raise
     finally:
         await tell(Kind.HOST_STOPPED, {"documents": documents(), "why": why})
-
-
-def _cause(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return str(error) or type(error).__name__
 
 
 def person() -> str:
