@@ -45,6 +45,11 @@ from projector.postgres.sequences import lock_openings, raise_sequences, with_ep
 from projector.postgres.source import register_source
 from projector.postgres.timeline import record
 
+BEING_FILLED = """
+SELECT g.id FROM projector.generations g
+WHERE g.state = 'filling' AND to_regnamespace(g.control_schema) =
+  (SELECT c.relnamespace FROM pg_class c WHERE c.oid = 'ranges'::regclass)"""
+
 HIGHEST = 2**63 - 1
 
 
@@ -157,6 +162,7 @@ async def open_range(
         raise
     async with connections.transaction() as session:
         await lock_openings(session)
+        await _refuse_while_filled(session)
         await register_source(session, claim.container_rid, projection=projection)
         stored = await stored_ranges(session, keys=claim.feed_range, retired=True)
         decision = decide_inheritance(claim, stored)
@@ -165,6 +171,15 @@ async def open_range(
         grant = await store_range(session, claim, decision, stored)
         await _tell(session, claim, decision, stored)
         return grant
+
+
+async def _refuse_while_filled(session: Session) -> None:
+    """After a failover a host may follow a generation that is being loaded by now; it will hear of it soon."""
+    row = await (await session.execute(BEING_FILLED)).fetchone()
+    if row is not None:
+        raise SinkUnavailable(
+            f"generation {row[0]} is being loaded: hosts follow once it is filled"
+        )
 
 
 async def _tell(

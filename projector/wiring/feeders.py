@@ -25,6 +25,9 @@ from projector.wiring.feeding import Feeder, Surroundings
 LOOK_SECONDS = 15.0
 """How often the registry is looked at where nobody is told of changes."""
 
+SOON_SECONDS = 2.0
+"""After an outage: another PostgreSQL may have taken over, at which other generations are fed."""
+
 AGAIN_SECONDS = 15.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -106,7 +109,7 @@ class Feeders:
                 )
                 seen = await self._fed()
             except ProjectorError:
-                await self._around.clock.sleep(LOOK_SECONDS)
+                await self._around.clock.sleep(SOON_SECONDS)
             else:
                 await self._fit(group, seen)
 
@@ -122,8 +125,10 @@ class Feeders:
             if record is not None and feeder.filling is _is_filling(record):
                 await feeder.now(record)
                 continue
-            if record is None:  # also the live one of before, where nobody was told in between
-                await feeder.now(replace(feeder.record, state=GenerationState.RETIRED))
+            # Told before it ends: it may be the live one of before, where nobody was told in between, and its
+            # end is no reason for the process. After a failover one that was live may be filled again.
+            gone = replace(feeder.record, state=GenerationState.RETIRED)
+            await feeder.now(gone if record is None else record)
             log.info(Event.GENERATION_ENDED, generation=number, state=feeder.record.state)
             task.cancel()
             await asyncio.wait([task])

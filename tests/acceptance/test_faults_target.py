@@ -15,7 +15,12 @@ from projector.core.states import CloseReason, RangeState
 from projector.postgres.embedded import EmbeddedPostgres
 from projector.postgres.migrate import upgrade
 from tests.acceptance.hosts_scene import Scene, scene, serving, until
-from tests.fixtures.postgres import SERVER_OPTIONS, database_name, quick_folder
+from tests.fixtures.postgres import (
+    SERVER_OPTIONS,
+    database_name,
+    quick_folder,
+    replace_database,
+)
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.postgres, pytest.mark.slow]
 
@@ -134,22 +139,13 @@ async def test_a_server_that_is_stopped_and_started_again_is_waited_for(
 async def test_a_database_replaced_by_an_empty_one_is_filled_again(
     stage: Scene, postgres_server_url: str, migrated_template: str
 ) -> None:
-    name, template = database_name(stage.url), migrated_template
     async with serving(stage):
         await stage.copied()
-        with psycopg.connect(postgres_server_url, autocommit=True) as server:
-            replace_database(server, name, template)
+        replace_database(postgres_server_url, stage.url, migrated_template)
         with psycopg.connect(stage.url, autocommit=True, row_factory=tuple_row) as fresh:
             stage.sql = fresh
             stage.shop()
             await stage.copied()
-
-
-def replace_database(server: psycopg.Connection[object], name: str, template: str) -> None:
-    """Drops the database under everybody's feet; another one of its name is there at once."""
-    names = sql.Identifier(name), sql.Identifier(template)
-    server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(names[0]))
-    server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
 
 
 async def test_a_database_without_tables_is_named_with_its_remedy_and_filled_when_it_has_them(
@@ -157,8 +153,7 @@ async def test_a_database_without_tables_is_named_with_its_remedy_and_filled_whe
 ) -> None:
     async with serving(stage):
         await stage.copied()
-        with psycopg.connect(postgres_server_url, autocommit=True) as server:
-            replace_database(server, database_name(stage.url), "template0")
+        replace_database(postgres_server_url, stage.url, "template0")
         stage.shop()
         await until(stage.messages, lambda texts: any("projector db upgrade" in t for t in texts))
         await asyncio.to_thread(upgrade, stage.url)
