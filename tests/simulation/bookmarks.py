@@ -26,6 +26,7 @@ from tests.simulation.ports import CART, DATABASE, Passage, SimulatedLeases, Sim
 from tests.simulation.world import IDENTITY, Begin, World, lost, prefix_of, processor_of
 
 TARGET = TargetIdentity(id="simulated", name="simulated")
+BEFORE = "before-reset-"
 
 
 class Bookkeeper:
@@ -54,6 +55,8 @@ class Bookkeeper:
         async def run() -> None:
             await work(command)
             self.done[command.passage.name.partition("-")[0]] += 1
+            if command.undone:
+                self.done["reset taken back"] += 1
 
         return self._begin(command.passage, run)
 
@@ -85,6 +88,7 @@ class Command:
         self._world, self._loop, self._random = world, world.loop, world.random
         self._connections, self._processor = connections, processor
         self._files = files
+        self.undone = False
 
     async def snapshot(self) -> None:
         """Save where all ranges stand, under a name, in a file, or both."""
@@ -111,6 +115,7 @@ class Command:
             sides, to, token=await self._token(sides), from_file=self._random.random() < 0.5
         )
         await going.carry_out()
+        self.undone = any(move.undoes for move in going.moves)
 
     async def reset_to(self) -> None:
         """Read again what was changed since some time."""
@@ -126,6 +131,9 @@ class Command:
         if not found:
             await self.snapshot()
             return self._files[-1] if self._files else None
+        before = [one for one in found if one.name.startswith(BEFORE)]
+        if before and self._random.random() < 0.3:  # a reset was a mistake
+            found = before[-1:]
         name = self._random.choice(found).name
         return await self.passage.cross(
             "find", lost, lambda: bookmarks.find(self._connections, name)

@@ -22,7 +22,7 @@ from projector.operations import rebuild
 from projector.operations.generations import being_made, live_of, meant
 from projector.operations.rebuild import Compared, OnCompared, Wish
 from projector.ports.generations import FillSource, GenerationRecord, GenerationState
-from projector.postgres import retiring, switching
+from projector.postgres import switching
 from projector.postgres.bridging import bridge
 from projector.postgres.connections import Connections
 from projector.postgres.generations import generation_of
@@ -60,13 +60,12 @@ class PromotedWrongError(Exception):
 @contextmanager
 def own_patience() -> Iterator[None]:
     """Nobody else moves while one call is under way, so nobody is waited for inside of one."""
-    seconds, settled = switching.CATCH_UP_SECONDS, retiring.SETTLED
+    seconds = switching.CATCH_UP_SECONDS
     switching.CATCH_UP_SECONDS = 0.0
-    retiring.SETTLED = settled.replace("interval '1 minute'", "interval '0'")
     try:
         yield
     finally:
-        switching.CATCH_UP_SECONDS, retiring.SETTLED = seconds, settled
+        switching.CATCH_UP_SECONDS = seconds
 
 
 @dataclass(slots=True, kw_only=True)

@@ -185,7 +185,7 @@ def play(
 ) -> Divergence | None:
     """Play one seed on a database as it was prepared.
 
-    `rebuilds` weighs their turns; `done` is told what came of them.
+    `rebuilds` weighs their turns; `done` is told what came of them, and of commands on bookmarks.
     """
 
     async def main(loop: VirtualLoop) -> Divergence | None:
@@ -195,6 +195,7 @@ def play(
         found = await history.play()
         if done is not None:
             done.update(history.rebuilders.done)
+            done.update(history.books.done)
         return found
 
     with own_patience():

@@ -15,6 +15,7 @@ from projector.cosmos.lease_documents import document_of, lease_of
 from projector.ports.generations import GenerationRecord
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.resets import request_replay
+from tests.simulation.bookmarks import BEFORE, TARGET
 from tests.simulation.disasters import create_leases
 from tests.simulation.ports import CART, DATABASE, LEASE
 from tests.simulation.world import ACCOUNT, World
@@ -38,6 +39,7 @@ class Leases:
     def __init__(self, world: World) -> None:
         self._world = world
         self._engine, self._random, self._loop = world.engine, world.random, world.loop
+        self._resets = 0
 
     async def reset(self) -> str:
         """All of them, as `projector leases reset`."""
@@ -61,7 +63,9 @@ class Leases:
             async with Connections(options) as pool:
                 try:
                     rid = self._engine.container(DATABASE, CART).rid
-                    await request_replay(pool, rid, ranges)
+                    self._resets += 1
+                    kept = f"{BEFORE}{self._resets}", TARGET
+                    await request_replay(pool, rid, ranges, keep_as=kept)
                 except SourceRecreated:
                     return "refused: another container is copied"
         if self._random.random() < 0.2:
