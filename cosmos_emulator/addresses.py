@@ -16,11 +16,6 @@ _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 """Addresses of documentation (RFC 5737, RFC 3849), which nobody has."""
 
 
-def is_every_address(host: str) -> bool:
-    """Whether listening there means listening on all that this machine has."""
-    return host in _EVERY_ADDRESS
-
-
 def is_loopback(host: str) -> bool:
     """Whether nobody but this machine reaches a server there."""
     try:

@@ -66,9 +66,9 @@ class BatchShape:
 # (1) Position and ticks move together; the newest of the last ticks that no page still in flight
 # can precede becomes `read_tick` (see `housekeeping`). `only_clean` sends a range with quarantine
 # entries to the longer way, which locks the row before it takes its snapshot. The batch must follow
-# the place that is stored, or have been committed already: a standby that took over without the last
+# the position that is stored, or have been committed already: a standby that took over without the last
 # commits knows the epoch, and whatever it lost has to be read again. So it is with the portion of the
-# batch that was committed before: it left the place, but its tick.
+# batch that was committed before: it left the position, but its tick.
 FENCE = """
 UPDATE ranges SET
   continuation = %(continuation)s::text, lsn = %(place_lsn)s::bigint,

@@ -17,8 +17,6 @@ from projector.core.errors import (
 from projector.core.names import InstanceName, LeaseToken
 from tests.fakes.world import World
 
-RENEW = 17.0
-
 
 def tasks_of(token: str) -> set[str]:
     """Roles of a range whose tasks are alive."""
