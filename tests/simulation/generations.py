@@ -20,7 +20,7 @@ from typing_extensions import override
 from projector.core.bookmarks import Snapshot
 from projector.operations import rebuild
 from projector.operations.generations import being_made, live_of, meant
-from projector.operations.rebuild import Compared, OnCompared, Wish
+from projector.operations.rebuild import Compared, OnCompared, Promotion, Wish
 from projector.ports.generations import FillSource, GenerationRecord, GenerationState
 from projector.postgres import switching
 from projector.postgres.bridging import bridge
@@ -85,6 +85,23 @@ class SimulatedReached(_Reached):
         yield self.world.account(self.passage, self.clock, processor_of(record.id))
 
     @override
+    async def promote(self, record: GenerationRecord, promotion: Promotion) -> str:
+        async with self._looked_at():
+            return await _Reached.promote(self, record, promotion)
+
+    @override
+    async def roll_back(self, record: GenerationRecord, who: str) -> str:
+        async with self._looked_at():
+            return await _Reached.roll_back(self, record, who)
+
+    @asynccontextmanager
+    async def _looked_at(self) -> AsyncIterator[None]:
+        """Whoever read just before a switch reads again just after it."""
+        self.world.look()
+        yield
+        self.world.look()
+
+    @override
     async def compare(self, record: GenerationRecord, on_compared: OnCompared) -> Compared:
         operator = await operator_of(self.world, record, self.passage.name, self.passage)
         report = await operator.verify(repair=False)
@@ -95,9 +112,19 @@ class SimulatedReached(_Reached):
 class Rebuilders:
     """People who rebuild one world; `done` counts what was carried through, and what was refused."""
 
-    def __init__(self, world: World, begin: Begin, files: Sequence[Snapshot]) -> None:
-        """Start each command with `begin`, beside whatever runs; some rebuilds begin at one of `files`."""
+    def __init__(
+        self,
+        world: World,
+        begin: Begin,
+        files: Sequence[Snapshot],
+        life: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Start each command with `begin`, beside whatever runs; some rebuilds begin at one of `files`.
+
+        `life` goes on for a while, so that a switch meets what is being written.
+        """
         self._world, self._begin, self._files = world, begin, files
+        self._life = life
         self._born = self._promoting = 0
         self.done: Counter[str] = Counter()
 
@@ -107,10 +134,14 @@ class Rebuilders:
 
     async def promote(self) -> str:
         """As `projector rebuild promote`, now and then with `--force`."""
-        return await self._run("promote", self._promote)
+        return await self._switch("promote", self._promote)
 
     async def roll_back(self) -> str:
         """As `projector rebuild rollback`."""
+        return await self._switch("roll_back", self._roll_back)
+
+    async def roll_back_in_quiet(self) -> str:
+        """The same while nobody writes."""
         return await self._run("roll_back", self._roll_back)
 
     async def abort(self) -> str:
@@ -146,10 +177,17 @@ class Rebuilders:
         self._world.planted.add(record.id)
         return f"in generation {record.id}"
 
+    async def _switch(self, what: str, work: Callable[[SimulatedReached], Awaitable[str]]) -> str:
+        told = await self._run(what, work)
+        if self._world.random.random() < 0.7:
+            await self._life()
+        return told
+
     async def _run(self, what: str, work: Callable[[SimulatedReached], Awaitable[str]]) -> str:
         self._born += 1
         world = self._world
         passage = Passage(world.loop, world.random, f"{what}-{self._born}")
+        passage.slow_rate = world.random.choice([0.0, 0.1, 0.3])
         connections = GatedConnections(await world.pool(), passage)
         reached = SimulatedReached(
             settings=world.settings(rebuild_lag_seconds=world.random.choice([1.0, 5.0, 100.0])),
@@ -169,7 +207,7 @@ class Rebuilders:
         random = self._world.random
         begins = random.choice(self._files) if self._files and random.random() < 0.15 else None
         source = FillSource.FEED if begins is not None else random.choice(list(FillSource))
-        await rebuild.start(
+        made = await rebuild.start(
             reached.sides,
             Wish(
                 definition=self._world.trade.projection.definition,
@@ -178,7 +216,11 @@ class Rebuilders:
                 begins=begins,
             ),
         )
-        return f"begun by {source}" if begins is None else "begun at bookmarks"
+        if begins is None:
+            self._world.partial.discard(made.id)  # a database that was lost had one of that number
+            return f"begun by {source}"
+        self._world.partial.add(made.id)
+        return "begun at bookmarks"
 
     async def _promote(self, reached: SimulatedReached) -> str:
         sides, force = reached.sides, self._world.random.random() < 0.1
@@ -197,6 +239,8 @@ class Rebuilders:
             self._promoting -= 1
         if verdict.open and self._is_planted(record):
             raise PromotedWrongError(f"generation {record.id}: {verdict}")
+        if verdict.open:
+            self._world.partial.discard(record.id)
         return "promoted" if verdict.open else "forced"
 
     async def _roll_back(self, reached: SimulatedReached) -> str:

@@ -114,6 +114,7 @@ class History(Turns):
         return [
             line
             for one in await self.world.fed()
+            if one.id not in self.world.partial
             for line in self._judge.wrong(
                 one,
                 self._start_from,
@@ -130,7 +131,7 @@ class History(Turns):
         if former_of(records) is None:
             return None
         self._shop.story.append("roll back at last")
-        await self.rebuilders.roll_back()
+        await self.rebuilders.roll_back_in_quiet()
         await asyncio.gather(*self._jobs)
         if live_of(await self.world.records()).id == live_of(records).id:
             return self._divergence("rollback", [f"nothing was rolled back: {records}"])

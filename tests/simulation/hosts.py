@@ -139,6 +139,7 @@ class SimulatedHost:
         random = self.random = world.random
         self._loop = world.loop
         self.passage = Passage(world.loop, random, name)
+        self.passage.slow_rate = random.choice([0.0, 0.0, 0.0, 0.1])
         self.clock = VirtualClock(world.loop, skew_seconds=random.choice([0, 0, 2, -2, 120, -120]))
         self.tells_old = random.choice([None, False])
         account = world.account(self.passage, self.clock, processor)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 
@@ -25,16 +25,27 @@ from tests.simulation.trade import CART_LINES, Trade
 
 Key = tuple[str, str]
 Row = tuple[Any, ...]
+Expected: TypeAlias = Row | None
+"""Of one document: its row, key and id first; None where it has none."""
 
 
-def expected_rows(container: Container, projection: Projection) -> dict[Key, Row]:
-    """One row per visible document that is good and bears no marker."""
-    rows: dict[Key, Row] = {}
+def expected_rows(
+    container: Container, projection: Projection, known: dict[bytes, Expected] | None = None
+) -> dict[Key, Row]:
+    """One row per visible document that is good and bears no marker; `known` spares what was looked at before."""
+    known = {} if known is None else known
     for document in container.documents():
-        outcome = projection.document(document.body)
-        if outcome.rejection is None and outcome.write is not None and not outcome.write.deleted:
-            rows[outcome.write.key, outcome.write.id] = _row(outcome.write, projection.definition)
-    return rows
+        if document.body not in known:
+            known[document.body] = _expected(document.body, projection)
+    found = (known[document.body] for document in container.documents())
+    return {one[:2]: one for one in found if one is not None}
+
+
+def _expected(body: bytes, projection: Projection) -> Expected:
+    outcome = projection.document(body)
+    if outcome.rejection is not None or outcome.write is None or outcome.write.deleted:
+        return None
+    return _row(outcome.write, projection.definition)
 
 
 def actual_rows(

@@ -64,6 +64,7 @@ class Passage:
         self.crashed = False
         self.paused_until = 0.0
         self.refusal_rate = 0.0
+        self.slow_rate = 0.0
 
     async def cross(
         self, call: str, failure: Callable[[], ProjectorError], act: Callable[[], Awaitable[T]]
@@ -102,6 +103,8 @@ class Passage:
     async def _turn(self, call: str) -> None:
         if self.crashed:
             raise HostCrashed(self.name)
+        if self._random.random() < self.slow_rate:  # the world goes on meanwhile
+            await asyncio.sleep(self._random.choice([0.01, 0.3, 3.0]))
         await self._loop.gate(f"{self.name}:{call}")
         while self._loop.time() < self.paused_until and not self.crashed:
             await self._sleep_through_pause()

@@ -15,7 +15,7 @@ import psycopg
 from cosmos_emulator.documents import ItemKey
 from projector.postgres.generation import Generation
 from projector.postgres.views import views_of
-from tests.simulation.oracle import Key, Row, actual_rows, epk_of, expected_rows
+from tests.simulation.oracle import Expected, Key, Row, actual_rows, epk_of, expected_rows
 from tests.simulation.shop import Shop
 from tests.simulation.world import World, WrongError
 
@@ -45,6 +45,7 @@ class Reader:
         self._seen: dict[Key, Row] = {}
         self._totals = world.trade.wrong_totals.encode()
         self._newest: object = None
+        self._known: dict[bytes, Expected] = {}
         self._live, self._forced = 1, None
         self._last = (1, 0)
         self._rows: dict[Key, Row] = {}
@@ -130,7 +131,8 @@ class Reader:
 
     def _gone(self, excused: Callable[[int], Collection[ItemKey]]) -> list[str]:
         """Rows that were right, of documents that are as they were, and are not shown so any more."""
-        expected = expected_rows(self._shop.container, self._world.trade.projection)
+        projection = self._world.trade.projection
+        expected = expected_rows(self._shop.container, projection, self._known)
         rows, before = self._rows, self._last
         self._last = (self._live, self._world.losses)
         seen, self._seen = self._seen, {k: row for k, row in rows.items() if expected.get(k) == row}

@@ -103,10 +103,11 @@ class Turns:
         self._disasters = Disasters(self.world, step=self._shop.step)
         self._leases = Leases(self.world)
         self.books = Bookkeeper(self.world, self._begin)
-        self.rebuilders = Rebuilders(self.world, self._begin, self.books.files)
+        self.rebuilders = Rebuilders(self.world, self._begin, self.books.files, self._live_on)
         self._operators = Operators(self.world, self._begin)
         self._judge = Judge(self.world, self._shop)
         self._reader = Reader(self.world, self._shop)
+        self.world.look = self.read
 
     def read(self) -> None:
         """Somebody looks at the views, after each step."""
@@ -133,6 +134,15 @@ class Turns:
             self._shop.story.append(f"{name}: {told}")
         if self._random.random() < 0.3:
             await asyncio.sleep(self._random.choice([0.001, 0.1, 1.0]))
+
+    async def _live_on(self) -> None:
+        """Shoppers write, now and then a host stands still, and somebody reads all the time."""
+        for _ in range(self._random.randint(3, 10)):
+            if self._hosts and self._random.random() < 0.2:
+                self._random.choice(self._hosts).pause(self._random.choice([1, 5]))
+            self._shop.step()
+            await asyncio.sleep(self._random.choice([0.01, 0.3, 1.0]))
+            self.read()
 
     async def _wait(self) -> str:
         seconds = self._random.choice([0.1, 1, 5, 20, 90])
@@ -204,7 +214,8 @@ class Turns:
         self._hosts.remove(job)
         await job.stop()
         live = await self.world.live()
-        if live.id not in {one.id for one in found} or live.id in self.world.planted:
+        spoiled = self.world.planted | self.world.partial
+        if live.id not in {one.id for one in found} or live.id in spoiled:
             return f"{job.name} cannot know of generation {live.id}"
         wrong = self._judge.wrong(live, self._start_from, forgiven=True)
         if wrong:

@@ -97,6 +97,8 @@ class World:
         losses: how often something may have been taken back from readers: a database failed over, a generation
             was forced on them, the container is another one.
         planted: generations in which somebody has made a row wrong.
+        look: somebody reads all views, and raises WrongError.
+        partial: generations that began at bookmarks: what lies before is not in them, unless the gate says so.
     """
 
     engine: Engine
@@ -106,6 +108,8 @@ class World:
     trade: Trade
     losses: int = 0
     planted: set[int] = field(default_factory=set)
+    partial: set[int] = field(default_factory=set)
+    look: Callable[[], None] = lambda: None
     _pools: dict[str, Connections] = field(default_factory=dict)
 
     async def pool(self, control: str = FIRST_CONTROL) -> Connections:
