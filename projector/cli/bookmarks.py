@@ -22,7 +22,7 @@ from projector.cli.output import print_json, print_table
 from projector.core.bookmark_file import decode, encode
 from projector.core.bookmarks import Snapshot
 from projector.core.errors import ConfigurationError, ProjectorError
-from projector.core.texts import several
+from projector.core.texts import moment, several
 from projector.operations.bookmarks import GoingBack
 from projector.processor.clock import SystemClock
 from projector.settings import Settings
@@ -165,9 +165,7 @@ def _plan(prepared: GoingBack) -> list[str]:
     for move in prepared.moves:
         came_to = "nowhere" if move.came_to is None else f"LSN {move.came_to.lsn}"
         position = move.position
-        since = (
-            "" if position.time is None else f", at {position.time.isoformat(timespec='seconds')}"
-        )
+        since = "" if position.time is None else f", at {moment(position.time)}"
         way = "ends its replay, goes" if move.undoes else "goes back"
         lines.append(f"range {move.lease_token}: {way} from {came_to} to LSN {position.lsn}{since}")
     owners = sorted({str(lease.owner) for lease, _ in prepared.leases if lease.owner})

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from projector.core.errors import ConfigurationError
 from projector.core.names import Continuation
+from projector.core.texts import moment
 
 
 class StartKind(StrEnum):
@@ -59,7 +60,7 @@ def check_not_ahead(start: StartFrom, *, now: datetime) -> None:
         return
     raise ConfigurationError(
         f"the start time {start} (PROJECTOR_START_FROM) lies in the future; by the clock of this machine it is"
-        f" {now.isoformat(timespec='seconds')}. Set a time that has passed, or `now`"
+        f" {moment(now)}. Set a time that has passed, or `now`"
     )
 
 

@@ -33,8 +33,6 @@ async def blockers(connections: Connections) -> Sequence[Blocker]:
     return await connections.all_rows(Blocker, BLOCKERS)
 
 
-LOCK_TIMEOUT = "55P03"
-
 END_FROZEN = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()

@@ -26,6 +26,7 @@ import psycopg
 
 from projector.core.errors import SinkUnavailable
 from projector.postgres.connections import Connections, Session
+from projector.postgres.errors import WAITS
 from projector.postgres.generation import Generation
 from projector.postgres.generations import LOCK
 from projector.postgres.pointing import (
@@ -72,7 +73,6 @@ WHERE v.relnamespace = to_regnamespace(%s) AND v.relkind = 'v'"""
 
 SWITCHED = "the generations were switched by somebody else meanwhile"
 
-WAITS = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 OTHER_TYPES = (psycopg.errors.InvalidTableDefinition, psycopg.errors.DatatypeMismatch)
 
 

@@ -143,6 +143,10 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+LOCK_TIMEOUT = "55P03"
+WAITS = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+"""Somebody else holds a lock for longer than it is waited for."""
+
 POOL_ERRORS = (PoolTimeout, PoolClosed, TooManyRequests)
 """What the pool raises; subclasses of OperationalError without a SQLSTATE."""
 

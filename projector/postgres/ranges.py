@@ -27,8 +27,9 @@ from projector.core.start import Position
 from projector.ports.feed import Beginning, Grant, RangeClaim
 from projector.ports.ranges import StoredRange
 from projector.postgres import replays
-from projector.postgres.blockers import LOCK_TIMEOUT, end_frozen_copies
+from projector.postgres.blockers import end_frozen_copies
 from projector.postgres.connections import Connections, Session
+from projector.postgres.errors import LOCK_TIMEOUT
 from projector.postgres.inheritance import (
     FinishSplit,
     Inheritance,

@@ -20,9 +20,9 @@ from typing import Any
 import psycopg
 
 from projector.core.errors import ConfigurationError, SinkRefused, SinkUnavailable
-from projector.postgres.blockers import LOCK_TIMEOUT
 from projector.postgres.connections import Connections, Session
 from projector.postgres.days import days_of
+from projector.postgres.errors import LOCK_TIMEOUT
 from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.history import log_of
 from projector.postgres.sweep import SCAN_SECONDS, allow_scan

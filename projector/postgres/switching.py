@@ -25,7 +25,7 @@ from projector.ports.generations import GenerationRecord, GenerationState
 from projector.ports.timeline import Kind
 from projector.postgres import both_views, timeline
 from projector.postgres.connections import Connections, Session, all_rows
-from projector.postgres.errors import first_line
+from projector.postgres.errors import WAITS, first_line
 from projector.postgres.generation import Generation
 from projector.postgres.generations import (
     LOCK,
@@ -285,7 +285,7 @@ async def _stop_batches(session: Session, generation: Generation) -> None:
     try:
         statement = NO_BATCHES.replace("{control}", generation.control)
         await session.execute(statement.encode())
-    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
+    except WAITS as error:
         raise SinkUnavailable(
             "a batch that is being written takes long", sqlstate=error.sqlstate
         ) from error
@@ -310,7 +310,7 @@ async def _point(session: Session, *, to: Generation, former: Generation) -> Non
     try:
         async with session.transaction():
             await point_views(session, to=to, former=former)
-    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
+    except WAITS as error:
         told = await readers_of(session, to.definition.schema)
         raise SinkUnavailable(f"{told} reads a view for long", sqlstate=error.sqlstate) from error
     except (psycopg.ProgrammingError, psycopg.errors.DependentObjectsStillExist) as error:
