@@ -207,7 +207,13 @@ class CommandLine:
         return replace(self, settings=kept)
 
     def start(self, *arguments: str) -> Running:
-        """Starts a command, warm: a real process that need not import what others have imported."""
+        """Starts a command, warm: a real process that need not import what others have imported.
+
+        Another release changes the product while it is imported, so it starts cold.
+        """
+        if self.module != "projector":
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            return Running(self.process(*arguments, **pipes))
         surroundings = self._surroundings()
         return Running(
             warm_start().start(
