@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from random import Random
 from typing import cast
 
 from typing_extensions import override
@@ -52,9 +53,11 @@ def _sink_failure() -> ProjectorError:
 class GatedSink:
     """The PostgreSQL sink, each call behind the host's passage."""
 
-    def __init__(self, sink: Sink[ProjectedPage], passage: Passage) -> None:
+    def __init__(self, sink: Sink[ProjectedPage], passage: Passage, *, slow: Random) -> None:
         self._sink = sink
         self._passage = passage
+        self._slow = slow
+        self._slow_rate = slow.choice([0.0, 0.0, 0.6])
 
     async def open(self, claim: RangeClaim) -> Grant:
         return await self._passage.cross(
@@ -74,6 +77,8 @@ class GatedSink:
     async def apply(
         self, grant: Grant, pages: Sequence[ProjectedPage], position: Position
     ) -> Applied:
+        if self._slow.random() < self._slow_rate:  # one generation falls behind the other
+            await asyncio.sleep(self._slow.choice([0.3, 3.0]))
         return await self._passage.cross(
             f"sink.apply {grant.claim.lease_token}",
             _sink_failure,
@@ -328,7 +333,7 @@ class SimulatedFeeder(Feeder):
             source=SimulatedSource(engine, of.passage, random),
             leases=simulated,
             markers=simulated,
-            sink=GatedSink(rows, of.passage),
+            sink=GatedSink(rows, of.passage, slow=random),
             sweeper=sweeper,
             options=replace(options, batch_documents=of.batch_documents),
             clock=clock,
