@@ -25,6 +25,7 @@ INSTALL = [
     "pip",
     "install",
     "--quiet",
+    "--no-compile",  # most of half a gigabyte is never imported
     "--disable-pip-version-check",
     "--no-input",
     "--retries=2",
