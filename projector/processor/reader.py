@@ -268,6 +268,8 @@ class WaitingPages(Generic[P]):
         self._max_documents = max_documents
         self._max_bytes = max_bytes
         self._waiting: list[Arrival[P]] = []
+        self._documents = 0
+        self._size_bytes = 0
         self._largest_page_bytes = 0
         self._in_hand = False
         self._moved = False
@@ -298,6 +300,8 @@ class WaitingPages(Generic[P]):
         else:
             self._gathered.set()
         self._waiting.append(arrival)
+        self._documents += arrival.documents
+        self._size_bytes += arrival.size_bytes
         self._largest_page_bytes = max(self._largest_page_bytes, arrival.size_bytes)
         self.tail = arrival.position
         self._arrived.set()
@@ -337,18 +341,18 @@ class WaitingPages(Generic[P]):
 
     def _fits(self, documents: int) -> bool:
         return (
-            documents + sum(one.documents for one in self._waiting) <= self._max_documents
-            and self._largest_page_bytes + sum(one.size_bytes for one in self._waiting)
-            <= self._max_bytes
+            self._documents + documents <= self._max_documents
+            and self._size_bytes + self._largest_page_bytes <= self._max_bytes
         )
 
     def _gather(self) -> Gathered[P]:
         gathered = Gathered(
-            pages=tuple(one.ready for one in self._waiting),
+            pages=tuple([one.ready for one in self._waiting]),
             position=self.tail,
-            traces=tuple(one.trace for one in self._waiting if one.trace is not None),
+            traces=tuple([one.trace for one in self._waiting if one.trace is not None]),
         )
         self._waiting.clear()
+        self._documents = self._size_bytes = 0
         self._moved = False
         self._in_hand = True
         self._taken.set()
