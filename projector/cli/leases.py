@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -90,7 +91,11 @@ def reset(
             if not await asyncio.to_thread(confirmed, yes=yes):
                 return 1 if sys.stdin.isatty() else 2
             done = await prepared.carry_out()
-            kept = await find_snapshot(settings, prepared.before)
+            kept = None
+            with suppress(
+                ProjectorError
+            ):  # what is done is told, also when PostgreSQL is gone by now
+                kept = await find_snapshot(settings, prepared.before)
         changed, before = sum(one.changed for one in done), None if kept is None else kept.name
         if as_json:
             print_json(_reset_document(prepared, changed=changed, before=before))

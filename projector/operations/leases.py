@@ -206,7 +206,7 @@ async def prepared(sides: ResetSides, *, token: str | None, consent: Consent) ->
     projects = None if follows else _projects(both, token, consent)
     leases = chosen(await both.leases.list_leases(), token)
     refuse_strangers(leases, both.target, clock=both.clock, expiration=both.expiration_seconds)
-    before = f"before-reset-{both.clock.now():%Y%m%dT%H%M%SZ}"
+    before = f"before-reset-{both.clock.now():%Y%m%dT%H%M%S.%fZ}"
     return Reset(
         sides=sides, chosen=leases, token=token, follows=follows, projects=projects, before=before
     )

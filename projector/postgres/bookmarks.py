@@ -109,11 +109,16 @@ async def keep_before_reset(
     """Keep where the ranges are, in the transaction that makes them start over: of that very moment.
 
     Nothing is kept where a range has no position, or holds only what was changed since some time: what
-    a replay of that brings is more than there was.
+    a replay of that brings is more than there was. Nor where a replay is open: to end that of the reset
+    would end what the other one owed.
     """
     source = await copied_source(session)
     row = await (await session.execute("SELECT now()")).fetchone()
-    if source is None or row is None or any(one.read_since is not None for one in stored):
+    if (
+        source is None
+        or row is None
+        or any(one.read_since is not None or one.replay_phase is not None for one in stored)
+    ):
         return
     with suppress(ConfigurationError):
         snapshot = Snapshot(

@@ -77,11 +77,11 @@ OTHER_TYPES = (psycopg.errors.InvalidTableDefinition, psycopg.errors.DatatypeMis
 
 
 async def read_both(
-    connections: Connections, *, to: Generation, former: Generation, fed: Sequence[Generation]
+    connections: Connections, *, to: Generation, former: Generation, seen: Sequence[Generation]
 ) -> bool:
     """Make every view read both; False when a column has another type, so that it cannot.
 
-    What else it reads of those that are `fed` stays: a snapshot may be of when that was live.
+    What else it reads of those that may be `seen` stays: a snapshot may be of when one of these was live.
 
     Raises:
         SinkUnavailable: Somebody reads a view for long; those before it are as they shall be.
@@ -97,8 +97,8 @@ async def read_both(
     try:
         for name in dict.fromkeys([*old, *new]):
             async with _one_view(connections, former, name) as session:
-                others = await _read_now(session, schema, name, fed)
-                sides = _sides([*others, former, to], name)
+                others = await _read_now(session, schema, name, seen)
+                sides = _sides([to, former, *others], name)
                 await _read_both(session, former, sides, new.get(name) or old[name])
     except _OtherTypeError:
         return False
@@ -126,11 +126,11 @@ def _sides(generations: Sequence[Generation], name: str) -> Sides:
 
 
 async def _read_now(
-    session: Session, schema: str, name: str, fed: Sequence[Generation]
+    session: Session, schema: str, name: str, seen: Sequence[Generation]
 ) -> Sequence[Generation]:
     """Those of the generations that the view reads."""
     reads = (await _reads(session, schema)).get(name, set())
-    return [one for one in fed if reads & set(tables_of(one).values())]
+    return [one for one in seen if reads & set(tables_of(one).values())]
 
 
 async def _read_both(session: Session, former: Generation, sides: Sides, view: View) -> None:
@@ -170,20 +170,25 @@ async def _query(session: Session, there: There | None, sides: Sides, view: View
 def _with_tables(generation: Generation, view: View, instead: Mapping[str, str]) -> str:
     """The query with something else instead of its tables."""
     names = {table: name for name, table in tables_of(generation).items()}
-    mention = rf"(?<![\w.])({'|'.join(map(re.escape, names))})(?!\w)(\s+AS\s+\w+)?"
+    mention = rf"{_mention(*names)}(\s+AS\s+\w+)?"
 
     def put(found: re.Match[str]) -> str:
         name = names[found[1]]
-        return f"{instead[name]}{found[2] or f' AS {name}'}"
+        return instead[name] + (found[2] or f' AS "{name}"')
 
     return re.sub(mention, put, view.query)
+
+
+def _mention(*tables: str) -> str:
+    """Finds a table by its whole name: that of another one may begin alike."""
+    return rf"(?<![\w.])({'|'.join(map(re.escape, tables))})(?!\w)"
 
 
 async def _live_table(session: Session, sides: Sides, name: str, query: str) -> str:
     """That table of the live one of them, with the columns that the query names."""
     tables = {one.id: tables_of(one)[name] for one, _ in sides}
     rows = await (await session.execute(COLUMNS, {"tables": [*tables.values()]})).fetchall()
-    named = ", ".join(one for (one,) in rows if re.search(rf"\b{re.escape(one)}\b", query))
+    named = ", ".join(f'"{one}"' for (one,) in rows if re.search(rf"\b{re.escape(one)}\b", query))
     children = [
         filled(CHILD, number=str(number), columns=named, table=table)
         for number, table in tables.items()
@@ -192,14 +197,14 @@ async def _live_table(session: Session, sides: Sides, name: str, query: str) -> 
 
 
 def _union(there: There | None, sides: Sides, view: View) -> str:
+    # A column that is not there yet has the type of the first one, which brings it.
     types = {} if there is None else dict(zip(there.columns, there.types, strict=True))
     columns = [*types, *(one for one in view.columns if one not in types)]
-    known = {one for _, side in sides for one in side.columns}
 
     def cell(column: str, side: View) -> str:
         if column in side.columns:
             return column
-        return f"NULL AS {column}" if column in known else without_value(column, types[column])
+        return without_value(column, types[column]) if column in types else f"NULL AS {column}"
 
     return "\nUNION ALL\n".join(
         f"SELECT {', '.join(cell(column, side) for column in columns)}\n"
@@ -247,7 +252,9 @@ async def read_no_longer(
 
 
 def _read_by(generation: Generation, view: View) -> set[str]:
-    return {table for table in tables_of(generation).values() if table in view.query}
+    return {
+        table for table in tables_of(generation).values() if re.search(_mention(table), view.query)
+    }
 
 
 async def _reads(session: Session, schema: str) -> Mapping[str, set[str]]:

@@ -136,6 +136,10 @@ async def live(session: Session) -> Registered:
     raise SchemaMismatch("no generation is live: projector.generations was changed by hand")
 
 
+SEEN = (*FED, GenerationState.RETIRED)
+"""A snapshot may be of when it was live, for as long as its tables are there."""
+
+
 async def fed(session: Session) -> Sequence[Registered]:
     """Those that hosts read the feed for, the live one first."""
     found = [one for one in await all_records(session) if one.state in FED]

@@ -18,7 +18,7 @@ from projector.postgres.both_views import read_no_longer
 from projector.postgres.connections import Connections, Session
 from projector.postgres.errors import first_line
 from projector.postgres.generation import Generation
-from projector.postgres.generations import LOCK, all_records, fed, generation_of, tell
+from projector.postgres.generations import LOCK, SEEN, all_records, generation_of, live, tell
 from projector.postgres.tables import plain_statements, table_statements
 from projector.projection.definition import CONTROL_TABLES
 
@@ -31,15 +31,15 @@ WHERE state = 'former' AND fed_until <= now() RETURNING id"""
 
 # A snapshot that does not see the transaction of the switch is no younger than it. The server tells everybody
 # how old others' snapshots are, also those of its standbys, and to no role more than that has to be granted.
-SETTLED = """
-SELECT NOT EXISTS (
-    SELECT FROM pg_stat_activity a
-    WHERE (a.datname = current_database() OR a.datname IS NULL) AND a.pid <> pg_backend_pid()
-      AND a.backend_xmin IS NOT NULL AND age(a.backend_xmin) >= age(r.xmin))
-  AND NOT EXISTS (
-    SELECT FROM pg_replication_slots s
-    WHERE s.active AND s.xmin IS NOT NULL AND age(s.xmin) >= age(r.xmin))
-FROM projector.reigns r WHERE r.live_until IS NULL"""
+OLD_SNAPSHOTS = """
+WITH switched AS (SELECT age(xmin) AS age FROM projector.reigns WHERE live_until IS NULL)
+SELECT format('pid %s (user %s)', a.pid, a.usename) FROM pg_stat_activity a, switched s
+WHERE (a.datname = current_database() OR a.datname IS NULL) AND a.pid <> pg_backend_pid()
+  AND a.backend_xmin IS NOT NULL AND age(a.backend_xmin) >= s.age
+UNION ALL
+SELECT format('replication slot %s', r.slot_name) FROM pg_replication_slots r, switched s
+WHERE r.active AND r.xmin IS NOT NULL AND age(r.xmin) >= s.age
+LIMIT 3"""
 
 SCHEMA_IS_THERE = "SELECT to_regnamespace(%s) IS NOT NULL"
 TABLE_IS_THERE = "SELECT to_regclass(%s) IS NOT NULL"
@@ -67,6 +67,8 @@ class Dropped:
 
     record: GenerationRecord
     left: Sequence[str]
+    whole: bool = False
+    """Whether all of it is left."""
 
 
 async def drop_ended(connections: Connections) -> Sequence[Dropped]:
@@ -75,11 +77,17 @@ async def drop_ended(connections: Connections) -> Sequence[Dropped]:
     One that was live stays until nobody's snapshot is of before the last switch: that may look at it yet.
     """
     async with connections.session() as session:
-        row = await (await session.execute(SETTLED)).fetchone()
-        states = ENDED if row is not None and row[0] else (GenerationState.ABORTED,)
-        ended = [one for one in await all_records(session) if one.state in states]
+        older = [who for (who,) in await (await session.execute(OLD_SNAPSHOTS)).fetchall()]
+        ended = [one for one in await all_records(session) if one.state in ENDED]
         there = [one for one in ended if await _is(session, SCHEMA_IS_THERE, one.schema)]
-    return [Dropped(record=one, left=await drop(connections, one)) for one in there]
+    dropped = []
+    for one in there:
+        if older and one.state is GenerationState.RETIRED:
+            told = f"all of it: {', '.join(older)} may look at it, since before the last switch"
+            dropped.append(Dropped(record=one, left=[told], whole=True))
+        else:
+            dropped.append(Dropped(record=one, left=await drop(connections, one)))
+    return dropped
 
 
 async def drop(connections: Connections, record: GenerationRecord) -> Sequence[str]:
@@ -90,8 +98,9 @@ async def drop(connections: Connections, record: GenerationRecord) -> Sequence[s
     """
     generation = generation_of(record)
     async with connections.session() as session:
-        now, *others = [one.generation for one in await fed(session)]
-    await read_no_longer(connections, generation, live=now, kept=[now, *others])
+        now = (await live(session)).generation
+        seen = [generation_of(one) for one in await all_records(session) if one.state in SEEN]
+    await read_no_longer(connections, generation, live=now, kept=seen)
     async with connections.transaction() as session:
         await session.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
         left = [told async for told in _dropped(session, generation)]

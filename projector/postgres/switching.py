@@ -29,10 +29,11 @@ from projector.postgres.errors import WAITS, first_line
 from projector.postgres.generation import Generation
 from projector.postgres.generations import (
     LOCK,
+    SEEN,
     Registered,
     all_records,
     by_id,
-    fed,
+    generation_of,
     live,
     tell,
 )
@@ -203,8 +204,8 @@ class _Switch:
         """Make views that read both, each by itself; then the switch, in one transaction."""
         new, old = self.to.generation, self.former.generation
         async with connections.session() as session:
-            others = [one.generation for one in await fed(session)]
-        read_both = await both_views.read_both(connections, to=new, former=old, fed=others)
+            others = [generation_of(one) for one in await all_records(session) if one.state in SEEN]
+        read_both = await both_views.read_both(connections, to=new, former=old, seen=others)
         async with connections.transaction() as session:
             await session.execute(LOCK)
             number = self.to.record.id

@@ -125,11 +125,12 @@ class Feeders:
             if record is not None and feeder.filling is _is_filling(record):
                 await feeder.now(record)
                 continue
-            # Told before it ends: it may be the live one of before, where nobody was told in between, and its
-            # end is no reason for the process. After a failover one that was live may be filled again.
+            # Told before it ends: it may be the live one of before, or be live by now, and nobody was told in
+            # between; its end is no reason for the process. After a failover one that was live may be filled again.
             gone = replace(feeder.record, state=GenerationState.RETIRED)
-            await feeder.now(gone if record is None else record)
-            log.info(Event.GENERATION_ENDED, generation=number, state=feeder.record.state)
+            await feeder.now(gone)
+            state = (record or gone).state
+            log.info(Event.GENERATION_ENDED, generation=number, state=state)
             task.cancel()
             await asyncio.wait([task])
         for record in states.values():

@@ -121,7 +121,10 @@ class Work:
             if one.left:
                 log.warning(Event.GENERATION_KEPT, generation=one.record.id, left=list(one.left))
         await self._forget_ended()
-        return {"retired": list(retired), "dropped": [one.record.id for one in dropped]}
+        return {
+            "retired": list(retired),
+            "dropped": [one.record.id for one in dropped if not one.whole],
+        }
 
     async def _forget_ended(self) -> None:
         """Forget leases and jobs of what has ended, whoever dropped it, and what a late host made of them."""

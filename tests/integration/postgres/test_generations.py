@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -15,6 +16,8 @@ from projector.postgres import generations as registry
 from projector.postgres.connections import Connections
 from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.switching import RangePosition, why_behind
+from projector.projection.carts import CARTS
+from projector.projection.definition import Field, Kind
 from tests.integration.postgres.carts import apply, begun, page, rejection
 from tests.integration.postgres.generations import (
     WHO,
@@ -98,13 +101,13 @@ async def test_a_role_that_may_not_monitor_others_waits_for_their_snapshots_all_
         pid = old.info.backend_pid
         hidden = as_role("SELECT xact_start FROM pg_stat_activity WHERE pid = %s", [pid])
         assert hidden == [(None,)]
-        assert as_role(retiring.SETTLED) == [(False,)]
+        assert as_role(retiring.OLD_SNAPSHOTS) == [(f"pid {pid} (user {old.info.user})",)]
         [(told,)] = as_role(switching.OLD_SNAPSHOTS, waits)
         assert told.startswith(f"pid {pid} (user ")
-    assert as_role(retiring.SETTLED) == [(True,)]
+    assert as_role(retiring.OLD_SNAPSHOTS) == []
     assert as_role(switching.OLD_SNAPSHOTS, waits) == []
     with snapshot_of(database_url):  # one of after it is none of before
-        assert as_role(retiring.SETTLED) == [(True,)]
+        assert as_role(retiring.OLD_SNAPSHOTS) == []
 
 
 async def test_one_that_is_behind_is_not_made_live_unless_forced(
@@ -172,13 +175,81 @@ async def test_what_an_old_snapshot_may_look_at_is_not_dropped(
         await promoted(connections, 2)
         sql.execute("UPDATE projector.generations SET fed_until = now() WHERE id = 1")
         assert await retiring.retire(connections) == [1]
-        assert await retiring.drop_ended(connections) == []
+        [kept] = await retiring.drop_ended(connections)
+        assert kept.whole
+        assert f"pid {old.info.backend_pid} " in kept.left[0]
         assert one(old, "SELECT line_count FROM carts.cart_totals") == 1
     [dropped] = await retiring.drop_ended(connections)
     assert (dropped.record.id, dropped.left) == (1, [])
     views = "SELECT string_agg(definition, '') FROM pg_views WHERE schemaname = 'carts'"
     assert "projector_g1" not in str(one(sql, views))
     assert one(sql, "SELECT line_count FROM carts.cart_totals") == 2
+
+
+async def test_a_snapshot_of_a_retired_generation_sees_it_whatever_is_promoted_next(
+    connections: Connections, database_url: str, sql: psycopg.Connection
+) -> None:
+    await fed(database_url, FIRST_GENERATION, at=5)
+    second = await made(connections)
+    await fed(database_url, second.generation, at=5, lines=2)
+    with snapshot_of(database_url) as old:
+        await promoted(connections, 2)
+        sql.execute("UPDATE projector.generations SET fed_until = now() WHERE id = 1")
+        await retiring.retire(connections)
+        third = await made(connections)
+        await fed(database_url, third.generation, at=5, lines=3)
+        await promoted(connections, 3)
+        assert one(old, "SELECT line_count FROM carts.cart_totals") == 1
+    assert one(sql, "SELECT line_count FROM carts.cart_totals") == 3
+
+
+WEIGHED = replace(
+    CARTS,
+    fields=(
+        *CARTS.fields,
+        Field(name="weight", column="weight", kind=Kind.NUMBER, optional=True, comment="In grams."),
+    ),
+)
+
+
+async def test_views_of_three_generations_take_a_new_column_of_numbers(
+    connections: Connections, database_url: str, sql: psycopg.Connection
+) -> None:
+    await fed(database_url, FIRST_GENERATION, at=5)
+    second = await made(connections)
+    await fed(database_url, second.generation, at=5)
+    await promoted(connections, 2)
+    third = await made(connections, WEIGHED)
+    seen = [FIRST_GENERATION, second.generation]
+    both = {"to": third.generation, "former": second.generation}
+    assert await both_views.read_both(connections, **both, seen=seen)
+    async with connections.session() as session:
+        assert await both_views.is_both_read(session, **both)
+    assert one(sql, "SELECT count(weight) FROM carts.cart_items") == 0
+
+
+NAMED = replace(
+    CARTS,
+    totals=(
+        replace(CARTS.totals[0], name="cart_items_sold"),
+        replace(CARTS.totals[1], name="order"),
+    ),
+    history=None,
+)
+"""One that begins like the rows, and one that SQL uses itself."""
+
+
+async def test_a_table_may_have_any_name_that_the_definition_takes(
+    connections: Connections, sql: psycopg.Connection
+) -> None:
+    second = await made(connections, NAMED)
+    await promoted(connections, 2, forced=True)
+    assert one(sql, "SELECT count(*) FROM carts.order") == 0
+    third = await made(connections, NAMED)
+    both = {"to": third.generation, "former": second.generation}
+    assert await both_views.read_both(connections, **both, seen=[])
+    async with connections.session() as session:
+        assert await both_views.is_both_read(session, **both)
 
 
 async def test_a_switch_looks_again_at_what_others_did_to_the_views(
@@ -205,7 +276,7 @@ async def test_a_switch_looks_again_at_what_others_did_to_the_views(
     await promoted(connections, 2)
     assert one(sql, "SELECT line_count FROM carts.cart_totals") == 2
     for change in (
-        both_views.read_both(connections, to=second.generation, former=FIRST_GENERATION, fed=[]),
+        both_views.read_both(connections, to=second.generation, former=FIRST_GENERATION, seen=[]),
         both_views.read_no_longer(connections, second.generation, live=FIRST_GENERATION),
     ):
         with pytest.raises(SinkUnavailable, match="switched by somebody else"):
