@@ -19,6 +19,7 @@ from projector.core.start import StartFrom
 from projector.operations.forecast import Forecast
 from projector.operations.leases import Consent, Reset
 from projector.processor.clock import SystemClock
+from projector.settings import Settings
 from projector.wiring import commands
 from projector.wiring.bookmarks import find_snapshot
 
@@ -91,12 +92,8 @@ def reset(
             if not await asyncio.to_thread(confirmed, yes=yes):
                 return 1 if sys.stdin.isatty() else 2
             done = await prepared.carry_out()
-            kept = None
-            with suppress(
-                ProjectorError
-            ):  # what is done is told, also when PostgreSQL is gone by now
-                kept = await find_snapshot(settings, prepared.before)
-        changed, before = sum(one.changed for one in done), None if kept is None else kept.name
+            before = await _kept_before(settings, prepared)
+        changed = sum(one.changed for one in done)
         if as_json:
             print_json(_reset_document(prepared, changed=changed, before=before))
             return 0
@@ -108,6 +105,14 @@ def reset(
         return 0
 
     _leave(enter(command))
+
+
+async def _kept_before(settings: Settings, prepared: Reset) -> str | None:
+    """Under which name it can be undone; the reset is done, also when PostgreSQL is gone by now."""
+    with suppress(ProjectorError):
+        if await find_snapshot(settings, prepared.before) is not None:
+            return prepared.before
+    return None
 
 
 def _reset_document(

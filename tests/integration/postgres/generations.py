@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 
 import msgspec
@@ -78,3 +78,12 @@ def one(sql: psycopg.Connection, query: str) -> object:
     row = sql.execute(query).fetchone()
     assert row is not None
     return row[0]
+
+
+@contextmanager
+def snapshot_of(url: str) -> Iterator[psycopg.Connection]:
+    """Somebody's transaction that goes on seeing this moment."""
+    with psycopg.connect(url) as old:
+        old.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        old.execute("SELECT 1")
+        yield old

@@ -165,9 +165,7 @@ async def test_a_failover_takes_a_rebuild_back_to_whatever_the_standby_knew(
             with pytest.raises(RebuildError, match="there is no generation 2 any more"):
                 await rebuilt.filled(made.id)
             await until(lambda: is_true(rebuilt, COUNT, 50))
-            again = (
-                await rebuilt.start()
-            )  # of the same number, so that it meets the leases of the lost one
+            again = await rebuilt.start()  # of the same number: it meets the leases of the lost one
             assert (again.id, await promoted(rebuilt, again.id)) == (made.id, 50)
     assert (await pair.verify()).consistent
 
