@@ -65,7 +65,7 @@ WHERE range_id <> 0 AND reported_at > now() - interval '10 seconds'
   AND state NOT IN ('starting', 'stopped', 'fenced_out', 'source_recreated')"""
 
 LAST_RELEASE = """
-SELECT max(reported_at) FILTER (WHERE state = 'stopped' AND owner <> %(me)s),
+SELECT max(reported_at) FILTER (WHERE state = 'stopped' AND owner <> %(me)s)
   AS released_at, count(DISTINCT owner) AS hosts
 FROM range_reports"""
 
