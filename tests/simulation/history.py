@@ -123,7 +123,8 @@ class History(Turns):
         ]
 
     def _fits(self, host: SimulatedHost) -> bool:
-        return host.is_of(self._shop.container.rid) and host.start_from == self._start_from
+        of_today = host.is_of(self._shop.container.rid) and host.start_from == self._start_from
+        return of_today and not host.begins_anew
 
     async def _back_and_forth(self) -> Divergence | None:
         """The former generation is as current as the live one."""

@@ -178,6 +178,7 @@ class SimulatedHost:
             host=self,
         )
         self._task: asyncio.Task[None] | None = None
+        self.begins_anew = False
 
     def is_of(self, rid: str) -> bool:
         """Whether it copies that container under the usual name."""
@@ -187,8 +188,11 @@ class SimulatedHost:
         self._task = self._loop.create_task(self._run(), name=self.name)
 
     async def _run(self) -> None:
-        with suppress(HostCrashed, SourceRecreated):  # a service would begin anew
-            await self._feeders.run()
+        with suppress(HostCrashed):
+            try:
+                await self._feeders.run()
+            except SourceRecreated:
+                self.begins_anew = True  # as a service would: whoever waits for it makes a new one
 
     def reports(self, generation: int | None = None) -> Sequence[RangeReport]:
         """The condition of each range of that generation, or of all."""
