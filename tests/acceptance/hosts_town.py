@@ -18,12 +18,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from azure.cosmos import CosmosClient
 from azure.cosmos.exceptions import CosmosResourceNotFoundError
 
 from tests import wild
 from tests.acceptance.shop import DATABASE, Shop
 from tests.acceptance.support import CommandLine, Running, until
+from tests.fixtures.blocking import blocking_client
 
 CARTS = 60
 FIRST_KEY, LAST_KEY = "", "FF"
@@ -197,7 +197,7 @@ class Shoppers:
 
     def _run(self) -> None:
         try:
-            with CosmosClient(self.endpoint, self.key) as client:
+            with blocking_client(self.endpoint, self.key) as client:
                 carts = client.get_database_client(DATABASE).get_container_client("cart")
                 while not self._stop.is_set():
                     self._shop(carts)

@@ -15,6 +15,7 @@ from azure.cosmos.exceptions import CosmosResourceNotFoundError
 from psycopg.rows import tuple_row
 
 from tests.acceptance.support import EmulatorProcess
+from tests.fixtures.blocking import blocking_client
 
 DATABASE = "acme-webstore"
 NO_EXPIRY_OF_ITS_OWN = -1
@@ -34,7 +35,7 @@ class Shop:
     def opened(emulator: EmulatorProcess, database_url: str) -> Iterator[Shop]:
         """Connects to both; closes both."""
         with (
-            CosmosClient(emulator.endpoint, emulator.key) as client,
+            blocking_client(emulator.endpoint, emulator.key) as client,
             psycopg.connect(database_url, autocommit=True, row_factory=tuple_row) as sql,
         ):
             yield Shop(client=client, sql=sql, emulator=emulator)

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import yaml
-from azure.cosmos import CosmosClient
 from jsonschema import Draft202012Validator, ValidationError
 
 from cosmos_emulator import Emulator
 from projector.settings import Settings
+from tests.fixtures.blocking import blocking_client
 
 ROOT = Path(__file__).parent.parent.parent
 LOOPBACK = "127.0.0.1:"
@@ -145,7 +145,7 @@ def test_seed_fills_the_cart_container_and_leaves_alone_what_is_there(
             check=True,
         )
         assert done.stdout == "3 documents are there\n"
-    with CosmosClient(cosmos_account.endpoint, cosmos_account.key) as client:
+    with blocking_client(cosmos_account.endpoint, cosmos_account.key) as client:
         database = client.get_database_client(settings["PROJECTOR_COSMOS_DATABASE"])
         carts = database.get_container_client(settings["PROJECTOR_COSMOS_CONTAINER"])
         assert carts.read()["defaultTtl"] == -1

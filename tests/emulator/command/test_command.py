@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 import pytest
-from azure.cosmos import CosmosClient
 
 from cosmos_emulator.__main__ import main
+from tests.fixtures.blocking import blocking_client
 from tests.fixtures.ports import free_port
 
 COMMAND = (sys.executable, "-m", "cosmos_emulator")
@@ -60,7 +60,7 @@ def test_a_server_for_any_language_ends_cleanly(number: signal.Signals) -> None:
     ):
         assert read(said, "health") == {"status": "ready"}
         assert read(said, "clock")["offset_seconds"] == -3600
-        with CosmosClient(said["endpoint"], "a2V5") as client:
+        with blocking_client(said["endpoint"], "a2V5") as client:
             assert list(client.list_databases()) == []
         process.send_signal(number)
         _, told = process.communicate(timeout=60)
@@ -70,9 +70,9 @@ def test_a_server_for_any_language_ends_cleanly(number: signal.Signals) -> None:
 def test_several_at_once_each_have_their_own_port_and_account() -> None:
     with command() as (_, first), command() as (_, second):
         assert first["endpoint"] != second["endpoint"]
-        with CosmosClient(first["endpoint"], first["key"]) as client:
+        with blocking_client(first["endpoint"], first["key"]) as client:
             client.create_database("shop")
-        with CosmosClient(second["endpoint"], second["key"]) as client:
+        with blocking_client(second["endpoint"], second["key"]) as client:
             assert list(client.list_databases()) == []
 
 

@@ -10,6 +10,7 @@ from azure.cosmos import ContainerProxy, CosmosClient, PartitionKey, aio
 from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceNotFoundError
 
 from cosmos_emulator import Emulator, EmulatorError
+from tests.fixtures.blocking import blocking_client
 
 
 def cart(client: CosmosClient, database: str = "shop") -> ContainerProxy:
@@ -19,7 +20,7 @@ def cart(client: CosmosClient, database: str = "shop") -> ContainerProxy:
 
 @pytest.mark.parametrize("turn", [1, 2])
 def test_an_account_is_fresh(cosmos_account: Emulator, turn: int) -> None:
-    with CosmosClient(cosmos_account.endpoint, cosmos_account.key) as client:
+    with blocking_client(cosmos_account.endpoint, cosmos_account.key) as client:
         assert [each["id"] for each in client.list_databases()] == []
         client.create_database(f"shop{turn}")
 
@@ -31,7 +32,7 @@ def test_a_database_is_fresh_and_what_was_done_to_its_account_is_undone(
     del turn
     assert cosmos_emulator.control("GET", "clock")["offset_seconds"] == 0
     assert cosmos_emulator.control("GET", "faults") == {"faults": []}
-    with CosmosClient(cosmos_emulator.endpoint, cosmos_emulator.key) as client:
+    with blocking_client(cosmos_emulator.endpoint, cosmos_emulator.key) as client:
         assert [each["id"] for each in client.list_databases()] == [cosmos_database]
         carts = cart(client, cosmos_database)
         carts.create_item({"id": " a", "cartId": "a"})
@@ -42,7 +43,7 @@ def test_a_database_is_fresh_and_what_was_done_to_its_account_is_undone(
 
 
 def test_ranges_split_and_merge(cosmos_account: Emulator) -> None:
-    with CosmosClient(cosmos_account.endpoint, cosmos_account.key) as client:
+    with blocking_client(cosmos_account.endpoint, cosmos_account.key) as client:
         carts = cart(client)
         for number in range(20):
             carts.create_item({"id": str(number), "cartId": f"k{number}"})
@@ -57,7 +58,7 @@ def test_ranges_split_and_merge(cosmos_account: Emulator) -> None:
 
 
 def test_time_passes_when_the_test_says_so(cosmos_account: Emulator) -> None:
-    with CosmosClient(cosmos_account.endpoint, cosmos_account.key) as client:
+    with blocking_client(cosmos_account.endpoint, cosmos_account.key) as client:
         carts = cart(client)
         carts.create_item({"id": "1", "cartId": "a"})
         cosmos_account.advance_clock(30)
@@ -94,7 +95,7 @@ def test_a_reset_account_is_as_at_its_start(cosmos_account: Emulator) -> None:
     cosmos_account.reset()
     assert cosmos_account.control("GET", "clock")["offset_seconds"] == 0
     assert cosmos_account.stats() == {"operations": {}, "ranges": [], "waiting": 0}
-    with CosmosClient(cosmos_account.endpoint, cosmos_account.key) as client:
+    with blocking_client(cosmos_account.endpoint, cosmos_account.key) as client:
         assert list(client.list_databases()) == []
 
 
@@ -115,7 +116,7 @@ def test_what_makes_no_sense_is_an_error(
 
 
 def test_odd_bytes_are_stored_as_they_are(cosmos_account: Emulator) -> None:
-    with CosmosClient(cosmos_account.endpoint, cosmos_account.key) as client:
+    with blocking_client(cosmos_account.endpoint, cosmos_account.key) as client:
         cart(client)
     stored = cosmos_account.control(
         "POST", "dbs/shop/colls/cart/raw?id=1&partitionKey=%5B%22a%22%5D", b'{"n": NaN}'

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from azure.cosmos import CosmosClient, DatabaseProxy
+from azure.cosmos import DatabaseProxy
 
 from cosmos_emulator import Emulator
+from tests.fixtures.blocking import blocking_client
 
 
 @pytest.fixture(scope="module")
@@ -18,5 +19,5 @@ def server() -> Iterator[Emulator]:
 
 @pytest.fixture(scope="module")
 def database(server: Emulator) -> Iterator[DatabaseProxy]:
-    with CosmosClient(server.endpoint, server.key) as client:
+    with blocking_client(server.endpoint, server.key) as client:
         yield client.create_database("acme-webstore")

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from azure.cosmos import ContainerProxy, CosmosClient, DatabaseProxy, PartitionKey
+from azure.cosmos import ContainerProxy, DatabaseProxy, PartitionKey
 from azure.cosmos.aio import ContainerProxy as AsyncContainerProxy
 from azure.cosmos.aio import CosmosClient as AsyncCosmosClient
 from azure.cosmos.exceptions import (
@@ -19,6 +19,7 @@ from azure.cosmos.exceptions import (
 
 from cosmos_emulator import Emulator
 from tests.emulator.queries.carts import CARTS, Cart, Row, plain
+from tests.fixtures.blocking import blocking_client
 
 PAGE = 7  # small, so that every longer result is paged
 
@@ -319,7 +320,7 @@ def test_databases_and_containers_are_queried(
     by_id: list[dict[str, Any]] = listed({"id": container.id})
     found = database.query_containers("SELECT * FROM c WHERE c.id = @id", parameters=by_id)
     assert [each["id"] for each in found] == [container.id]
-    with CosmosClient(server.endpoint, server.key) as client:
+    with blocking_client(server.endpoint, server.key) as client:
         query = "SELECT * FROM r WHERE r.id = 'acme-webstore'"
         assert [each["id"] for each in client.query_databases(query)] == ["acme-webstore"]
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import jwt
 import pytest
-from azure.cosmos import CosmosClient, aio
+from azure.cosmos import aio
 from azure.cosmos.exceptions import CosmosHttpResponseError
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from cosmos_emulator import Emulator, EmulatorError, EmulatorServer
 from cosmos_emulator.credentials import AsyncCredential
 from cosmos_emulator.entra import Entra, Role, Token
+from tests.fixtures.blocking import blocking_client
 from tests.fixtures.emulator import control, running_emulator
 from tests.fixtures.emulator_wire import WireAnswer, wire
 
@@ -55,7 +56,7 @@ async def bearing(server: EmulatorServer, token: str, *request: Any, **options: 
 # What the blocking client says to localhost.
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 def test_the_client_signs_in(account: Emulator) -> None:
-    with CosmosClient(account.endpoint, account.credential()) as client:  # type: ignore[arg-type]  # no class of azure-core
+    with blocking_client(account.endpoint, account.credential()) as client:
         carts = client.get_database_client("shop").get_container_client("cart")
         assert carts.read_item("1", "a")["id"] == "1"
         assert carts.upsert_item({"id": "2", "cartId": "a"})["id"] == "2"
@@ -81,7 +82,7 @@ async def test_the_client_of_asyncio_signs_in_again_when_its_token_has_expired(
 
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 def test_the_client_is_told_what_a_token_is_not_for(account: Emulator) -> None:
-    with CosmosClient(account.endpoint, account.credential()) as client:  # type: ignore[arg-type]  # as above
+    with blocking_client(account.endpoint, account.credential()) as client:
         with pytest.raises(CosmosHttpResponseError) as caught:
             client.create_database("other")
         assert (caught.value.status_code, caught.value.sub_status) == (403, 5300)

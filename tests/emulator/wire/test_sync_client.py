@@ -10,11 +10,12 @@ from azure.cosmos import ContainerProxy, CosmosClient, PartitionKey
 from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceNotFoundError
 
 from cosmos_emulator import Emulator
+from tests.fixtures.blocking import blocking_client
 
 
 @pytest.fixture
 def container(cosmos_account: Emulator) -> Iterator[ContainerProxy]:
-    with CosmosClient(cosmos_account.endpoint, cosmos_account.key) as client:
+    with blocking_client(cosmos_account.endpoint, cosmos_account.key) as client:
         database = client.create_database("shop")
         yield database.create_container("cart", PartitionKey(path="/cartId"), default_ttl=-1)
 
@@ -84,7 +85,7 @@ def test_feed_ranges_and_keys(container: ContainerProxy) -> None:
 def test_https() -> None:
     with (
         Emulator(https=True) as server,
-        CosmosClient(server.endpoint, server.key) as client,
+        blocking_client(server.endpoint, server.key) as client,
     ):
         client.create_database("shop")
         assert [each["id"] for each in client.list_databases()] == ["shop"]

@@ -9,6 +9,7 @@ import pytest
 from projector.processor.clock import SystemClock
 from projector.wiring import rebuilds
 from tests.integration.rebuild.rebuilt import Rebuilt
+from tests.integration.verify.support import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
 
@@ -25,6 +26,7 @@ async def test_when_the_last_host_goes_the_command_goes_on_alone(
     ):
         await hosts.enter_async_context(rebuilt.pair.host())
         made = await rebuilt.filled((await rebuilt.start()).id)
+        await until(opened.reached.anybody)  # the host has said that it runs
         async with opened.hands(told.append):
             await rebuilt.pair.lines(10, cart="later")
             await rebuilt.filled(made.id)
