@@ -135,11 +135,16 @@ class Feeders:
             await asyncio.wait([task])
         for record in states.values():
             if record.id not in self._running and self._may_begin(record):
-                feeder = self._make(record, self._around)
-                name = f"generation:{record.id}"
-                self._running[record.id] = feeder, group.create_task(self._feed(feeder), name=name)
-                log.info(Event.GENERATION_FED, generation=record.id, state=record.state)
+                self._begin(group, record)
         self._turn_desk(group)
+
+    def _begin(self, group: asyncio.TaskGroup, record: GenerationRecord) -> None:
+        feeder = self._make(record, self._around)
+        task = group.create_task(self._feed(feeder), name=f"generation:{record.id}")
+        self._running[record.id] = feeder, task
+        # Not at the end of `_feed`: a task that is cancelled before its first step never gets there.
+        task.add_done_callback(lambda _: self._gone(feeder))
+        log.info(Event.GENERATION_FED, generation=record.id, state=record.state)
 
     def _may_begin(self, record: GenerationRecord) -> bool:
         if self._stopping or (self._around.once and _is_filling(record)):
@@ -155,8 +160,6 @@ class Feeders:
             number = feeder.record.id
             self._not_before[number] = self._around.clock.monotonic() + AGAIN_SECONDS
             log.warning(Event.GENERATION_FAILED, generation=number, error=_told(first_of(error)))
-        finally:
-            self._gone(feeder)
 
     def _gone(self, feeder: Feeder) -> None:
         del self._running[feeder.record.id]

@@ -53,9 +53,14 @@ def make(record: GenerationRecord, around: Surroundings) -> Feeder:
     return cast("Feeder", Waiting(record, around))
 
 
+def feeders_of_a_service() -> Feeders:
+    return Feeders(
+        cast("Surroundings", SimpleNamespace(once=False, clock=FakeClock())), desk, make=make
+    )
+
+
 async def test_a_host_that_hears_late_that_what_it_fills_is_live_goes_on() -> None:
-    around = cast("Surroundings", SimpleNamespace(once=False, clock=FakeClock()))
-    feeders = Feeders(around, desk, make=make)
+    feeders = feeders_of_a_service()
     promoted = replace(FILLED, state=GenerationState.LIVE)
     former = replace(LIVE, state=GenerationState.FORMER)
     async with asyncio.TaskGroup() as group:
@@ -67,3 +72,19 @@ async def test_a_host_that_hears_late_that_what_it_fills_is_live_goes_on() -> No
         assert feeders.live.record == promoted
         feeders.request_stop()
         feeders._leave_desk()
+
+
+async def test_a_feeder_that_ends_before_it_ran_is_fed_again_when_the_registry_says_so() -> None:
+    feeders = feeders_of_a_service()
+    following = replace(FILLED, state=GenerationState.FOLLOWING)
+    async with asyncio.TaskGroup() as group:
+        await feeders._fit(group, [Registered(record=LIVE), Registered(record=FILLED)])
+        filled_here, _ = feeders._running[FILLED.id]
+        await feeders._fit(group, [Registered(record=LIVE), Registered(record=following)])
+        follower, _ = feeders._running[FILLED.id]
+        assert follower is not filled_here
+        assert follower.record == following
+        feeders.request_stop()  # none of them has begun
+        feeders._leave_desk()
+    assert not feeders._running
+    assert feeders._ended.is_set()
