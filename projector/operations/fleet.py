@@ -31,6 +31,7 @@ from projector.ports.copy import Blocker, CopyFacts, LastRelease, StoredReport
 from projector.ports.feed import Clock, RangeReport
 from projector.ports.ranges import StoredRange
 from projector.processor.estimator import Estimator
+from projector.processor.refusals import Refusals
 from projector.telemetry.fleet import FleetFigures, Replay
 from projector.telemetry.logs import Event
 
@@ -275,10 +276,12 @@ async def watch_releases(
     PostgreSQL, where a look costs next to nothing. The more hosts there are, the longer apart they come.
     """
     seen = None
+    refusals = Refusals("looking for freed leases")
     while True:
         await clock.sleep(RELEASES_EVERY_SECONDS)
         try:
-            found = await ask()
+            with refusals.told():
+                found = await ask()
         except ProjectorError:
             continue
         if found.released_at is not None and found.released_at != seen:

@@ -8,6 +8,7 @@ import structlog
 
 from projector.core.health import Diagnosis
 from projector.ports.feed import Clock
+from projector.processor.refusals import Refusals
 from projector.telemetry.logs import Event
 
 EVERY_SECONDS = 10.0
@@ -30,12 +31,13 @@ async def keep_samples(
         diagnosis: Tells the lag of the whole.
         clock: Time between samples.
     """
-    kept = delivered()
+    kept, refusals = delivered(), Refusals("writing samples for the console")
     while True:
         await clock.sleep(EVERY_SECONDS)
         so_far = delivered()
         try:
-            await add(so_far - kept, lag_of(diagnosis()))
+            with refusals.told():
+                await add(so_far - kept, lag_of(diagnosis()))
         except Exception as error:  # noqa: BLE001 - no plot is worth a host
             log.debug(Event.SAMPLE_MISSED, error=str(error))
             continue

@@ -19,6 +19,7 @@ from projector.core.lease import TARGET_PROPERTY, Lease
 from projector.core.names import InstanceName, LeaseToken
 from projector.ports.copy import TargetIdentity
 from projector.ports.feed import Clock, LeaseStore
+from projector.processor.refusals import Refusals
 from projector.telemetry.logs import Event
 
 LOOK_SECONDS = 1.0
@@ -144,10 +145,12 @@ class Guard:
     ) -> None:
         """Look at what the host listed last, until cancelled; keeps its stamp right."""
         strangers = self._strangers()
+        refusals = Refusals("asking PostgreSQL which database it is")
         while True:
             await self.clock.sleep(GUARD_SECONDS)
             try:
-                mine.target = await identity()
+                with refusals.told():
+                    mine.target = await identity()
             except ProjectorError:
                 continue  # who we are is unknown now: nobody is a stranger
             others = strangers.among(listed(), mine.target)

@@ -104,6 +104,11 @@ def is_of_document(error: psycopg.Error) -> bool:
     return blame(error.sqlstate) is Blame.DOCUMENT
 
 
+def is_outage(error: psycopg.Error) -> bool:
+    """Whether it passes by itself, and is no answer to what was asked."""
+    return blame(error.sqlstate) is Blame.OUTAGE
+
+
 def spends_session(error: psycopg.Error) -> bool:
     """Whether the session is not worth another try."""
     return error.sqlstate is not None and error.sqlstate.startswith(SPENDS_SESSION)

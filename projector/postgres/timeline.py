@@ -13,12 +13,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
+import structlog
 
 from projector.core.errors import ProjectorError
 from projector.core.secrets import scrubbed
 from projector.core.texts import printable
 from projector.ports.timeline import Kind, TimelineEntry
 from projector.postgres.connections import Connections, Session
+from projector.postgres.errors import first_line, is_outage
+
+FACT_NOT_KEPT = "fact_not_kept"
 
 LONGEST_TEXT = 300
 MOST_OF_A_KIND = 10_000
@@ -47,6 +51,8 @@ DELETE FROM projector.timeline t USING (
   SELECT id, row_number() OVER (PARTITION BY kind ORDER BY id DESC) AS place
   FROM projector.timeline) p
 WHERE t.id = p.id AND (t.happened_at < now() - %(age)s OR p.place > %(most)s)"""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 async def record(
@@ -89,9 +95,11 @@ async def record(
     try:
         async with to.transaction():  # a savepoint, where a transaction is open
             await to.execute(RECORD, entry)
-    except psycopg.Error:
+    except psycopg.Error as error:
         if to.closed:
             raise
+        if not isinstance(error, psycopg.errors.InsufficientPrivilege) and not is_outage(error):
+            log.warning(FACT_NOT_KEPT, kind=kind, error=first_line(error))
         return False
     return True
 

@@ -24,6 +24,7 @@ from heapq import heappop, heappush
 from projector.core.errors import ProjectorError
 from projector.ports.budget import Bill, Ledger
 from projector.ports.feed import Clock
+from projector.processor.refusals import Refusals
 
 RESERVE_SECONDS = 0.2
 """What all hosts hold together, as a part of a second's limit."""
@@ -114,6 +115,7 @@ class Budget:
 
     async def run(self) -> None:
         """Book for those who wait, until cancelled."""
+        refusals = Refusals("booking request units")
         while True:
             await self._wanted.wait()
             units = self._needed()
@@ -121,7 +123,8 @@ class Budget:
                 self._wanted.clear()
                 continue
             try:
-                seconds = await self._ledger.book(units, per_second=self._per_second)
+                with refusals.told():
+                    seconds = await self._ledger.book(units, per_second=self._per_second)
             except ProjectorError:
                 await self._clock.sleep(AGAIN_SECONDS)  # without the target nothing is read anyway
                 continue

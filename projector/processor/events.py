@@ -37,6 +37,7 @@ class Event(StrEnum):
     SOURCE_REBUILT = "source_rebuilt"
     REPLAY_SETTLED = "replay_settled"
     REPORT_FAILED = "report_failed"
+    WORK_REFUSED = "work_refused"
     OBSERVER_FAILED = "observer_failed"
     CAUGHT_UP = "caught_up"
     NOT_CAUGHT_UP = "not_caught_up"

@@ -15,6 +15,7 @@ from projector.core.names import LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.ports.feed import RangeClaim
 from projector.processor.neighbours import Neighbours
+from projector.processor.refusals import Refusals
 
 P = TypeVar("P")
 
@@ -24,16 +25,18 @@ WHOLE_CONTAINER = LeaseToken("")
 async def until_followed(neighbours: Neighbours[P]) -> SourceRecreated:
     """Wait until the target follows another container than the host reads; the error that told."""
     source = neighbours.source
+    refusals = Refusals("asking which container is copied")
     while True:
         error = await source.in_doubt()
         await neighbours.clock.sleep(neighbours.options.recheck_seconds)
         try:
-            rid = await source.feed.container_rid()
-            if rid == neighbours.container_rid:
-                source.reassure()
-            else:
-                await neighbours.sink.open(_probe(neighbours, rid))
-                return error
+            with refusals.told():
+                rid = await source.feed.container_rid()
+                if rid == neighbours.container_rid:
+                    source.reassure()
+                else:
+                    await neighbours.sink.open(_probe(neighbours, rid))
+                    return error
         except ProjectorError:
             continue
 

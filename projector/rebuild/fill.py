@@ -32,6 +32,7 @@ from projector.core.errors import (
     FencedOut,
     PageTooLarge,
     ProjectorError,
+    SinkUnavailable,
 )
 from projector.core.lease import Lease
 from projector.core.pacing import page_size
@@ -46,6 +47,7 @@ from projector.ports.feed import (
     PhysicalRange,
 )
 from projector.ports.filling import Filled, Finishing, FinishStep, Part, PartStore
+from projector.processor.refusals import Refusals
 from projector.processor.waiting import Failed, Patience, is_passing
 from projector.rebuild.pages import Delivered, FromBefore, Pages
 from projector.reconcile.tasks import all_of, both_of
@@ -145,7 +147,7 @@ class Filler:
         """Say for what: a full disk shows here, where keys and indexes are built."""
         error = str(failed.error)
         log.warning(GENERATION_WAITS, error=error)
-        with suppress(ProjectorError):  # as full as before
+        with suppress(SinkUnavailable):  # as full as before
             await self._n.finishing.waits(error)
 
     async def _cut(self) -> None:
@@ -251,10 +253,12 @@ class _Loading:
 
     async def keep(self) -> None:
         """Go on holding the part, whatever the answer to a read waits for; ends when it is another's."""
+        refusals = Refusals(f"holding part {self._part.lease.token}")
         while True:
             await self._n.clock.sleep(KEEP_SECONDS)
             try:
-                await self._n.parts.hold(self._part, error=self._error)
+                with refusals.told():
+                    await self._n.parts.hold(self._part, error=self._error)
             except FencedOut:
                 return  # the next write finds it out
             except ProjectorError:
@@ -333,12 +337,8 @@ class _Loading:
             raise _Anew(str(error))
         self._error = str(error)
         log.info(PART_WAITS, part=self._part.lease.token, error=self._error)
-        try:
+        with suppress(SinkUnavailable):
             await self._n.parts.hold(self._part, error=self._error)
-        except FencedOut:
-            raise
-        except ProjectorError:
-            return
 
 
 async def _kept(loading: _Loading) -> None:

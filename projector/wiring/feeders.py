@@ -19,6 +19,7 @@ from projector.ports.generations import GenerationRecord, GenerationState
 from projector.postgres import generations as registry
 from projector.postgres.connections import Connections
 from projector.postgres.generations import Registered
+from projector.processor.refusals import Refusals
 from projector.telemetry.logs import Event
 from projector.wiring.feeding import Feeder, Surroundings
 
@@ -102,12 +103,14 @@ class Feeders:
 
     async def _watch(self, group: asyncio.TaskGroup, seen: Sequence[Registered]) -> None:
         """Follow the registry; a job feeds what it has found at its start."""
+        refusals = Refusals("looking for generations")
         while not self._around.once:
             try:
-                await registry.wait_for_change(
-                    self._around.target.connections, seen, seconds=LOOK_SECONDS
-                )
-                seen = await self._fed()
+                with refusals.told():
+                    await registry.wait_for_change(
+                        self._around.target.connections, seen, seconds=LOOK_SECONDS
+                    )
+                    seen = await self._fed()
             except ProjectorError:
                 await self._around.clock.sleep(SOON_SECONDS)
             else:

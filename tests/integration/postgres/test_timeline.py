@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from projector.core.errors import SinkUnavailable
 from projector.ports.timeline import Kind
@@ -60,13 +61,20 @@ async def test_an_entry_that_the_server_refuses_costs_its_transaction_nothing(
     connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timeline, "RECORD", timeline.RECORD.replace("projector.", "elsewhere."))
+    with capture_logs() as lines:
+        await keep_a_sample_and_an_entry(connections)
+    assert [(one["event"], one["kind"]) for one in lines] == [("fact_not_kept", "split")]
+    assert "elsewhere" in lines[0]["error"]
+    assert [
+        row["documents"] for row in await connections.all_rows(dict, "TABLE projector.samples")
+    ] == [2]
+
+
+async def keep_a_sample_and_an_entry(connections: Connections) -> None:
     async with connections.transaction() as session:
         await session.execute("INSERT INTO projector.samples VALUES (now(), 1, 0, false)")
         assert not await record(session, Kind.SPLIT, "0", {}, "one")
         await session.execute("UPDATE projector.samples SET documents = 2")
-    assert [
-        row["documents"] for row in await connections.all_rows(dict, "TABLE projector.samples")
-    ] == [2]
 
 
 async def test_a_target_that_is_down_loses_the_entry_alone(unused_tcp_port: int) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from projector.core.errors import ProjectorError, SinkRefused, SinkUnavailable
 from projector.core.health import Health, Limits
 from projector.operations import fleet
-from projector.ports.copy import Blocker, CopyFacts
+from projector.ports.copy import Blocker, CopyFacts, LastRelease
 from projector.processor.estimator import Estimator
 from tests.fakes.clock import FakeClock
 from tests.unit.operations.test_status import position
@@ -70,3 +72,34 @@ async def test_who_blocks_us_is_told_while_it_blocks_the_look_itself() -> None:
     await clock.sleep(200)
     assert watch.figures().blocked_seconds[("ana", "psql")] > 150
     looking.cancel()
+
+
+async def test_a_question_about_freed_leases_that_is_refused_is_told_once_and_asked_again() -> None:
+    clock = FakeClock()
+    refused = SinkRefused("PostgreSQL refuses: syntax error")
+    freed = LastRelease(released_at=clock.now(), hosts=2)
+    answers = [SinkUnavailable("PostgreSQL: down"), refused, refused, freed, refused, freed]
+    lines: list[int] = []
+    expected: list[float] = []
+
+    async def ask() -> LastRelease:
+        lines.append(len(told))
+        answer = answers[min(len(lines), len(answers)) - 1]
+        if isinstance(answer, ProjectorError):
+            raise answer
+        return answer
+
+    with capture_logs() as told:
+        watching = asyncio.ensure_future(
+            fleet.watch_releases(ask, clock=clock, expect_leases=expected.append)
+        )
+        await clock.sleep(fleet.RELEASES_EVERY_SECONDS * 8)
+    watching.cancel()
+    assert lines[:6] == [0, 0, 1, 1, 1, 2]
+    assert len(expected) == 1
+    assert told[0] == {
+        "event": "work_refused",
+        "log_level": "warning",
+        "work": "looking for freed leases",
+        "error": "SinkRefused: PostgreSQL refuses: syntax error",
+    }
