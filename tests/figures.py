@@ -91,7 +91,9 @@ def table(product: Sequence[Module]) -> Iterator[Figure]:
     way = frames()
     shared, tested = lines_of("cosmos_emulator"), lines_of("tests")
     yield Figure(measure="product lines without emulator", now=f"{lines:,}", goal="see ADR 0010")
-    yield Figure(measure="lines per product module", now=f"{lines / len(product):.0f}", goal=">= 148")
+    yield Figure(
+        measure="lines per product module", now=f"{lines / len(product):.0f}", goal=">= 148"
+    )
     yield Figure(
         measure="files to touch for a new column / total",
         now=f"{1 + sum(bool(one.columns) for one in named)} /"

@@ -78,6 +78,7 @@ async def test_a_question_about_freed_leases_that_is_refused_is_told_once_and_as
     clock = FakeClock()
     refused = SinkRefused("PostgreSQL refuses: syntax error")
     freed = LastRelease(released_at=clock.now(), hosts=2)
+    answers: list[ProjectorError | LastRelease]
     answers = [SinkUnavailable("PostgreSQL: down"), refused, refused, freed, refused, freed]
     lines: list[int] = []
     expected: list[float] = []
