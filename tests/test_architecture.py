@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.cart_names import offenders
+from tests.tested_by import TOGETHER, bears_its_name, modules
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(
@@ -237,14 +238,24 @@ def test_the_definition_is_chosen_in_one_module() -> None:
     assert importers == {"projector/postgres/generation.py", "projector/projection/chosen.py"}
 
 
-TESTED_BY_NAME = ("operations", "rebuild", "reconcile")
+ROOMS = sorted(path for path in (ROOT / "projector").iterdir() if (path / "__init__.py").exists())
 
 
-@pytest.mark.parametrize("room", TESTED_BY_NAME)
-def test_what_decides_something_has_a_test_module_of_its_name(room: str) -> None:
-    names = {path.name for path in ROOT.glob("tests/**/test_*.py")}
-    modules = ROOT.glob(f"projector/{room}/[!_]*.py")
-    assert [path.name for path in modules if f"test_{path.name}" not in names] == []
+@pytest.mark.parametrize("room", [ROOT / "projector", *ROOMS], ids=lambda path: path.name)
+def test_what_acts_has_a_test_module_of_its_name_or_is_named_by_one(room: Path) -> None:
+    told = {
+        one for names in TOGETHER.values() for one in names if one.rpartition("/")[0] == room.name
+    }
+    if room.name == "projector":
+        told = {one for names in TOGETHER.values() for one in names if "/" not in one}
+    acting = set(modules(room))
+    assert {one for one in acting if not bears_its_name(one)} == told
+
+
+def test_test_modules_that_are_said_to_test_something_are_there() -> None:
+    assert [name for name in TOGETHER if not (ROOT / f"tests/{name}.py").exists()] == []
+    told = [one for names in TOGETHER.values() for one in names]
+    assert sorted(told) == sorted(set(told))
 
 
 CONNECTS = {

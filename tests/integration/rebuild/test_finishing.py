@@ -11,7 +11,7 @@ from projector.ports.filling import FinishStep
 from projector.postgres.finishing import Finish
 from projector.postgres.generation import Generation
 from projector.postgres.tables import table_statements
-from tests.integration.postgres.test_generation_tables import SHAPES, TABLES
+from tests.integration.postgres.test_generation import SHAPES, TABLES
 from tests.integration.rebuild.support import PROCESSOR, Site, lines, second
 
 RID = "rid"
