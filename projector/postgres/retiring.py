@@ -31,11 +31,12 @@ WHERE state = 'former' AND fed_until <= now() RETURNING id"""
 
 # A snapshot that does not see the transaction of the switch is no younger than it. The server tells everybody
 # how old others' snapshots are, also those of its standbys, and to no role more than that has to be granted.
+# Who works for no user (autovacuum) looks at no view.
 OLD_SNAPSHOTS = """
 WITH switched AS (SELECT age(xmin) AS age FROM projector.reigns WHERE live_until IS NULL)
 SELECT format('pid %s (user %s)', a.pid, a.usename) FROM pg_stat_activity a, switched s
 WHERE (a.datname = current_database() OR a.datname IS NULL) AND a.pid <> pg_backend_pid()
-  AND a.backend_xmin IS NOT NULL AND age(a.backend_xmin) >= s.age
+  AND a.usesysid IS NOT NULL AND a.backend_xmin IS NOT NULL AND age(a.backend_xmin) >= s.age
 UNION ALL
 SELECT format('replication slot %s', r.slot_name) FROM pg_replication_slots r, switched s
 WHERE r.active AND r.xmin IS NOT NULL AND age(r.xmin) >= s.age

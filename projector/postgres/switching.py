@@ -55,13 +55,15 @@ WHERE r.retired_at IS NULL AND r.container_rid = (SELECT container_rid FROM proj
 ORDER BY r.min_epk"""
 
 # Since when others' transactions run is told only to who may monitor the server; how old their snapshots are,
-# to everybody: no younger than what the registry says of the generation is then too old.
+# to everybody: no younger than what the registry says of the generation is then too old. Nor what kind they
+# are; who works for no user (autovacuum) looks at no view.
 OLD_SNAPSHOTS = """
 SELECT format('pid %%s (user %%s%%s)', a.pid, a.usename,
   ', since ' || to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SSOF'))
 FROM pg_stat_activity a CROSS JOIN projector.generations g
 WHERE g.id = %(id)s AND a.datname = current_database() AND a.pid <> pg_backend_pid()
   AND a.backend_xmin IS NOT NULL AND COALESCE(a.backend_type, 'client backend') = 'client backend'
+  AND a.usesysid IS NOT NULL
   AND CASE WHEN a.xact_start IS NULL THEN age(a.backend_xmin) >= age(g.xmin)
     ELSE a.xact_start <= g.filled_at END
 ORDER BY a.xact_start LIMIT 3"""

@@ -97,6 +97,34 @@ async def test_a_role_that_may_not_monitor_others_waits_for_their_snapshots_all_
         assert as_role(retiring.OLD_SNAPSHOTS) == []
 
 
+HIDDEN_ACTIVITY = """
+CREATE OR REPLACE TEMPORARY VIEW pg_stat_activity AS
+SELECT datname, pid, {user} AS usesysid, usename, backend_xmin,
+  NULL::timestamptz AS xact_start, NULL::text AS backend_type
+FROM pg_catalog.pg_stat_activity"""
+
+
+async def test_who_works_for_no_user_looks_at_no_view(
+    connections: Connections, database_url: str, sql: psycopg.Connection
+) -> None:
+    """Autovacuum holds snapshots, too, and a role that may not monitor others is not told that it is that."""
+    await fed(database_url, FIRST_GENERATION, at=5)
+    second = await made(connections)
+    await fed(database_url, second.generation, at=5)
+    looks: Any = ((retiring.OLD_SNAPSHOTS, {}), (switching.OLD_SNAPSHOTS, {"id": 2}))
+    found = {}
+    with snapshot_of(database_url):
+        sql.execute("UPDATE projector.generations SET verified_at = now() WHERE id = 2")
+        await promoted(connections, 2)
+        sql.execute("SET search_path = pg_temp, pg_catalog")
+        for user in ("usesysid", "NULL::oid"):
+            sql.execute(HIDDEN_ACTIVITY.format(user=user).encode())
+            found[user] = [
+                len(sql.execute(query.encode(), about).fetchall()) for query, about in looks
+            ]
+    assert found == {"usesysid": [1, 1], "NULL::oid": [0, 0]}
+
+
 async def test_one_that_is_behind_is_not_made_live_unless_forced(
     connections: Connections, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
