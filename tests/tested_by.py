@@ -70,6 +70,7 @@ unit/cli/test_failures: core/errors
 unit/cli/test_output: cli/lines
 unit/cli/test_rebuild_page: cli/rebuild_words
 unit/core/test_bookmarks: core/bookmark_file
+unit/operations/test_fleet: processor/refusals
 unit/operations/test_rebuild: operations/generations
 unit/operations/test_source_checks: core/names ports/copy
 unit/processor/test_budget: ports/budget
