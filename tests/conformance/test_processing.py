@@ -34,12 +34,6 @@ def carts(world: World) -> list[str]:
     return [cart for _, cart, _ in world.sink.delivered]
 
 
-@pytest.fixture
-async def one() -> World:
-    """A container of one partition, where order is total."""
-    return World()
-
-
 async def test_check_031_changes_right_after_the_start_are_delivered(one: World) -> None:
     one.container.fill(3, prefix="old")
     member = one.start("a", start_from=NOW)
@@ -48,21 +42,18 @@ async def test_check_031_changes_right_after_the_start_are_delivered(one: World)
         one.container.put(f"new-{number}")
     await one.until(lambda: len(one.sink.delivered) == 10)
     assert carts(one) == [f"new-{number}" for number in range(10)]
-    await one.stop_all()
 
 
 async def test_check_032_explicit_start_is_not_overridden(one: World) -> None:
     one.container.fill(3, prefix="old")
     one.start("a")
     await one.until(lambda: len(one.sink.delivered) == 3)
-    await one.stop_all()
 
 
 async def test_check_033_start_from_the_oldest_time_delivers_everything(one: World) -> None:
     one.container.fill(3, prefix="old")
     one.start("a", start_from=since(START - timedelta(days=36_500)))
     await one.until(lambda: len(one.sink.delivered) == 3)
-    await one.stop_all()
 
 
 async def test_check_034_start_time_delivers_what_came_later(one: World) -> None:
@@ -73,7 +64,6 @@ async def test_check_034_start_time_delivers_what_came_later(one: World) -> None
     await one.until(lambda: len(one.sink.delivered) == 2)
     await one.pass_time(10)
     assert carts(one) == ["new-0", "new-1"]
-    await one.stop_all()
 
 
 @pytest.mark.parametrize("start", [NOW, since(START + timedelta(days=1))], ids=str)
@@ -85,7 +75,6 @@ async def test_check_035_bookmark_wins_over_the_start(one: World, start: StartFr
     one.container.fill(2, prefix="while-down")
     one.start("b", start_from=start)
     await one.until(lambda: len(one.sink.delivered) == 5)
-    await one.stop_all()
 
 
 def test_check_036_time_without_zone_is_refused() -> None:
@@ -109,7 +98,6 @@ async def test_check_038_reads_go_on_after_the_last_etag_verbatim(one: World) ->
     await one.until(one.bookmarked)
     places = [continuation for _, continuation, _ in member.source.reads]
     assert places[:4] == [None, '"3"', '"5"', '"6"']
-    await one.stop_all()
 
 
 async def test_check_074_pages_are_drained_without_a_pause(one: World) -> None:
@@ -122,7 +110,6 @@ async def test_check_074_pages_are_drained_without_a_pause(one: World) -> None:
     reads = len(member.source.reads)
     await one.pass_time(4.5)
     assert len(member.source.reads) <= reads + 1
-    await one.stop_all()
 
 
 async def test_check_075_bookmark_equals_the_place_applied(one: World) -> None:
@@ -130,7 +117,6 @@ async def test_check_075_bookmark_equals_the_place_applied(one: World) -> None:
     one.start("a")
     await one.until(one.bookmarked)
     assert one.sink.batches[-1][2].continuation == one.leases.leases[ZERO].continuation
-    await one.stop_all()
 
 
 async def test_check_075_no_bookmark_when_the_handler_fails(one: World) -> None:
@@ -142,7 +128,6 @@ async def test_check_075_no_bookmark_when_the_handler_fails(one: World) -> None:
     await one.pass_time(30)
     assert one.leases.leases[ZERO].continuation == before
     one.sink.faults.clear()
-    await one.stop_all()
 
 
 async def test_check_076_failed_batch_comes_again_in_order(one: World) -> None:
@@ -153,7 +138,6 @@ async def test_check_076_failed_batch_comes_again_in_order(one: World) -> None:
     await one.until(lambda: len(one.sink.delivered) == 3)
     assert carts(one) == ["cart-0", "cart-1", "cart-2"]
     assert [type(error) for error in member.listener.errors] == [HandlerFailed]
-    await one.stop_all()
 
 
 async def test_check_079_page_without_documents_moves_the_place(one: World) -> None:
@@ -163,7 +147,6 @@ async def test_check_079_page_without_documents_moves_the_place(one: World) -> N
     one.container.partitions[0].lsn += 5
     await one.until(one.bookmarked, within_seconds=5)
     assert len(one.sink.delivered) == 1
-    await one.stop_all()
 
 
 async def test_check_081_read_that_hangs_is_ended_and_repeated(one: World) -> None:
@@ -174,7 +157,6 @@ async def test_check_081_read_that_hangs_is_ended_and_repeated(one: World) -> No
     await one.until(lambda: ("released: stalled", "0") in member.listener.heard)
     await one.until(one.consistent, within_seconds=20)
     assert member.source.rebuilds == 1
-    await one.stop_all()
 
 
 async def test_check_082_gone_is_a_split_and_missing_is_not(one: World) -> None:
@@ -185,7 +167,6 @@ async def test_check_082_gone_is_a_split_and_missing_is_not(one: World) -> None:
     await one.until(one.consistent, within_seconds=30)
     assert list(one.leases.leases) == ["0"]
     assert [type(error) for error in member.listener.errors] == [SourceMissing]
-    await one.stop_all()
 
 
 async def test_check_082_endless_gone_does_not_spin(one: World) -> None:
@@ -198,7 +179,6 @@ async def test_check_082_endless_gone_does_not_spin(one: World) -> None:
     assert one.counts() == {"a": 1}
     member.source.faults.clear()
     await one.until(one.consistent, within_seconds=20)
-    await one.stop_all()
 
 
 IN_PLACE: dict[str, tuple[ProjectorError, RangeState]] = {
@@ -223,7 +203,6 @@ async def test_check_083_trouble_is_waited_out_in_place(
     assert one.sink.ranges[0].epoch == epoch
     assert one.state() is RangeState.READING
     assert not [h for h in member.listener.heard if h[0].startswith("released")]
-    await one.stop_all()
 
 
 async def test_check_083_throttling_is_waited_for_as_told(one: World) -> None:
@@ -236,7 +215,6 @@ async def test_check_083_throttling_is_waited_for_as_told(one: World) -> None:
     await one.pass_time(19.5)
     assert member.source.faults.calls["read"] == reads
     await one.until(one.consistent, within_seconds=2)
-    await one.stop_all()
 
 
 async def test_check_084_page_is_halved_and_recovers(one: World) -> None:
@@ -249,7 +227,6 @@ async def test_check_084_page_is_halved_and_recovers(one: World) -> None:
     assert sizes[:9] == [8, 4, 2, 1, 1, 2, 4, 8, 8]
     places = [place for _, place, _ in member.source.reads]
     assert places[:5] == [None] * 5
-    await one.stop_all()
 
 
 async def test_check_085_changes_of_one_transaction_stay_together(one: World) -> None:
@@ -261,7 +238,6 @@ async def test_check_085_changes_of_one_transaction_stay_together(one: World) ->
     one.start("a", page_size=1, batch_documents=1)
     await one.until(lambda: len(one.sink.delivered) == 5)
     assert [count for _, count, _ in one.sink.batches if count] == [2, 2, 1]
-    await one.stop_all()
 
 
 async def test_target_down_is_waited_out_with_the_same_batch(one: World) -> None:
@@ -275,7 +251,6 @@ async def test_target_down_is_waited_out_with_the_same_batch(one: World) -> None
     await one.until(one.consistent, within_seconds=120)
     assert [type(e) for e in member.listener.errors] == [SinkUnavailable]
     assert len(one.sink.delivered) == 5
-    await one.stop_all()
 
 
 async def test_answer_lost_after_the_commit_changes_nothing(one: World) -> None:
@@ -284,7 +259,6 @@ async def test_answer_lost_after_the_commit_changes_nothing(one: World) -> None:
     one.start("a")
     await one.until(one.bookmarked)
     assert one.consistent()
-    await one.stop_all()
 
 
 async def test_credential_of_many_ranges_is_rebuilt_once(world: World) -> None:

@@ -15,11 +15,6 @@ from projector.ports.feed import PhysicalRange
 from tests.fakes.world import World
 
 
-@pytest.fixture
-async def one() -> World:
-    return World()
-
-
 def place(lsn: int) -> Continuation:
     return Continuation(f'"{lsn}"')
 
@@ -61,7 +56,6 @@ async def test_check_086_children_go_on_at_the_committed_position(one: World) ->
     assert len(one.sink.delivered) == 150
     assert ("released: range_gone", "0") in member.listener.heard
     assert member.listener.errors == []
-    await one.stop_all()
 
 
 async def test_check_086_children_are_taken_by_the_same_host_at_once(one: World) -> None:
@@ -69,7 +63,6 @@ async def test_check_086_children_are_taken_by_the_same_host_at_once(one: World)
     await one.until(one.bookmarked)
     one.container.split("0")
     await one.until(lambda: one.owners() == {"1": "a", "2": "a"}, within_seconds=3)
-    await one.stop_all()
 
 
 async def test_check_086_place_read_but_not_committed_does_not_travel(one: World) -> None:
@@ -84,7 +77,6 @@ async def test_check_086_place_read_but_not_committed_does_not_travel(one: World
     await one.kill("a")
     one.start("b")
     await one.until(one.consistent, within_seconds=120)
-    await one.stop_all()
 
 
 @pytest.mark.parametrize("moment", ["cold", "idle", "stopped"])
@@ -107,7 +99,6 @@ async def test_check_086_split_at_any_moment_loses_nothing(
     await one.until(one.bookmarked)
     assert one.consistent()
     assert len(one.sink.delivered) == 150
-    await one.stop_all()
 
 
 async def test_check_087_properties_are_copied(one: World) -> None:
@@ -130,7 +121,6 @@ async def test_check_088_failed_creation_keeps_the_parent_and_is_repeated(one: W
     await one.until(lambda: one.counts() == {"a": 2}, within_seconds=30)
     await one.until(one.bookmarked)
     assert sorted(one.leases.leases) == ["1", "2"]
-    await one.stop_all()
 
 
 async def test_check_089_children_of_another_host_are_left_to_it(one: World) -> None:
@@ -152,7 +142,6 @@ async def test_check_089_children_of_another_host_are_left_to_it(one: World) -> 
     await one.pass_time(5)
     assert one.counts() == {}
     assert ("acquired", "1") not in member.listener.heard
-    await one.stop_all()
 
 
 async def test_check_090_failed_acquisition_of_a_child_does_not_bring_the_parent_back(
@@ -166,7 +155,6 @@ async def test_check_090_failed_acquisition_of_a_child_does_not_bring_the_parent
     await one.until(lambda: one.counts() == {"a": 2}, within_seconds=30)
     assert sorted(one.leases.leases) == ["1", "2"]
     await one.until(one.bookmarked)
-    await one.stop_all()
 
 
 def test_check_091_key_lease_is_cut_at_the_borders() -> None:
@@ -274,7 +262,6 @@ async def test_check_095_parent_is_kept_until_the_map_is_right(one: World) -> No
     one.container.split("0")
     one.container.fill(10, prefix="later")
     await one.until(one.consistent)
-    await one.stop_all()
 
 
 async def test_crash_between_children_and_parent_is_finished_by_the_next_owner(
@@ -291,7 +278,6 @@ async def test_crash_between_children_and_parent_is_finished_by_the_next_owner(
     one.start("b")
     await one.until(one.consistent)
     await one.until(lambda: sorted(one.leases.leases) == ["1", "2"], within_seconds=120)
-    await one.stop_all()
 
 
 async def test_split_while_the_target_is_down_keeps_the_order(one: World) -> None:
@@ -303,4 +289,3 @@ async def test_split_while_the_target_is_down_keeps_the_order(one: World) -> Non
     await one.pass_time(1)
     one.container.split("0")
     await one.until(one.consistent, within_seconds=400)
-    await one.stop_all()

@@ -236,6 +236,7 @@ class ChangeSourceContract:
         ("after", "everything"),
         [
             pytest.param(timedelta(days=-1), True, id="yesterday brings all"),
+            pytest.param(timedelta(days=-739_000), True, id="the oldest time brings all"),
             pytest.param(timedelta(days=1), False, id="tomorrow brings none of today"),
         ],
     )

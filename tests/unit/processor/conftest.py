@@ -20,3 +20,11 @@ async def world() -> AsyncIterator[World]:
     made = World(partitions=4)
     yield made
     await made.stop_all()
+
+
+@pytest.fixture
+async def one() -> AsyncIterator[World]:
+    """A container of one partition, where order is total."""
+    made = World()
+    yield made
+    await made.stop_all()

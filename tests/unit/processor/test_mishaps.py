@@ -23,11 +23,6 @@ from tests.fakes.world import World
 ZERO = LeaseToken("0")
 
 
-@pytest.fixture
-async def one() -> World:
-    return World()
-
-
 @pytest.mark.parametrize("error", [SinkUnavailable("down"), RuntimeError("a bug")])
 async def test_reports_that_fail_cost_reports_alone(one: World, error: Exception) -> None:
     one.start("a")
@@ -38,7 +33,6 @@ async def test_reports_that_fail_cost_reports_alone(one: World, error: Exception
     await one.pass_time(10)
     one.sink.reports.clear()
     await one.until(lambda: one.sink.reports, within_seconds=2)
-    await one.stop_all()
 
 
 async def test_last_report_says_stopped(one: World) -> None:
@@ -60,7 +54,6 @@ async def test_target_that_finds_another_container_parks_the_range(
     assert one.counts() == {"a": 1}
     await one.until(one.consistent, within_seconds=10)
     await one.until(lambda: one.state() is RangeState.READING, within_seconds=10)
-    await one.stop_all()
 
 
 async def test_recreated_container_and_a_start_from_now_park_too(world: World) -> None:
@@ -84,7 +77,6 @@ async def test_release_that_fails_oddly_does_not_end_the_host(one: World) -> Non
     member.leases.faults.plan("replace", RuntimeError("a bug"))
     one.container.fill(5)
     await one.until(one.consistent, within_seconds=100)
-    await one.stop_all()
 
 
 async def test_stop_while_the_account_is_down_at_the_start(one: World) -> None:
@@ -115,7 +107,6 @@ async def test_rebuild_that_fails_is_tried_again(one: World) -> None:
     one.container.fill(5)
     one.start_member(member)
     await one.until(one.consistent, within_seconds=200)
-    await one.stop_all()
 
 
 async def test_host_runs_without_an_observer(one: World) -> None:
@@ -157,4 +148,3 @@ async def test_a_mistake_is_told_with_the_side_it_was_made_on(
     one.container.fill(1)
     await one.until(lambda: (f"released: {reason}", "0") in member.listener.heard)
     await one.until(one.consistent, within_seconds=20)
-    await one.stop_all()

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from projector.core.errors import LeaseStoreUnavailable
 from projector.core.names import LeaseToken
 from tests.fakes.world import World
 
 ZERO = LeaseToken("0")
-
-
-@pytest.fixture
-async def one() -> World:
-    return World()
 
 
 async def test_busy_range_is_bookmarked_once_a_second(one: World) -> None:
@@ -33,7 +26,6 @@ async def test_busy_range_is_bookmarked_once_a_second(one: World) -> None:
     await writer
     assert 8 <= member.leases.faults.calls["replace"] <= 12
     await one.until(one.bookmarked, within_seconds=2)
-    await one.stop_all()
 
 
 async def test_quiet_range_is_bookmarked_at_once(one: World) -> None:
@@ -43,7 +35,6 @@ async def test_quiet_range_is_bookmarked_at_once(one: World) -> None:
     one.container.put("one")
     await one.until(one.consistent)
     await one.until(one.bookmarked, within_seconds=0.05)
-    await one.stop_all()
 
 
 async def test_bookmark_counts_as_renewal(one: World) -> None:
@@ -55,7 +46,6 @@ async def test_bookmark_counts_as_renewal(one: World) -> None:
         one.container.put("again")
         await one.pass_time(5)
     assert member.leases.faults.calls["replace"] <= 12
-    await one.stop_all()
 
 
 async def test_idle_range_writes_only_renewals(one: World) -> None:
@@ -65,7 +55,6 @@ async def test_idle_range_writes_only_renewals(one: World) -> None:
     member.leases.faults.calls.clear()
     await one.pass_time(1700)
     assert 98 <= member.leases.faults.calls["replace"] <= 101
-    await one.stop_all()
 
 
 async def test_outage_of_the_leases_delays_the_bookmark_and_nothing_else(one: World) -> None:
@@ -76,7 +65,6 @@ async def test_outage_of_the_leases_delays_the_bookmark_and_nothing_else(one: Wo
     await one.until(one.consistent, within_seconds=2)
     assert not one.bookmarked()
     await one.until(one.bookmarked, within_seconds=60)
-    await one.stop_all()
 
 
 async def test_stop_during_an_outage_of_the_leases_ends_in_time(one: World) -> None:
@@ -99,7 +87,6 @@ async def test_moving_places_of_others_are_committed_once_a_second(one: World) -
         await one.pass_time(0.1)
     assert 8 <= len(one.sink.batches) - before <= 12
     await one.until(one.bookmarked, within_seconds=3)
-    await one.stop_all()
 
 
 async def test_bookmark_never_runs_ahead_of_the_target(one: World) -> None:
@@ -115,4 +102,3 @@ async def test_bookmark_never_runs_ahead_of_the_target(one: World) -> None:
             assert lsn <= (position.lsn or 0)
         await one.clock.sleep(0.001)
     assert lsn > 0
-    await one.stop_all()

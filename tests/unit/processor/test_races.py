@@ -16,11 +16,6 @@ from tests.fakes.world import World
 BROKEN = "lease document 'x..1' has a ContinuationToken that is no text"
 
 
-@pytest.fixture
-async def one() -> World:
-    return World()
-
-
 async def test_changes_written_after_lsns_went_back_are_read_although_we_start_from_now(
     one: World,
 ) -> None:
@@ -34,7 +29,6 @@ async def test_changes_written_after_lsns_went_back_are_read_although_we_start_f
     one.container.rewind(10)
     one.container.put("between")
     await one.until(lambda: any(cart == "between" for _, cart, _ in one.sink.delivered))
-    await one.stop_all()
 
 
 async def test_reopening_that_takes_long_is_not_taken_for_a_lost_range(one: World) -> None:
@@ -46,7 +40,6 @@ async def test_reopening_that_takes_long_is_not_taken_for_a_lost_range(one: Worl
     one.container.rewind(10)
     await one.until(one.consistent, within_seconds=60)
     assert f"released: {CloseReason.LEASE_LOST.value}" not in [h[0] for h in member.listener.heard]
-    await one.stop_all()
 
 
 async def test_partition_that_splits_at_the_start_does_not_end_the_host(one: World) -> None:
@@ -54,7 +47,6 @@ async def test_partition_that_splits_at_the_start_does_not_end_the_host(one: Wor
     member.source.faults.plan("resolve", FeedRangeGone("splitting"))
     one.start_member(member)
     await one.until(lambda: one.counts() == {"a": 1})
-    await one.stop_all()
 
 
 async def test_partition_that_splits_does_not_end_the_wait_for_the_end(one: World) -> None:
@@ -65,7 +57,6 @@ async def test_partition_that_splits_does_not_end_the_wait_for_the_end(one: Worl
     await wait_until_caught_up(
         source=member.source, leases=member.leases, clock=one.clock, start_from=BEGINNING
     )
-    await one.stop_all()
 
 
 async def test_child_that_cannot_be_taken_does_not_cost_the_other_ranges(world: World) -> None:

@@ -20,11 +20,6 @@ from tests.fakes.world import World
 ZERO = LeaseToken("0")
 
 
-@pytest.fixture
-async def one() -> World:
-    return World()
-
-
 async def test_recreated_container_stops_its_ranges_and_keeps_the_rows(world: World) -> None:
     world.container.fill(100)
     member = world.start("a")
@@ -105,7 +100,6 @@ async def test_late_replica_is_no_restore(one: World) -> None:
     assert len(one.sink.delivered) == before
     assert member.listener.errors == []
     assert one.leases.leases[ZERO].continuation == f'"{newest}"'
-    await one.stop_all()
 
 
 async def test_range_that_is_behind_and_not_moving_is_restarted(one: World) -> None:
@@ -130,7 +124,6 @@ async def test_range_that_is_behind_and_not_moving_is_restarted(one: World) -> N
     one.container.fill(5, prefix="later")
     await one.pass_time(90)
     await one.until(one.consistent, within_seconds=60)
-    await one.stop_all()
 
 
 async def test_apply_that_hangs_is_ended_and_repeated(one: World) -> None:
@@ -139,7 +132,6 @@ async def test_apply_that_hangs_is_ended_and_repeated(one: World) -> None:
     one.sink.faults.plan("apply", hang=True)
     await one.until(lambda: ("released: stalled", "0") in member.listener.heard)
     await one.until(one.consistent, within_seconds=20)
-    await one.stop_all()
 
 
 async def test_slow_handler_without_limit_is_left_alone(one: World) -> None:
@@ -149,7 +141,6 @@ async def test_slow_handler_without_limit_is_left_alone(one: World) -> None:
     await one.until(one.consistent, within_seconds=700)
     assert member.listener.errors == []
     assert one.counts() == {"a": 1}
-    await one.stop_all()
 
 
 async def test_zombie_applies_nothing_after_its_lease_was_taken(one: World) -> None:
@@ -169,7 +160,6 @@ async def test_zombie_applies_nothing_after_its_lease_was_taken(one: World) -> N
     assert one.owners() == {"0": "b"}
     zombie.leases.faults.clear()
     await one.kill("a")
-    await one.stop_all()
 
 
 async def test_newer_epoch_ends_the_range_within_a_report(one: World) -> None:
@@ -182,7 +172,6 @@ async def test_newer_epoch_ends_the_range_within_a_report(one: World) -> None:
     )
     assert member.listener.errors == []
     await one.until(lambda: one.counts() == {"a": 1}, within_seconds=5)
-    await one.stop_all()
 
 
 async def test_second_processor_in_one_target_does_not_spin(one: World) -> None:
@@ -194,7 +183,6 @@ async def test_second_processor_in_one_target_does_not_spin(one: World) -> None:
         await one.pass_time(3)
     assert member.listener.heard.count(("acquired", "0")) < 20
     await one.until(lambda: one.state() is not RangeState.FENCED_OUT, within_seconds=100)
-    await one.stop_all()
 
 
 @pytest.mark.parametrize(
@@ -224,7 +212,6 @@ async def test_failure_for_a_person_is_shown_and_tried_ever_more_rarely(
     assert one.sink.reports[ZERO].failure is not None
     faults.clear()
     await one.until(one.consistent, within_seconds=320)
-    await one.stop_all()
 
 
 async def test_other_ranges_go_on_beside_a_failing_one(world: World) -> None:
@@ -255,7 +242,6 @@ async def test_taken_lease_is_noticed_with_the_next_listing(one: World) -> None:
     await one.until(
         lambda: ("released: lease_lost", "0") in member.listener.heard, within_seconds=2.5
     )
-    await one.stop_all()
 
 
 async def test_host_whose_leases_went_with_the_container_ends_when_the_target_follows(
@@ -287,4 +273,3 @@ async def test_doubt_that_proves_wrong_is_forgotten(one: World) -> None:
     await one.pass_time(100)
     assert member.source.faults.calls["rid"] == rids + 1
     assert one.state() is RangeState.READING
-    await one.stop_all()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from projector.core.errors import SinkUnavailable, SourceUnavailable
 from projector.core.lease import reset
 from projector.core.names import Continuation, LeaseToken
@@ -15,11 +13,6 @@ from tests.fakes.sink import FakeSink
 from tests.fakes.world import World
 
 ZERO = LeaseToken("0")
-
-
-@pytest.fixture
-async def one() -> World:
-    return World()
 
 
 async def test_anchored_range_that_delivered_nothing_follows_a_changed_start(one: World) -> None:
@@ -48,14 +41,12 @@ async def test_range_that_delivered_keeps_its_bookmark(one: World) -> None:
     one.start("b", start_from=BEGINNING)
     await one.pass_time(20)
     assert len(one.sink.delivered) == 1
-    await one.stop_all()
 
 
 async def test_lease_never_stays_without_a_token(one: World) -> None:
     one.start("a")
     await one.until(lambda: one.leases.leases and one.leases.leases[ZERO].continuation)
     assert one.leases.leases[ZERO].anchored_from == "beginning"
-    await one.stop_all()
 
 
 async def test_empty_target_replays_although_the_lease_stands_at_the_end(one: World) -> None:
@@ -66,7 +57,6 @@ async def test_empty_target_replays_although_the_lease_stands_at_the_end(one: Wo
     fresh = FakeSink(one.clock, exists=one.container.find)
     one.start("b", sink=fresh)
     await one.until(lambda: fresh.live_rows() == one.container.documents())
-    await one.stop_all()
 
 
 async def test_lower_bookmark_wins_and_is_made_explicit(one: World) -> None:
@@ -78,7 +68,6 @@ async def test_lower_bookmark_wins_and_is_made_explicit(one: World) -> None:
     one.start("b")
     await one.until(lambda: len(one.sink.delivered) == 7)
     assert one.consistent()
-    await one.stop_all()
 
 
 async def test_higher_bookmark_loses_to_the_target(one: World) -> None:
@@ -90,7 +79,6 @@ async def test_higher_bookmark_loses_to_the_target(one: World) -> None:
     one.leases.write(replace(one.leases.leases[ZERO], continuation=Continuation('"9"')))
     one.start("b")
     await one.until(one.consistent)
-    await one.stop_all()
 
 
 async def test_bookmark_that_cannot_be_placed_is_mended_although_nothing_changes(
@@ -105,7 +93,6 @@ async def test_bookmark_that_cannot_be_placed_is_mended_although_nothing_changes
     one.start("b")
     await one.until(one.bookmarked)
     assert len(one.sink.delivered) == 5
-    await one.stop_all()
 
 
 async def test_replay_removes_what_vanished_unread(world: World) -> None:
@@ -147,7 +134,6 @@ async def test_sweep_is_shown_and_waits_outages_out(one: World) -> None:
     await one.until(lambda: one.state() is RangeState.SWEEPING)
     await one.until(lambda: one.sink.swept == ["0"])
     await one.until(lambda: one.state() is RangeState.READING)
-    await one.stop_all()
 
 
 async def reset_all(world: World) -> None:
@@ -195,7 +181,6 @@ async def test_target_down_at_the_start_is_waited_for(one: World) -> None:
     await one.pass_time(70)
     assert one.counts() == {"a": 1}
     await one.until(one.consistent, within_seconds=120)
-    await one.stop_all()
 
 
 async def test_source_down_at_the_start_is_waited_for(one: World) -> None:
@@ -205,7 +190,6 @@ async def test_source_down_at_the_start_is_waited_for(one: World) -> None:
         member.source.faults.plan(operation, SourceUnavailable("503"), times=3)
     one.start_member(member)
     await one.until(one.consistent)
-    await one.stop_all()
 
 
 async def test_bookmark_changed_before_the_fence_is_the_one_that_counts(one: World) -> None:
@@ -220,7 +204,6 @@ async def test_bookmark_changed_before_the_fence_is_the_one_that_counts(one: Wor
     one.leases.write(replace(one.leases.leases[ZERO], continuation=Continuation('"4"')))
     await one.until(lambda: member.source.reads)
     assert member.source.reads[0][1] == '"4"'
-    await one.stop_all()
 
 
 async def test_lower_bookmark_is_committed_in_the_target_before_any_read(one: World) -> None:
@@ -234,7 +217,6 @@ async def test_lower_bookmark_is_committed_in_the_target_before_any_read(one: Wo
     one.start_member(member)
     await one.until(lambda: member.source.reads)
     assert one.sink.stored("0").position == Position(continuation=Continuation('"4"'), lsn=4)
-    await one.stop_all()
 
 
 async def test_new_anchor_is_in_target_and_lease_before_any_read(one: World) -> None:
@@ -252,7 +234,6 @@ async def test_new_anchor_is_in_target_and_lease_before_any_read(one: World) -> 
     position = one.sink.stored("0").position
     assert position is not None
     assert position.continuation == '"9"'
-    await one.stop_all()
 
 
 async def test_missing_lease_of_a_retired_range_is_created_for_its_children(one: World) -> None:
@@ -268,4 +249,3 @@ async def test_missing_lease_of_a_retired_range_is_created_for_its_children(one:
     await one.until(lambda: one.leases.leases[LeaseToken("-FF")].continuation)
     one.container.put("new")
     await one.until(lambda: len(one.sink.delivered) == 1)
-    await one.stop_all()

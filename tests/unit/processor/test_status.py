@@ -22,11 +22,6 @@ from tests.fakes.world import World
 HOME = PhysicalRange(id="0", feed_range=FULL_RANGE)
 
 
-@pytest.fixture
-async def one() -> World:
-    return World()
-
-
 def told(world: World) -> RangeReport:
     [report] = [r for member in world.members.values() for r in member.host.reports()]
     return report
@@ -52,7 +47,6 @@ async def test_while_the_source_refuses_to_answer_gap_and_lag_are_unknown(
     assert (told(one).gap_changes, told(one).lag_seconds) == (None, None)
     member.source.faults.clear()
     await one.until(lambda: told(one).lag_seconds == 0.0)
-    await one.stop_all()
 
 
 async def test_while_a_read_hangs_gap_and_lag_are_unknown(one: World) -> None:
