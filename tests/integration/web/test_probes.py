@@ -10,7 +10,7 @@ from cosmos_emulator import EmulatorServer
 from projector.wiring.service import Service
 from tests.integration.verify.support import until
 from tests.integration.web.test_console import free_port
-from tests.integration.wiring.test_service import NO_SERVER, settings
+from tests.integration.wiring.support import NO_SERVER, settings
 
 
 async def test_probes_on_a_port_of_their_own_bear_no_console(emulator: EmulatorServer) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 import projector
-from cosmos_emulator import EmulatorServer
 from projector.wiring.service import Service
-from tests.integration.wiring.test_service import create_carts, settings, until
+from tests.integration.wiring.support import Shop
+from tests.integration.wiring.test_service import until
 
 PRODUCT = Path(projector.__file__).parent
 PAGE = PRODUCT.parent / "docs/explanation/a-pages-way.md"
@@ -75,17 +75,14 @@ def test_the_way_is_as_short_as_it_is_said_to_be() -> None:
 
 
 @pytest.mark.postgres
-async def test_a_page_goes_the_way_that_is_written_down(
-    emulator: EmulatorServer, database_url: str
-) -> None:
-    create_carts(emulator, count=5)
-    service = Service(settings(emulator, database_url))
+async def test_a_page_goes_the_way_that_is_written_down(shop: Shop) -> None:
+    shop.open(5)
+    service = Service(shop.settings())
     running = asyncio.create_task(service.run())
     await until(lambda: service.tally.delivered == 5 or running.done())
     way = set(documented())
     with watched(way) as found:
-        carts = emulator.engine.container("acme-webstore", "cart")
-        carts.upsert({"id": "new", "cartId": "c9", "item": "x", "quantity": 1})
+        shop.put(9)
         with suppress(TimeoutError):
             await until(lambda: way <= frozenset().union(*found))
     service.request_stop()

@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from cosmos_emulator import EmulatorServer
 from projector.wiring.service import Service
-from tests.integration.wiring.test_reset import open_shop, settings
+from tests.integration.wiring.support import Shop
 
 pytestmark = pytest.mark.postgres
 
@@ -17,17 +16,13 @@ NEVER_SECONDS = 3600.0
 
 
 async def test_ranges_of_a_stopped_host_are_taken_without_waiting_for_the_next_listing(
-    emulator: EmulatorServer, database_url: str
+    shop: Shop,
 ) -> None:
-    open_shop(emulator, carts=8)
+    shop.open(8)
     first, second = (
         Service(
-            settings(
-                emulator,
-                database_url,
-                instance_name=name,
-                lease_acquire_seconds=NEVER_SECONDS,
-                lease_renew_seconds=10,
+            shop.settings(
+                instance_name=name, lease_acquire_seconds=NEVER_SECONDS, lease_renew_seconds=10
             )
         )
         for name in ("first", "second")

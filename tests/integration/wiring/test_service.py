@@ -26,7 +26,6 @@ from projector.core.errors import (
     SettingsError,
     SinkRefused,
     SourceMissing,
-    SourceRecreated,
 )
 from projector.core.names import LeaseToken
 from projector.ports.feed import Applied
@@ -37,36 +36,9 @@ from projector.settings import Settings
 from projector.telemetry.logs import Event
 from projector.wiring.opening import account
 from projector.wiring.service import Service
+from tests.integration.wiring.support import NO_SERVER, Shop, settings
 
 pytestmark = pytest.mark.postgres
-
-NO_SERVER = "postgresql://user:password@127.0.0.1:1/none"
-
-
-def settings(emulator: EmulatorServer, url: str, **others: Any) -> Settings:
-    return Settings.model_validate(
-        {
-            "cosmos_endpoint": emulator.endpoint,
-            "cosmos_key": emulator.key,
-            "database_url": url,
-            "web_port": 0,
-            **others,
-        }
-    )
-
-
-def create_carts(emulator: EmulatorServer, count: int = 0) -> None:
-    emulator.engine.create_database("acme-webstore")
-    carts = emulator.engine.create_container(
-        "acme-webstore",
-        {
-            "id": "cart",
-            "partitionKey": {"paths": ["/cartId"], "kind": "Hash", "version": 2},
-            "defaultTtl": -1,
-        },
-    )
-    for number in range(count):
-        carts.upsert({"id": str(number), "cartId": f"c{number}", "item": "x", "quantity": 1})
 
 
 async def job_failure(chosen: Settings) -> BaseException:
@@ -82,38 +54,34 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_run_until_caught_up_delivers_everything_and_releases(
-    emulator: EmulatorServer, database_url: str
-) -> None:
-    create_carts(emulator, count=50)
-    tally = await Service(settings(emulator, database_url)).run(until_caught_up=True)
+async def test_a_run_until_caught_up_delivers_everything_and_releases(shop: Shop) -> None:
+    shop.open(50)
+    tally = await Service(shop.settings()).run(until_caught_up=True)
     assert (tally.delivered, tally.upserted) == (50, 50)
-    tally = await Service(settings(emulator, database_url)).run(until_caught_up=True)
+    tally = await Service(shop.settings()).run(until_caught_up=True)
     assert tally.delivered == 0
 
 
-async def test_a_run_whose_last_answer_is_slow_begins_the_history_all_the_same(
-    emulator: EmulatorServer, database_url: str
-) -> None:
-    create_carts(emulator, count=50)
+async def test_a_run_whose_last_answer_is_slow_begins_the_history_all_the_same(shop: Shop) -> None:
+    shop.open(50)
     slow = {"operation": "change_feed", "delay_ms": 1500, "times": 1}
 
     class Dawdler(SilentObserver):
         @override
         def applied(self, token: LeaseToken, applied: Applied, *, seconds: float) -> None:
-            emulator.faults.install(parse_fault({**slow, "range": token}))
+            shop.emulator.faults.install(parse_fault({**slow, "range": token}))
 
-    await Service(settings(emulator, database_url), observer=Dawdler()).run(until_caught_up=True)
-    with psycopg.connect(database_url) as connection:
+    await Service(shop.settings(), observer=Dawdler()).run(until_caught_up=True)
+    with psycopg.connect(shop.url) as connection:
         assert connection.execute("SELECT found FROM carts.history").fetchall() == [(50,)]
 
 
 async def test_a_job_beside_a_host_does_without_the_port_and_a_second_host_is_refused(
-    emulator: EmulatorServer, database_url: str
+    shop: Shop,
 ) -> None:
-    create_carts(emulator, count=3)
+    shop.open(3)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        chosen = settings(emulator, database_url, web_port=taken.getsockname()[1])
+        chosen = shop.settings(web_port=taken.getsockname()[1])
         with capture_logs() as told:
             tally = await Service(chosen).run(until_caught_up=True)
         assert tally.delivered == 3
@@ -163,29 +131,14 @@ async def test_without_migration_an_empty_database_is_refused(
         await Service(settings(emulator, empty_database_url)).run(migrate=False)
 
 
-async def test_mistakes_of_configuration_end_the_start(
-    emulator: EmulatorServer, database_url: str
-) -> None:
-    create_carts(emulator)
-    with pytest.raises(SourceMissing, match="'card'"):
-        await Service(settings(emulator, database_url, cosmos_container="card")).run()
+async def test_mistakes_of_configuration_end_the_start(shop: Shop) -> None:
+    shop.open()
+    with pytest.raises(SourceMissing, match=r"'card'.*PROJECTOR_COSMOS_CONTAINER"):
+        await Service(shop.settings(cosmos_container="card")).run()
     with pytest.raises(ConfigurationError, match="PROJECTOR_COSMOS_KEY"):
-        await Service(settings(emulator, database_url, cosmos_key="b3RoZXI=")).run()
+        await Service(shop.settings(cosmos_key="b3RoZXI=")).run()
     with pytest.raises(SettingsError, match="PROJECTOR_COSMOS_ENDPOINT"):
-        await Service(settings(emulator, database_url, cosmos_endpoint=None)).run()
-
-
-async def test_a_recreated_container_is_never_caught_up_with(
-    emulator: EmulatorServer, database_url: str
-) -> None:
-    create_carts(emulator, count=1)
-    assert (
-        await Service(settings(emulator, database_url)).run(until_caught_up=True)
-    ).delivered == 1
-    emulator.engine.delete_database("acme-webstore")
-    create_carts(emulator, count=1)
-    error = await job_failure(settings(emulator, database_url))
-    assert isinstance(error, SourceRecreated)
+        await Service(shop.settings(cosmos_endpoint=None)).run()
 
 
 @pytest.mark.parametrize(
@@ -200,22 +153,22 @@ async def test_a_recreated_container_is_never_caught_up_with(
     ids=["no schema of rows", "reads alone"],
 )
 async def test_a_job_without_rights_on_tables_ends_with_one_line(
-    emulator: EmulatorServer, empty_database_url: str, takes_away: str
+    shop: Shop, empty_database_url: str, takes_away: str
 ) -> None:
-    create_carts(emulator, count=3)
+    shop.open(3)
     with limited_role(empty_database_url) as (url, role):
         await asyncio.to_thread(migrate.upgrade, url)
         with psycopg.connect(empty_database_url, autocommit=True) as admin:
             admin.execute(takes_away.format(role=role, other="postgres").encode())
         with pytest.raises(PreconditionFailed, match=r"lacks .* on .*; GRANT "):
             async with asyncio.timeout(60):
-                await Service(settings(emulator, url)).run(until_caught_up=True)
+                await Service(shop.settings(database_url=url)).run(until_caught_up=True)
 
 
 async def test_a_job_whose_rights_are_taken_away_ends_with_one_line(
-    emulator: EmulatorServer, empty_database_url: str
+    shop: Shop, empty_database_url: str
 ) -> None:
-    create_carts(emulator, count=3)
+    shop.open(3)
     with limited_role(empty_database_url) as (url, role):
         await asyncio.to_thread(migrate.upgrade, url)
 
@@ -229,7 +182,7 @@ async def test_a_job_whose_rights_are_taken_away_ends_with_one_line(
             async def acquired(self, token: LeaseToken) -> None:
                 await asyncio.to_thread(take_away)
 
-        service = Service(settings(emulator, url), observer=Thief())
+        service = Service(shop.settings(database_url=url), observer=Thief())
         with capture_logs() as told, pytest.raises(SinkRefused):
             async with asyncio.timeout(60):
                 await service.run(until_caught_up=True)
@@ -253,14 +206,12 @@ def limited_role(database_url: str) -> Iterator[tuple[str, str]]:
             admin.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
 
 
-async def test_another_start_from_is_obeyed_before_the_run_says_caught_up(
-    emulator: EmulatorServer, database_url: str
-) -> None:
-    create_carts(emulator, count=50)
-    anchored = Service(settings(emulator, database_url, start_from="now"))
+async def test_another_start_from_is_obeyed_before_the_run_says_caught_up(shop: Shop) -> None:
+    shop.open(50)
+    anchored = Service(shop.settings(start_from="now"))
     assert (await anchored.run(until_caught_up=True)).delivered == 0
     with capture_logs() as told:
-        tally = await Service(settings(emulator, database_url)).run(until_caught_up=True)
+        tally = await Service(shop.settings()).run(until_caught_up=True)
     assert tally.upserted == 50
     names = [entry["event"] for entry in told]
     assert "range_started_over" not in names[names.index("caught_up") :]
@@ -293,24 +244,22 @@ MISTAKES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
 async def test_a_job_ends_with_one_line_on_every_mistake(
-    emulator: EmulatorServer, database_url: str, mistake: dict[str, Any]
+    shop: Shop, mistake: dict[str, Any]
 ) -> None:
-    create_carts(emulator, 9)
-    emulator.faults.install(parse_fault(mistake))
-    error = await job_failure(settings(emulator, database_url))
+    shop.open(9)
+    shop.emulator.faults.install(parse_fault(mistake))
+    error = await job_failure(shop.settings())
     assert isinstance(error, ConfigurationError | SourceMissing)
     assert "\n" not in str(error)
 
 
-async def test_a_job_that_meets_a_mistake_later_gives_its_leases_back(
-    emulator: EmulatorServer, database_url: str
-) -> None:
-    create_carts(emulator, 9)
-    chosen = settings(emulator, database_url)
+async def test_a_job_that_meets_a_mistake_later_gives_its_leases_back(shop: Shop) -> None:
+    shop.open(9)
+    chosen = shop.settings()
     await Service(chosen).run(until_caught_up=True)
-    emulator.faults.install(parse_fault({"operation": "change_feed", "status": 403}))
+    shop.emulator.faults.install(parse_fault({"operation": "change_feed", "status": 403}))
     assert "refuses access" in str(await job_failure(chosen))
-    emulator.faults.clear()
+    shop.emulator.faults.clear()
     async with account(chosen, clock=SystemClock()) as opened:
         leases = await opened.leases.list_leases()
     assert leases

@@ -10,7 +10,6 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from cosmos_emulator import EmulatorServer
 from cosmos_emulator.faults import Fault
 from projector.cli.failures import root_cause
 from projector.core.errors import (
@@ -27,37 +26,9 @@ from projector.settings import Settings
 from projector.wiring import commands
 from projector.wiring.commands import prepared_reset
 from projector.wiring.service import Service
+from tests.integration.wiring.support import DATABASE, Shop, delivered
 
 pytestmark = pytest.mark.postgres
-
-DATABASE = "acme-webstore"
-
-
-def settings(emulator: EmulatorServer, url: str, **others: Any) -> Settings:
-    return Settings.model_validate(
-        {
-            "cosmos_endpoint": emulator.endpoint,
-            "cosmos_key": emulator.key,
-            "database_url": url,
-            "web_port": 0,
-            **others,
-        }
-    )
-
-
-def container(
-    emulator: EmulatorServer, name: str = "cart", *, key: str = "/cartId", ttl: int = -1
-) -> Any:
-    if DATABASE not in {one.name for one in emulator.engine.databases()}:
-        emulator.engine.create_database(DATABASE)
-    return emulator.engine.create_container(
-        DATABASE,
-        {
-            "id": name,
-            "partitionKey": {"paths": [key], "kind": "Hash", "version": 2},
-            "defaultTtl": ttl,
-        },
-    )
 
 
 def fill(target: Any, count: int, **fields: Any) -> None:
@@ -65,10 +36,6 @@ def fill(target: Any, count: int, **fields: Any) -> None:
         target.upsert(
             {"id": str(number), "cartId": f"c{number % 50}", "item": "x", "quantity": 1} | fields
         )
-
-
-async def caught_up(wanted: Settings) -> int:
-    return (await Service(wanted).run(until_caught_up=True)).delivered
 
 
 async def reset(wanted: Settings, **consent: Any) -> None:
@@ -95,15 +62,13 @@ async def rows(url: str) -> int:
     return int(found[0])
 
 
-async def test_a_name_that_is_mistyped_is_not_taken_for_a_recreated_container(
-    emulator: EmulatorServer, database_url: str
-) -> None:
-    wanted = settings(emulator, database_url)
-    fill(container(emulator), 3)
-    fill(container(emulator, "card"), 1)
-    await caught_up(wanted)
-    mistyped = settings(emulator, database_url, cosmos_container="card")
-    for attempt in (caught_up(mistyped), Service(mistyped).run(), reset(mistyped, new_source=True)):
+async def test_a_name_that_is_mistyped_is_not_taken_for_a_recreated_container(shop: Shop) -> None:
+    wanted = shop.settings()
+    fill(shop.open(), 3)
+    fill(shop.open(container="card"), 1)
+    await delivered(wanted)
+    mistyped = shop.settings(cosmos_container="card")
+    for attempt in (delivered(mistyped), Service(mistyped).run(), reset(mistyped, new_source=True)):
         with pytest.raises(OtherSource, match=r"copies \S+/cart; your settings say \S+/card:"):
             await attempt
     with pytest.raises(Exception, match="type the name of the container"):
@@ -111,47 +76,43 @@ async def test_a_name_that_is_mistyped_is_not_taken_for_a_recreated_container(
     found = await commands.doctor(mistyped, clock=SystemClock())
     told = next(one for one in found if one.check == "copy")
     assert told.verdict is Verdict.FAILED
-    assert await rows(database_url) == 3
+    assert await rows(shop.url) == 3
 
     name = str(told.detail).split("--accept-other-source ")[1]
     await reset(mistyped, other_source=name)
-    await caught_up(mistyped)
-    assert await rows(database_url) == 1
+    await delivered(mistyped)
+    assert await rows(shop.url) == 1
     with pytest.raises(OtherSource):
-        await caught_up(wanted)
+        await delivered(wanted)
 
 
-async def test_a_recreated_container_is_followed_as_before_and_keeps_its_name(
-    emulator: EmulatorServer, database_url: str
-) -> None:
-    wanted = settings(emulator, database_url)
-    fill(container(emulator), 3)
-    await caught_up(wanted)
-    emulator.engine.delete_database(DATABASE)
-    fill(container(emulator), 2)
-    with pytest.raises(SourceRecreated, match="/acme-webstore/cart"):
+async def test_a_recreated_container_is_followed_as_before_and_keeps_its_name(shop: Shop) -> None:
+    wanted = shop.settings()
+    fill(shop.open(), 3)
+    await delivered(wanted)
+    shop.emulator.engine.delete_database(DATABASE)
+    fill(shop.open(), 2)
+    with pytest.raises(SourceRecreated, match=r"/acme-webstore/cart.*--accept-new-source"):
         await reset(wanted)
     await reset(wanted, new_source=True)
-    await caught_up(wanted)
-    assert await rows(database_url) == 2
-    fill(container(emulator, "card"), 1)
+    await delivered(wanted)
+    assert await rows(shop.url) == 2
+    fill(shop.open(container="card"), 1)
     with pytest.raises(OtherSource):
-        await caught_up(settings(emulator, database_url, cosmos_container="card"))
+        await delivered(shop.settings(cosmos_container="card"))
 
 
-async def test_names_of_another_container_are_forgotten_with_it(
-    emulator: EmulatorServer, database_url: str
-) -> None:
-    wanted = settings(emulator, database_url)
-    fill(container(emulator), 3)
-    await caught_up(wanted)
-    async with sql(database_url) as connection:
+async def test_names_of_another_container_are_forgotten_with_it(shop: Shop) -> None:
+    wanted = shop.settings()
+    fill(shop.open(), 3)
+    await delivered(wanted)
+    async with sql(shop.url) as connection:
         await connection.execute("UPDATE projector.source SET container_rid = 'AAAAAAAAAAA='")
     with pytest.raises(SourceRecreated):
         await reset(wanted)
     await reset(wanted, new_source=True)
-    await caught_up(wanted)
-    async with sql(database_url) as connection:
+    await delivered(wanted)
+    async with sql(shop.url) as connection:
         cursor = await connection.execute(
             "SELECT container_name, key_path, projection FROM projector.source"
         )
@@ -159,73 +120,67 @@ async def test_names_of_another_container_are_forgotten_with_it(
 
 
 @pytest.mark.parametrize("key", ["/id", "/customerId"])
-async def test_a_container_with_another_partition_key_is_refused(
-    emulator: EmulatorServer, database_url: str, key: str
-) -> None:
-    fill(container(emulator, key=key), 5)
+async def test_a_container_with_another_partition_key_is_refused(shop: Shop, key: str) -> None:
+    fill(shop.open(key=key), 5)
     with pytest.raises(PreconditionFailed, match=f"partitioned on {key}, not on /cartId"):
-        await caught_up(settings(emulator, database_url))
-    assert await rows(database_url) == 0
+        await shop.delivered()
+    assert await rows(shop.url) == 0
 
 
 async def test_documents_that_cannot_be_meant_stop_the_host_before_they_are_kept(
-    emulator: EmulatorServer, database_url: str
+    shop: Shop,
 ) -> None:
-    fill(container(emulator), 1_200, item=None)
-    wanted = settings(emulator, database_url, page_size=200)
+    fill(shop.open(), 1_200, item=None)
+    wanted = shop.settings(page_size=200)
     for _ in range(2):
         with pytest.raises((TooManyRejected, ExceptionGroup), check=is_too_many):
-            await caught_up(wanted)
-        async with sql(database_url) as connection:
+            await delivered(wanted)
+        async with sql(shop.url) as connection:
             cursor = await connection.execute("SELECT count(*) FROM projector.quarantine")
             found = await cursor.fetchone()
         assert found
         assert found[0] <= 500
-    allowed = settings(emulator, database_url, max_rejected_share=1)
+    allowed = shop.settings(max_rejected_share=1)
     assert (await Service(allowed).run(until_caught_up=True)).rejected >= 700
 
 
-async def test_bad_documents_among_good_ones_stop_nobody(
-    emulator: EmulatorServer, database_url: str
-) -> None:
-    target = container(emulator)
+async def test_bad_documents_among_good_ones_stop_nobody(shop: Shop) -> None:
+    target = shop.open()
     fill(target, 700)
     for number in range(450):
         target.upsert({"id": f"bad-{number}", "cartId": f"c{number}", "quantity": 1})
-    assert await caught_up(settings(emulator, database_url, page_size=100)) == 1_150
+    assert await delivered(shop.settings(page_size=100)) == 1_150
     for number in range(450, 1_500):
         target.upsert({"id": f"bad-{number}", "cartId": f"c{number}", "quantity": 1})
-    assert await caught_up(settings(emulator, database_url)) == 1_050
+    assert await shop.delivered() == 1_050
 
 
-async def test_a_role_that_may_only_read_is_told_its_grants(
-    emulator: EmulatorServer, database_url: str
-) -> None:
-    container(emulator)
-    role = f"reads_{database_url.rsplit('/', 1)[1][-12:]}"
-    async with sql(database_url) as connection:
+async def test_a_role_that_may_only_read_is_told_its_grants(shop: Shop) -> None:
+    shop.open()
+    role = f"reads_{shop.url.rsplit('/', 1)[1][-12:]}"
+    async with sql(shop.url) as connection:
         await connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'reads'")
         try:
             for schema in ("projector", "projector_g1"):
                 await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
                 await connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}")
-            rest = database_url.split("@", 1)[1]
-            poor = settings(emulator, f"postgresql://{role}:reads@{rest}")
+            rest = shop.url.split("@", 1)[1]
+            poor = shop.settings(database_url=f"postgresql://{role}:reads@{rest}")
             with pytest.raises(PreconditionFailed, match=r"lacks .*GRANT SELECT") as told:
-                await caught_up(poor)
+                await delivered(poor)
             for statement in str(told.value).split("; ")[1:]:
                 await connection.execute(statement)
-            assert await caught_up(poor) == 0
-            assert await caught_up(poor) == 0
+            assert await delivered(poor) == 0
+            assert await delivered(poor) == 0
             # As logical replication leaves them.
             await connection.execute("SELECT setval('projector.ranges_id_seq', 1, false)")
             with pytest.raises(SinkRefused, match="GRANT UPDATE ON ALL SEQUENCES") as behind:
-                await caught_up(poor)
+                await delivered(poor)
             await connection.execute(str(behind.value).split(": ")[-1])
-            assert await caught_up(poor) == 0
+            assert await delivered(poor) == 0
             await connection.execute(f"REVOKE ALL ON SEQUENCE projector.ranges_id_seq FROM {role}")
             with pytest.raises(PreconditionFailed, match=r"lacks USAGE on projector.ranges_id_seq"):
-                await caught_up(poor)
+                await delivered(poor)
         finally:
             await connection.execute(f"DROP OWNED BY {role}")
             await connection.execute(f"DROP ROLE {role}")
@@ -241,33 +196,29 @@ async def test_a_role_that_may_only_read_is_told_its_grants(
     ids=["views", "control", "rows"],
 )
 async def test_a_schema_of_somebody_else_is_named_before_anything_is_made(
-    emulator: EmulatorServer, empty_database_url: str, statement: str, told: str
+    shop: Shop, empty_database_url: str, statement: str, told: str
 ) -> None:
-    container(emulator)
+    shop.open()
     async with sql(empty_database_url) as connection:
         await connection.execute(statement)
     with pytest.raises(PreconditionFailed, match=told):
-        await caught_up(settings(emulator, empty_database_url))
+        await delivered(shop.settings(database_url=empty_database_url))
 
 
-async def test_a_view_of_the_contract_that_is_gone_is_named(
-    emulator: EmulatorServer, database_url: str
-) -> None:
-    container(emulator)
-    async with sql(database_url) as connection:
+async def test_a_view_of_the_contract_that_is_gone_is_named(shop: Shop) -> None:
+    shop.open()
+    async with sql(shop.url) as connection:
         await connection.execute("DROP VIEW carts.item_totals CASCADE")
     with pytest.raises(PreconditionFailed, match=r"carts\.item_totals"):
-        await caught_up(settings(emulator, database_url))
+        await shop.delivered()
 
 
-async def test_documents_and_leases_that_expire_by_default_are_warned_of(
-    emulator: EmulatorServer, database_url: str
-) -> None:
-    container(emulator, ttl=3_600)
-    container(emulator, "lease", key="/id", ttl=600)
-    wanted = settings(emulator, database_url)
+async def test_documents_and_leases_that_expire_by_default_are_warned_of(shop: Shop) -> None:
+    shop.open(ttl=3_600)
+    shop.open(container="lease", key="/id", ttl=600)
+    wanted = shop.settings()
     with capture_logs() as lines:
-        await caught_up(wanted)
+        await delivered(wanted)
     logged = {one["check"] for one in lines if one["event"] == "precondition_doubtful"}
     expected = {"time to live", "time to live of the leases"}
     assert logged >= expected
@@ -275,14 +226,12 @@ async def test_documents_and_leases_that_expire_by_default_are_warned_of(
     assert {one.check for one in found if one.verdict is Verdict.WARNING} >= expected
 
 
-async def test_a_start_in_the_middle_of_a_split_goes_on(
-    emulator: EmulatorServer, database_url: str
-) -> None:
+async def test_a_start_in_the_middle_of_a_split_goes_on(shop: Shop) -> None:
     """Partitions that move are the daily bread of hosts; a job that starts then is no failure."""
-    fill(container(emulator), 3)
+    fill(shop.open(), 3)
     cart = f"/dbs/{DATABASE}/colls/cart/docs"
     for operation, times in (("change_feed", 4), ("query_items", 1)):
-        emulator.faults.install(
+        shop.emulator.faults.install(
             Fault(operation=operation, path_prefix=cart, status=410, substatus=1007, times=times)
         )
-    assert await caught_up(settings(emulator, database_url)) == 3
+    assert await shop.delivered() == 3
