@@ -3,6 +3,9 @@
 What goes wrong with the live one ends the process, as it always did. What goes wrong with another one is
 told and tried again: nobody reads it. A container that was created again ends all of them, so that all
 begin anew on the new one. While PostgreSQL is down, everything goes on as it was.
+
+A job feeds each one once, until it is caught up. What is live at its end is among them, also when it was
+promoted, or even filled, meanwhile.
 """
 
 from __future__ import annotations
@@ -57,6 +60,7 @@ class Feeders:
         self._running: dict[int, tuple[Feeder, asyncio.Task[None]]] = {}
         self._at_desk: tuple[Feeder, asyncio.Task[None]] | None = None
         self._not_before: dict[int, float] = {}
+        self._begun: set[int] = set()
         self._stopping = False
         self._ended = asyncio.Event()
 
@@ -81,7 +85,7 @@ class Feeders:
             self._ended.set()
 
     async def run(self) -> None:
-        """Feed until asked to stop, or until the live one has ended; a job until all have.
+        """Feed until asked to stop, or until the live one has ended; a job until all have that are there.
 
         Raises: what the live one raises; SourceRecreated of any.
         """
@@ -93,18 +97,26 @@ class Feeders:
             raise root from root.__cause__
 
     async def _run(self) -> None:
-        fed = await self._around.servers.waiting_for_target(self._fed)
+        fed = await self._around.servers.waiting_for_target(self._fed_unless_stopping)
         async with asyncio.TaskGroup() as group:
             await self._fit(group, fed)
-            watching = group.create_task(self._watch(group, fed), name="host:generations")
-            await self._ended.wait()
-            watching.cancel()
+            while self._running or not self._around.once:
+                watching = group.create_task(self._watch(group, fed), name="host:generations")
+                await self._ended.wait()
+                watching.cancel()
+                if self._stopping or not self._around.once:
+                    break
+                # What is live by now may have come after the last look.
+                await asyncio.wait([watching])
+                self._ended.clear()
+                fed = await self._around.servers.waiting_for_target(self._fed_unless_stopping)
+                await self._fit(group, fed)
             self._leave_desk()
 
     async def _watch(self, group: asyncio.TaskGroup, seen: Sequence[Registered]) -> None:
-        """Follow the registry; a job feeds what it has found at its start."""
+        """Follow the registry."""
         refusals = Refusals("looking for generations")
-        while not self._around.once:
+        while True:
             try:
                 with refusals.told():
                     await registry.wait_for_change(
@@ -115,6 +127,9 @@ class Feeders:
                 await self._around.clock.sleep(SOON_SECONDS)
             else:
                 await self._fit(group, seen)
+
+    async def _fed_unless_stopping(self) -> Sequence[Registered]:
+        return () if self._stopping else await self._fed()
 
     async def _fed(self) -> Sequence[Registered]:
         async with self._around.target.connections.session() as session:
@@ -142,6 +157,7 @@ class Feeders:
         self._turn_desk(group)
 
     def _begin(self, group: asyncio.TaskGroup, record: GenerationRecord) -> None:
+        self._begun.add(record.id)
         feeder = self._make(record, self._around)
         task = group.create_task(self._feed(feeder), name=f"generation:{record.id}")
         self._running[record.id] = feeder, task
@@ -150,7 +166,8 @@ class Feeders:
         log.info(Event.GENERATION_FED, generation=record.id, state=record.state)
 
     def _may_begin(self, record: GenerationRecord) -> bool:
-        if self._stopping or (self._around.once and _is_filling(record)):
+        begun = record.id in self._begun
+        if self._stopping or (self._around.once and (begun or _is_filling(record))):
             return False
         return self._around.clock.monotonic() >= self._not_before.get(record.id, 0.0)
 

@@ -213,7 +213,7 @@ class Feeder:
                     task.cancel()
         finally:
             self.host = None
-        if self._around.once and reached.record.state is GenerationState.LIVE:
+        if self._around.once and self.live:
             with suppress(SinkUnavailable):  # where only such jobs run, nobody else does it
                 await recording_of(self.copy(reached)).keep()
 
