@@ -63,10 +63,8 @@ async def test_a_client_with_a_session_reads_on_after_split_and_merge(
     assert len([item async for item in container.query_items("SELECT * FROM c")]) == 1
 
 
-async def test_a_split_may_take_its_time(
-    container: ContainerProxy, emulator: EmulatorServer
-) -> None:
-    del container
+@pytest.mark.usefixtures("container")
+async def test_a_split_may_take_its_time(emulator: EmulatorServer) -> None:
     await control(emulator, f"{_CART}/split", {"range": "0", "completing_ms": 60_000})
     headers = {"A-IM": "Incremental Feed", "x-ms-documentdb-partitionkeyrangeid": "0"}
     answer = await wire(emulator, "GET", f"{_CART}/docs", headers=headers)
@@ -89,10 +87,10 @@ async def test_a_merge_may_lower_the_lsn(
     ("status", "substatus"),
     [(429, 3200), (449, 0), (503, 0), (403, 5300), (410, 1002), (404, 1003)],
 )
+@pytest.mark.usefixtures("container")
 async def test_a_fault_answers_instead(
-    container: ContainerProxy, emulator: EmulatorServer, status: int, substatus: int
+    emulator: EmulatorServer, status: int, substatus: int
 ) -> None:
-    del container
     fault = {"operation": "read_item", "status": status, "substatus": substatus, "times": 1}
     await control(emulator, "faults", {**fault, "retry_after_ms": 7})
     answer = await wire(emulator, "GET", _ITEM, headers=_KEY)
@@ -124,20 +122,18 @@ async def test_the_client_waits_out_throttling(
         pytest.param({"method": "GET", "operation": "change_feed"}, False, id="all must match"),
     ],
 )
+@pytest.mark.usefixtures("container")
 async def test_a_fault_strikes_what_matches(
-    container: ContainerProxy, emulator: EmulatorServer, fault: dict[str, Any], strikes: bool
+    emulator: EmulatorServer, fault: dict[str, Any], strikes: bool
 ) -> None:
-    del container
     await control(emulator, "faults", {**fault, "status": 500})
     assert (await wire(emulator, "GET", _ITEM, headers=_KEY)).status == (500 if strikes else 200)
     assert await control(emulator, "faults", method="DELETE") == {"removed": 1}
     assert (await wire(emulator, "GET", _ITEM, headers=_KEY)).status == 200
 
 
-async def test_faults_are_listed_with_the_times_left(
-    container: ContainerProxy, emulator: EmulatorServer
-) -> None:
-    del container
+@pytest.mark.usefixtures("container")
+async def test_faults_are_listed_with_the_times_left(emulator: EmulatorServer) -> None:
     await control(emulator, "faults", {"operation": "read_item", "status": 500, "times": 3})
     await control(emulator, "faults", {"operation": "batch", "action": "hang"})
     await wire(emulator, "GET", _ITEM, headers=_KEY)
@@ -271,10 +267,8 @@ async def test_stats_count_requests_and_units_by_operation(
         pytest.param(b'{"id":"raw","cartId":"a","item":"\xff\xfe"}', id="bad UTF-8"),
     ],
 )
-async def test_raw_bytes_come_out_as_they_went_in(
-    container: ContainerProxy, emulator: EmulatorServer, body: bytes
-) -> None:
-    del container
+@pytest.mark.usefixtures("container")
+async def test_raw_bytes_come_out_as_they_went_in(emulator: EmulatorServer, body: bytes) -> None:
     await control(emulator, f"{_CART}/raw", body)
     read = await wire(emulator, "GET", f"{_CART}/docs/raw", headers=_KEY)
     assert read.body.startswith(body[:-1])
@@ -283,10 +277,8 @@ async def test_raw_bytes_come_out_as_they_went_in(
     assert body[:-1] in fed.body
 
 
-async def test_raw_bytes_may_have_their_identity_beside_them(
-    container: ContainerProxy, emulator: EmulatorServer
-) -> None:
-    del container
+@pytest.mark.usefixtures("container")
+async def test_raw_bytes_may_have_their_identity_beside_them(emulator: EmulatorServer) -> None:
     path = f"{_CART}/raw?id=odd&partitionKey=[%22a%22]"
     answer = await control(emulator, path, b'{"id": oops}')
     assert answer["status"] == 201
@@ -304,10 +296,8 @@ async def test_a_bulk_load_takes_lines_of_any_length(
     assert len([item async for item in feed]) == 301
 
 
-async def test_a_bulk_load_stops_at_a_bad_line(
-    container: ContainerProxy, emulator: EmulatorServer
-) -> None:
-    del container
+@pytest.mark.usefixtures("container")
+async def test_a_bulk_load_stops_at_a_bad_line(emulator: EmulatorServer) -> None:
     async with aiohttp.ClientSession() as session:
         url = f"{emulator.endpoint}_emulator/{_CART}/bulk"
         body = b'{"id":"b1","cartId":"a"}\n{"id":1}\n'
@@ -329,10 +319,10 @@ async def test_a_bulk_load_stops_at_a_bad_line(
         ("nothing", "GET", 404),
     ],
 )
+@pytest.mark.usefixtures("container")
 async def test_control_requests_that_make_no_sense_are_refused(
-    container: ContainerProxy, emulator: EmulatorServer, path: str, method: str, status: int
+    emulator: EmulatorServer, path: str, method: str, status: int
 ) -> None:
-    del container
     assert await refused(emulator, path, {}, method) == status
 
 

@@ -160,43 +160,33 @@ async def test_pages_and_their_end_carry_tag_session_and_charge(
     assert float(end.headers["x-ms-request-charge"]) == 1
 
 
-async def test_a_range_that_is_gone_is_410_1002(
-    container: ContainerProxy, emulator: EmulatorServer
-) -> None:
-    del container
+@pytest.mark.usefixtures("container")
+async def test_a_range_that_is_gone_is_410_1002(emulator: EmulatorServer) -> None:
     await control(emulator, "dbs/shop/colls/cart/split", {"range": "0"})
     for range_id in ("0", "77"):
         gone = await feed_page(emulator, range_id)
         assert (gone.status, gone.substatus) == (410, 1002)
 
 
-async def test_a_session_ahead_is_404_1002(
-    container: ContainerProxy, emulator: EmulatorServer
-) -> None:
-    del container
+@pytest.mark.usefixtures("container")
+async def test_a_session_ahead_is_404_1002(emulator: EmulatorServer) -> None:
     ahead = await feed_page(emulator, x_ms_session_token="0:-1#99")
     assert (ahead.status, ahead.substatus) == (404, 1002)
     assert ahead.headers["x-ms-session-token"] == "0:-1#0"
 
 
 @pytest.mark.parametrize("size", ["0", "-2", "x"])
-async def test_an_invalid_page_size_is_400(
-    container: ContainerProxy, emulator: EmulatorServer, size: str
-) -> None:
-    del container
+@pytest.mark.usefixtures("container")
+async def test_an_invalid_page_size_is_400(emulator: EmulatorServer, size: str) -> None:
     assert (await feed_page(emulator, x_ms_max_item_count=size)).status == 400
 
 
-async def test_a_feed_over_several_partitions_must_name_one(
-    container: ContainerProxy, emulator: EmulatorServer
-) -> None:
-    del container
+@pytest.mark.usefixtures("container")
+async def test_a_feed_over_several_partitions_must_name_one(emulator: EmulatorServer) -> None:
     answer = await wire(emulator, "GET", _DOCS, headers={"A-IM": "Incremental Feed"})
     assert answer.status == 400
 
 
-async def test_a_date_that_is_none_is_400(
-    container: ContainerProxy, emulator: EmulatorServer
-) -> None:
-    del container
+@pytest.mark.usefixtures("container")
+async def test_a_date_that_is_none_is_400(emulator: EmulatorServer) -> None:
     assert (await feed_page(emulator, If_Modified_Since="yesterday")).status == 400
