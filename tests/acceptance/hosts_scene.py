@@ -1,16 +1,14 @@
 """One real host, the emulator and PostgreSQL in the test's own process, and trouble between them.
 
-Everything is the real thing: SDK over HTTP, processor, sink, service. Only timeouts and the
-credential are chosen by the test. Waiting means until something is true or a deadline passes.
+Everything is the real thing: SDK over HTTP, processor, sink, service. Waiting means until something is true or a deadline passes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,27 +19,13 @@ from typing_extensions import override
 from cosmos_emulator import EmulatorServer
 from cosmos_emulator.container import Container
 from cosmos_emulator.faults import parse_fault
-from projector.core.names import InstanceName, LeaseToken
+from projector.core.names import LeaseToken
 from projector.core.states import CloseReason, RangeState
-from projector.cosmos.change_source import CosmosChangeSource
-from projector.cosmos.client import ContainerPath, CosmosAccount, CosmosGateway
-from projector.cosmos.lease_container import LeaseContainer
-from projector.cosmos.lease_documents import lease_prefix
-from projector.cosmos.lease_store import CosmosBootstrapMarkers, CosmosLeaseStore
-from projector.cosmos.point_reads import CosmosPointReader
-from projector.ports.feed import Page, RangeReport
-from projector.postgres.connections import ConnectionOptions, Connections
-from projector.postgres.sink import PostgresSink
-from projector.processor.clock import SystemClock
-from projector.processor.host import Host
+from projector.cosmos.client import ContainerPath
+from projector.ports.feed import RangeReport
 from projector.processor.notifications import SilentObserver
-from projector.processor.options import ProcessorOptions
-from projector.projection.writes import ProjectedPage
-from projector.reconcile.answers import Judge
-from projector.reconcile.sweep import Sweeper
 from projector.settings import Settings
 from projector.wiring.service import Service
-from tests.carts import CART_PROJECTION
 from tests.simulation.oracle import differences
 
 T = TypeVar("T")
@@ -69,18 +53,7 @@ async def until(read: Callable[[], T], accept: Callable[[T], object]) -> T:
 class Witness(SilentObserver):
     """Remembers what the host told its observers."""
 
-    pages: list[int | None] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
     endings: list[CloseReason] = field(default_factory=list)
-
-    @override
-    def polled(self, token: LeaseToken, page: Page) -> None:
-        if page.body is not None:
-            self.pages.append(page.document_count)
-
-    @override
-    async def failed(self, token: LeaseToken, error: Exception) -> None:
-        self.errors.append(type(error).__name__)
 
     @override
     async def released(self, token: LeaseToken, reason: CloseReason) -> None:
@@ -203,51 +176,3 @@ async def serving(one: Scene, **chosen: Any) -> AsyncIterator[Service]:
         group.create_task(service.run(migrate=False), name="service")
         yield service
         service.request_stop()
-
-
-@asynccontextmanager
-async def hosting(one: Scene, account: CosmosAccount, **options: Any) -> AsyncIterator[None]:
-    """The same host with an account of the test's choice: its credential, its timeouts."""
-    given: dict[str, Any] = {
-        "processor_name": "projector",
-        "instance_name": InstanceName("host"),
-        "poll_min_seconds": 0.02,
-        "poll_max_seconds": 0.1,
-        "acquire_seconds": 0.3,
-    }
-    async with AsyncExitStack() as stack:
-        gateway = await stack.enter_async_context(CosmosGateway(account))
-        target = await stack.enter_async_context(Connections(ConnectionOptions(url=one.url)))
-        host = await _host(one, gateway, target, ProcessorOptions(**(given | options)))
-        one.reports = host.reports
-        async with asyncio.TaskGroup() as group:
-            group.create_task(host.run(), name="host")
-            yield
-            host.request_stop()
-
-
-async def _host(
-    one: Scene, gateway: CosmosGateway, target: Connections, options: ProcessorOptions
-) -> Host[ProjectedPage]:
-    source = CosmosChangeSource(gateway, CART)
-    rid = await source.container_rid()
-    prefix = lease_prefix(
-        processor_name=options.processor_name,
-        endpoint_host=gateway.account.host,
-        container_rid=rid,
-    )
-    rows = PostgresSink(target)
-    points = CosmosPointReader(gateway, CART, expected_rid=rid)
-    judge = Judge(reader=points, projection=CART_PROJECTION)
-    leases, clock = LeaseContainer(gateway, LEASE), SystemClock()
-    return Host(
-        source=source,
-        leases=CosmosLeaseStore(leases, prefix=prefix),
-        markers=CosmosBootstrapMarkers(leases, prefix=prefix, clock=clock),
-        sink=rows,
-        sweeper=Sweeper(store=rows.verdicts, judge=judge),
-        options=options,
-        clock=clock,
-        draw=random.Random(3),
-        observer=one.witness,
-    )

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.rows import tuple_row
 
 from cosmos_emulator import EmulatorServer
 from projector.core.states import CloseReason, RangeState
-from projector.postgres.embedded import EmbeddedPostgres
 from projector.postgres.migrate import upgrade
 from tests.acceptance.hosts_scene import Scene, scene, serving, until
 from tests.fixtures.postgres import (
-    SERVER_OPTIONS,
-    database_name,
-    quick_folder,
     replace_database,
 )
 
@@ -81,59 +76,6 @@ async def test_a_failure_in_the_middle_of_a_batch_with_bad_documents_blames_none
         stage.sql.execute(WORKING)
         await until(stage.wrong, lambda wrong: not wrong)
         assert stage.rows("SELECT document_id FROM projector.quarantine") == [("bad",)]
-
-
-READ_ONLY = "ALTER DATABASE {} SET default_transaction_read_only = {}"
-CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'projector host'"
-
-
-def set_read_only(stage: Scene, value: str) -> None:
-    """New sessions are read-only, as after a failover to a standby; the present ones are cut."""
-    name = sql.Identifier(database_name(stage.url))
-    stage.sql.execute("SET default_transaction_read_only = off")
-    stage.sql.execute(sql.SQL(READ_ONLY).format(name, sql.SQL(value)))
-    stage.rows(CUT)
-
-
-async def test_a_read_only_database_is_waited_for(stage: Scene) -> None:
-    async with serving(stage):
-        await stage.copied()
-        set_read_only(stage, "on")
-        stage.shop()
-        await stage.all_in(RangeState.WAITING_FOR_TARGET)
-        await until(stage.messages, lambda texts: any("read-only" in text for text in texts))
-        assert stage.wrong()
-        set_read_only(stage, "off")
-        await stage.copied()
-
-
-@pytest.fixture
-def server() -> Iterator[EmbeddedPostgres]:
-    """A server of the test's own, not started."""
-    with quick_folder() as folder:
-        yield EmbeddedPostgres(folder, options=SERVER_OPTIONS)
-
-
-async def test_a_server_that_is_stopped_and_started_again_is_waited_for(
-    emulator: EmulatorServer, server: EmbeddedPostgres
-) -> None:
-    await asyncio.to_thread(server.start)
-    try:
-        await asyncio.to_thread(upgrade, server.url)
-        async with scene(emulator, server.url) as stage, serving(stage):
-            await stage.copied()
-            before = stage.epochs()
-            await asyncio.to_thread(server.stop)
-            stage.shop()
-            await stage.all_in(RangeState.WAITING_FOR_TARGET)
-            await asyncio.to_thread(server.start)
-            with psycopg.connect(server.url, autocommit=True, row_factory=tuple_row) as back:
-                stage.sql, gone = back, stage.sql
-                await stage.copied()
-                assert stage.epochs() == before
-                stage.sql = gone
-    finally:
-        await asyncio.to_thread(server.stop)
 
 
 async def test_a_database_replaced_by_an_empty_one_is_filled_again(

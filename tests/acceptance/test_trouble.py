@@ -26,7 +26,6 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-OTHER_KEY = "b3RoZXIta2V5LW90aGVyLWtleS1vdGhlci1rZXktb3RoZXIta2V5LW90aGVyLWtleQ=="
 TWO_MEGABYTES = 2 * 1024 * 1024
 
 
@@ -57,29 +56,6 @@ def test_an_unknown_setting_is_named_with_its_neighbour(tmp_path: Path) -> None:
     finished = CommandLine(folder=tmp_path, settings={"COSMOS_ENDPONT": "http://x"}).run("run")
     assert finished.code == 2
     assert "PROJECTOR_COSMOS_ENDPOINT" in finished.error_line
-
-
-def test_a_wrong_key_ends_with_one_line(open_shop: Shop, command_line: CommandLine) -> None:
-    finished = command_line.with_settings(COSMOS_KEY=OTHER_KEY).run("run")
-    assert finished.code == 1
-    assert "PROJECTOR_COSMOS_KEY" in finished.error_line
-    assert OTHER_KEY not in finished.stderr
-
-
-def test_a_missing_container_ends_with_one_line(open_shop: Shop, command_line: CommandLine) -> None:
-    finished = command_line.with_settings(COSMOS_CONTAINER="card").run("run")
-    assert finished.code == 1
-    assert "'card'" in finished.error_line
-    assert "PROJECTOR_COSMOS_CONTAINER" in finished.error_line
-
-
-@pytest.mark.parametrize("name", ["WEB_PORT"])
-def test_a_port_in_use_is_named(open_shop: Shop, command_line: CommandLine, name: str) -> None:
-    with taken_port() as port:
-        finished = command_line.with_settings(**{name: str(port)}).run("run")
-    assert finished.code == 1
-    assert str(port) in finished.error_line
-    assert f"PROJECTOR_{name}" in finished.error_line
 
 
 def test_the_emulator_names_a_port_in_use(tmp_path: Path) -> None:
