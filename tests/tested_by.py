@@ -28,15 +28,14 @@ conformance/test_splits: processor/handover
 conformance/test_worker: processor/controller processor/supervisor processor/notifications
 emulator/command/test_command: cli/emulator
 integration/changefeed/test_processor: changefeed/estimator changefeed/tuning
-integration/cli/test_database: wiring/database
 integration/cosmos/test_lease_store: cosmos/lease_container
 integration/cosmos/test_way_there: cosmos/unreachable
-integration/postgres/test_connections: postgres/beside
 integration/postgres/test_embedded: postgres/embedded_cluster
 integration/postgres/test_embedded_as_root: postgres/embedded_programs
 integration/postgres/test_generation: postgres/control postgres/tables
-integration/postgres/test_generations: ports/generations postgres/retiring postgres/switching
-integration/postgres/test_history: postgres/past postgres/recording
+integration/postgres/test_generations: ports/generations postgres/past postgres/retiring
+  postgres/switching
+integration/postgres/test_history: postgres/recording
 integration/postgres/test_moved: postgres/sequences
 integration/postgres/test_orders_mended: postgres/comparison postgres/verification
 integration/postgres/test_quarantine: ports/quarantine
@@ -63,7 +62,7 @@ integration/wiring/test_reset: wiring/commands
 integration/wiring/test_service: processor/clock
 integration/wiring/test_start: wiring/opening
 integration/wiring/test_target_checks: operations/target_checks
-migrations/test_migrations: postgres/migrate postgres/schema
+migrations/test_migrations: postgres/migrate postgres/schema wiring/database
 unit/bi/test_package: bi/marts bi/semantics bi/sources bi/yaml
 unit/cli/test_app: cli/entry cli/groups cli/leases_group
 unit/cli/test_failures: core/errors
@@ -73,6 +72,7 @@ unit/core/test_bookmarks: core/bookmark_file
 unit/operations/test_fleet: processor/refusals
 unit/operations/test_rebuild: operations/generations
 unit/operations/test_source_checks: core/names ports/copy
+unit/postgres/test_passfile: postgres/beside
 unit/processor/test_budget: ports/budget
 unit/processor/test_odd_company: processor/namesakes
 unit/processor/test_recovery: processor/follower processor/holdoffs processor/neighbours

@@ -32,10 +32,7 @@ class Watcher:
 @pytest.fixture
 async def stopped(world: World) -> World:
     """Everything was read once; nobody runs."""
-    world.container.fill(40)
-    world.start("a")
-    await world.until(world.bookmarked)
-    await world.stop("a")
+    await world.once_read(40)
     return world
 
 
@@ -64,8 +61,7 @@ async def test_check_104_nothing_unread_is_zero(stopped: World) -> None:
 
 async def test_check_104_pending_writes_are_counted() -> None:
     world = World()
-    world.start("a")
-    await world.until(world.bookmarked)
+    await world.caught_up()
     await world.stop("a")
     world.container.fill(10)
     await world.pass_time(30)

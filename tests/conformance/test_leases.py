@@ -157,8 +157,7 @@ async def test_check_064_outage_of_the_leases_is_left_to_the_next_turn(world: Wo
 
 
 async def test_check_065_release_of_a_deleted_lease_is_silent(world: World) -> None:
-    member = world.start("a")
-    await world.until(world.bookmarked)
+    member = await world.caught_up()
     world.leases.leases.clear()
     await world.stop("a")
     assert member.listener.errors == []
@@ -190,8 +189,7 @@ async def test_check_067_bookmark_must_not_be_empty(held: Held) -> None:
 
 
 async def test_check_068_first_renewal_after_half_an_interval(world: World) -> None:
-    world.start("a", acquire_seconds=500.0)
-    await world.until(world.bookmarked)
+    await world.caught_up("a", acquire_seconds=500.0)
     written = world.leases.leases[TOKEN].timestamp
     assert written is not None
     await world.pass_time(9)

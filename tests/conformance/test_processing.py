@@ -94,8 +94,7 @@ def test_check_036_other_zones_mean_the_same_moment() -> None:
 
 async def test_check_038_reads_go_on_after_the_last_etag_verbatim(one: World) -> None:
     one.container.fill(5)
-    member = one.start("a", page_size=2)
-    await one.until(one.bookmarked)
+    member = await one.caught_up("a", page_size=2)
     places = [continuation for _, continuation, _ in member.source.reads]
     assert places[:4] == [None, '"3"', '"5"', '"6"']
 
@@ -114,14 +113,12 @@ async def test_check_074_pages_are_drained_without_a_pause(one: World) -> None:
 
 async def test_check_075_bookmark_equals_the_place_applied(one: World) -> None:
     one.container.fill(5)
-    one.start("a")
-    await one.until(one.bookmarked)
+    await one.caught_up()
     assert one.sink.batches[-1][2].continuation == one.leases.leases[ZERO].continuation
 
 
 async def test_check_075_no_bookmark_when_the_handler_fails(one: World) -> None:
-    one.start("a", acquire_seconds=500.0)
-    await one.until(one.bookmarked)
+    await one.caught_up("a", acquire_seconds=500.0)
     before = one.leases.leases[ZERO].continuation
     one.sink.faults.plan("apply", HandlerFailed("no"), times=None)
     one.container.fill(5)
@@ -142,8 +139,7 @@ async def test_check_076_failed_batch_comes_again_in_order(one: World) -> None:
 
 async def test_check_079_page_without_documents_moves_the_place(one: World) -> None:
     one.container.fill(1)
-    one.start("a")
-    await one.until(one.bookmarked)
+    await one.caught_up()
     one.container.partitions[0].lsn += 5
     await one.until(one.bookmarked, within_seconds=5)
     assert len(one.sink.delivered) == 1
@@ -193,8 +189,7 @@ IN_PLACE: dict[str, tuple[ProjectorError, RangeState]] = {
 async def test_check_083_trouble_is_waited_out_in_place(
     one: World, error: ProjectorError, state: RangeState
 ) -> None:
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     epoch = one.sink.ranges[0].epoch
     member.source.faults.plan("read", error, times=5)
     one.container.fill(5)
@@ -206,8 +201,7 @@ async def test_check_083_trouble_is_waited_out_in_place(
 
 
 async def test_check_083_throttling_is_waited_for_as_told(one: World) -> None:
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     one.container.fill(1)
     member.source.faults.plan("read", Throttled(retry_after_seconds=20.0))
     await one.until(lambda: one.state() is RangeState.THROTTLED)
@@ -241,8 +235,7 @@ async def test_check_085_changes_of_one_transaction_stay_together(one: World) ->
 
 
 async def test_target_down_is_waited_out_with_the_same_batch(one: World) -> None:
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     one.sink.faults.plan("apply", SinkUnavailable("down"), times=12)
     one.container.fill(5)
     await one.until(lambda: one.state() is RangeState.WAITING_FOR_TARGET)
@@ -256,14 +249,12 @@ async def test_target_down_is_waited_out_with_the_same_batch(one: World) -> None
 async def test_answer_lost_after_the_commit_changes_nothing(one: World) -> None:
     one.container.fill(5)
     one.sink.faults.plan("apply", SinkUnavailable("reset"), after=True)
-    one.start("a")
-    await one.until(one.bookmarked)
+    await one.caught_up()
     assert one.consistent()
 
 
 async def test_credential_of_many_ranges_is_rebuilt_once(world: World) -> None:
-    member = world.start("a")
-    await world.until(world.bookmarked)
+    member = await world.caught_up()
     for token in "0123":
         member.source.faults.plan("read", CredentialExpired("aged"), about=token)
     world.container.fill(40)

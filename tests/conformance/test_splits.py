@@ -59,16 +59,14 @@ async def test_check_086_children_go_on_at_the_committed_position(one: World) ->
 
 
 async def test_check_086_children_are_taken_by_the_same_host_at_once(one: World) -> None:
-    one.start("a", acquire_seconds=500.0)
-    await one.until(one.bookmarked)
+    await one.caught_up("a", acquire_seconds=500.0)
     one.container.split("0")
     await one.until(lambda: one.owners() == {"1": "a", "2": "a"}, within_seconds=3)
 
 
 async def test_check_086_place_read_but_not_committed_does_not_travel(one: World) -> None:
     one.container.fill(10)
-    one.start("a")
-    await one.until(one.bookmarked)
+    await one.caught_up()
     hanging = one.sink.faults.plan("apply", delay_seconds=30.0)
     one.container.fill(10, prefix="more")
     await one.until(lambda: hanging.times == 0)
@@ -86,8 +84,7 @@ async def test_check_086_split_at_any_moment_loses_nothing(
 ) -> None:
     one.container.fill(100)
     if moment != "cold":
-        one.start("a")
-        await one.until(one.bookmarked)
+        await one.caught_up()
     if moment == "stopped":
         await one.stop("a")
     for _ in range(deep):
@@ -112,8 +109,7 @@ async def test_check_087_properties_are_copied(one: World) -> None:
 
 async def test_check_088_failed_creation_keeps_the_parent_and_is_repeated(one: World) -> None:
     one.container.fill(100)
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     member.leases.faults.plan("create", LeaseStoreUnavailable("503"), times=2)
     one.container.split("0")
     await one.until(lambda: len(member.listener.errors) == 1)
@@ -125,8 +121,7 @@ async def test_check_088_failed_creation_keeps_the_parent_and_is_repeated(one: W
 
 async def test_check_089_children_of_another_host_are_left_to_it(one: World) -> None:
     one.container.fill(100)
-    member = one.start("a", acquire_seconds=500.0)
-    await one.until(one.bookmarked)
+    member = await one.caught_up("a", acquire_seconds=500.0)
     end = one.leases.leases[LeaseToken("0")].continuation
     one.container.split("0")
     for partition in one.container.partitions:
@@ -148,8 +143,7 @@ async def test_check_090_failed_acquisition_of_a_child_does_not_bring_the_parent
     one: World,
 ) -> None:
     one.container.fill(100)
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     member.leases.faults.plan("replace", LeaseStoreUnavailable("503"), about="1")
     one.container.split("0")
     await one.until(lambda: one.counts() == {"a": 2}, within_seconds=30)
@@ -185,8 +179,7 @@ def test_check_092_merged_partition_lease_becomes_a_key_lease_of_its_own_range()
 async def test_check_092_merge_loses_and_doubles_nothing(moment: str, lsn: int | None) -> None:
     world = World(partitions=2)
     world.container.fill(60)
-    world.start("a")
-    await world.until(world.bookmarked)
+    await world.caught_up()
     if moment == "stopped":
         await world.stop("a")
     world.container.merge("0", "1", lsn=lsn)
@@ -210,8 +203,7 @@ async def test_check_093_key_lease_inside_one_partition_stays(one: World) -> Non
 async def test_check_093_merge_then_merge_keeps_the_key_leases() -> None:
     world = World(partitions=4)
     world.container.fill(60)
-    world.start("a")
-    await world.until(world.bookmarked)
+    await world.caught_up()
     first = world.container.merge("0", "1")
     await world.until(lambda: {"-10", "10-20"} <= set(world.leases.leases))
     world.container.fill(20, prefix="between")
@@ -226,8 +218,7 @@ async def test_check_093_merge_then_merge_keeps_the_key_leases() -> None:
 async def test_check_094_key_lease_over_two_partitions_is_cut_before_it_is_read() -> None:
     world = World(partitions=2)
     world.container.fill(60)
-    world.start("a")
-    await world.until(world.bookmarked)
+    await world.caught_up()
     merged = world.container.merge("0", "1")
     await world.until(lambda: sorted(world.leases.leases) == ["-20", "20-FF"])
     await world.until(world.consistent)
@@ -252,8 +243,7 @@ def test_check_095_no_overlapping_partition_is_an_error() -> None:
 
 async def test_check_095_parent_is_kept_until_the_map_is_right(one: World) -> None:
     one.container.fill(60)
-    one.start("a")
-    await one.until(one.bookmarked)
+    await one.caught_up()
     partitions = one.container.partitions
     one.container.partitions = []
     await one.pass_time(20)
@@ -268,8 +258,7 @@ async def test_crash_between_children_and_parent_is_finished_by_the_next_owner(
     one: World,
 ) -> None:
     one.container.fill(60)
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     member.leases.faults.plan("delete", hang=True)
     one.container.split("0")
     await one.until(lambda: len(one.leases.leases) == 3)
@@ -282,8 +271,7 @@ async def test_crash_between_children_and_parent_is_finished_by_the_next_owner(
 
 async def test_split_while_the_target_is_down_keeps_the_order(one: World) -> None:
     one.container.fill(10)
-    one.start("a")
-    await one.until(one.bookmarked)
+    await one.caught_up()
     one.sink.faults.plan("apply", SinkUnavailable("down"), times=20)
     one.container.fill(60, prefix="later")
     await one.pass_time(1)

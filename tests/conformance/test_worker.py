@@ -26,8 +26,7 @@ def tasks_of(token: str) -> set[str]:
 
 
 async def test_check_069_failed_processing_ends_the_renewal(world: World) -> None:
-    member = world.start("a", acquire_seconds=500.0)
-    await world.until(world.bookmarked)
+    member = await world.caught_up("a", acquire_seconds=500.0)
     assert {"reader", "applier", "renewer", "watchdog"} <= tasks_of("0")
     world.sink.faults.plan("apply", HandlerFailed("no"), about="0", times=None)
     world.container.fill(40)
@@ -36,8 +35,7 @@ async def test_check_069_failed_processing_ends_the_renewal(world: World) -> Non
 
 
 async def test_check_069_failed_renewal_ends_the_processing(world: World) -> None:
-    member = world.start("a", acquire_seconds=500.0)
-    await world.until(world.bookmarked)
+    member = await world.caught_up("a", acquire_seconds=500.0)
     lease = world.leases.leases[LeaseToken("0")]
     world.leases.write(replace(lease, owner=InstanceName("thief")))
     await world.until(lambda: ("released: lease_lost", "0") in member.listener.heard)
@@ -45,8 +43,7 @@ async def test_check_069_failed_renewal_ends_the_processing(world: World) -> Non
 
 
 async def test_check_069_stop_ends_both(world: World) -> None:
-    member = world.start("a")
-    await world.until(world.bookmarked)
+    member = await world.caught_up()
     await world.stop("a")
     assert member.listener.heard.count(("released: shutdown", "0")) == 1
     assert tasks_of("0") == set()
@@ -58,8 +55,7 @@ async def test_check_069_stop_ends_both(world: World) -> None:
     ids=["handler", "bug", "lease lost"],
 )
 async def test_check_070_every_end_releases_once(world: World, error: Exception) -> None:
-    member = world.start("a", acquire_seconds=500.0)
-    await world.until(world.bookmarked)
+    member = await world.caught_up("a", acquire_seconds=500.0)
     member.leases.faults.calls.clear()
     world.sink.faults.plan("apply", error, about="0")
     world.container.fill(40)
@@ -70,8 +66,7 @@ async def test_check_070_every_end_releases_once(world: World, error: Exception)
 
 
 async def test_check_071_owned_lease_gets_no_second_worker(world: World) -> None:
-    member = world.start("a", acquire_seconds=1.0)
-    await world.until(world.bookmarked)
+    member = await world.caught_up("a", acquire_seconds=1.0)
     await world.pass_time(30)
     assert member.listener.heard.count(("acquired", "0")) == 1
     names = [task.get_name() for task in asyncio.all_tasks()]
@@ -96,8 +91,7 @@ async def test_check_072_lease_lost_on_acquisition_is_not_told(world: World) -> 
 
 async def test_check_073_theft_is_released_without_error(world: World) -> None:
     world.container.fill(40)
-    member = world.start("a")
-    await world.until(world.bookmarked)
+    member = await world.caught_up()
     world.start("b")
     await world.until(lambda: world.counts() == {"a": 2, "b": 2})
     await world.until(lambda: len(member.host.reports()) == 2, within_seconds=20)

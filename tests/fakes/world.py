@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -105,12 +106,25 @@ class World:
         member.task = asyncio.create_task(member.host.run(), name=f"host {member.name}")
         return member
 
-    async def stop(self, name: str = "a") -> None:
+    async def caught_up(self, name: str = "a", **choices: Any) -> Member:
+        """A running host that has read and bookmarked everything."""
+        member = self.start(name, **choices)
+        await self.until(self.bookmarked)
+        return member
+
+    async def once_read(self, documents: int) -> None:
+        """So many documents were read by a host that has gone."""
+        self.container.fill(documents)
+        await self.caught_up()
+        await self.stop()
+
+    async def stop(self, name: str = "a", *, within_seconds: float = math.inf) -> None:
         """Stop and drain; raises what the host raised."""
-        member = self.members.pop(name)
+        member, began = self.members.pop(name), self.clock.monotonic()
         assert member.task is not None
         member.host.request_stop()
         await member.task
+        assert self.clock.monotonic() - began <= within_seconds
 
     async def kill(self, name: str = "a") -> None:
         """Abort: nothing is released."""

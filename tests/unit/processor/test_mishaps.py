@@ -25,8 +25,7 @@ ZERO = LeaseToken("0")
 
 @pytest.mark.parametrize("error", [SinkUnavailable("down"), RuntimeError("a bug")])
 async def test_reports_that_fail_cost_reports_alone(one: World, error: Exception) -> None:
-    one.start("a")
-    await one.until(one.bookmarked)
+    await one.caught_up()
     one.sink.faults.plan("report", error, times=5)
     one.container.fill(10)
     await one.until(one.consistent, within_seconds=2)
@@ -36,8 +35,7 @@ async def test_reports_that_fail_cost_reports_alone(one: World, error: Exception
 
 
 async def test_last_report_says_stopped(one: World) -> None:
-    one.start("a")
-    await one.until(one.bookmarked)
+    await one.caught_up()
     await one.stop("a")
     assert one.sink.reports[ZERO].state is RangeState.STOPPED
 
@@ -57,10 +55,7 @@ async def test_target_that_finds_another_container_parks_the_range(
 
 
 async def test_recreated_container_and_a_start_from_now_park_too(world: World) -> None:
-    world.container.fill(10)
-    world.start("a")
-    await world.until(world.bookmarked)
-    await world.stop("a")
+    await world.once_read(10)
     rows = dict(world.sink.live_rows())
     world.container.recreate()
     world.leases.clear()
@@ -71,8 +66,7 @@ async def test_recreated_container_and_a_start_from_now_park_too(world: World) -
 
 
 async def test_release_that_fails_oddly_does_not_end_the_host(one: World) -> None:
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     one.sink.faults.plan("apply", RuntimeError("a bug"))
     member.leases.faults.plan("replace", RuntimeError("a bug"))
     one.container.fill(5)
@@ -84,19 +78,14 @@ async def test_stop_while_the_account_is_down_at_the_start(one: World) -> None:
     member.source.faults.plan("rid", SourceUnavailable("down"), times=None)
     one.start_member(member)
     await one.pass_time(30)
-    began = one.clock.monotonic()
-    await one.stop("a")
-    assert one.clock.monotonic() - began < 1
+    await one.stop("a", within_seconds=1)
 
 
 async def test_stop_while_the_map_of_partitions_is_wrong(one: World) -> None:
-    one.start("a")
-    await one.until(one.bookmarked)
+    await one.caught_up()
     one.container.partitions = []
     await one.pass_time(10)
-    began = one.clock.monotonic()
-    await one.stop("a")
-    assert one.clock.monotonic() - began < 1
+    await one.stop("a", within_seconds=1)
     assert list(one.leases.leases) == ["0"]
 
 
@@ -141,8 +130,7 @@ async def test_host_runs_without_an_observer(one: World) -> None:
 async def test_a_mistake_is_told_with_the_side_it_was_made_on(
     one: World, error: ProjectorError, reason: str
 ) -> None:
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     operation = one.sink if isinstance(error, SinkRefused) else member.source
     operation.faults.plan("apply" if isinstance(error, SinkRefused) else "read", error)
     one.container.fill(1)

@@ -50,8 +50,7 @@ async def test_lease_of_the_dead_is_taken_whatever_time_it_bears(world: World) -
 
 async def test_leases_come_to_rest_between_two_hosts_of_one_name(world: World) -> None:
     world.container.fill(100)
-    world.start("a", instance_name="shared")
-    await world.until(world.bookmarked)
+    await world.caught_up("a", instance_name="shared")
     with capture_logs() as told:
         world.start("b", instance_name="shared")
         await world.pass_time(180)
@@ -76,10 +75,7 @@ async def test_restarted_host_takes_its_leases_back_at_once(world: World) -> Non
 
 
 async def test_hundreds_of_slivers_cost_one_line(world: World) -> None:
-    world.container.fill(100)
-    world.start("a")
-    await world.until(world.bookmarked)
-    await world.stop("a")
+    await world.once_read(100)
     for number in range(300):
         keys = FeedRange(min=f"1{number:03X}0", max=f"1{number:03X}8")
         token = LeaseToken(str(keys))

@@ -12,8 +12,7 @@ ZERO = LeaseToken("0")
 
 
 async def test_busy_range_is_bookmarked_once_a_second(one: World) -> None:
-    member = one.start("a", page_size=10, batch_documents=10)
-    await one.until(one.bookmarked)
+    member = await one.caught_up("a", page_size=10, batch_documents=10)
     member.leases.faults.calls.clear()
 
     async def write() -> None:
@@ -29,8 +28,7 @@ async def test_busy_range_is_bookmarked_once_a_second(one: World) -> None:
 
 
 async def test_quiet_range_is_bookmarked_at_once(one: World) -> None:
-    one.start("a")
-    await one.until(one.bookmarked)
+    await one.caught_up()
     await one.pass_time(5)
     one.container.put("one")
     await one.until(one.consistent)
@@ -38,8 +36,7 @@ async def test_quiet_range_is_bookmarked_at_once(one: World) -> None:
 
 
 async def test_bookmark_counts_as_renewal(one: World) -> None:
-    member = one.start("a", acquire_seconds=500.0)
-    await one.until(one.bookmarked)
+    member = await one.caught_up("a", acquire_seconds=500.0)
     await one.pass_time(20)
     member.leases.faults.calls.clear()
     for _ in range(10):
@@ -49,8 +46,7 @@ async def test_bookmark_counts_as_renewal(one: World) -> None:
 
 
 async def test_idle_range_writes_only_renewals(one: World) -> None:
-    member = one.start("a", acquire_seconds=5000.0)
-    await one.until(one.bookmarked)
+    member = await one.caught_up("a", acquire_seconds=5000.0)
     await one.pass_time(60)
     member.leases.faults.calls.clear()
     await one.pass_time(1700)
@@ -58,8 +54,7 @@ async def test_idle_range_writes_only_renewals(one: World) -> None:
 
 
 async def test_outage_of_the_leases_delays_the_bookmark_and_nothing_else(one: World) -> None:
-    member = one.start("a", acquire_seconds=500.0)
-    await one.until(one.bookmarked)
+    member = await one.caught_up("a", acquire_seconds=500.0)
     member.leases.faults.plan("replace", LeaseStoreUnavailable("503"), times=5)
     one.container.fill(30)
     await one.until(one.consistent, within_seconds=2)
@@ -68,19 +63,15 @@ async def test_outage_of_the_leases_delays_the_bookmark_and_nothing_else(one: Wo
 
 
 async def test_stop_during_an_outage_of_the_leases_ends_in_time(one: World) -> None:
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     member.leases.faults.plan("replace", LeaseStoreUnavailable("503"), times=None)
     one.container.fill(30)
     await one.until(one.consistent)
-    began = one.clock.monotonic()
-    await one.stop("a")
-    assert one.clock.monotonic() - began < 30
+    await one.stop("a", within_seconds=30)
 
 
 async def test_moving_places_of_others_are_committed_once_a_second(one: World) -> None:
-    one.start("a", poll_max_seconds=0.05)
-    await one.until(one.bookmarked)
+    await one.caught_up("a", poll_max_seconds=0.05)
     before = len(one.sink.batches)
     for _ in range(100):
         one.container.partitions[0].lsn += 1

@@ -151,8 +151,7 @@ async def test_waits_for_ranges_of_other_hosts_and_for_sweeps(world: World) -> N
 
 async def test_takes_over_expired_leases_first(world: World) -> None:
     world.container.fill(100)
-    world.start("dead")
-    await world.until(world.bookmarked)
+    await world.caught_up("dead")
     await world.kill("dead")
     world.container.fill(50, prefix="later")
     waiting = Watch(world).begin()
@@ -178,8 +177,7 @@ async def test_changes_after_the_start_do_not_move_the_marks(world: World) -> No
 
 async def test_mark_outlives_a_split(world: World) -> None:
     world.container.fill(100)
-    world.start("a")
-    await world.until(world.bookmarked)
+    await world.caught_up()
     world.sink.faults.plan("apply", delay_seconds=3.0)
     world.container.fill(50, prefix="later")
     watch = Watch(world)
@@ -191,10 +189,7 @@ async def test_mark_outlives_a_split(world: World) -> None:
 
 
 async def test_empty_target_beside_finished_leases_is_not_caught_up(world: World) -> None:
-    world.container.fill(100)
-    world.start("a")
-    await world.until(world.bookmarked)
-    await world.stop("a")
+    await world.once_read(100)
     world.sink = FakeSink(world.clock, exists=world.container.find)
     waiting = Watch(world).begin()
     await world.pass_time(10)
@@ -208,8 +203,7 @@ async def test_bookmark_of_another_start_does_not_count_before_the_range_is_open
     world: World,
 ) -> None:
     world.container.fill(100)
-    world.start("a", start_from=NOW)
-    await world.until(world.bookmarked)
+    await world.caught_up("a", start_from=NOW)
     await world.stop("a")
     waiting = Watch(world).begin()
     await world.pass_time(10)
@@ -220,8 +214,7 @@ async def test_bookmark_of_another_start_does_not_count_before_the_range_is_open
 
 
 async def test_host_with_another_start_from_is_named(world: World) -> None:
-    world.start("a", start_from=NOW)
-    await world.until(world.bookmarked)
+    await world.caught_up("a", start_from=NOW)
     with capture_logs() as told:
         waiting = Watch(world).begin()
         await world.pass_time(20)
@@ -236,8 +229,7 @@ async def test_host_with_another_start_from_is_named(world: World) -> None:
 async def test_restored_source_is_read_again_before_it_counts() -> None:
     one = World(partitions=1)
     one.container.fill(40)
-    one.start("a")
-    await one.until(one.bookmarked)
+    await one.caught_up()
     one.container.rewind(10)
     waiting = Watch(one).begin()
     await one.until(waiting.done, within_seconds=60)
@@ -257,8 +249,7 @@ async def test_outages_are_waited_out_and_mistakes_are_raised(world: World) -> N
 
 async def test_a_source_that_is_throttled_is_asked_ever_more_slowly() -> None:
     world = World()
-    member = world.start()
-    await world.until(world.bookmarked)
+    member = await world.caught_up()
     before = member.source.faults.calls["ranges"]
     member.source.faults.plan("ranges", Throttled(retry_after_seconds=0.0), times=None)
     waiting = asyncio.create_task(

@@ -34,8 +34,7 @@ async def test_changes_written_after_lsns_went_back_are_read_although_we_start_f
 async def test_reopening_that_takes_long_is_not_taken_for_a_lost_range(one: World) -> None:
     """Its epoch is raised before it knows the new one; reports go on meanwhile."""
     one.container.fill(40)
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     one.sink.faults.plan("open", delay_seconds=10.0, after=True)
     one.container.rewind(10)
     await one.until(one.consistent, within_seconds=60)
@@ -51,8 +50,7 @@ async def test_partition_that_splits_at_the_start_does_not_end_the_host(one: Wor
 
 async def test_partition_that_splits_does_not_end_the_wait_for_the_end(one: World) -> None:
     one.container.fill(5)
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     member.source.faults.plan("resolve", FeedRangeGone("splitting"))
     await wait_until_caught_up(
         source=member.source, leases=member.leases, clock=one.clock, start_from=BEGINNING
@@ -61,8 +59,7 @@ async def test_partition_that_splits_does_not_end_the_wait_for_the_end(one: Worl
 
 async def test_child_that_cannot_be_taken_does_not_cost_the_other_ranges(world: World) -> None:
     world.container.fill(100)
-    member = world.start("a")
-    await world.until(world.bookmarked)
+    member = await world.caught_up()
     member.leases.faults.plan("read", ConfigurationError("403"), about="4", times=1)
     world.container.split("1")
     world.container.fill(100, prefix="later")
@@ -74,8 +71,7 @@ async def test_child_that_cannot_be_taken_does_not_cost_the_other_ranges(world: 
 
 async def test_child_that_another_host_took_is_left_to_it(world: World) -> None:
     world.container.fill(100)
-    member = world.start("a")
-    await world.until(world.bookmarked)
+    member = await world.caught_up()
     world.container.split("1")
     taken = LeaseToken("4")
     member.leases.faults.plan("read", about=taken, delay_seconds=3.0)
@@ -90,10 +86,7 @@ async def test_child_that_another_host_took_is_left_to_it(world: World) -> None:
 
 class TestUnreadableLease:
     async def test_it_costs_its_own_keys_only_and_no_storm_of_repairs(self, world: World) -> None:
-        world.container.fill(100)
-        world.start("a")
-        await world.until(world.bookmarked)
-        await world.stop("a")
+        await world.once_read(100)
         token = LeaseToken("1")
         world.leases.write(replace(world.leases.leases[token], unreadable=BROKEN, feed_range=None))
         world.container.fill(100, prefix="later")
@@ -107,8 +100,7 @@ class TestUnreadableLease:
         assert world.leases.leases[token].unreadable == BROKEN
 
     async def test_whoever_waits_for_the_end_is_told(self, world: World) -> None:
-        world.start("a")
-        await world.until(world.bookmarked)
+        await world.caught_up()
         member = world.members["a"]
         token = LeaseToken("1")
         world.leases.write(replace(world.leases.leases[token], unreadable=BROKEN))
@@ -121,8 +113,7 @@ class TestUnreadableLease:
             )
 
     async def test_when_all_are_unreadable_they_are_somebody_elses(self, one: World) -> None:
-        one.start("a")
-        await one.until(one.bookmarked)
+        await one.caught_up()
         await one.stop("a")
         for lease in list(one.leases.leases.values()):
             one.leases.write(replace(lease, unreadable=BROKEN))

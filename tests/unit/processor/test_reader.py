@@ -41,8 +41,7 @@ async def test_page_that_is_cut_off_is_read_again_in_place(monkeypatch: pytest.M
 
 async def test_throttling_without_a_useful_wait_is_asked_again_ever_more_slowly() -> None:
     world = World()
-    member = world.start()
-    await world.until(world.bookmarked)
+    member = await world.caught_up()
     member.source.faults.plan("read", Throttled(retry_after_seconds=0.0), times=None)
     world.container.fill(1)
     await world.pass_time(60)

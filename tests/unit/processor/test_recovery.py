@@ -22,8 +22,7 @@ ZERO = LeaseToken("0")
 
 async def test_recreated_container_stops_its_ranges_and_keeps_the_rows(world: World) -> None:
     world.container.fill(100)
-    member = world.start("a")
-    await world.until(world.bookmarked)
+    member = await world.caught_up()
     rows = dict(world.sink.live_rows())
     world.container.recreate()
     world.container.fill(10, prefix="other")
@@ -40,10 +39,7 @@ async def test_recreated_container_stops_its_ranges_and_keeps_the_rows(world: Wo
 
 
 async def test_container_recreated_between_two_runs_parks_every_range(world: World) -> None:
-    world.container.fill(100)
-    world.start("a")
-    await world.until(world.bookmarked)
-    await world.stop("a")
+    await world.once_read(100)
     rows = dict(world.sink.live_rows())
     world.container.recreate()
     world.leases.clear()
@@ -63,8 +59,7 @@ async def test_container_recreated_between_two_runs_parks_every_range(world: Wor
 
 async def test_host_ends_when_the_target_follows_another_container(one: World) -> None:
     one.container.fill(10)
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     one.container.recreate()
     await one.until(lambda: one.state() is RangeState.SOURCE_RECREATED)
     one.sink.container_rid = one.container.rid
@@ -77,8 +72,7 @@ async def test_host_ends_when_the_target_follows_another_container(one: World) -
 
 async def test_restored_container_is_replayed_in_a_new_lineage(world: World) -> None:
     world.container.fill(400)
-    world.start("a")
-    await world.until(world.bookmarked)
+    await world.caught_up()
     world.container.rewind(40)
     assert not world.consistent()
     await world.until(world.consistent, within_seconds=30)
@@ -89,8 +83,7 @@ async def test_restored_container_is_replayed_in_a_new_lineage(world: World) -> 
 
 async def test_late_replica_is_no_restore(one: World) -> None:
     one.container.fill(50)
-    member = one.start("a", poll_max_seconds=0.3)
-    await one.until(one.bookmarked)
+    member = await one.caught_up("a", poll_max_seconds=0.3)
     before = len(one.sink.delivered)
     partition = one.container.partitions[0]
     newest, partition.lsn = partition.lsn, 20
@@ -104,8 +97,7 @@ async def test_late_replica_is_no_restore(one: World) -> None:
 
 async def test_range_that_is_behind_and_not_moving_is_restarted(one: World) -> None:
     one.container.fill(10)
-    member = one.start("a", stall_seconds=60.0)
-    await one.until(one.bookmarked)
+    member = await one.caught_up("a", stall_seconds=60.0)
     real = member.source.read_page
     stuck_until = one.clock.monotonic() + 100
 
@@ -164,8 +156,7 @@ async def test_zombie_applies_nothing_after_its_lease_was_taken(one: World) -> N
 
 async def test_newer_epoch_ends_the_range_within_a_report(one: World) -> None:
     one.container.fill(10)
-    member = one.start("a", acquire_seconds=500.0)
-    await one.until(one.bookmarked)
+    member = await one.caught_up("a", acquire_seconds=500.0)
     one.sink.ranges[0].epoch += 100  # type: ignore[assignment]
     await one.until(
         lambda: ("released: lease_lost", "0") in member.listener.heard, within_seconds=1.5
@@ -176,8 +167,7 @@ async def test_newer_epoch_ends_the_range_within_a_report(one: World) -> None:
 
 async def test_second_processor_in_one_target_does_not_spin(one: World) -> None:
     one.container.fill(10)
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     for _ in range(100):
         one.sink.ranges[0].epoch += 100  # type: ignore[assignment]
         await one.pass_time(3)
@@ -197,8 +187,7 @@ async def test_second_processor_in_one_target_does_not_spin(one: World) -> None:
 async def test_failure_for_a_person_is_shown_and_tried_ever_more_rarely(
     one: World, where: str, error: Exception
 ) -> None:
-    one.start("a")
-    await one.until(one.bookmarked)
+    await one.caught_up()
     member = one.members["a"]
     faults = member.source.faults if where == "read" else one.sink.faults
     faults.plan(where, error, times=None)
@@ -215,8 +204,7 @@ async def test_failure_for_a_person_is_shown_and_tried_ever_more_rarely(
 
 
 async def test_other_ranges_go_on_beside_a_failing_one(world: World) -> None:
-    world.start("a")
-    await world.until(world.bookmarked)
+    await world.caught_up()
     world.sink.faults.plan("apply", SchemaMismatch("no"), about="2", times=None)
     world.container.fill(100)
     others = {"0", "1", "3"}
@@ -228,15 +216,13 @@ async def test_other_ranges_go_on_beside_a_failing_one(world: World) -> None:
 
 
 async def test_source_stays_one_object_for_all_ranges(world: World) -> None:
-    member = world.start("a")
-    await world.until(world.bookmarked)
+    member = await world.caught_up()
     assert isinstance(member.source, FakeChangeSource)
     assert member.source.faults.calls["ranges"] <= 6
 
 
 async def test_taken_lease_is_noticed_with_the_next_listing(one: World) -> None:
-    member = one.start("a", acquire_seconds=2.0, renew_seconds=50.0)
-    await one.until(one.bookmarked)
+    member = await one.caught_up("a", acquire_seconds=2.0, renew_seconds=50.0)
     taken = replace(one.leases.leases[ZERO], owner=InstanceName("thief"), timestamp=one.clock.now())
     one.leases.write(taken)
     await one.until(
@@ -248,8 +234,7 @@ async def test_host_whose_leases_went_with_the_container_ends_when_the_target_fo
     world: World,
 ) -> None:
     world.container.fill(100)
-    member = world.start("a")
-    await world.until(world.bookmarked)
+    member = await world.caught_up()
     world.container.recreate()
     world.leases.clear()
     await world.until(lambda: not member.host.reports())
@@ -263,8 +248,7 @@ async def test_host_whose_leases_went_with_the_container_ends_when_the_target_fo
 
 async def test_doubt_that_proves_wrong_is_forgotten(one: World) -> None:
     one.container.fill(10)
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     rids = member.source.faults.calls["rid"]
     await one.pass_time(100)
     assert member.source.faults.calls["rid"] == rids

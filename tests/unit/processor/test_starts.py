@@ -50,20 +50,14 @@ async def test_lease_never_stays_without_a_token(one: World) -> None:
 
 
 async def test_empty_target_replays_although_the_lease_stands_at_the_end(one: World) -> None:
-    one.container.fill(5)
-    one.start("a")
-    await one.until(one.bookmarked)
-    await one.stop("a")
+    await one.once_read(5)
     fresh = FakeSink(one.clock, exists=one.container.find)
     one.start("b", sink=fresh)
     await one.until(lambda: fresh.live_rows() == one.container.documents())
 
 
 async def test_lower_bookmark_wins_and_is_made_explicit(one: World) -> None:
-    one.container.fill(5)
-    one.start("a")
-    await one.until(one.bookmarked)
-    await one.stop("a")
+    await one.once_read(5)
     one.leases.write(replace(one.leases.leases[ZERO], continuation=Continuation('"4"')))
     one.start("b")
     await one.until(lambda: len(one.sink.delivered) == 7)
@@ -71,10 +65,7 @@ async def test_lower_bookmark_wins_and_is_made_explicit(one: World) -> None:
 
 
 async def test_higher_bookmark_loses_to_the_target(one: World) -> None:
-    one.container.fill(5)
-    one.start("a")
-    await one.until(one.bookmarked)
-    await one.stop("a")
+    await one.once_read(5)
     one.container.fill(3, prefix="later")
     one.leases.write(replace(one.leases.leases[ZERO], continuation=Continuation('"9"')))
     one.start("b")
@@ -85,21 +76,14 @@ async def test_bookmark_that_cannot_be_placed_is_mended_although_nothing_changes
     one: World,
 ) -> None:
     """Whoever waits until all is read compares bookmarks, and a quiet range writes no other."""
-    one.container.fill(5)
-    one.start("a")
-    await one.until(one.bookmarked)
-    await one.stop("a")
+    await one.once_read(5)
     one.leases.write(replace(one.leases.leases[ZERO], continuation=Continuation("elsewhere")))
-    one.start("b")
-    await one.until(one.bookmarked)
+    await one.caught_up("b")
     assert len(one.sink.delivered) == 5
 
 
 async def test_replay_removes_what_vanished_unread(world: World) -> None:
-    world.container.fill(100)
-    world.start("a")
-    await world.until(world.bookmarked)
-    await world.stop("a")
+    await world.once_read(100)
     for number in range(0, 100, 3):
         world.container.delete(f"cart-{number}")
     world.leases.clear()
@@ -109,10 +93,7 @@ async def test_replay_removes_what_vanished_unread(world: World) -> None:
 
 
 async def test_replay_survives_a_crash_and_a_split(world: World) -> None:
-    world.container.fill(200)
-    world.start("a")
-    await world.until(world.bookmarked)
-    await world.stop("a")
+    await world.once_read(200)
     for number in range(0, 200, 2):
         world.container.delete(f"cart-{number}")
     world.leases.clear()
@@ -163,8 +144,7 @@ async def test_reset_beside_running_hosts_replays_and_ends(world: World) -> None
 
 async def test_token_cleared_by_hand_is_not_undone_by_a_running_host(world: World) -> None:
     world.container.fill(100)
-    world.start("a")
-    await world.until(world.bookmarked)
+    await world.caught_up()
     before = len(world.sink.delivered)
     for lease in list(world.leases.leases.values()):
         world.leases.write(replace(lease, continuation=None))
@@ -193,10 +173,7 @@ async def test_source_down_at_the_start_is_waited_for(one: World) -> None:
 
 
 async def test_bookmark_changed_before_the_fence_is_the_one_that_counts(one: World) -> None:
-    one.container.fill(8)
-    one.start("a")
-    await one.until(one.bookmarked)
-    await one.stop("a")
+    await one.once_read(8)
     member = one.member("b")
     one.sink.faults.plan("open", delay_seconds=5.0)
     one.start_member(member)
@@ -207,10 +184,7 @@ async def test_bookmark_changed_before_the_fence_is_the_one_that_counts(one: Wor
 
 
 async def test_lower_bookmark_is_committed_in_the_target_before_any_read(one: World) -> None:
-    one.container.fill(8)
-    one.start("a")
-    await one.until(one.bookmarked)
-    await one.stop("a")
+    await one.once_read(8)
     one.leases.write(replace(one.leases.leases[ZERO], continuation=Continuation('"4"')))
     member = one.member("b")
     member.source.faults.plan("read", hang=True)
@@ -220,10 +194,7 @@ async def test_lower_bookmark_is_committed_in_the_target_before_any_read(one: Wo
 
 
 async def test_new_anchor_is_in_target_and_lease_before_any_read(one: World) -> None:
-    one.container.fill(8)
-    one.start("a")
-    await one.until(one.bookmarked)
-    await one.stop("a")
+    await one.once_read(8)
     one.leases.write(reset(one.leases.leases[ZERO], now=one.clock.now()))
     member = one.member("b", start_from=NOW)
     member.source.faults.plan("read", hang=True)

@@ -37,8 +37,7 @@ def told(world: World) -> RangeReport:
 async def test_while_the_source_refuses_to_answer_gap_and_lag_are_unknown(
     one: World, error: ProjectorError
 ) -> None:
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     await one.pass_time(5)
     assert (told(one).gap_changes, told(one).lag_seconds) == (0, 0.0)
     member.source.faults.plan("read", error, times=None)
@@ -50,8 +49,7 @@ async def test_while_the_source_refuses_to_answer_gap_and_lag_are_unknown(
 
 
 async def test_while_a_read_hangs_gap_and_lag_are_unknown(one: World) -> None:
-    member = one.start("a")
-    await one.until(one.bookmarked)
+    member = await one.caught_up()
     await one.pass_time(5)
     member.source.faults.plan("read", hang=True)
     await one.pass_time(4)
@@ -64,8 +62,7 @@ async def test_while_a_read_hangs_gap_and_lag_are_unknown(one: World) -> None:
 async def test_a_range_that_is_left_alone_after_a_failure_is_not_said_to_be_complete(
     one: World,
 ) -> None:
-    one.start("a")
-    await one.until(one.bookmarked)
+    await one.caught_up()
     await one.pass_time(5)
     one.sink.faults.plan("apply", RuntimeError("a bug"), times=None)
     one.container.fill(1)
@@ -75,8 +72,7 @@ async def test_a_range_that_is_left_alone_after_a_failure_is_not_said_to_be_comp
 
 
 async def test_a_target_that_is_down_lets_the_lag_grow(one: World) -> None:
-    one.start("a")
-    await one.until(one.bookmarked)
+    await one.caught_up()
     await one.pass_time(5)
     one.sink.faults.plan("apply", SinkUnavailable("down"), times=None)
     one.container.fill(3)
