@@ -7,9 +7,9 @@ decision and its rows follow in a short transaction under one lock.
 
 Feed ranges as intervals of the rows' `epk` column: the top 64 bits of the partition key's hash.
 
-The service cuts ranges at multiples far above 2^64, so the top half tells on which side a key is.
-A bound that does not end in zeros would put the keys that share its top half on both sides; the
-one reader of these intervals, the sweep, confirms every key by a point read anyway.
+The service cuts ranges at multiples far above 2^64, so the top half tells on which side a key is. A bound that
+does not end in zeros would put the keys that share its top half on both sides; the one reader of these
+intervals, the sweep, confirms every key by a point read anyway.
 """
 
 from __future__ import annotations
@@ -71,8 +71,7 @@ def _halves(bound: str) -> tuple[int, int]:
 STORED_RANGES = """
 SELECT r.id, r.container_rid, r.lease_token, r.processor_name, r.min_epk, r.max_epk, r.owner, r.epoch,
   r.opened_epoch, r.lineage, r.placed, r.continuation, r.lsn, r.position_time, r.anchored_from,
-  r.read_since, r.tick, r.purged_tick, r.opened_at, r.last_commit_at,
-  r.retired_at IS NOT NULL AS retired,
+  r.read_since, r.tick, r.purged_tick, r.opened_at, r.last_commit_at, r.retired_at IS NOT NULL AS retired,
   p.phase AS replay_phase, p.mark_lsn AS replay_mark_lsn, p.requested_at AS replay_since,
   p.seen_group
 FROM ranges r
@@ -109,18 +108,19 @@ ON CONFLICT (container_rid, min_epk, max_epk, lease_token) DO UPDATE SET
   processor_name = excluded.processor_name, owner = excluded.owner, epoch = excluded.epoch,
   opened_epoch = excluded.opened_epoch, lineage = excluded.lineage, placed = excluded.placed,
   continuation = excluded.continuation, lsn = excluded.lsn,
-  position_time = excluded.position_time, anchored_from = excluded.anchored_from,
-  read_since = excluded.read_since, tick = excluded.tick,
-  recent_ticks = excluded.recent_ticks, purged_tick = excluded.purged_tick,
+  position_time = excluded.position_time, anchored_from = excluded.anchored_from, read_since = excluded.read_since,
+  tick = excluded.tick, recent_ticks = excluded.recent_ticks, purged_tick = excluded.purged_tick,
   seen_group = excluded.seen_group, quarantined = excluded.quarantined,
   opened_at = excluded.opened_at, retired_at = NULL
 RETURNING id, epoch""")
 
+# Who begins at a time in rows that had been read further passes nothing over: no document is excused by its age.
 BEGIN = """
 UPDATE ranges SET placed = true, continuation = %(continuation)s, lsn = %(lsn)s,
   position_time = CASE WHEN %(continuation)s::text IS NOT NULL THEN position_time END,
   anchored_from = %(anchored_from)s, lineage = lineage + %(raise)s::int,
-  read_since = CASE WHEN %(replay)s THEN NULL WHEN %(anchored_from)s::text IS NULL THEN read_since
+  read_since = CASE WHEN %(replay)s THEN NULL WHEN %(anchored_from)s::text IS NULL
+      OR NOT %(raise)s AND continuation IS NOT NULL AND lsn >= %(lsn)s::bigint THEN read_since
     WHEN %(anchored_from)s = 'now' THEN now() ELSE %(anchored_from)s::timestamptz END
 WHERE id = %(id)s AND epoch = %(epoch)s AND retired_at IS NULL
 RETURNING lineage"""

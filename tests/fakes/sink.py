@@ -112,18 +112,19 @@ class FakeSink:
     async def begin(self, grant: Grant, beginning: Beginning) -> Grant:
         await self.faults.before("begin", grant.claim.lease_token)
         stored = self._fenced(grant)
-        stored.position = beginning.position
+        before, stored.position = stored.position, beginning.position
         stored.lineage += beginning.raise_lineage
         if beginning.replay_mark_lsn is not None:
             stored.replay = Replay(phase=Phase.RUNNING, mark_lsn=beginning.replay_mark_lsn)
             stored.read_since = None
         elif beginning.anchored_from is not None:
             stored.replay = None
-            stored.read_since = (
-                self._clock.now()
-                if beginning.anchored_from == "now"
-                else datetime.fromisoformat(beginning.anchored_from)
-            )
+            if not _had_read_as_far(before, beginning):
+                stored.read_since = (
+                    self._clock.now()
+                    if beginning.anchored_from == "now"
+                    else datetime.fromisoformat(beginning.anchored_from)
+                )
         await self.faults.after("begin", grant.claim.lease_token)
         return _grant(stored, grant.claim)
 
@@ -237,6 +238,17 @@ def _lost(stored: Stored, report: RangeReport) -> bool:
         stored.replay is not None and stored.replay.phase is Phase.RUNNING
     )
     return stored.epoch != report.epoch or behind or reopened
+
+
+def _had_read_as_far(before: Position | None, beginning: Beginning) -> bool:
+    """Whether nothing is passed over by this start."""
+    return (
+        not beginning.raise_lineage
+        and before is not None
+        and before.lsn is not None
+        and beginning.position.lsn is not None
+        and before.lsn >= beginning.position.lsn
+    )
 
 
 def _grant(stored: Stored, claim: RangeClaim) -> Grant:

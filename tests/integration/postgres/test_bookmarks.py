@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -266,6 +267,21 @@ async def test_keys_of_several_saved_ranges_go_back_to_the_lowest(
     assert await go_back(connections, to) == [5]
     again = await sink.open(claim("3"))
     assert (again.stored, again.lineage) == (position(5), 1)
+
+
+@pytest.mark.parametrize(("begins_at", "since"), [(5, None), (9, None), (12, NOON)])
+async def test_who_begins_at_a_time_in_rows_that_were_read_further_passes_nothing_over(
+    connections: Connections, sink: PostgresSink, begins_at: int, since: datetime | None
+) -> None:
+    """So verify and repair excuse no document for being older than it."""
+    await apply(sink, await begun(sink), at=9)
+    other = replace(claim(), processor_name="another")
+    await sink.begin(
+        await sink.open(other),
+        Beginning(position=position(begins_at), anchored_from=NOON.isoformat()),
+    )
+    (one,) = await live_ranges(connections)
+    assert one.read_since == since
 
 
 async def test_a_range_that_began_at_a_time_stays_so_unless_it_goes_back_before_it(
