@@ -22,6 +22,14 @@ from projector.core.names import Continuation, LeaseToken, SourceName
 from projector.core.ranges import FULL_RANGE, FeedRange, uncovered
 from projector.core.start import Position
 
+OF_RESETS = r"^before-reset-\d{8}T\d{6}\.\d{6}Z$"
+"""Names that a reset gives; whatever else a snapshot is called, a person has named it."""
+
+
+def before_reset(now: datetime) -> str:
+    """Under which name a reset of now keeps where the ranges are."""
+    return f"before-reset-{now:%Y%m%dT%H%M%S.%fZ}"
+
 
 class Held(Protocol):
     """A range that holds keys since it was opened."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from projector.core import lease as changes
+from projector.core.bookmarks import before_reset
 from projector.core.coverage import range_of
 from projector.core.errors import (
     ConfigurationError,
@@ -206,9 +207,13 @@ async def prepared(sides: ResetSides, *, token: str | None, consent: Consent) ->
     projects = None if follows else _projects(both, token, consent)
     leases = chosen(await both.leases.list_leases(), token)
     refuse_strangers(leases, both.target, clock=both.clock, expiration=both.expiration_seconds)
-    before = f"before-reset-{both.clock.now():%Y%m%dT%H%M%S.%fZ}"
     return Reset(
-        sides=sides, chosen=leases, token=token, follows=follows, projects=projects, before=before
+        sides=sides,
+        chosen=leases,
+        token=token,
+        follows=follows,
+        projects=projects,
+        before=before_reset(both.clock.now()),
     )
 
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from projector.core.bookmark_file import decode, encode
-from projector.core.bookmarks import Move, Snapshot, moves, positions_of, refuse_forward
+from projector.core.bookmarks import OF_RESETS, Move, Snapshot, moves, positions_of, refuse_forward
 from projector.core.errors import ConfigurationError, SinkUnavailable
 from projector.core.ranges import FeedRange
 from projector.ports.copy import KeptSnapshot, TargetIdentity
@@ -25,6 +25,7 @@ from projector.ports.ranges import StoredRange
 from projector.ports.timeline import Kind
 from projector.postgres import replays
 from projector.postgres.connections import Connections, JsonText, Session
+from projector.postgres.generations import each_fed
 from projector.postgres.ranges import stored_ranges
 from projector.postgres.sequences import lock_openings, raise_sequences, with_epochs
 from projector.postgres.source import copied_source, register_source
@@ -45,6 +46,12 @@ FROM projector.bookmarks ORDER BY taken_at, name"""
 FIND = "SELECT document::text FROM projector.bookmarks WHERE name = %s"
 
 FORGET = "DELETE FROM projector.bookmarks WHERE name = %s"
+
+OPEN_RESETS = "SELECT requested_at FROM replays WHERE phase IN ('requested', 'running')"
+
+FORGET_RESETS = """
+DELETE FROM projector.bookmarks
+WHERE name ~ %(of_resets)s AND taken_at < now() - %(age)s AND taken_at <> ALL(%(open)s::timestamptz[])"""
 
 # A host may have committed more since, which makes the position lie only further back; or less, when it was
 # begun anew: then this must not move it.
@@ -152,6 +159,16 @@ async def forget(connections: Connections, name: str) -> bool:
     """Remove one; False when there is none of that name."""
     async with connections.session() as session:
         return (await session.execute(FORGET, [name])).rowcount > 0
+
+
+async def forget_resets(connections: Connections, *, age: timedelta) -> int:
+    """Remove what resets kept that long ago; returns how many. One that can still be undone stays."""
+    async with connections.transaction() as session:
+        asked: list[datetime] = []
+        async for _ in each_fed(session):
+            asked += [at for (at,) in await (await session.execute(OPEN_RESETS)).fetchall()]
+        parameters = {"of_resets": OF_RESETS, "age": age, "open": asked}
+        return (await session.execute(FORGET_RESETS, parameters)).rowcount
 
 
 async def go_back(

@@ -264,7 +264,7 @@ class Settings(BaseSettings):
         default=90.0,
         ge=0,
         le=36_500,
-        description="Days that the timeline of what happened is kept, at most 10,000 entries of a kind.",
+        description="Days that the timeline and the snapshots of resets are kept; of the timeline at most 10,000 entries of a kind.",
     )
     otlp_endpoint: str | None = Field(
         default=None,

@@ -15,6 +15,7 @@ from projector.housekeeping import Housekeeping, Job, Postponed, RunningJob
 from projector.ports.copy import VERIFICATION
 from projector.postgres import housekeeping as storage
 from projector.postgres import retiring
+from projector.postgres.bookmarks import forget_resets
 from projector.postgres.bridging import bridge
 from projector.postgres.connections import Connections
 from projector.postgres.generation import Generation
@@ -78,7 +79,13 @@ class Work:
         )
         age = timedelta(days=self.settings.timeline_days)
         entries = await forget_entries(self.copy.connections, age=age)
-        return {"tombstones": tombstones, "totals": totals, "timeline": entries}
+        snapshots = await forget_resets(self.copy.connections, age=age)
+        return {
+            "tombstones": tombstones,
+            "totals": totals,
+            "timeline": entries,
+            "snapshots": snapshots,
+        }
 
     async def forget_closed(self) -> Mapping[str, Any]:
         """Delete quarantine entries that were closed long ago."""

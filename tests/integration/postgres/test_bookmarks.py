@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from projector.core.bookmarks import SavedPosition, Snapshot
+from projector.core.bookmarks import SavedPosition, Snapshot, before_reset
 from projector.core.errors import ConfigurationError, FencedOut, SourceRecreated
 from projector.core.names import Continuation
 from projector.core.ranges import FULL_RANGE, FeedRange
@@ -161,6 +161,28 @@ async def test_a_reset_can_be_undone_while_its_replay_is_open(
     await apply(sink, last, page(line("a", "2", 8)), at=8)
     async with connections.session() as session:
         assert await rows(session, "SELECT FROM replay_seen") == []
+
+
+async def test_what_resets_have_kept_goes_after_a_time_and_what_people_named_stays(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    grant = await begun(sink)
+    await apply(sink, grant, at=7)
+    over, undoable = before_reset(NOON), before_reset(NOON + timedelta(hours=1))
+    for name in ("mine", "before-reset-by-hand", over):
+        await bookmarks.keep(connections, await take(connections, name))
+    await reset(connections, undoable)
+    assert await bookmarks.forget_resets(connections, age=timedelta(days=36_500)) == 0
+    assert await bookmarks.forget_resets(connections, age=timedelta(0)) == 1
+    assert {one.name for one in await bookmarks.kept(connections)} == {
+        "mine",
+        "before-reset-by-hand",
+        undoable,
+    }
+    to = await bookmarks.find(connections, undoable)
+    assert to is not None
+    assert await go_back(connections, to) == [7]
+    assert await bookmarks.forget_resets(connections, age=timedelta(0)) == 1
 
 
 async def test_a_reset_that_is_over_or_was_followed_by_another_is_not_undone(

@@ -88,5 +88,10 @@ async def test_housekeeping_forgets_what_happened_long_ago(pair: Pair) -> None:
         " FROM unnest(ARRAY[1, 89, 91]) AS days"
     )
     async with pair.copy() as copy:
+        await pair.sql(
+            "INSERT INTO projector.bookmarks (name, taken_at, container_rid, document)"
+            " SELECT name, now() - interval '91 days', '', '{}'"
+            " FROM unnest(ARRAY['before-reset-20260827T101112.131415Z', 'mine']) AS name"
+        )
         purged = await Work(copy=copy, settings=pair.settings).purge()
-    assert purged["timeline"] == 1
+    assert (purged["timeline"], purged["snapshots"]) == (1, 1)
