@@ -19,6 +19,7 @@ pytest_plugins = [
     "cosmos_emulator.pytest_plugin",  # also where the installation is older than its entry point
     "tests.fixtures.emulator",
     "tests.fixtures.postgres",
+    "tests.fixtures.worlds",
 ]
 
 

@@ -10,6 +10,17 @@ import pytest
 from tests.acceptance.shop import Shop
 from tests.acceptance.support import CommandLine, EmulatorProcess, emulator_process
 
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever is tried with processes needs a server, and patience."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            for mark in ("acceptance", "postgres", "slow"):
+                item.add_marker(mark)
+            item.add_marker(pytest.mark.timeout(900))
+
 
 @pytest.fixture(scope="session")
 def emulator_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:

@@ -8,19 +8,11 @@ import subprocess
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from projector.postgres.embedded_programs import find_programs
 from tests.acceptance.shop import Shop
 from tests.acceptance.support import CommandLine
 from tests.fixtures.postgres import new_database
-
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.postgres,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-]
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "backup-and-restore.md"
 ROLE_IS_THERE = 1

@@ -5,12 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.shop import Shop
 from tests.acceptance.support import CommandLine, until_equal
-
-pytestmark = [pytest.mark.acceptance, pytest.mark.postgres, pytest.mark.slow]
 
 PLACES = "SELECT min_epk, lsn FROM projector.ranges WHERE retired_at IS NULL ORDER BY 1"
 

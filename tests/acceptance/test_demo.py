@@ -12,8 +12,6 @@ import pytest
 
 from tests.acceptance.support import CommandLine, Finished, Running, in_a_terminal, until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.postgres, pytest.mark.slow]
-
 
 def equal_at_the_end(finished: Finished) -> bool:
     assert finished.code == 0, finished.stdout + finished.stderr

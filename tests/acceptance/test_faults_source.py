@@ -17,8 +17,6 @@ from tests.acceptance.hosts_scene import (
     until,
 )
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.postgres, pytest.mark.slow]
-
 PARTITIONS = 4
 
 

@@ -17,8 +17,6 @@ from tests.fixtures.postgres import (
     replace_database,
 )
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.postgres, pytest.mark.slow]
-
 
 @pytest.fixture
 async def stage(emulator: EmulatorServer, database_url: str) -> AsyncIterator[Scene]:

@@ -18,13 +18,6 @@ from tests.acceptance.hosts_town import WATCHERS, Shoppers, Town
 from tests.acceptance.shop import DATABASE, Shop
 from tests.acceptance.support import CommandLine, emulator_process, until
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.postgres,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-]
-
 PARTITIONS = 8
 
 

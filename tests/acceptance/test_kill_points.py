@@ -24,13 +24,6 @@ from tests.acceptance.hosts_kill_points import (
 )
 from tests.acceptance.hosts_prepared import Outcome, Situation, prepared
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.postgres,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-]
-
 RICHEST = "changed, split, merged and reset"
 MISSED_AT_MOST = 0.2
 """Points at which two ranges must meet in a certain order may be missed; most may not."""

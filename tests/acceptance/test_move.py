@@ -5,20 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from projector.postgres.embedded import EmbeddedPostgres
 from tests.acceptance import test_backup
 from tests.acceptance.shop import Shop
 from tests.acceptance.support import CommandLine, until, until_equal
 from tests.fixtures.postgres import SERVER_OPTIONS, new_database, quick_folder
-
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.postgres,
-    pytest.mark.slow,
-    pytest.mark.timeout(600),
-]
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "move-the-database.md"
 COUNT = "SELECT count(*) FROM carts.cart_items"

@@ -14,13 +14,6 @@ import pytest
 from tests.acceptance.shop import Shop
 from tests.acceptance.support import CommandLine, in_a_terminal, until_equal
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.postgres,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-]
-
 DRIFT = 3
 NEXT = "tests.acceptance.next_release"
 

@@ -16,13 +16,6 @@ from tests.acceptance.hosts_kill_points import kill_at, recorded
 from tests.acceptance.hosts_prepared import Outcome
 from tests.acceptance.hosts_rebuilding import Rebuilding, Stages
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.postgres,
-    pytest.mark.slow,
-    pytest.mark.timeout(600),
-]
-
 
 @pytest.fixture(scope="module")
 def stages(

@@ -11,8 +11,6 @@ import pytest
 from tests.acceptance.shop import Shop
 from tests.acceptance.support import PATIENCE_SECONDS, CommandLine
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.postgres, pytest.mark.slow]
-
 
 def test_a_host_says_when_it_is_ready_that_it_lives_and_that_it_stops(
     shop: Shop, command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

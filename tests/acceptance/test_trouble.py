@@ -19,13 +19,6 @@ from tests.acceptance.shop import DATABASE, Shop
 from tests.acceptance.support import CommandLine, until, until_equal
 from tests.fixtures.postgres import new_database
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.postgres,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-]
-
 TWO_MEGABYTES = 2 * 1024 * 1024
 
 

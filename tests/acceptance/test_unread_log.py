@@ -14,8 +14,6 @@ import pytest
 from tests.acceptance.shop import Shop
 from tests.acceptance.support import PATIENCE_SECONDS, CommandLine, until_equal
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.postgres]
-
 
 @contextmanager
 def full_disk() -> Iterator[int]:

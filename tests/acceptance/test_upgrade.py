@@ -15,13 +15,6 @@ from tests.acceptance.later_release import one_step_more
 from tests.acceptance.shop import Shop
 from tests.acceptance.support import CommandLine, until_equal
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.postgres,
-    pytest.mark.slow,
-    pytest.mark.timeout(600),
-]
-
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "upgrade.md"
 FIRST_RELEASE = "0101"
 

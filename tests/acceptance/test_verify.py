@@ -10,13 +10,6 @@ import pytest
 from tests.acceptance.shop import Shop
 from tests.acceptance.support import CommandLine
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.postgres,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-]
-
 DRIFT = 3
 
 

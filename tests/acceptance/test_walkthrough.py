@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-import pytest
-
 from tests.acceptance.shop import Shop
 from tests.acceptance.support import (
     CommandLine,
@@ -22,13 +20,6 @@ from tests.acceptance.support import (
     until,
     until_equal,
 )
-
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.postgres,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-]
 
 SOON_SECONDS = 20.0
 RANGES_READ = re.compile(r"(?:event=range_(?:resumed|started_over)[\s\S]*){4}")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
@@ -32,12 +32,6 @@ from tests.integration.cosmos.support import (
 )
 
 OTHER_KEY = base64.b64encode(b"not the key of this account").decode()
-
-
-@pytest.fixture
-async def world(emulator: EmulatorServer) -> AsyncIterator[EmulatedWorld]:
-    async with emulated_world(emulator) as world:
-        yield world
 
 
 async def failure(account: CosmosAccount, path: ContainerPath = CART) -> ProjectorError:

@@ -1,23 +1,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
-from cosmos_emulator import EmulatorServer
 from projector.core.errors import FeedRangeGone, SourceRecreated, SourceUnavailable, Throttled
 from projector.core.ranges import FeedRange
 from projector.cosmos.document_scan import CosmosDocumentScanner
 from projector.ports.feed import FeedTarget
 from tests.contract.change_source import KEYS, busiest, drain, fill, target_of
-from tests.integration.cosmos.support import CART, EmulatedWorld, emulated_world
-
-
-@pytest.fixture
-async def world(emulator: EmulatorServer) -> AsyncIterator[EmulatedWorld]:
-    async with emulated_world(emulator) as world:
-        yield world
+from tests.integration.cosmos.support import CART, EmulatedWorld
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from cosmos_emulator import EmulatorServer
 from cosmos_emulator.odd_ids import OddIdAnswer
 from projector.core.errors import (
     CredentialExpired,
@@ -20,13 +18,7 @@ from projector.cosmos.point_reads import CosmosPointReader
 from tests import wild
 from tests.contract.change_source import documents_of
 from tests.fixtures.emulator import control
-from tests.integration.cosmos.support import CART, COLLECTION, EmulatedWorld, emulated_world
-
-
-@pytest.fixture
-async def world(emulator: EmulatorServer) -> AsyncIterator[EmulatedWorld]:
-    async with emulated_world(emulator) as world:
-        yield world
+from tests.integration.cosmos.support import CART, COLLECTION, EmulatedWorld
 
 
 @pytest.fixture

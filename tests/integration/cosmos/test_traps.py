@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 
 import pytest
 from azure.core.credentials import AccessToken
 
-from cosmos_emulator import EmulatorServer
 from cosmos_emulator.entra import Entra
 from projector.core.errors import (
     ConfigurationError,
@@ -31,12 +29,6 @@ from tests.fixtures.emulator import running_emulator
 from tests.integration.cosmos.support import CART, EmulatedWorld, account_of, emulated_world
 
 PLENTY = 10_000
-
-
-@pytest.fixture
-async def world(emulator: EmulatorServer) -> AsyncIterator[EmulatedWorld]:
-    async with emulated_world(emulator) as world:
-        yield world
 
 
 async def test_t1_start_at_a_time_becomes_a_place_that_another_process_reads_on_from(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 from collections.abc import AsyncIterator, Iterator
 
 import psycopg
@@ -9,6 +10,14 @@ import pytest
 
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.sink import PostgresSink
+
+
+@pytest.fixture(autouse=True)
+def exact_decimals() -> Iterator[None]:
+    """Sums of the model have as many digits as those of PostgreSQL."""
+    with decimal.localcontext() as context:
+        context.prec = 60
+        yield
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import decimal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -15,13 +14,6 @@ from tests.integration.postgres.carts import apply, begun, line, page, tombstone
 
 PRODUCTS = """
 SELECT 'Äpfel' COLLATE ucs_basic AS item, 'EUR' COLLATE ucs_basic AS currency, 'a' AS cart_id"""
-
-
-@pytest.fixture(autouse=True)
-def exact_decimals() -> Iterator[None]:
-    with decimal.localcontext() as context:
-        context.prec = 60
-        yield
 
 
 async def found(connections: Connections, query: str) -> Sequence[Any]:

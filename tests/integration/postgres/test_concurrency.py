@@ -7,8 +7,6 @@ mistake of the fence must not be able to leave a wrong total behind either.
 from __future__ import annotations
 
 import asyncio
-import decimal
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -21,13 +19,6 @@ from projector.projection.writes import ProjectedPage
 from tests.integration.postgres.carts import Model, Shop, apply, begun, page, rows, views
 
 QUARTERS = ("", "10", "20", "30", "FF")
-
-
-@pytest.fixture(autouse=True)
-def exact_decimals() -> Iterator[None]:
-    with decimal.localcontext() as context:
-        context.prec = 60
-        yield
 
 
 async def deadlocks(connections: Connections) -> int:

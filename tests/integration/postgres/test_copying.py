@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import decimal
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -37,13 +36,6 @@ from tests.integration.postgres.carts import (
 ROWS = "projector_g1"
 NULL_MARK = "\x01"
 EVERY_ROW = f"SELECT * FROM {ROWS}.cart_items ORDER BY cart_id, id"
-
-
-@pytest.fixture(autouse=True)
-def exact_decimals() -> Iterator[None]:
-    with decimal.localcontext() as context:
-        context.prec = 60
-        yield
 
 
 class Way(StrEnum):

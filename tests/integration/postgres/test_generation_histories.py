@@ -7,8 +7,7 @@ step the views must be the model of the live one, and a snapshot of before must 
 from __future__ import annotations
 
 import copy
-import decimal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -27,13 +26,6 @@ from tests.integration.postgres.carts import VIEWS, Model, Shop, apply, begun, p
 from tests.integration.postgres.generations import WHO, made
 
 STEPS = {"feed": 12, "write": 8, "begin": 4, "promote": 5, "back": 4, "abort": 1, "end": 1, "snapshot": 3}  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def exact_decimals() -> Iterator[None]:
-    with decimal.localcontext() as context:
-        context.prec = 60
-        yield
 
 
 class Fed:

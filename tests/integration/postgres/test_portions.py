@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import decimal
-from collections.abc import Iterator
-
 import pytest
 from msgspec.structs import replace
 
@@ -45,13 +42,6 @@ FOR EACH STATEMENT EXECUTE FUNCTION public.too_many()"""
 POSITION = "SELECT continuation FROM projector.ranges WHERE retired_at IS NULL"
 OPEN = "SELECT count(*) FROM projector.quarantine WHERE status = 'open'"
 REJECTED = "SELECT count(*) FROM projector_g1.cart_items WHERE rejected AND deleted"
-
-
-@pytest.fixture(autouse=True)
-def exact_decimals() -> Iterator[None]:
-    with decimal.localcontext() as context:
-        context.prec = 60
-        yield
 
 
 async def slow_down(connections: Connections, limit: int, *, sqlstate: str = "57014") -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import decimal
-from collections.abc import Iterator
-
 import pytest
 
 from projector.core.start import Position
@@ -22,13 +19,6 @@ from tests.integration.postgres.carts import (
     tombstone,
     views,
 )
-
-
-@pytest.fixture(autouse=True)
-def exact_decimals() -> Iterator[None]:
-    with decimal.localcontext() as context:
-        context.prec = 60
-        yield
 
 
 @pytest.mark.parametrize("replaying", [False, True], ids=["live", "replaying"])

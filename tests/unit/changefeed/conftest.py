@@ -1,18 +1,12 @@
-"""These tests run in virtual time."""
+"""The container of these tests has one partition."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.fakes.clock import virtual_loops
 from tests.fakes.world import World
-
-
-def pytest_asyncio_loop_factories() -> Mapping[str, Any]:
-    return virtual_loops()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Everything here runs in virtual time."""
+"""Whatever is tested alone runs in virtual time."""
 
 from __future__ import annotations
 
