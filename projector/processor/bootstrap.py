@@ -33,6 +33,9 @@ from projector.processor.neighbours import Neighbours
 from projector.processor.waiting import Failed, Patience, Stopped, is_passing, pause
 
 CREATED_AT_ONCE = 25
+LOCK_WAIT_SECONDS = 1.0
+"""How often a host looks whether another one has set the leases up."""
+
 UNLOCK_SECONDS = 2.0
 """What the removal of the lock gets: a lock that stays expires by itself."""
 
@@ -71,7 +74,7 @@ class Bootstrapper(Generic[P]):
             while not stopping.is_set():
                 if await patience.until_done(self._ready, waits=_waits):
                     return
-                await pause(self._neighbours.clock, self._options.lock_wait_seconds, until=stopping)
+                await pause(self._neighbours.clock, LOCK_WAIT_SECONDS, until=stopping)
 
     async def _ready(self) -> bool:
         return await self._done() or await self.repair() is not None

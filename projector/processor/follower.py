@@ -14,7 +14,7 @@ from projector.core.errors import ProjectorError, SourceRecreated
 from projector.core.names import LeaseToken
 from projector.core.ranges import FULL_RANGE
 from projector.ports.feed import RangeClaim
-from projector.processor.neighbours import Neighbours
+from projector.processor.neighbours import RECHECK_SECONDS, Neighbours
 from projector.processor.refusals import Refusals
 
 P = TypeVar("P")
@@ -28,7 +28,7 @@ async def until_followed(neighbours: Neighbours[P]) -> SourceRecreated:
     refusals = Refusals("asking which container is copied")
     while True:
         error = await source.in_doubt()
-        await neighbours.clock.sleep(neighbours.options.recheck_seconds)
+        await neighbours.clock.sleep(RECHECK_SECONDS)
         try:
             with refusals.told():
                 rid = await source.feed.container_rid()

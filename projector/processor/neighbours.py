@@ -33,6 +33,9 @@ from projector.processor.events import Event
 from projector.processor.notifications import Notifications
 from projector.processor.options import ProcessorOptions
 
+RECHECK_SECONDS = 5.0
+"""How often a container that was created again is looked at."""
+
 MAP_SECONDS = 2.0
 """How old a partition map may be for a first look; decisions that move leases ask afresh."""
 

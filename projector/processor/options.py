@@ -24,24 +24,19 @@ class ProcessorOptions:
 
     Attributes:
         page_size: documents asked for per page; the service may send more or fewer.
-        batch_documents, batch_bytes: bounds of what one `Sink.apply` gets; a single page may
-            exceed them. Two batches per range are in memory; above 2,000 documents they cost more
-            of it than they save time.
+        batch_documents: bound of what one `Sink.apply` gets; a single page may exceed it. Two batches
+            per range are in memory; above 2,000 documents they cost more of it than they save time.
         gather_seconds: longest time that pages wait for more of them while a backlog is read.
         renew_seconds: a lease is written at least that often.
         expiration_seconds: a lease not written for that long may be taken by anybody.
         limits: bounds of this host's share of the leases.
         checkpoint_seconds: least time between two bookmarks of a busy range; a quiet range is
             bookmarked at once.
-        position_seconds: least time between two commits of a position alone (polls without changes).
         stall_seconds: a range behind and not moving for that long is restarted.
         apply_stall_seconds: the same for one call of `Sink.apply`; None for handlers that may
             take as long as they like.
-        restore_seconds: how long the service must answer below a range's position before that
-            counts as a restore (and three times in a row).
-        recheck_seconds: how often a range whose container was recreated looks again.
         drain_seconds: budget of a stop; after it ranges are left as they are.
-        lock_seconds, lock_wait_seconds: life and polling of the bootstrap lock.
+        lock_seconds: life of the bootstrap lock.
     """
 
     processor_name: str
@@ -50,7 +45,6 @@ class ProcessorOptions:
     checkpointing: Checkpointing = Checkpointing.AUTOMATIC
     page_size: int = 1000
     batch_documents: int = 2000
-    batch_bytes: int = 4_000_000
     gather_seconds: float = 0.25
     poll_min_seconds: float = 0.05
     poll_max_seconds: float = 1.0
@@ -59,15 +53,10 @@ class ProcessorOptions:
     expiration_seconds: float = 60.0
     limits: Limits = field(default_factory=Limits)
     checkpoint_seconds: float = 1.0
-    position_seconds: float = 1.0
-    report_seconds: float = 1.0
     stall_seconds: float = 120.0
     apply_stall_seconds: float | None = 120.0
-    restore_seconds: float = 2.0
-    recheck_seconds: float = 5.0
     drain_seconds: float = 30.0
     lock_seconds: int = 30
-    lock_wait_seconds: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse values that contradict each other or cannot work."""
@@ -78,7 +67,7 @@ class ProcessorOptions:
                 f"leases are renewed every {self.renew_seconds} s but expire after"
                 f" {self.expiration_seconds} s; renewal must come first"
             )
-        for name in ("page_size", "batch_documents", "batch_bytes", "lock_seconds"):
+        for name in ("page_size", "batch_documents", "lock_seconds"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} must be at least 1")
         for name in _DURATIONS:
@@ -95,9 +84,6 @@ _DURATIONS = (
     "acquire_seconds",
     "renew_seconds",
     "expiration_seconds",
-    "report_seconds",
     "stall_seconds",
-    "recheck_seconds",
     "drain_seconds",
-    "lock_wait_seconds",
 )

@@ -104,6 +104,9 @@ class Applier(Generic[P]):
             await self._observer.failed(self._grant.claim.lease_token, failed.error)
 
 
+BATCH_BYTES = 4_000_000
+"""Bound of what one `Sink.apply` gets, beside `batch_documents`; a single page may exceed it."""
+
 TRACES_AT_ONCE = 100
 """Batches that are followed while no bookmark can be written."""
 
@@ -260,7 +263,7 @@ class Pipeline(Generic[P]):
         self._pages: WaitingPages[P] = WaitingPages(
             start=started.position,
             max_documents=neighbours.options.batch_documents,
-            max_bytes=neighbours.options.batch_bytes,
+            max_bytes=BATCH_BYTES,
             clock=neighbours.clock,
             gather_seconds=neighbours.options.gather_seconds,
         )

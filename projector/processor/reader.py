@@ -47,6 +47,12 @@ from projector.processor.waiting import Failed, Patience, is_passing, pause
 RESTORE_ANSWERS = 3
 """Answers in a row below a range's position that count as a restored container."""
 
+RESTORE_SECONDS = 2.0
+"""For how long they must come."""
+
+POSITION_SECONDS = 1.0
+"""Least time between two commits of a position alone: polls without changes."""
+
 P = TypeVar("P")
 
 
@@ -179,10 +185,7 @@ class Reader(Generic[P]):
         if self._position.continuation == self._pages.tail.continuation:
             return
         now = self._clock.monotonic()
-        if (
-            self._position_moved_at is None
-            or now - self._position_moved_at >= self._options.position_seconds
-        ):
+        if self._position_moved_at is None or now - self._position_moved_at >= POSITION_SECONDS:
             self._position_moved_at = now
             self._pages.move(self._position)
 
@@ -214,7 +217,7 @@ class Reader(Generic[P]):
         return (
             since is not None
             and self._below_count >= RESTORE_ANSWERS
-            and self._clock.monotonic() - since >= self._options.restore_seconds
+            and self._clock.monotonic() - since >= RESTORE_SECONDS
         )
 
     def _went_back(self, page: Page) -> SourceWentBack:

@@ -17,6 +17,8 @@ from projector.processor.neighbours import Neighbours
 
 P = TypeVar("P")
 
+REPORT_SECONDS = 1.0
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -31,7 +33,7 @@ class Reporter(Generic[P]):
     async def run(self) -> None:
         """Report until cancelled."""
         while True:
-            await self._neighbours.clock.sleep(self._neighbours.options.report_seconds)
+            await self._neighbours.clock.sleep(REPORT_SECONDS)
             try:
                 await self.report()
             except Exception as error:  # noqa: BLE001 - reports must not stop the host

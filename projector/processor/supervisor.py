@@ -32,7 +32,7 @@ from projector.ports.feed import RangeReport
 from projector.processor.events import Event
 from projector.processor.handover import Ending, RangeClosed, SourceWentBack, ending_of, hand_over
 from projector.processor.lease_keeper import LeaseKeeper, Renewer
-from projector.processor.neighbours import Neighbours
+from projector.processor.neighbours import RECHECK_SECONDS, Neighbours
 from projector.processor.opening import Opening, Outgrown
 from projector.processor.pipeline import Pipeline
 from projector.processor.status import RangeStatus, Role
@@ -213,4 +213,4 @@ class RangeSupervisor(Generic[P]):
         if self._status.wait(Role.READER, RangeState.SOURCE_RECREATED, error):
             await self._neighbours.observer.failed(self.token, error)
         self._neighbours.source.doubt(error)
-        await pause(self._clock, self._options.recheck_seconds, until=self._stopping)
+        await pause(self._clock, RECHECK_SECONDS, until=self._stopping)

@@ -17,7 +17,7 @@ from projector.processor.options import ProcessorOptions
             {"renew_seconds": 60.0, "expiration_seconds": 60.0}, "renewal", id="renewed too late"
         ),
         pytest.param({"page_size": 0}, "page_size", id="empty pages"),
-        pytest.param({"batch_bytes": 0}, "batch_bytes", id="empty batches"),
+        pytest.param({"batch_documents": 0}, "batch_documents", id="empty batches"),
         pytest.param({"poll_min_seconds": 0.0}, "poll_min_seconds", id="no pause"),
         pytest.param({"stall_seconds": -1.0}, "stall_seconds", id="negative"),
         pytest.param(
