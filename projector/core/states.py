@@ -72,6 +72,8 @@ class RangeFailure:
     first_seen_at: datetime
     count: int = 1
     document_id: str | None = None
+    """Always None: a document that fails by itself is in quarantine and stops no range. Whoever reads the
+    JSON of `status` by its keys finds it there all the same."""
 
 
 def gap_after_page(*, session_lsn: int | None, first_lsn: int | None) -> int | None:
