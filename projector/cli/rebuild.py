@@ -89,7 +89,7 @@ def start(
                 source=opened.source if source is None else source,
                 begins=to,
             )
-            record = await rebuild.start(opened.sides, wish)
+            record = await rebuild.start(opened.sides, wish, waits=Waits().tell)
             with _told_how_to_go_on(record):
                 for told in _begun(record, live_of(records)):
                     say(told)
@@ -207,7 +207,7 @@ def abort(*, as_json: bool) -> None:
 
     async def command() -> GenerationRecord:
         async with rebuilds.opened(settings, clock=SystemClock()) as opened:
-            return await rebuild.abort(opened.sides, who=person())
+            return await rebuild.abort(opened.sides, who=person(), waits=Waits().tell)
 
     record = enter(command)
     if as_json:

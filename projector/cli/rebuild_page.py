@@ -178,7 +178,7 @@ def shown(
 
 
 class Waits:
-    """Says for what the switch of the views waits, once for each reason."""
+    """Says for what a command waits, once for each reason."""
 
     def __init__(self) -> None:
         """Nothing was waited for yet."""

@@ -24,7 +24,7 @@ from projector.operations.generations import (
 )
 from projector.operations.rebuild_progress import Look, Meter, Progress, open_ends
 from projector.ports.feed import Clock
-from projector.ports.generations import BEING_MADE, FillSource, GenerationRecord
+from projector.ports.generations import BEING_MADE, FillSource, GenerationRecord, GenerationState
 from projector.projection.definition import Definition
 
 LOOK_SECONDS = 1.0
@@ -122,14 +122,26 @@ class Verdict:
         return not self.against
 
 
-async def start(sides: Sides, wish: Wish) -> GenerationRecord:
+async def start(
+    sides: Sides, wish: Wish, *, waits: Callable[[str], object] = lambda reason: None
+) -> GenerationRecord:
     """Make a new generation, empty; hosts fill it. Nothing is touched before it may be.
+
+    One that nobody has confirmed may be there all the same: the registry says so. `waits` is told why it is
+    asked.
 
     Raises:
         RebuildError: Another one is under way, or something would break.
     """
     await may_start(sides, wish.definition)
-    return await sides.create(wish)
+    try:
+        return await sides.create(wish)
+    except SinkUnavailable as error:
+        waits(str(error))
+        for one in await registered(sides):  # none was being made before
+            if one.state in BEING_MADE and (one.who, one.why) == (wish.who, wish.why):
+                return one
+        raise
 
 
 async def may_start(sides: Sides, definition: Definition) -> GenerationRecord:
@@ -312,12 +324,23 @@ async def roll_back(
     return former, live_of(records)
 
 
-async def abort(sides: Sides, *, who: str) -> GenerationRecord:
+async def abort(
+    sides: Sides, *, who: str, waits: Callable[[str], object] = lambda reason: None
+) -> GenerationRecord:
     """Give up the generation that is being made; the live one is not touched.
+
+    What nobody has confirmed may be done all the same, as in `start`.
 
     Raises:
         RebuildError: No rebuild is under way.
     """
     record = meant(await sides.records())
-    await sides.abort(record, who)
+    try:
+        await sides.abort(record, who)
+    except SinkUnavailable as error:
+        waits(str(error))
+        if (record.id, GenerationState.ABORTED) not in {
+            (one.id, one.state) for one in await registered(sides)
+        }:
+            raise
     return record

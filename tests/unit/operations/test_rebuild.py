@@ -73,6 +73,7 @@ class Registry:
         self.found = Compared(consistent=True, counts=EQUAL)
         self.behind = 0
         self.unconfirmed = False
+        self.unasked = False
         self.given_up = False
         self.down = 0
         self.followed = 0
@@ -113,9 +114,27 @@ class Registry:
         return self.breaks
 
     async def _create(self, wish: Wish) -> GenerationRecord:
-        made = record(len(self.records) + 1, GenerationState.FOLLOWING, definition=wish.definition)
+        self._lose_what_is_asked()
+        made = record(
+            len(self.records) + 1,
+            GenerationState.FOLLOWING,
+            definition=wish.definition,
+            who=wish.who,
+            why=wish.why,
+        )
         self.records.append(made)
+        self._lose_the_answer()
         return made
+
+    def _lose_what_is_asked(self) -> None:
+        if self.unasked:
+            self.down = 2
+            raise SinkUnavailable("the connection was lost before COMMIT")
+
+    def _lose_the_answer(self) -> None:
+        if self.unconfirmed:
+            self.down = 2
+            raise SinkUnavailable("the connection was lost at COMMIT")
 
     def _drop_what_is_given_up(self, of: GenerationRecord) -> None:
         if self.given_up:
@@ -155,7 +174,9 @@ class Registry:
         return ""
 
     async def _abort(self, of: GenerationRecord, who: str) -> None:
+        self._lose_what_is_asked()
         self.become(of.id, GenerationState.ABORTED)
+        self._lose_the_answer()
 
 
 WISH = Wish(definition=CARTS, who="ann@desk")
@@ -364,3 +385,29 @@ async def test_an_abort_gives_up_the_one_that_is_being_made_and_without_one_says
     assert (await abort(registry.sides(), who="ann")).id == 2
     with pytest.raises(RebuildError, match="no rebuild is under way; begin one"):
         await abort(registry.sides(), who="ann")
+
+
+async def test_a_start_and_an_abort_that_nobody_confirmed_are_found_done() -> None:
+    registry = Registry(LIVE)
+    registry.unconfirmed = True
+    waited: list[str] = []
+    made = await start(registry.sides(), WISH, waits=waited.append)
+    assert registry.records == [LIVE, made]
+    assert (await abort(registry.sides(), who="ann", waits=waited.append)).id == made.id
+    assert [one.state for one in registry.records] == [
+        GenerationState.LIVE,
+        GenerationState.ABORTED,
+    ]
+    assert waited == ["the connection was lost at COMMIT"] * 2
+
+
+async def test_a_start_and_an_abort_that_were_not_done_say_why() -> None:
+    registry = Registry(LIVE, MADE)
+    registry.unasked = True
+    with pytest.raises(SinkUnavailable, match="before COMMIT"):
+        await abort(registry.sides(), who="ann")
+    assert registry.records == [LIVE, MADE]
+    registry.records = [LIVE]
+    with pytest.raises(SinkUnavailable, match="before COMMIT"):
+        await start(registry.sides(), WISH)
+    assert registry.records == [LIVE]
