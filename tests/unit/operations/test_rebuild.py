@@ -313,18 +313,6 @@ async def test_a_promotion_that_waits_too_long_is_given_up() -> None:
     assert registry.promotions == []
 
 
-async def test_a_switch_that_nobody_confirmed_is_found_done_and_only_what_follows_is_left() -> None:
-    registry = Registry(LIVE, MADE)
-    registry.unconfirmed = True
-    verdict = await judged(registry.sides(), MADE)
-    waited: list[str] = []
-    promotion = await promote(
-        registry.sides(), verdict, who="ann", tell=registry.tell, waits=waited.append
-    )
-    assert registry.promotions == [promotion]
-    assert (registry.followed, waited) == (1, ["the connection was lost at COMMIT"])
-
-
 async def test_a_promotion_of_what_others_have_left_behind_says_so() -> None:
     registry = Registry(LIVE, MADE)
     verdict = await judged(registry.sides(), MADE)
@@ -385,29 +373,3 @@ async def test_an_abort_gives_up_the_one_that_is_being_made_and_without_one_says
     assert (await abort(registry.sides(), who="ann")).id == 2
     with pytest.raises(RebuildError, match="no rebuild is under way; begin one"):
         await abort(registry.sides(), who="ann")
-
-
-async def test_a_start_and_an_abort_that_nobody_confirmed_are_found_done() -> None:
-    registry = Registry(LIVE)
-    registry.unconfirmed = True
-    waited: list[str] = []
-    made = await start(registry.sides(), WISH, waits=waited.append)
-    assert registry.records == [LIVE, made]
-    assert (await abort(registry.sides(), who="ann", waits=waited.append)).id == made.id
-    assert [one.state for one in registry.records] == [
-        GenerationState.LIVE,
-        GenerationState.ABORTED,
-    ]
-    assert waited == ["the connection was lost at COMMIT"] * 2
-
-
-async def test_a_start_and_an_abort_that_were_not_done_say_why() -> None:
-    registry = Registry(LIVE, MADE)
-    registry.unasked = True
-    with pytest.raises(SinkUnavailable, match="before COMMIT"):
-        await abort(registry.sides(), who="ann")
-    assert registry.records == [LIVE, MADE]
-    registry.records = [LIVE]
-    with pytest.raises(SinkUnavailable, match="before COMMIT"):
-        await start(registry.sides(), WISH)
-    assert registry.records == [LIVE]

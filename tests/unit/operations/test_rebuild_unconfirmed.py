@@ -1,0 +1,48 @@
+"""What PostgreSQL has done of a rebuild without anybody being told, since the connection was lost at COMMIT."""
+
+from __future__ import annotations
+
+import pytest
+
+from projector.core.errors import SinkUnavailable
+from projector.operations.rebuild import abort, judged, promote, start
+from projector.ports.generations import GenerationState
+from tests.unit.operations.test_rebuild import LIVE, MADE, WISH, Registry
+
+
+async def test_a_switch_that_nobody_confirmed_is_found_done_and_only_what_follows_is_left() -> None:
+    registry = Registry(LIVE, MADE)
+    registry.unconfirmed = True
+    verdict = await judged(registry.sides(), MADE)
+    waited: list[str] = []
+    promotion = await promote(
+        registry.sides(), verdict, who="ann", tell=registry.tell, waits=waited.append
+    )
+    assert registry.promotions == [promotion]
+    assert (registry.followed, waited) == (1, ["the connection was lost at COMMIT"])
+
+
+async def test_a_start_and_an_abort_that_nobody_confirmed_are_found_done() -> None:
+    registry = Registry(LIVE)
+    registry.unconfirmed = True
+    waited: list[str] = []
+    made = await start(registry.sides(), WISH, waits=waited.append)
+    assert registry.records == [LIVE, made]
+    assert (await abort(registry.sides(), who="ann", waits=waited.append)).id == made.id
+    assert [one.state for one in registry.records] == [
+        GenerationState.LIVE,
+        GenerationState.ABORTED,
+    ]
+    assert waited == ["the connection was lost at COMMIT"] * 2
+
+
+async def test_a_start_and_an_abort_that_were_not_done_say_why() -> None:
+    registry = Registry(LIVE, MADE)
+    registry.unasked = True
+    with pytest.raises(SinkUnavailable, match="before COMMIT"):
+        await abort(registry.sides(), who="ann")
+    assert registry.records == [LIVE, MADE]
+    registry.records = [LIVE]
+    with pytest.raises(SinkUnavailable, match="before COMMIT"):
+        await start(registry.sides(), WISH)
+    assert registry.records == [LIVE]
