@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 import psycopg
 import pytest
 
+from projector.ports.feed import Grant
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.sink import PostgresSink
+from tests.integration.postgres.carts import begun
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +41,12 @@ def returning_old(request: pytest.FixtureRequest) -> bool | None:
 def sink(connections: Connections) -> PostgresSink:
     """An empty target."""
     return PostgresSink(connections)
+
+
+@pytest.fixture
+async def grant(sink: PostgresSink) -> Grant:
+    """The only range, which reads from the beginning."""
+    return await begun(sink)
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from projector.ports.feed import Grant
 from projector.postgres.connections import Connections
 from projector.postgres.sink import PostgresSink
-from tests.integration.postgres.carts import apply, begun, line, page, tombstone
+from tests.integration.postgres.carts import apply, line, page, tombstone
 
 PRODUCTS = """
 SELECT 'Äpfel' COLLATE ucs_basic AS item, 'EUR' COLLATE ucs_basic AS currency, 'a' AS cart_id"""
@@ -27,18 +28,16 @@ async def found(connections: Connections, query: str) -> Sequence[Any]:
 )
 @pytest.mark.parametrize("view", ["cart_items", "item_totals"])
 async def test_letters_of_the_database_are_letters_in_the_views(
-    connections: Connections, sink: PostgresSink, view: str, condition: str
+    connections: Connections, sink: PostgresSink, view: str, condition: str, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 1, item="Äpfel"), line("a", "2", 2, item="Pen")))
     query = f"SELECT item FROM carts.{view} WHERE {condition}"
     assert await found(connections, query) == [("Äpfel",)]
 
 
 async def test_views_join_with_columns_of_any_collation(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 1, item="Äpfel", price="2", currency="EUR")))
     for view, key in (
         ("cart_items", "item"),
@@ -53,9 +52,8 @@ async def test_views_join_with_columns_of_any_collation(
 
 
 async def test_totals_read_without_the_zeros_of_documents_long_gone(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     fine = line(
         "a", "1", 1, quantity="1.0000000001", price="123456789012345678.0123456789", currency="EUR"
     )

@@ -13,7 +13,7 @@ from projector.core.errors import ConfigurationError, FencedOut, SourceRecreated
 from projector.core.names import Continuation
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.ports.copy import TargetIdentity
-from projector.ports.feed import Beginning
+from projector.ports.feed import Beginning, Grant
 from projector.ports.timeline import Kind
 from projector.postgres import bookmarks
 from projector.postgres.connections import Connections
@@ -53,9 +53,8 @@ async def go_back(
 
 
 async def test_what_is_saved_is_the_position_that_goes_with_the_rows(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 7)), at=7)
     taken = await take(connections)
     assert (taken.container_rid, taken.taken_at) == (RID, NOON)
@@ -70,9 +69,8 @@ async def test_nothing_is_saved_before_anything_is_copied(connections: Connectio
 
 
 async def test_kept_under_a_name_until_it_is_removed(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, at=7)
     first = await take(connections)
     assert await bookmarks.keep(connections, first)
@@ -94,9 +92,8 @@ async def test_kept_under_a_name_until_it_is_removed(
 
 
 async def test_a_running_owner_is_fenced_and_the_next_one_reads_on_from_there(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 7), line("a", "2", 7)), at=7)
     to = await take(connections)
     await apply(sink, grant, page(line("a", "1", 9, item="Pen"), tombstone("a", "2", 10)), at=10)
@@ -141,9 +138,8 @@ async def reset(connections: Connections, name: str) -> Snapshot | None:
 
 @pytest.mark.parametrize("has_begun", [False, True], ids=["requested", "running"])
 async def test_a_reset_can_be_undone_while_its_replay_is_open(
-    connections: Connections, sink: PostgresSink, *, has_begun: bool
+    connections: Connections, sink: PostgresSink, grant: Grant, *, has_begun: bool
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 7)), at=7)
     to = await reset(connections, "before-reset-1")
     assert to is not None
@@ -164,9 +160,8 @@ async def test_a_reset_can_be_undone_while_its_replay_is_open(
 
 
 async def test_what_resets_have_kept_goes_after_a_time_and_what_people_named_stays(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, at=7)
     over, undoable = before_reset(NOON), before_reset(NOON + timedelta(hours=1))
     for name in ("mine", "before-reset-by-hand", over):
@@ -186,10 +181,9 @@ async def test_what_resets_have_kept_goes_after_a_time_and_what_people_named_sta
 
 
 async def test_a_reset_that_is_over_or_was_followed_by_another_is_not_undone(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
     """By then the position says nothing of where the rows are; going back is as ever."""
-    grant = await begun(sink)
     await apply(sink, grant, at=7)
     to = await reset(connections, "before-reset-1")
     assert to is not None
@@ -214,9 +208,8 @@ async def test_nothing_is_kept_of_a_copy_that_began_at_a_time(
 
 
 async def test_a_position_that_went_back_between_look_and_write_is_not_moved(
-    connections: Connections, sink: PostgresSink, monkeypatch: pytest.MonkeyPatch
+    connections: Connections, sink: PostgresSink, monkeypatch: pytest.MonkeyPatch, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, at=7)
     to = await take(connections)
 
@@ -249,10 +242,9 @@ async def test_an_open_replay_stays_open_and_keeps_what_it_has_seen(
 
 
 async def test_a_range_that_is_not_replayed_is_not_swept(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
     """What the position lies behind was never asked for: its absence from the feed says nothing."""
-    grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 5)), at=5)
     to = await take(connections)
     await apply(sink, grant, page(line("a", "2", 9)), at=9)
@@ -340,8 +332,9 @@ async def test_a_range_that_began_at_a_time_stays_so_unless_it_goes_back_before_
     assert (one.read_since, one.position) == (earlier, position(2))
 
 
-async def test_another_container_is_refused(connections: Connections, sink: PostgresSink) -> None:
-    grant = await begun(sink)
+async def test_another_container_is_refused(
+    connections: Connections, sink: PostgresSink, grant: Grant
+) -> None:
     await apply(sink, grant, at=7)
     to = await take(connections)
     with pytest.raises(SourceRecreated):

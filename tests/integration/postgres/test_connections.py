@@ -13,10 +13,11 @@ from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.engine import make_url
 
 from projector.core.errors import ConfigurationError, SchemaMismatch, SinkUnavailable
+from projector.ports.feed import Grant
 from projector.postgres import migrate, schema
 from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.sink import PostgresSink
-from tests.integration.postgres.carts import apply, begun, claim, line, page, rows
+from tests.integration.postgres.carts import apply, claim, line, page, rows
 
 
 async def opened(url: str) -> None:
@@ -68,9 +69,8 @@ async def test_statement_timeout_is_an_outage(connections: Connections) -> None:
 
 
 async def test_sessions_killed_by_the_server_are_replaced(
-    connections: Connections, sink: PostgresSink, database_url: str
+    connections: Connections, sink: PostgresSink, database_url: str, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     async with connections.session(), connections.session():
         pass  # two idle sessions now
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
@@ -85,10 +85,9 @@ async def test_sessions_killed_by_the_server_are_replaced(
 
 
 async def test_sessions_of_a_server_that_became_read_only_are_left_at_once(
-    connections: Connections, sink: PostgresSink, database_url: str
+    connections: Connections, sink: PostgresSink, database_url: str, grant: Grant
 ) -> None:
     """The old primary lives on read-only behind open connections; its name leads elsewhere by now."""
-    grant = await begun(sink)
     async with connections.session() as first, connections.session() as second:
         for session in (first, second):
             await session.execute("SET default_transaction_read_only = on")
@@ -101,10 +100,9 @@ async def test_sessions_of_a_server_that_became_read_only_are_left_at_once(
 
 
 async def test_a_plan_that_outlived_its_session_does_not_hold_the_session(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
     """As behind a pooler: the server forgot what the driver believes to be prepared."""
-    grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 1)))
     async with connections.session() as session:
         await session.execute("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")

@@ -65,10 +65,9 @@ async def test_any_overlapping_range_fences_out(sink: PostgresSink, other: Range
 
 
 async def test_host_that_outlived_a_failover_reads_what_it_lost_again(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
     """A standby promoted without the last commits knows the epoch, but at an earlier place."""
-    grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 7)), at=7)
     async with connections.session() as session:
         before = await rows(session, "SELECT continuation, lsn FROM projector.ranges")
@@ -101,9 +100,8 @@ async def test_host_of_a_lost_history_is_not_taken_for_the_owner_in_the_new_one(
 
 
 async def test_batch_whose_answer_was_lost_is_applied_again(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 7)), at=7)
     await apply(PostgresSink(connections), replace(grant, stored=position(7)), at=8)
     assert (await apply(sink, grant, page(line("a", "2", 8)), at=8)).upserted == 1
@@ -243,9 +241,8 @@ async def stopped_inside(url: str, grant: Grant) -> psycopg.AsyncConnection:
 
 @pytest.mark.slow
 async def test_open_transaction_of_a_stopped_host_is_ended(
-    database_url: str, sink: PostgresSink
+    database_url: str, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     held = await stopped_inside(database_url, grant)
     next_owner = await sink.open(claim(owner="host-b"))  # waits until the server ends the other one
     assert next_owner.epoch > grant.epoch

@@ -51,9 +51,8 @@ async def drained(sink: PostgresSink, grant: Grant, batches: int = IN_FLIGHT) ->
 
 
 async def test_tombstone_stays_while_an_older_page_may_be_in_flight(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, page(tombstone("a", "1", 5), line("a", "2", 6)))
     for _ in range(IN_FLIGHT - 1):
         await drained(sink, grant, 1)
@@ -74,8 +73,9 @@ async def test_tombstone_stays_while_a_replay_is_open(
     assert await purge_tombstones(connections) == 1
 
 
-async def test_new_owner_has_to_commit_first(connections: Connections, sink: PostgresSink) -> None:
-    grant = await begun(sink)
+async def test_new_owner_has_to_commit_first(
+    connections: Connections, sink: PostgresSink, grant: Grant
+) -> None:
     await apply(sink, grant, page(tombstone("a", "1", 5)))
     next_owner = await sink.open(claim(owner="host-b"))
     assert await purge_tombstones(connections) == 0
@@ -198,8 +198,7 @@ async def test_purging_at_any_time_never_brings_back_what_is_gone(
     assert {row[1] for row in (await views(connections))["cart_items"]} == live
 
 
-async def test_empty_totals_go(connections: Connections, sink: PostgresSink) -> None:
-    grant = await begun(sink)
+async def test_empty_totals_go(connections: Connections, sink: PostgresSink, grant: Grant) -> None:
     await apply(sink, grant, page(line("a", "1", 1), line("b", "1", 2, item="Pen")))
     await apply(sink, grant, page(tombstone("a", "1", 3)))
     before = await views(connections)
@@ -210,8 +209,9 @@ async def test_empty_totals_go(connections: Connections, sink: PostgresSink) -> 
     assert ("Surface", 1, 1) in (await views(connections))["item_totals"]
 
 
-async def test_closed_entries_go_by_age(connections: Connections, sink: PostgresSink) -> None:
-    grant = await begun(sink)
+async def test_closed_entries_go_by_age(
+    connections: Connections, sink: PostgresSink, grant: Grant
+) -> None:
     await apply(sink, grant, page(tombstone("a", "1", 3), rejections=[rejection("a", "1", 3)]))
     await apply(sink, grant, page(line("a", "1", 4)))
     assert await purge_closed_entries(connections, age=timedelta(hours=1)) == 0

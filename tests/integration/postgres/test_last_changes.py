@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from projector.ports.feed import Grant
 from projector.postgres.connections import Connections
 from projector.postgres.sink import PostgresSink
 from projector.projection.writes import RowWrite
@@ -114,9 +115,8 @@ async def test_the_newest_line_may_leave_change_its_bucket_or_grow_older(
 
 
 async def test_what_only_changes_its_time_moves_it(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, page(at(line("a", "1", 1), 10)))
     await apply(sink, grant, page(at(line("a", "1", 2), 20)))
     assert await times(connections) == [("a", 20, 20)]

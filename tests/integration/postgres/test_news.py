@@ -10,7 +10,7 @@ import pytest
 from projector.core.errors import FencedOut
 from projector.core.names import InstanceName
 from projector.core.ranges import FeedRange
-from projector.ports.feed import Beginning, FormerOwner
+from projector.ports.feed import Beginning, FormerOwner, Grant
 from projector.ports.rows import Mended
 from projector.postgres.connections import Connections
 from projector.postgres.quarantine import discard_entry, list_entries, reopen_entry
@@ -114,9 +114,8 @@ async def test_a_sweep_tells_what_it_removed_and_one_that_is_fenced_out_nothing(
 
 
 async def test_quarantined_documents_are_told_with_their_batch_and_counted_by_the_hour(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     stale = grant
     grant = await sink.begin(await sink.open(claim()), Beginning(position=NOWHERE))
     with pytest.raises(FencedOut):
@@ -134,9 +133,8 @@ async def test_quarantined_documents_are_told_with_their_batch_and_counted_by_th
 
 
 async def test_what_a_person_decides_about_an_entry_is_told_once(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, bad(1))
     (entry,) = await list_entries(connections)
     for _ in range(2):

@@ -215,9 +215,8 @@ FOR EACH ROW EXECUTE FUNCTION public.too_many()"""
 
 @pytest.mark.parametrize("older", [False, True], ids=["new", "with an older row"])
 async def test_one_document_that_is_always_too_much_costs_itself(
-    connections: Connections, sink: PostgresSink, *, older: bool
+    connections: Connections, sink: PostgresSink, grant: Grant, *, older: bool
 ) -> None:
-    grant = await begun(sink)
     if older:
         await apply(sink, grant, page(line("a", "doc 050", 1)), at=1)
     async with connections.session() as session:

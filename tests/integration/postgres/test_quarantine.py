@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from projector.ports.feed import Beginning
+from projector.ports.feed import Beginning, Grant
 from projector.ports.quarantine import EntryStatus
 from projector.postgres.connections import Connections
 from projector.postgres.quarantine import (
@@ -57,9 +57,8 @@ def keyless(document_id: str, lsn: int, **changes: Any) -> Rejection:
 
 
 async def test_rejected_newest_version_removes_the_row_and_keeps_it(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 1, quantity="7.50"), line("a", "2", 2)))
     done = await apply(sink, grant, rejected(3))
     assert (done.rejected, done.removed) == (1, 1)
@@ -75,9 +74,8 @@ async def test_rejected_newest_version_removes_the_row_and_keeps_it(
 
 
 async def test_a_discarded_entry_can_be_taken_up_again(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, rejected(3))
     (entry,) = await list_entries(connections)
     assert not await reopen_entry(connections, entry.id)
@@ -87,16 +85,18 @@ async def test_a_discarded_entry_can_be_taken_up_again(
     assert await list_entries(connections) == [entry]
 
 
-async def test_entries_can_be_narrowed_down(connections: Connections, sink: PostgresSink) -> None:
-    grant = await begun(sink)
+async def test_entries_can_be_narrowed_down(
+    connections: Connections, sink: PostgresSink, grant: Grant
+) -> None:
     await apply(sink, grant, rejected(3))
     assert len(await list_entries(connections, reason="bad_quantity")) == 1
     assert await list_entries(connections, reason="bad_item") == []
     assert await list_entries(connections, key="another") == []
 
 
-async def test_newer_good_version_heals(connections: Connections, sink: PostgresSink) -> None:
-    grant = await begun(sink)
+async def test_newer_good_version_heals(
+    connections: Connections, sink: PostgresSink, grant: Grant
+) -> None:
     await apply(sink, grant, rejected(3))
     await apply(sink, grant, page(line("b", "1", 4)))
     assert (await the_entry(connections))["status"] is EntryStatus.OPEN
@@ -110,37 +110,27 @@ async def test_newer_good_version_heals(connections: Connections, sink: Postgres
     assert {row[0] for row in (await views(connections))["cart_items"]} == {"a", "b"}
 
 
-async def test_newer_delete_closes(connections: Connections, sink: PostgresSink) -> None:
-    grant = await begun(sink)
-    await apply(sink, grant, rejected(3))
-    await apply(sink, grant, page(tombstone("a", "1", 4)))
-    assert (await the_entry(connections))["status"] is EntryStatus.CLOSED
-
-
-async def test_older_good_version_does_not_heal(
-    connections: Connections, sink: PostgresSink
+@pytest.mark.parametrize(
+    ("later", "status", "left"),
+    [
+        pytest.param(tombstone("a", "1", 4), EntryStatus.CLOSED, 0, id="a newer delete"),
+        pytest.param(line("a", "1", 2), EntryStatus.OPEN, 0, id="an older good version"),
+        pytest.param(line("a", "1", 3), EntryStatus.CLOSED, 1, id="the same version, found good"),
+    ],
+)
+async def test_what_comes_later_closes_an_entry_unless_it_is_older(
+    connections: Connections, sink: PostgresSink, later: RowWrite, status: EntryStatus, left: int
 ) -> None:
     grant = await begun(sink)
     await apply(sink, grant, rejected(3))
-    await apply(sink, grant, page(line("a", "1", 2)))
-    assert (await the_entry(connections))["status"] is EntryStatus.OPEN
-    assert (await views(connections))["cart_items"] == set()
-
-
-async def test_same_version_found_good_later_heals(
-    connections: Connections, sink: PostgresSink
-) -> None:
-    grant = await begun(sink)
-    await apply(sink, grant, rejected(3))
-    await apply(sink, grant, page(line("a", "1", 3)))
-    assert (await the_entry(connections))["status"] is EntryStatus.CLOSED
-    assert len((await views(connections))["cart_items"]) == 1
+    await apply(sink, grant, page(later))
+    assert (await the_entry(connections))["status"] is status
+    assert len((await views(connections))["cart_items"]) == left
 
 
 async def test_older_rejection_leaves_a_newer_row_alone(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 5)))
     await apply(sink, grant, rejected(3))
     assert await list_entries(connections, statuses=ALL) == []
@@ -148,9 +138,8 @@ async def test_older_rejection_leaves_a_newer_row_alone(
 
 
 async def test_replay_counts_again_and_keeps_what_was_discarded(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, rejected(3))
     assert await discard_entry(connections, (await the_entry(connections))["id"])
     assert not await discard_entry(connections, (await the_entry(connections))["id"])
@@ -173,9 +162,8 @@ async def test_range_that_is_opened_anew_still_heals(
 
 
 async def test_documents_without_a_row_are_kept_apart_by_their_key(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     numbers = [
         keyless("1", lsn, partition_key=text, epk=None)
         for lsn, text in enumerate(['"5"', "5", "null", "{}", "\\x00"], 1)
@@ -187,9 +175,8 @@ async def test_documents_without_a_row_are_kept_apart_by_their_key(
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", "\\", "é"], ids=ascii)
 async def test_any_text_of_a_rejection_can_be_stored(
-    connections: Connections, sink: PostgresSink, text: str
+    connections: Connections, sink: PostgresSink, text: str, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     odd = keyless(text, 1, detail=text, etag=text, partition_key=text)
     await apply(sink, grant, page(rejections=[odd]))
     await apply(sink, grant, page(rejections=[odd]))
@@ -237,9 +224,8 @@ async def test_what_the_server_refuses_costs_only_itself(
 
 
 async def test_many_refused_documents_in_one_batch(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     writes = [
         refused(f"{n:03}", n, currency="eur") if n % 10 == 0 else line("a", f"{n:03}", n)
         for n in range(1, 101)
@@ -251,8 +237,9 @@ async def test_many_refused_documents_in_one_batch(
     assert await count_open(connections) == 10
 
 
-async def test_bisecting_moves_the_ticks_once(connections: Connections, sink: PostgresSink) -> None:
-    grant = await begun(sink)
+async def test_bisecting_moves_the_ticks_once(
+    connections: Connections, sink: PostgresSink, grant: Grant
+) -> None:
     writes = [line("a", str(n), n + 1) for n in range(8)]
     writes[3] = refused("3", 4, currency="eur")
     await apply(sink, grant, page(*writes))
@@ -262,9 +249,8 @@ async def test_bisecting_moves_the_ticks_once(connections: Connections, sink: Po
 
 
 async def test_key_too_long_for_an_index_is_quarantined_without_a_row(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     draw = random.Random(1)
     long_id = "".join(chr(draw.randint(0x4E00, 0x9FFF)) for _ in range(3000))
     done = await apply(sink, grant, page(line("a", "1", 1), line("a", long_id, 2)))

@@ -61,17 +61,17 @@ async def test_an_empty_page_keeps_time_and_anchor(
 
 
 async def test_a_child_shows_the_time_of_its_parent(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 7)), at=7)
     await sink.open(claim("1", FeedRange(min="", max="20")))
     expected = datetime.fromtimestamp(1_790_000_007, UTC)
     assert [one.position_time for one in await live_ranges(connections)] == [expected]
 
 
-async def test_reports_come_back_as_they_went(connections: Connections, sink: PostgresSink) -> None:
-    grant = await begun(sink)
+async def test_reports_come_back_as_they_went(
+    connections: Connections, sink: PostgresSink, grant: Grant
+) -> None:
     failure = RangeFailure(
         category=FailureCategory.TARGET,
         error_type="SinkUnavailable",
@@ -108,9 +108,8 @@ async def test_a_lost_epoch_is_told_and_does_not_overwrite_the_next_owner(
 
 
 async def test_a_range_that_could_not_be_opened_is_shown(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await sink.report([report(grant)])
     parked = report(grant, state=RangeState.SOURCE_RECREATED, epoch=Epoch(0), range_id=0)
     assert await sink.report([parked]) == frozenset()
@@ -123,9 +122,8 @@ async def test_a_range_that_could_not_be_opened_is_shown(
 
 
 async def test_freshness_is_unknown_until_every_range_reports(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 7)), at=7)
     text = "SELECT feed_range, lag_seconds FROM carts.freshness ORDER BY feed_range = 'all'"
     async with connections.session() as session:

@@ -8,7 +8,7 @@ import pytest
 
 from projector.core.errors import FencedOut, SourceRecreated
 from projector.core.ranges import FeedRange
-from projector.ports.feed import Beginning
+from projector.ports.feed import Beginning, Grant
 from projector.postgres.connections import Connections
 from projector.postgres.ranges import live_ranges
 from projector.postgres.resets import accept_new_source, request_replay
@@ -32,9 +32,8 @@ LEFT, RIGHT = FeedRange(min="", max="20"), FeedRange(min="20", max="FF")
 
 
 async def test_running_owner_is_fenced_and_the_next_one_replays(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 7)), at=7)
     assert await request_replay(connections, RID) == 1
     with pytest.raises(FencedOut):
@@ -100,9 +99,8 @@ async def test_reset_of_another_container_is_refused(
 
 
 async def test_following_a_recreated_container_keeps_the_rows_and_starts_above_them(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, page(line("a", "1", 700)), at=700)
     assert await accept_new_source(connections, "rid2")
     assert not await accept_new_source(connections, "rid2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from projector.core.start import Position
-from projector.ports.feed import Beginning
+from projector.ports.feed import Beginning, Grant
 from projector.postgres.connections import Connections
 from projector.postgres.sink import PostgresSink
 from tests.integration.postgres.carts import (
@@ -83,9 +83,8 @@ async def test_documents_without_etag_count_as_changed(
 
 
 async def test_tombstone_that_comes_first_keeps_an_older_version_out(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(sink, grant, page(tombstone("a", "1", 9)))
     done = await apply(sink, grant, page(line("a", "1", 8)))
     assert done.upserted == 0
@@ -95,9 +94,8 @@ async def test_tombstone_that_comes_first_keeps_an_older_version_out(
 
 
 async def test_mixed_currencies_have_no_total_amount(
-    connections: Connections, sink: PostgresSink
+    connections: Connections, sink: PostgresSink, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     await apply(
         sink,
         grant,
@@ -120,8 +118,7 @@ async def test_mixed_currencies_have_no_total_amount(
     }
 
 
-async def test_the_place_is_what_was_given(sink: PostgresSink) -> None:
-    grant = await begun(sink)
+async def test_the_place_is_what_was_given(sink: PostgresSink, grant: Grant) -> None:
     await sink.apply(grant, [page(line("a", "1", 5))], position(5))
     await sink.apply(grant, [], position(9))
     reopened = await sink.open(grant.claim)

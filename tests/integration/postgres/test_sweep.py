@@ -96,9 +96,8 @@ async def test_candidates_go_on_from_any_key(sink: PostgresSink, connections: Co
 
 
 async def test_seen_keys_are_remembered_without_touching_unchanged_rows(
-    sink: PostgresSink, connections: Connections
+    sink: PostgresSink, connections: Connections, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     everything = page(*(line("a", str(n), n) for n in range(1, 50)))
     await apply(sink, grant, everything)
     grant = await sink.begin(grant, Beginning(position=NOWHERE, replay_mark_lsn=9))
@@ -112,8 +111,9 @@ async def test_seen_keys_are_remembered_without_touching_unchanged_rows(
     assert await candidates(sink, grant) == []
 
 
-async def test_rejected_keys_count_as_seen(sink: PostgresSink, connections: Connections) -> None:
-    grant = await begun(sink)
+async def test_rejected_keys_count_as_seen(
+    sink: PostgresSink, connections: Connections, grant: Grant
+) -> None:
     seen = page(tombstone("a", "1", 3), rejections=[rejection("a", "1", 3)])
     unseen = page(tombstone("a", "2", 4), rejections=[rejection("a", "2", 4)])
     await apply(sink, grant, seen, unseen)
@@ -127,8 +127,9 @@ async def test_rejected_keys_count_as_seen(sink: PostgresSink, connections: Conn
     assert await count_open(connections) == 1
 
 
-async def test_rows_beside_a_rejected_document_count_as_seen(sink: PostgresSink) -> None:
-    grant = await begun(sink)
+async def test_rows_beside_a_rejected_document_count_as_seen(
+    sink: PostgresSink, grant: Grant
+) -> None:
     everything = [line("a", str(n), n) for n in range(1, 4)]
     await apply(sink, grant, page(*everything))
     grant = await sink.begin(grant, Beginning(position=NOWHERE, replay_mark_lsn=9))
@@ -138,9 +139,8 @@ async def test_rows_beside_a_rejected_document_count_as_seen(sink: PostgresSink)
 
 
 async def test_unreadable_entries_end_with_the_replay_that_missed_them(
-    sink: PostgresSink, connections: Connections
+    sink: PostgresSink, connections: Connections, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     unreadable = rejection("a", "\\x", 3, partition_key="\\abc", epk=None)
     await apply(sink, grant, page(rejections=[msgspec.structs.replace(unreadable, key=None)]))
     grant = await sink.begin(grant, Beginning(position=NOWHERE, replay_mark_lsn=9))
@@ -149,8 +149,7 @@ async def test_unreadable_entries_end_with_the_replay_that_missed_them(
     assert await count_open(connections) == 0
 
 
-async def test_children_sweep_their_own_keys_only(sink: PostgresSink) -> None:
-    grant = await begun(sink)
+async def test_children_sweep_their_own_keys_only(sink: PostgresSink, grant: Grant) -> None:
     carts = [f"cart {n}" for n in range(20)]
     await apply(
         sink, grant, page(*(line(cart, "1", n + 1) for n, cart in enumerate(sorted(carts))))
@@ -230,9 +229,8 @@ async def test_document_found_after_its_absence_was_committed_came_back(
 
 
 async def test_what_a_replay_brings_though_it_was_absent_is_a_candidate(
-    sink: PostgresSink, connections: Connections
+    sink: PostgresSink, connections: Connections, grant: Grant
 ) -> None:
-    grant = await begun(sink)
     bad = page(tombstone("a", "2", 2), rejections=[rejection("a", "2", 2)])
     number = page(rejections=[numbered(3)])
     everything = [page(line("a", "1", 1)), bad, number, page(tombstone("a", "4", 4))]

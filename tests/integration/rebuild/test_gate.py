@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from projector.core.errors import RebuildError, SinkUnavailable
+from projector.core.errors import SinkUnavailable
 from projector.core.lease import Lease
 from projector.core.names import LeaseToken
 from projector.core.ranges import FULL_RANGE
@@ -31,8 +31,9 @@ CREATE TRIGGER a_wrong_rule BEFORE INSERT OR UPDATE ON {schema}.cart_items
   FOR EACH ROW EXECUTE FUNCTION {schema}.without_cents()""",
 )
 
-# A document without its row, a row without its document, and with both the totals of two carts.
+# A document without its row, a row without its document, with both the totals of two carts, a wrong row.
 DAMAGE = """
+UPDATE projector_g2.cart_items SET item = 'pear' WHERE id = 'line-217';
 DELETE FROM projector_g2.cart_items WHERE id = 'line-7';
 INSERT INTO projector_g2.cart_items SELECT (jsonb_populate_record(i, '{"id": "nobody"}')).*
 FROM projector_g2.cart_items i WHERE id = 'line-17'"""
@@ -78,22 +79,22 @@ async def test_a_switch_whose_commit_nobody_confirmed_counts_and_is_recorded_onc
     assert await rebuilt.value(told) == 1
 
 
-async def test_one_wrong_row_among_many_is_named_and_keeps_the_gate_closed(
+async def test_whatever_differs_is_named_and_keeps_the_gate_closed_until_it_is_mended(
     rebuilt: Rebuilt,
 ) -> None:
     await rebuilt.pair.lines(300)
     async with rebuilt.pair.host():
         made = await rebuilt.filled((await rebuilt.start()).id)
-        await rebuilt.pair.sql(
-            "UPDATE projector_g2.cart_items SET item = 'pear' WHERE id = 'line-217'"
-        )
+        await rebuilt.pair.sql(DAMAGE)
         verdict = await rebuilt.judged(made)
-        assert verdict.against[0] == "1 row is not as its document"
-        assert len(verdict.compared.lines) >= 1
-        assert (
-            'document line-217 in cart "cart-43": item is pear, not apple'
-            in (verdict.compared.lines[0])
-        )
+        assert verdict.against == [
+            "1 document is missing",
+            "1 row is of no document",
+            "1 row is not as its document",
+            "4 totals are not what the rows say",
+        ]
+        wrong = 'document line-217 in cart "cart-43": item is pear, not apple'
+        assert any(wrong in line for line in verdict.compared.lines)
         assert await rebuilt.value("SELECT count(*) FROM carts.cart_items WHERE item = 'pear'") == 0
         assert [one.state for one in await rebuilt.records()] == [
             GenerationState.FOLLOWING,
@@ -102,21 +103,6 @@ async def test_one_wrong_row_among_many_is_named_and_keeps_the_gate_closed(
         await rebuilt.repair(made.id)
         again = await rebuilt.judged(await rebuilt.filled(made.id))
         assert (again.open, again.against) == (True, [])
-
-
-async def test_whatever_differs_speaks_against_it_and_a_repair_mends_it(rebuilt: Rebuilt) -> None:
-    await rebuilt.pair.lines(20)
-    async with rebuilt.pair.host():
-        made = await rebuilt.filled((await rebuilt.start()).id)
-        await rebuilt.pair.sql(DAMAGE)
-        verdict = await rebuilt.judged(made)
-        assert verdict.against == [
-            "1 document is missing",
-            "1 row is of no document",
-            "2 totals are not what the rows say",
-        ]
-        await rebuilt.repair(made.id)
-        assert (await rebuilt.judged(made)).open
 
 
 async def test_one_wrong_rule_is_named_and_keeps_the_gate_closed(rebuilt: Rebuilt) -> None:
@@ -129,36 +115,6 @@ async def test_one_wrong_rule_is_named_and_keeps_the_gate_closed(rebuilt: Rebuil
         assert verdict.against[0] == "40 rows are not as their documents"
         assert all("price is 1, not 1.25" in line for line in verdict.compared.lines[:20])
         assert not verdict.open
-
-
-async def test_a_forced_promotion_keeps_who_when_and_what_differed(rebuilt: Rebuilt) -> None:
-    await rebuilt.pair.lines(20)
-    async with rebuilt.pair.host():
-        made = await rebuilt.filled((await rebuilt.start()).id)
-        await rebuilt.pair.sql("DELETE FROM projector_g2.cart_items WHERE id = 'line-7'")
-        await rebuilt.promote(await rebuilt.judged(made))
-    live = (await rebuilt.records())[0]
-    assert (live.state, live.forced) == (GenerationState.LIVE, ANN)
-    assert live.forced_at is not None
-    assert live.differences is not None
-    assert live.differences["missing"] == 1
-    assert "line-7" in live.differences["examples"][0]
-
-
-async def test_a_second_one_at_once_is_refused_by_the_command_and_by_the_database(
-    rebuilt: Rebuilt,
-) -> None:
-    await rebuilt.pair.drain()
-    await rebuilt.start()
-    with pytest.raises(RebuildError, match=r"generation 2 is .* begun by ann@desk"):
-        await rebuilt.start()
-    async with rebuilt.sides() as sides:
-        wish = rebuild.Wish(definition=rebuilt.pair.settings.projection.definition, who=ANN)
-        with pytest.raises(RebuildError, match="another generation is being made already"):
-            await sides.create(wish)
-    async with rebuilt.sides() as sides:
-        assert (await rebuild.abort(sides, who=ANN)).id == 2
-    assert (await rebuilt.start()).id == 3
 
 
 async def test_one_that_somebody_reads_is_given_up_all_the_same_and_dropped_later(
