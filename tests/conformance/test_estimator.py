@@ -1,17 +1,14 @@
-"""Checks 101 to 109: context, estimator, and the figures a scaler reads from our leases."""
+"""Checks 101 to 107: context and estimator. What scalers read is tried over HTTP."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
 
 from projector.core.errors import SourceUnavailable
-from projector.core.names import Continuation, LeaseToken
+from projector.core.names import LeaseToken
 from projector.core.states import gap_after_page
-from projector.cosmos.wire import session_lsn
-from projector.ports.feed import FeedTarget
 from projector.processor.estimator import Estimator, gap_in_all
 from tests.fakes.leases import FakeLeaseStore
 from tests.fakes.source import FakeChangeSource
@@ -92,22 +89,6 @@ async def test_check_105_failed_read_is_unknown_not_zero(stopped: World) -> None
 
 
 @pytest.mark.parametrize(
-    ("token", "lsn"),
-    [
-        ("0:12345", 12345),
-        ("0:-1#12345", 12345),
-        ("0:-1#12345#1=1#2=2", 12345),
-        ("12345", 12345),
-        ("", None),
-        (None, None),
-        ("0:what", None),
-    ],
-)
-def test_check_106_session_token_forms(token: str | None, lsn: int | None) -> None:
-    assert session_lsn(token) == lsn
-
-
-@pytest.mark.parametrize(
     ("session", "first", "gap"),
     [(10, 1, 10), (10, 10, 1), (10, 12, 0), (None, 3, None), (10, None, None)],
 )
@@ -123,42 +104,6 @@ async def test_check_107_cost_owner_and_token_are_told(stopped: World) -> None:
     estimates = await Watcher(stopped).estimator.estimate()
     assert {(e.lease_token, e.owner) for e in estimates} == {(t, "b") for t in "0123"}
     assert all(e.request_units > 0 for e in estimates)
-
-
-async def keda_lag(world: World) -> int:
-    """What KEDA 2.21 adds up: each lease read on its own, from its token verbatim."""
-    source = FakeChangeSource(world.container, world.clock)
-    total = 0
-    for lease in world.leases.leases.values():
-        assert lease.feed_range is not None
-        continuation = lease.continuation or Continuation('"0"')
-        target = FeedTarget(
-            lease_token=lease.token, feed_range=lease.feed_range, range_id=lease.token
-        )
-        page = await source.read_page(target, continuation, max_documents=1)
-        if page.body is not None:
-            first = json.loads(page.body)["Documents"][0]["_lsn"]
-            assert page.session_lsn is not None
-            total += page.session_lsn - first + 1
-    return total
-
-
-async def test_check_108_scaler_gets_our_gap(stopped: World) -> None:
-    stopped.container.fill(33, prefix="later")
-    estimates = await Watcher(stopped).estimator.estimate()
-    assert gap_in_all(estimates) == await keda_lag(stopped) == 33
-
-
-async def test_check_109_fresh_idle_deployment_has_no_lag(world: World) -> None:
-    world.start("a")
-    await world.until(
-        lambda: (
-            world.leases.leases
-            and all(lease.continuation for lease in world.leases.leases.values())
-        ),
-        within_seconds=3,
-    )
-    assert await keda_lag(world) == 0
 
 
 async def test_undecodable_first_document_is_unknown(stopped: World) -> None:

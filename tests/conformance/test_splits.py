@@ -157,14 +157,6 @@ def test_check_091_key_lease_is_cut_at_the_borders() -> None:
     assert tokens(outcome) == ["AA-BB", "BB-DD", "DD-EE"]
 
 
-def test_check_091_sub_ranges_never_widen() -> None:
-    lease = lease_of("AA", "EE", version=1)
-    outcome = succeed(lease, parts("", "BB", "DD", "FF"), continuation=place(5))
-    assert isinstance(outcome, Replaced)
-    keys = [child.feed_range for child in outcome.children]
-    assert all(lease.feed_range and key and lease.feed_range.covers(key) for key in keys)
-
-
 def test_check_092_merged_partition_lease_becomes_a_key_lease_of_its_own_range() -> None:
     lease = lease_of("", "BB", version=0, token="0")
     outcome = succeed(lease, parts("", "FF"), continuation=place(5))

@@ -115,15 +115,6 @@ def test_what_makes_no_sense_is_an_error(
         cosmos_account.control("POST", path, body)
 
 
-def test_odd_bytes_are_stored_as_they_are(cosmos_account: Emulator) -> None:
-    with blocking_client(cosmos_account.endpoint, cosmos_account.key) as client:
-        cart(client)
-    stored = cosmos_account.control(
-        "POST", "dbs/shop/colls/cart/raw?id=1&partitionKey=%5B%22a%22%5D", b'{"n": NaN}'
-    )
-    assert stored["status"] == 201
-
-
 def test_an_emulator_runs_again_and_has_no_endpoint_before() -> None:
     emulator = Emulator(partitions=1)
     with pytest.raises(RuntimeError):

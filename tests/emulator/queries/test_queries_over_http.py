@@ -194,13 +194,6 @@ def test_many_items_are_read_at_once(container: ContainerProxy) -> None:
     assert unordered(list(found)) == unordered(CARTS[::2])
 
 
-async def test_many_items_are_read_at_once_asynchronously(
-    async_container: AsyncContainerProxy,
-) -> None:
-    found = await async_container.read_items([(cart["id"], cart["cartId"]) for cart in CARTS])
-    assert unordered(list(found)) == unordered(CARTS)
-
-
 def test_databases_and_containers_are_queried(
     server: Emulator, database: DatabaseProxy, container: ContainerProxy
 ) -> None:

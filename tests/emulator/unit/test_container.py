@@ -51,11 +51,6 @@ def test_items_with_the_same_id_live_apart_under_different_keys(container: Conta
     assert "pk" not in json.loads(body)
 
 
-def test_a_second_create_is_a_conflict(container: Container) -> None:
-    container.create({"id": "1", "pk": "a"})
-    assert status_of(lambda: container.create({"id": "1", "pk": "a"})) == (409, 0)
-
-
 def test_an_upsert_says_whether_it_created(container: Container) -> None:
     assert container.upsert({"id": "1", "pk": "a"}).status == 201
     assert container.upsert({"id": "1", "pk": "a"}).status == 200
@@ -85,32 +80,10 @@ def test_replace_renames_an_item(container: Container) -> None:
     assert status_of(lambda: container.replace("2", {"id": "2", "pk": "b"})) == (404, 0)
 
 
-@pytest.mark.parametrize("operation", ["replace", "upsert", "delete", "patch"])
-def test_a_stale_tag_stops_a_write(container: Container, operation: str) -> None:
-    stale = Preconditions(if_match=container.create({"id": "1", "pk": "a"}).etag)
-    container.replace("1", {"id": "1", "pk": "a"})
-    patch = {"operations": [{"op": "add", "path": "/n", "value": 1}]}
-    calls: dict[str, Callable[[], object]] = {
-        "replace": lambda: container.replace("1", {"id": "1", "pk": "a"}, given=stale),
-        "upsert": lambda: container.upsert({"id": "1", "pk": "a"}, given=stale),
-        "delete": lambda: container.delete("1", "a", given=stale),
-        "patch": lambda: container.patch("1", "a", patch, given=stale),
-    }
-    assert status_of(calls[operation]) == (412, 0)
-
-
 def test_a_fresh_tag_lets_a_write_pass(container: Container) -> None:
     fresh = Preconditions(if_match=container.create({"id": "1", "pk": "a"}).etag)
     assert container.delete("1", "a", given=fresh).status == 204
     assert status_of(lambda: container.delete("1", "a")) == (404, 0)
-
-
-def test_a_refusal_says_how_far_the_partition_is(container: Container) -> None:
-    written = container.create({"id": "1", "pk": "a"})
-    with pytest.raises(EmulatorError) as caught:
-        container.read("2", "a")
-    assert caught.value.session_token == written.session_token
-    assert caught.value.lsn == 1
 
 
 def test_a_session_ahead_of_the_range_is_not_available(container: Container) -> None:
@@ -241,14 +214,6 @@ def test_a_batch_has_a_bounded_number_of_operations(container: Container) -> Non
     read = {"operationType": "Read", "id": "1"}
     assert status_of(lambda: container.batch([read] * 101, "a")) == (400, 0)
     assert status_of(lambda: container.batch([], "a")) == (400, 0)
-
-
-def test_all_items_of_a_key_can_be_deleted(container: Container) -> None:
-    for name in ("1", "2"):
-        container.create({"id": name, "pk": "a"})
-    container.create({"id": "1", "pk": "b"})
-    assert container.delete_partition_key("a") == 2
-    assert [d.id for d in container.documents()] == ["1"]
 
 
 @pytest.mark.parametrize(

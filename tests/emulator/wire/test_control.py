@@ -12,7 +12,7 @@ import pytest
 from azure.core.exceptions import DecodeError, ServiceResponseError
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import ContainerProxy, CosmosClient
-from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceNotFoundError
+from azure.cosmos.exceptions import CosmosHttpResponseError
 
 from cosmos_emulator import EmulatorServer
 from tests.fixtures.emulator import control
@@ -41,14 +41,6 @@ async def refused(emulator: EmulatorServer, path: str, body: object, method: str
     ):
         assert (await response.json())["message"]
         return response.status
-
-
-async def test_split_and_merge_answer_with_the_new_ranges(
-    container: ContainerProxy, emulator: EmulatorServer
-) -> None:
-    assert await control(emulator, f"{_CART}/split", {"range": "0"}) == {"children": ["4", "5"]}
-    assert await control(emulator, f"{_CART}/merge", {"ranges": ["4", "5"]}) == {"child": "6"}
-    assert len([each async for each in container.read_feed_ranges(force_refresh=True)]) == 4
 
 
 async def test_a_client_with_a_session_reads_on_after_split_and_merge(
@@ -219,21 +211,6 @@ async def test_a_fault_that_makes_no_sense_is_400(emulator: EmulatorServer, faul
     assert await refused(emulator, "faults", fault) == 400
 
 
-async def test_the_clock_moves_time_stamps_and_expiry(
-    container: ContainerProxy, emulator: EmulatorServer
-) -> None:
-    before = await container.create_item({"id": "2", "cartId": "a", "ttl": 100})
-    await control(emulator, "clock", {"offset_seconds": 3600})
-    with pytest.raises(CosmosResourceNotFoundError):
-        await container.read_item("2", "a")
-    after = await container.create_item({"id": "2", "cartId": "a", "ttl": 100})
-    assert after["_ts"] - before["_ts"] >= 3600
-    await control(emulator, "clock", {"offset_seconds": -3600})
-    earlier = await container.upsert_item({"id": "3", "cartId": "a"})
-    assert earlier["_ts"] < before["_ts"]
-    assert (await control(emulator, "clock", method="GET"))["offset_seconds"] == -3600
-
-
 async def test_purging_removes_what_has_expired(
     container: ContainerProxy, emulator: EmulatorServer
 ) -> None:
@@ -258,17 +235,9 @@ async def test_stats_count_requests_and_units_by_operation(
     assert sum(each["documents"] for each in stats["ranges"]) == 1
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param(b'{"id":"raw","cartId":"a","quantity":NaN}', id="NaN"),
-        pytest.param(b'{"id":"raw","cartId":"a","quantity":1e400}', id="endless"),
-        pytest.param(b'{"id":"raw","cartId":"a","quantity":' + b"9" * 40 + b"}", id="forty digits"),
-        pytest.param(b'{"id":"raw","cartId":"a","item":"\xff\xfe"}', id="bad UTF-8"),
-    ],
-)
 @pytest.mark.usefixtures("container")
-async def test_raw_bytes_come_out_as_they_went_in(emulator: EmulatorServer, body: bytes) -> None:
+async def test_raw_bytes_come_out_as_they_went_in(emulator: EmulatorServer) -> None:
+    body = b'{"id":"raw","cartId":"a","quantity":NaN,"item":"\xff\xfe"}'
     await control(emulator, f"{_CART}/raw", body)
     read = await wire(emulator, "GET", f"{_CART}/docs/raw", headers=_KEY)
     assert read.body.startswith(body[:-1])

@@ -102,6 +102,7 @@ async def test_a_stale_tag_is_412(container: ContainerProxy) -> None:
         container.replace_item("1", body, **match),
         container.delete_item("1", "123", **match),
         container.upsert_item(body, **match),
+        container.patch_item("1", "123", [{"op": "add", "path": "/n", "value": 1}], **match),
     ):
         with pytest.raises(CosmosAccessConditionFailedError):
             await stale

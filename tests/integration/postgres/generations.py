@@ -13,7 +13,7 @@ from projector.ports.generations import FillSource, GenerationState
 from projector.postgres import generations as registry
 from projector.postgres import switching
 from projector.postgres.connections import ConnectionOptions, Connections
-from projector.postgres.generation import Generation
+from projector.postgres.generation import FIRST_GENERATION, Generation
 from projector.postgres.generations import Registered
 from projector.postgres.sink import PostgresSink
 from projector.projection.carts import CARTS
@@ -68,6 +68,21 @@ async def fed(url: str, generation: Generation, *, at: int, lines: int = 1) -> N
         if len(generation.definition.fields) > len(CARTS.fields):
             writes = [msgspec.structs.replace(one, values=values("n")) for one in writes]
         await apply(sink, grant, page(*writes), at=at)
+
+
+async def beside(
+    connections: Connections,
+    url: str,
+    definition: Definition = CARTS,
+    *,
+    at: int = 5,
+    lines: int = 1,
+) -> Registered:
+    """The first generation is at a place, and so is a second one, with so many lines."""
+    await fed(url, FIRST_GENERATION, at=at)
+    second = await made(connections, definition)
+    await fed(url, second.generation, at=at, lines=lines)
+    return second
 
 
 async def promoted(connections: Connections, number: int, **changes: object) -> None:

@@ -11,15 +11,21 @@ from projector.postgres.connections import Connections
 from projector.postgres.generation import FIRST_GENERATION
 from projector.projection.carts import CARTS
 from projector.projection.definition import Field, Kind
-from tests.integration.postgres.generations import WHO, fed, made, one, promoted, snapshot_of
+from tests.integration.postgres.generations import (
+    WHO,
+    beside,
+    fed,
+    made,
+    one,
+    promoted,
+    snapshot_of,
+)
 
 
 async def test_going_back_waits_for_no_reader_and_the_newest_are_found_by_an_index(
     connections: Connections, database_url: str, sql: psycopg.Connection
 ) -> None:
-    await fed(database_url, FIRST_GENERATION, at=5)
-    second = await made(connections)
-    await fed(database_url, second.generation, at=5, lines=2)
+    await beside(connections, database_url, lines=2)
     await promoted(connections, 2)
     with snapshot_of(database_url) as old:
         assert one(old, "SELECT line_count FROM carts.cart_totals") == 2  # holds the view's lock
@@ -37,9 +43,7 @@ async def test_going_back_waits_for_no_reader_and_the_newest_are_found_by_an_ind
 async def test_what_an_old_snapshot_may_look_at_is_not_dropped(
     connections: Connections, database_url: str, sql: psycopg.Connection
 ) -> None:
-    await fed(database_url, FIRST_GENERATION, at=5)
-    second = await made(connections)
-    await fed(database_url, second.generation, at=5, lines=2)
+    await beside(connections, database_url, lines=2)
     with snapshot_of(database_url) as old:
         await promoted(connections, 2)
         sql.execute("UPDATE projector.generations SET fed_until = now() WHERE id = 1")
@@ -58,9 +62,7 @@ async def test_what_an_old_snapshot_may_look_at_is_not_dropped(
 async def test_a_snapshot_of_a_retired_generation_sees_it_whatever_is_promoted_next(
     connections: Connections, database_url: str, sql: psycopg.Connection
 ) -> None:
-    await fed(database_url, FIRST_GENERATION, at=5)
-    second = await made(connections)
-    await fed(database_url, second.generation, at=5, lines=2)
+    await beside(connections, database_url, lines=2)
     with snapshot_of(database_url) as old:
         await promoted(connections, 2)
         sql.execute("UPDATE projector.generations SET fed_until = now() WHERE id = 1")
@@ -84,9 +86,7 @@ WEIGHED = replace(
 async def test_views_of_three_generations_take_a_new_column_of_numbers(
     connections: Connections, database_url: str, sql: psycopg.Connection
 ) -> None:
-    await fed(database_url, FIRST_GENERATION, at=5)
-    second = await made(connections)
-    await fed(database_url, second.generation, at=5)
+    second = await beside(connections, database_url)
     await promoted(connections, 2)
     third = await made(connections, WEIGHED)
     seen = [FIRST_GENERATION, second.generation]

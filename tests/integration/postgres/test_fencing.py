@@ -317,6 +317,23 @@ async def test_ranges_opened_at_once_never_overlap(
         assert overlaps == []
 
 
+# As a host of the release before does it, which takes another lock: it has looked already.
+BLIND = """
+INSERT INTO projector.ranges (container_rid, processor_name, lease_token, min_epk, max_epk, epoch,
+  opened_epoch, lineage, recent_ticks, opened_at)
+VALUES ('rid1', 'p', '9', '', '80', 1, 1, 0, '{0,0,0,0}', now())"""
+
+
+async def test_a_range_over_the_keys_of_a_live_one_is_refused_and_tried_again(
+    connections: Connections, sink: PostgresSink
+) -> None:
+    await begun(sink)
+    with pytest.raises(SinkUnavailable) as refused:
+        async with connections.session() as session:
+            await session.execute(BLIND)
+    assert refused.value.sqlstate == "40001"
+
+
 @pytest.mark.slow
 async def test_concurrent_owners_never_both_commit(
     connections: Connections, sink: PostgresSink

@@ -16,6 +16,7 @@ from projector.postgres.switching import RangePosition, why_behind
 from tests.integration.postgres.carts import apply, begun, page, rejection
 from tests.integration.postgres.generations import (
     WHO,
+    beside,
     fed,
     feeding,
     made,
@@ -28,9 +29,7 @@ from tests.integration.postgres.generations import (
 async def test_a_generation_becomes_live_and_the_former_one_live_again(
     connections: Connections, database_url: str, sql: psycopg.Connection
 ) -> None:
-    await fed(database_url, FIRST_GENERATION, at=5)
-    second = await made(connections)
-    await fed(database_url, second.generation, at=5, lines=2)
+    await beside(connections, database_url, lines=2)
     assert one(sql, "SELECT line_count FROM carts.cart_totals") == 1
     await promoted(connections, 2, report={"missing": 0})
     assert one(sql, "SELECT line_count FROM carts.cart_totals") == 2
@@ -67,9 +66,7 @@ async def test_a_role_that_may_not_monitor_others_waits_for_their_snapshots_all_
     connections: Connections, database_url: str, sql: psycopg.Connection, role: str
 ) -> None:
     """Of others' sessions it is told nothing but how old their snapshots are."""
-    await fed(database_url, FIRST_GENERATION, at=5)
-    second = await made(connections)
-    await fed(database_url, second.generation, at=5)
+    await beside(connections, database_url)
     sql.execute(f"CREATE ROLE {role}")
     sql.execute(f"GRANT USAGE ON SCHEMA projector TO {role}")
     sql.execute(f"GRANT SELECT ON projector.reigns, projector.generations TO {role}")
@@ -108,9 +105,7 @@ async def test_who_works_for_no_user_looks_at_no_view(
     connections: Connections, database_url: str, sql: psycopg.Connection
 ) -> None:
     """Autovacuum holds snapshots, too, and a role that may not monitor others is not told that it is that."""
-    await fed(database_url, FIRST_GENERATION, at=5)
-    second = await made(connections)
-    await fed(database_url, second.generation, at=5)
+    await beside(connections, database_url)
     looks: Any = ((retiring.OLD_SNAPSHOTS, {}), (switching.OLD_SNAPSHOTS, {"id": 2}))
     found = {}
     with snapshot_of(database_url):
@@ -147,9 +142,7 @@ async def test_the_history_is_that_of_the_live_one(
 ) -> None:
     spans = """INSERT INTO projector.history (projection, generation, began_at, known_from)
         SELECT 'carts', n, now(), now() - interval '1 hour' FROM generate_series(1, 2) AS n"""
-    await fed(database_url, FIRST_GENERATION, at=5)
-    second = await made(connections)
-    await fed(database_url, second.generation, at=5)
+    await beside(connections, database_url)
     sql.execute(spans)
     told, known = (
         "SELECT known_from FROM carts.history",
@@ -166,9 +159,7 @@ async def test_a_switch_looks_again_at_what_others_did_to_the_views(
     sql: psycopg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await fed(database_url, FIRST_GENERATION, at=5)
-    second = await made(connections)
-    await fed(database_url, second.generation, at=5, lines=2)
+    second = await beside(connections, database_url, lines=2)
     read_both = both_views.read_both
 
     async def housekept(*args: Connections, **others: Any) -> bool:
@@ -259,9 +250,7 @@ async def test_the_first_one_is_retired_when_its_time_is_over_and_the_next_is_dr
     connections: Connections, database_url: str, sql: psycopg.Connection
 ) -> None:
     """What people built on its tables stays, and is named; what the migrations made stays, empty."""
-    await fed(database_url, FIRST_GENERATION, at=5)
-    second = await made(connections)
-    await fed(database_url, second.generation, at=5)
+    await beside(connections, database_url)
     await promoted(connections, 2, keep_seconds=3600)
     assert await retiring.retire(connections) == []
     await switching.rollback(connections, keep_seconds=0, who=WHO)

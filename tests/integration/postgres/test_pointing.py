@@ -19,6 +19,7 @@ from tests.integration.postgres.generations import (
     ROWS,
     WHO,
     WITHOUT_CURRENCY,
+    beside,
     fed,
     made,
     one,
@@ -46,9 +47,7 @@ async def test_what_people_built_on_the_views_survives(
 ) -> None:
     sql.execute(f"CREATE ROLE {role}")
     sql.execute(BUILT.format(role=role).encode())
-    await fed(database_url, FIRST_GENERATION, at=5)
-    second = await made(connections, NOTED)
-    await fed(database_url, second.generation, at=5, lines=2)
+    await beside(connections, database_url, NOTED, lines=2)
     assert await pointing.would_break(connections, NOTED) == []
     await promoted(connections, 2)
     assert one(sql, "SELECT bi.lines()") == 2
@@ -115,9 +114,7 @@ async def test_a_total_that_is_new_goes_again_and_stays_empty_where_something_st
     more = replace(
         CARTS, totals=(*CARTS.totals, replace(CARTS.totals[1], name="goods", per_day=""))
     )
-    await fed(database_url, FIRST_GENERATION, at=5)
-    second = await made(connections, more)
-    await fed(database_url, second.generation, at=5)
+    await beside(connections, database_url, more)
     await promoted(connections, 2)
     assert one(sql, "SELECT line_count FROM carts.goods") == 1
     assert "carts_reader=r" in str(
@@ -135,9 +132,7 @@ async def test_a_total_that_is_new_goes_again_and_stays_empty_where_something_st
 async def test_a_reader_in_a_transaction_is_waited_for_and_named(
     connections: Connections, database_url: str, sql: psycopg.Connection
 ) -> None:
-    await fed(database_url, FIRST_GENERATION, at=5)
-    second = await made(connections)
-    await fed(database_url, second.generation, at=5)
+    await beside(connections, database_url)
     with psycopg.connect(database_url) as reader:
         reader.execute("SELECT count(*) FROM carts.item_totals")
         with pytest.raises(SinkUnavailable, match=f"pid {reader.info.backend_pid} .*item_totals"):

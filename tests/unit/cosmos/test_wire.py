@@ -35,6 +35,7 @@ def response(
         pytest.param("0:-1#42", "0", 42, id="vector"),
         pytest.param("12:1#42#5=40#6=41", "12", 42, id="regions"),
         pytest.param("0:42", "0", 42, id="simple"),
+        pytest.param("42", None, 42, id="bare"),
         pytest.param("7:-1#42", "0", 42, id="only entry, after a split"),
         pytest.param("0:-1#4,1:-1#5", "1", 5, id="list"),
         pytest.param("0:-1#4,1:-1#5", "2", None, id="list without the range"),
