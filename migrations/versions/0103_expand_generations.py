@@ -6,6 +6,7 @@ The rows that are there are the first generation's; they were made from the defi
 from __future__ import annotations
 
 from alembic import op
+from alembic.util import CommandError
 from sqlalchemy import text
 
 revision = "0103"
@@ -65,6 +66,22 @@ FIRST = """
 INSERT INTO projector.generations
   (id, schema_name, control_schema, definition, definition_hash, state, created_at)
 VALUES (1, 'projector_g1', 'projector', CAST(:definition AS jsonb), '177db8b676a7', 'live', now())"""
+
+# Views read both until a host has dropped the former one, which is later than it is retired.
+KEPT = """
+SELECT to_char(max(fed_until) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"')
+FROM projector.generations
+WHERE EXISTS (
+  SELECT FROM pg_depend AS d
+  JOIN pg_rewrite AS r ON r.oid = d.objid AND d.classid = 'pg_rewrite'::regclass
+  JOIN pg_class AS v ON v.oid = r.ev_class
+  WHERE d.refobjid = 'projector.generations'::regclass AND v.relnamespace = to_regnamespace('carts'))"""
+
+STILL_KEPT = (
+    "a former generation is kept until {until}, and the views read the registry as long as it is there:"
+    " wait, or end it now (UPDATE projector.generations SET fed_until = now() WHERE state = 'former');"
+    " once the housekeeping of a host has dropped it, within ten minutes, downgrade again"
+)
 
 FIRST_REIGN = "INSERT INTO projector.reigns (generation, live_from) VALUES (1, '-infinity')"
 
@@ -168,4 +185,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    kept = op.get_bind().execute(text(KEPT)).scalar()
+    if kept is not None:
+        raise CommandError(STILL_KEPT.format(until=kept))
     op.execute("DROP TABLE projector.reigns, projector.generations")

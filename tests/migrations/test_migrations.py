@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from alembic import command
+from alembic.util import CommandError
 from sqlalchemy import make_url
 
 from projector.core.errors import ConfigurationError, SchemaMismatch, SinkUnavailable
@@ -128,15 +129,27 @@ def test_downgrade_leaves_nothing_but_the_role_and_upgrade_builds_the_same(
     assert catalogue(empty_database_url) == before
 
 
+END_IT_NOW = "UPDATE projector.generations SET fed_until = now() WHERE state = 'former'"
+
+
 async def test_a_downgrade_needs_no_first_generation(empty_database_url: str) -> None:
-    """It is dropped some time after the second one is live; what logs the rows of that one must go, too."""
+    """It is dropped some time after the second one is live; what logs the rows of that one must go, too.
+
+    Until then the views read both of them, by the registry: the downgrade says what to do first.
+    """
     url = empty_database_url
     migrate.upgrade(url)
     before = catalogue(url)
     async with Connections(ConnectionOptions(url=url)) as connections:
         await fed(url, FIRST_GENERATION, at=5)
         await fed(url, (await made(connections)).generation, at=5)
-        await promoted(connections, 2, keep_seconds=0)
+        await promoted(connections, 2, keep_seconds=3600)
+        with pytest.raises(
+            CommandError, match=r"former generation is kept until .*fed_until = now"
+        ):
+            downgrade(url, "0102")
+        with connected(url) as connection:
+            connection.execute(END_IT_NOW)
         await retiring.retire(connections)
         assert [one.left for one in await retiring.drop_ended(connections)] == [[]]
     downgrade(url, "0107")
