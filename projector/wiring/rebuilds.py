@@ -45,7 +45,6 @@ from projector.wiring.opening import (
     limits,
     target,
 )
-from projector.wiring.service import Service
 from projector.wiring.spending import foreseen, spending
 
 ALIVE = timedelta(seconds=status.FRESH_SECONDS)
@@ -301,9 +300,11 @@ class Opened:
             return
         tell("no host runs: this command does the work of one, for readers too, until it ends")
         settings = self.reached.settings.model_copy(update={"web_port": 0, "probe_port": 0})
+        from projector.wiring.service import Service  # noqa: PLC0415 - no other command here needs a host
+
         service = Service(settings, clock=self.reached.clock)
         async with asyncio.TaskGroup() as group:
-            group.create_task(_stopped_after(over, service), name="rebuild:stop")
+            group.create_task(_stopped_after(over, service.request_stop), name="rebuild:stop")
             await service.run(migrate=False)
             over.set()
 
@@ -315,9 +316,9 @@ class Opened:
             return True
 
 
-async def _stopped_after(over: asyncio.Event, service: Service) -> None:
+async def _stopped_after(over: asyncio.Event, stop: Callable[[], object]) -> None:
     await over.wait()
-    service.request_stop()
+    stop()
 
 
 async def _not_now(switch: Awaitable[object]) -> str:

@@ -120,6 +120,12 @@ def test_no_driver_is_loaded_to_answer(line: str, code: int) -> None:
     assert [name for name in HEAVY if name in loaded] == []
 
 
+def test_a_command_about_rebuilds_loads_no_host_before_it_stands_in_for_one() -> None:
+    asked = "import sys, projector.cli.rebuild; print('projector.wiring.service' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 OF_ORDERS = """
 import sys
 from projector.projection import chosen
