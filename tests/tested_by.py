@@ -16,7 +16,7 @@ PRODUCT = ROOT / "projector"
 TABLE = """
 acceptance/test_demo: cli/demo demo/demo demo/totals
 acceptance/test_rebuild: cli/rebuild wiring/filling wiring/spending
-acceptance/test_trouble: cli/leases cli/run cli/status
+acceptance/test_trouble: cli/emulator cli/leases cli/run cli/status
 acceptance/test_verify: cli/explain cli/health cli/progress cli/quarantine cli/verify
   operations/quarantine
 bi/test_dbt_command: cli/bi
@@ -26,8 +26,8 @@ conformance/test_leases: processor/lease_keeper
 conformance/test_shutdown: processor/waiting
 conformance/test_splits: processor/handover
 conformance/test_worker: processor/controller processor/supervisor processor/notifications
-emulator/command/test_command: cli/emulator
 integration/changefeed/test_processor: changefeed/estimator changefeed/tuning
+integration/cli/test_signals: cli/entry
 integration/cosmos/test_lease_store: cosmos/lease_container
 integration/cosmos/test_way_there: cosmos/unreachable
 integration/postgres/test_embedded: postgres/embedded_cluster
@@ -64,7 +64,7 @@ integration/wiring/test_start: wiring/opening
 integration/wiring/test_target_checks: operations/target_checks
 migrations/test_migrations: postgres/migrate postgres/schema wiring/database
 unit/bi/test_package: bi/marts bi/semantics bi/sources bi/yaml
-unit/cli/test_app: cli/entry cli/groups cli/leases_group
+unit/cli/test_app: cli/groups cli/leases_group
 unit/cli/test_failures: core/errors
 unit/cli/test_output: cli/lines
 unit/cli/test_rebuild_page: cli/rebuild_words

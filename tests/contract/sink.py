@@ -162,6 +162,8 @@ class SinkContract:
         assert again.retired
         assert again.stored == position(7)
         await self.apply(sink, left, position(8))  # the child was not fenced out by that
+        with pytest.raises(FencedOut):
+            await self.apply(sink, again, position(8), document("a", 8))
 
     async def test_replay_is_open_from_its_beginning_and_inherited(self, sink: Sink[Any]) -> None:
         grant = await sink.begin(
@@ -190,10 +192,11 @@ class SinkContract:
 
     async def test_ranges_merged_into_one_start_a_new_lineage(self, sink: Sink[Any]) -> None:
         left = await sink.begin(await sink.open(claim("1", LEFT)), Beginning(position=position(5)))
-        await sink.begin(await sink.open(claim("2", RIGHT)), Beginning(position=position(9)))
+        raised = Beginning(position=position(9), raise_lineage=True)
+        right = await sink.begin(await sink.open(claim("2", RIGHT)), raised)
         merged = await sink.open(claim("3"))
-        assert merged.stored is None
-        assert merged.lineage > left.lineage
+        assert (merged.stored, merged.retired) == (None, False)
+        assert merged.lineage > right.lineage > left.lineage
 
     async def test_another_container_is_refused(self, sink: Sink[Any]) -> None:
         await sink.open(claim())

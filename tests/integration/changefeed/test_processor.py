@@ -16,9 +16,7 @@ import pytest
 
 from cosmos_emulator import EmulatorServer
 from projector.changefeed import (
-    ChangeContext,
     ChangeFeedEstimator,
-    ChangeHandlerFailed,
     CloseReason,
     ConfigurationError,
     SourceMissing,
@@ -59,27 +57,6 @@ async def test_changes_are_delivered_bookmarked_and_resumed(shop: Shop) -> None:
     assert len(shop.seen) == len(NAMES) + 2
 
 
-async def test_check_031_now_delivers_what_is_written_after_the_start(shop: Shop) -> None:
-    await shop.write("old")
-    processor = shop.processor(start_from="now")
-    await processor.start()
-    await shop.write(*NAMES[:10])
-    await until(lambda: len(shop.seen) == 10)
-    await processor.stop()
-    assert sorted(shop.seen) == sorted(NAMES[:10])
-
-
-async def test_check_101_context_carries_headers_of_its_page(shop: Shop) -> None:
-    await shop.write("one")
-    async with shop.processor():
-        await until(lambda: shop.seen)
-    (context,) = shop.contexts
-    assert context.request_units > 0
-    assert context.session_token
-    assert context.etag == f'"{context.lsn}"'
-    assert context.feed_range.min < context.feed_range.max
-
-
 async def test_containers_of_the_sdk_are_accepted(shop: Shop) -> None:
     await shop.write(*NAMES)
     async with shop.processor(container=shop.cart, lease_container=shop.lease):
@@ -104,28 +81,6 @@ async def test_two_processes_share_the_ranges(shop: Shop) -> None:
     await until(lambda: len(set(shop.seen)) == len(NAMES))
     await second.stop()
     await first.stop()
-
-
-async def test_handler_that_raises_gets_the_same_changes_again(shop: Shop) -> None:
-    await shop.write("one")
-    errors: list[Exception] = []
-    attempts = 0
-
-    async def flaky(changes: list[dict[str, Any]], context: ChangeContext) -> None:
-        nonlocal attempts
-        attempts += 1
-        if attempts == 1:
-            raise ValueError("not today")
-        await shop.handle(changes, context)
-
-    async def on_error(_token: str, error: Exception) -> None:
-        errors.append(error)
-
-    async with shop.processor(handler=flaky, on_error=on_error):
-        await until(lambda: shop.seen == ["one"])
-    (error,) = errors
-    assert isinstance(error, ChangeHandlerFailed)
-    assert isinstance(error.__cause__, ValueError)
 
 
 async def test_hooks_tell_of_leases(shop: Shop) -> None:
@@ -155,14 +110,6 @@ async def test_cancelled_run_stops_in_good_order(shop: Shop) -> None:
     await processor.start()
     await processor.stop()
     await processor.stop()
-
-
-async def test_manual_checkpoint_moves_the_lease(shop: Shop) -> None:
-    await shop.write("one")
-    async with shop.processor(checkpoint="manual"):
-        await until(lambda: shop.contexts)
-        await shop.contexts[0].checkpoint()
-    assert shop.contexts[0].etag in {x["ContinuationToken"] for x in await shop.leases()}
 
 
 async def test_checkpoint_by_hand_is_refused_when_automatic(shop: Shop) -> None:

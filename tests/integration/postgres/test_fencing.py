@@ -10,7 +10,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from projector.core.errors import FencedOut, SinkUnavailable, SourceRecreated
+from projector.core.errors import FencedOut, SinkUnavailable
 from projector.core.names import Epoch
 from projector.core.ranges import FULL_RANGE, FeedRange
 from projector.ports.feed import Beginning, Grant, RangeClaim
@@ -133,13 +133,6 @@ async def opened_at_last(sink: PostgresSink) -> Epoch:
                 return (await sink.open(claim(owner="host-b"))).epoch
 
 
-async def test_neighbours_do_not_fence_each_other(sink: PostgresSink) -> None:
-    left = await begun(sink, token="1", keys=LEFT)
-    right = await begun(sink, token="2", keys=RIGHT)
-    assert (await apply(sink, left, page(line("a", "1", 1)))).upserted == 1
-    assert (await apply(sink, right, page(line("b", "1", 1)))).upserted == 1
-
-
 async def test_batches_of_an_older_lineage_are_refused(sink: PostgresSink) -> None:
     old = await begun(sink)
     await sink.begin(old, Beginning(position=NOWHERE, raise_lineage=True))
@@ -160,36 +153,6 @@ async def test_children_take_over_place_lineage_and_replay(sink: PostgresSink) -
         assert (child.replay_open, child.replay_mark_lsn) == (True, 50)
     grandchild = await sink.open(claim("5", LEFT_HIGH))
     assert (grandchild.stored, grandchild.replay_open) == (position(7), True)
-
-
-async def test_split_parent_may_only_finish_its_split(sink: PostgresSink) -> None:
-    parent = await begun(sink)
-    await apply(sink, parent, page(line("a", "1", 7)), at=7)
-    child = await sink.open(claim("1", LEFT))
-    again = await sink.open(claim())
-    assert (again.retired, again.stored) == (True, position(7))
-    assert (await apply(sink, child, at=9)).delivered == 0
-    with pytest.raises(FencedOut):
-        await apply(sink, again, page(line("a", "1", 8)))
-
-
-async def test_child_opened_late_inherits_from_the_retired_parent(sink: PostgresSink) -> None:
-    parent = await begun(sink)
-    await apply(sink, parent, page(line("a", "1", 7)), at=7)
-    first = await sink.open(claim("1", LEFT))
-    await apply(sink, first, at=99)
-    assert (await sink.open(claim("2", RIGHT))).stored == position(7)
-
-
-async def test_merged_range_starts_above_all_it_covers(sink: PostgresSink) -> None:
-    left = await begun(sink, token="1", keys=LEFT)
-    right = await sink.begin(
-        await sink.open(claim("2", RIGHT)), Beginning(position=NOWHERE, raise_lineage=True)
-    )
-    await apply(sink, left, page(line("a", "1", 7)), at=7)
-    await apply(sink, right, at=8)
-    merged = await sink.open(claim("3"))
-    assert (merged.stored, merged.lineage, merged.retired) == (None, right.lineage + 1, False)
 
 
 async def test_key_range_goes_on_from_the_physical_range_it_replaces(sink: PostgresSink) -> None:
@@ -218,13 +181,6 @@ async def test_second_processor_and_back_never_ends_in_a_dead_end(sink: Postgres
         back = await sink.open(claim("-20", LEFT))
         assert (back.retired, back.stored) == (False, position(5))
         assert not (await sink.open(claim("20-FF", RIGHT))).retired
-
-
-async def test_another_container_is_refused(sink: PostgresSink) -> None:
-    await begun(sink)
-    with pytest.raises(SourceRecreated) as refused:
-        await sink.open(claim(rid="rid2"))
-    assert (refused.value.expected_rid, refused.value.found_rid) == ("rid1", "rid2")
 
 
 async def stopped_inside(url: str, grant: Grant) -> psycopg.AsyncConnection:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from projector.core.start import Position
 from projector.ports.feed import Beginning, Grant
 from projector.postgres.connections import Connections
 from projector.postgres.sink import PostgresSink
@@ -116,13 +115,6 @@ async def test_mixed_currencies_have_no_total_amount(
         "unknown": (2, None),
         "one": (2, "EUR"),
     }
-
-
-async def test_the_place_is_what_was_given(sink: PostgresSink, grant: Grant) -> None:
-    await sink.apply(grant, [page(line("a", "1", 5))], position(5))
-    await sink.apply(grant, [], position(9))
-    reopened = await sink.open(grant.claim)
-    assert reopened.stored == Position(continuation=position(9).continuation, lsn=9)
 
 
 @pytest.mark.parametrize(
