@@ -134,18 +134,6 @@ async def test_check_063_bookmarks_in_a_row_need_no_reads(held: Held) -> None:
     assert held.store.faults.calls == {"replace": 5}
 
 
-async def test_check_064_renewal_of_a_taken_lease_ends_the_range(world: World) -> None:
-    world.container.fill(30)
-    member = world.start("a", acquire_seconds=500.0)
-    await world.until(world.consistent)
-    await world.until(lambda: world.leases.leases[TOKEN].continuation)
-    world.leases.write(replace(world.leases.leases[TOKEN], owner=OTHER))
-    await world.until(
-        lambda: ("released: lease_lost", "0") in member.listener.heard, within_seconds=18
-    )
-    assert world.owners()["0"] == OTHER
-
-
 async def test_check_064_outage_of_the_leases_is_left_to_the_next_turn(world: World) -> None:
     world.container.fill(30)
     member = world.start("a", acquire_seconds=500.0)
@@ -181,11 +169,6 @@ async def test_check_066_properties_of_a_foreign_lease_are_not_written(held: Hel
     with pytest.raises(LeaseLost):
         await foreign.checkpoint(place(1), {"note": "mine"})
     assert held.store.faults.calls["replace"] == 0
-
-
-async def test_check_067_bookmark_must_not_be_empty(held: Held) -> None:
-    with pytest.raises(ValueError, match="continuation"):
-        await held.keeper.checkpoint(Continuation(""), {})
 
 
 async def test_check_068_first_renewal_after_half_an_interval(world: World) -> None:

@@ -38,8 +38,11 @@ async def test_check_069_failed_renewal_ends_the_processing(world: World) -> Non
     member = await world.caught_up("a", acquire_seconds=500.0)
     lease = world.leases.leases[LeaseToken("0")]
     world.leases.write(replace(lease, owner=InstanceName("thief")))
-    await world.until(lambda: ("released: lease_lost", "0") in member.listener.heard)
+    await world.until(
+        lambda: ("released: lease_lost", "0") in member.listener.heard, within_seconds=18
+    )
     assert tasks_of("0") == set()
+    assert world.owners()["0"] == "thief"
 
 
 async def test_check_069_stop_ends_both(world: World) -> None:

@@ -76,7 +76,7 @@ def test_checkpoint_changes_bookmark_properties_and_time() -> None:
     assert found == replace(MINE, continuation=NEXT, properties=properties, timestamp=LATER)
 
 
-def test_checkpoint_never_writes_an_empty_bookmark() -> None:
+def test_check_067_checkpoint_never_writes_an_empty_bookmark() -> None:
     with pytest.raises(ValueError, match="continuation"):
         checkpoint(
             MINE, me=ME, written=PLACE, continuation=Continuation(""), properties={}, now=LATER

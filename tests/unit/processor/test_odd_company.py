@@ -66,14 +66,6 @@ async def test_leases_come_to_rest_between_two_hosts_of_one_name(world: World) -
     assert all(f is not None and "PROJECTOR_INSTANCE_NAME" in f.message for f in failures)
 
 
-async def test_restarted_host_takes_its_leases_back_at_once(world: World) -> None:
-    world.start("a", instance_name="same")
-    await world.until(lambda: world.counts() == {"same": 4})
-    await world.kill("a")
-    world.start("b", instance_name="same")
-    await world.until(lambda: len(world.members["b"].host.reports()) == 4, within_seconds=2)
-
-
 async def test_hundreds_of_slivers_cost_one_line(world: World) -> None:
     await world.once_read(100)
     for number in range(300):
