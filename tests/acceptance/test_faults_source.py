@@ -9,13 +9,7 @@ import pytest
 
 from cosmos_emulator import EmulatorServer
 from projector.core.states import CloseReason, RangeState
-from tests.acceptance.hosts_scene import (
-    DATABASE,
-    Scene,
-    scene,
-    serving,
-    until,
-)
+from tests.acceptance.hosts_scene import DATABASE, Scene, scene, serving, until
 
 PARTITIONS = 4
 

@@ -13,9 +13,7 @@ from cosmos_emulator import EmulatorServer
 from projector.core.states import CloseReason, RangeState
 from projector.postgres.migrate import upgrade
 from tests.acceptance.hosts_scene import Scene, scene, serving, until
-from tests.fixtures.postgres import (
-    replace_database,
-)
+from tests.fixtures.postgres import replace_database
 
 
 @pytest.fixture

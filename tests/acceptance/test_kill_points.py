@@ -16,12 +16,7 @@ import pytest
 
 from projector.postgres.history import KINDS
 from tests.acceptance.hosts_forge import Forge, running_forge
-from tests.acceptance.hosts_kill_points import (
-    SITUATIONS,
-    kill_at,
-    recorded,
-    that_leave_a_trace,
-)
+from tests.acceptance.hosts_kill_points import SITUATIONS, kill_at, recorded, that_leave_a_trace
 from tests.acceptance.hosts_prepared import Outcome, Situation, prepared
 
 RICHEST = "changed, split, merged and reset"

@@ -8,12 +8,7 @@ from typing import Any
 
 import pytest
 
-from projector.core.errors import (
-    HandlerFailed,
-    LeaseLost,
-    LeaseStoreUnavailable,
-    SourceUnavailable,
-)
+from projector.core.errors import HandlerFailed, LeaseLost, LeaseStoreUnavailable, SourceUnavailable
 from projector.core.names import InstanceName, LeaseToken
 from tests.fakes.world import World
 

@@ -14,9 +14,7 @@ import pytest
 from azure.cosmos import ContainerProxy, DatabaseProxy, PartitionKey
 from azure.cosmos.aio import ContainerProxy as AsyncContainerProxy
 from azure.cosmos.aio import CosmosClient as AsyncCosmosClient
-from azure.cosmos.exceptions import (
-    CosmosHttpResponseError,
-)
+from azure.cosmos.exceptions import CosmosHttpResponseError
 
 from cosmos_emulator import Emulator
 from tests.emulator.queries.carts import CARTS, Cart, Row, plain

@@ -15,12 +15,7 @@ from typing import Any
 import pytest
 
 from cosmos_emulator import EmulatorServer
-from projector.changefeed import (
-    ChangeFeedEstimator,
-    CloseReason,
-    ConfigurationError,
-    SourceMissing,
-)
+from projector.changefeed import ChangeFeedEstimator, CloseReason, ConfigurationError, SourceMissing
 from tests.fixtures.emulator import control
 from tests.integration.changefeed.shop import (
     COLLECTION,

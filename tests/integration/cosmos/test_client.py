@@ -23,13 +23,7 @@ from projector.cosmos.document_scan import CosmosCartDocuments, CosmosDocumentSc
 from projector.cosmos.lease_container import LeaseContainer
 from projector.cosmos.point_reads import CosmosPointReader
 from tests.contract.change_source import KEYS, drain_all, fill
-from tests.integration.cosmos.support import (
-    CART,
-    LEASE,
-    EmulatedWorld,
-    account_of,
-    emulated_world,
-)
+from tests.integration.cosmos.support import CART, LEASE, EmulatedWorld, account_of, emulated_world
 
 OTHER_KEY = base64.b64encode(b"not the key of this account").decode()
 

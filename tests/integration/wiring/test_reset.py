@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from projector.core.errors import (
-    ConfigurationError,
-    LeaseStoreUnavailable,
-    SchemaMismatch,
-)
+from projector.core.errors import ConfigurationError, LeaseStoreUnavailable, SchemaMismatch
 from projector.operations.leases import Consent
 from projector.processor.clock import SystemClock
 from projector.settings import Settings

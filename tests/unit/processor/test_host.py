@@ -21,16 +21,3 @@ async def test_change_arrives_within_the_longest_poll(world: World) -> None:
     await world.pass_time(60)
     world.container.put("late")
     await world.until(world.consistent, within_seconds=1.1)
-
-
-async def test_resumes_after_the_bookmark(world: World) -> None:
-    world.container.fill(100)
-    world.start()
-    await world.until(world.consistent)
-    await world.stop()
-    before = len(world.sink.delivered)
-    world.container.put("later")
-    world.start("b")
-    await world.until(world.consistent)
-    await world.pass_time(5)
-    assert len(world.sink.delivered) == before + 1

@@ -7,11 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from projector.core.errors import (
-    ContinuationRefused,
-    SchemaMismatch,
-    SourceRecreated,
-)
+from projector.core.errors import ContinuationRefused, SchemaMismatch, SourceRecreated
 from projector.core.names import InstanceName, LeaseToken
 from projector.core.states import RangeState
 from tests.fakes.source import FakeChangeSource
