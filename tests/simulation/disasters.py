@@ -61,7 +61,7 @@ class Disasters:
         """A standby without the last commits takes over; it is as good as any backup."""
         if not self._standby:
             return "no standby"
-        self._lost(fail_over)
+        await self._lost(fail_over)
         return "to the standby"
 
     async def lose_commits(self) -> str:
@@ -70,20 +70,22 @@ class Disasters:
         for _ in range(self._random.randint(1, 4)):
             self._step()
             await asyncio.sleep(self._random.choice([0.1, 1.0, 5.0]))
-        self._lost(fail_over)
+        await self._lost(fail_over)
         return "the last commits are lost"
 
     async def lose_database(self) -> str:
         """An empty one takes its place."""
-        self._lost(lose)
+        await self._lost(lose)
         return "an empty one took its place"
 
     async def _copied(self) -> None:
         await self._world.hang_up()
+        await self._loop.settled()
         copy_to_standby(self._url)
         self._standby = True
 
-    def _lost(self, way: Callable[[str], None]) -> None:
+    async def _lost(self, way: Callable[[str], None]) -> None:
+        await self._loop.settled()
         way(self._url)
         self._world.losses += 1
 

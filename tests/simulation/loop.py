@@ -13,6 +13,7 @@ import selectors
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from random import Random
 from typing import Any, TypeVar
 
@@ -38,16 +39,32 @@ class _IdleSelector(selectors.DefaultSelector):
         events = super().select(0)
         if events or timeout == 0:
             return events
-        if self.real_io:
+        if self.real_io or self.is_under_way():
             return super().select(STUCK_SECONDS) or self._stuck(timeout)
         if self.on_idle(timeout):
             return []
         return super().select(0.05)
 
+    def is_under_way(self) -> bool:
+        """Whether a socket is waited for, beside the loop's own."""
+        return len(self.get_map()) > 1
+
     def _stuck(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
         """Let the driver's own timers run: its pool waits before it connects again."""
         self.pass_time(timeout)
         return []
+
+
+class _Task(asyncio.Task[T]):
+    """One whose place in a set is that of its birth: whoever ends all tasks of a set ends them in one order."""
+
+    def __init__(self, number: int, **given: Any) -> None:
+        self._number = number
+        super().__init__(**given)
+
+    @override
+    def __hash__(self) -> int:
+        return self._number
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -60,6 +77,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._random = random
         self._waiting: list[tuple[str, asyncio.Future[None]]] = []
         self.trace: list[str] = []
+        numbers = count()
+        self.set_task_factory(
+            lambda loop, work, **given: _Task(next(numbers), coro=work, loop=loop, **given)
+        )
         self._idle.on_idle = self._when_idle
         self._idle.pass_time = self._pass_time
 
@@ -89,6 +110,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             yield
         finally:
             self._idle.real_io -= 1
+
+    async def settled(self) -> None:
+        """Return when nobody is half way into PostgreSQL: it makes and drops no database before he is in, or gone."""
+        while self._idle.is_under_way():  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0)
 
     def _when_idle(self, timeout: float | None) -> bool:
         if self._waiting:
