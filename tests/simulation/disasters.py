@@ -93,6 +93,7 @@ class Disasters:
         """The container is deleted; another one bears its name."""
         self._engine.delete_container(DATABASE, CART)
         create_source(self._engine, self._random, self._world.trade)
+        self._world.shop.begin_anew()
         self._world.losses += 1
         return "the carts have another container"
 

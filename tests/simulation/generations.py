@@ -9,35 +9,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import psycopg
-from typing_extensions import override
 
 from projector.core.bookmarks import Snapshot
 from projector.operations import rebuild
 from projector.operations.generations import being_made, live_of, meant
-from projector.operations.rebuild import Compared, OnCompared, Promotion, Wish
+from projector.operations.rebuild import Wish
 from projector.ports.generations import FillSource, GenerationRecord, GenerationState
 from projector.postgres import switching
 from projector.postgres.bridging import bridge
-from projector.postgres.connections import Connections
 from projector.postgres.generations import generation_of
 from projector.wiring.copy import Copy
 from projector.wiring.housekeeping import Work
-from projector.wiring.opening import Account, Target
-from projector.wiring.rebuilds import _Reached
+from projector.wiring.opening import Target
 from tests.simulation.operators import operator_of
 from tests.simulation.ports import Passage
+from tests.simulation.switches import Settled, SimulatedReached
 from tests.simulation.world import (
     Begin,
     GatedConnections,
     World,
+    WrongError,
     clock_of,
-    processor_of,
 )
 
 PROMOTION_SECONDS = 400.0
@@ -53,10 +50,6 @@ IS_PLANTED = """
 SELECT EXISTS (SELECT FROM {rows} WHERE NOT deleted AND extra @> '{{"planted": true}}')"""
 
 
-class PromotedWrongError(Exception):
-    """A generation with a wrong row passed the gate."""
-
-
 @contextmanager
 def own_patience() -> Iterator[None]:
     """Nobody else moves while one call is under way, so nobody is waited for inside of one."""
@@ -66,47 +59,6 @@ def own_patience() -> Iterator[None]:
         yield
     finally:
         switching.CATCH_UP_SECONDS = seconds
-
-
-@dataclass(slots=True, kw_only=True)
-class SimulatedReached(_Reached):
-    """Both sides of a command, of one world."""
-
-    world: World
-    passage: Passage
-
-    @override
-    async def sessions_of(self, record: GenerationRecord) -> Connections:
-        return GatedConnections(await self.world.pool(record.control), self.passage)
-
-    @override
-    @asynccontextmanager
-    async def account_of(self, record: GenerationRecord) -> AsyncIterator[Account]:
-        yield self.world.account(self.passage, self.clock, processor_of(record.id))
-
-    @override
-    async def promote(self, record: GenerationRecord, promotion: Promotion) -> str:
-        async with self._looked_at():
-            return await _Reached.promote(self, record, promotion)
-
-    @override
-    async def roll_back(self, record: GenerationRecord, who: str) -> str:
-        async with self._looked_at():
-            return await _Reached.roll_back(self, record, who)
-
-    @asynccontextmanager
-    async def _looked_at(self) -> AsyncIterator[None]:
-        """Whoever read just before a switch reads again just after it."""
-        self.world.look()
-        yield
-        self.world.look()
-
-    @override
-    async def compare(self, record: GenerationRecord, on_compared: OnCompared) -> Compared:
-        operator = await operator_of(self.world, record, self.passage.name, self.passage)
-        report = await operator.verify(repair=False)
-        counts = {**report.counts(), "examples": []}
-        return Compared(consistent=report.consistent, counts=counts)
 
 
 class Rebuilders:
@@ -129,8 +81,9 @@ class Rebuilders:
         self.done: Counter[str] = Counter()
 
     async def rebuild(self) -> str:
-        """As `projector rebuild start`."""
-        return await self._run("rebuild", self._rebuild)
+        """As `projector rebuild start`, now and then with `--promote`."""
+        together = self._world.random.random() < 0.7
+        return await self._run("rebuild", self._rebuild_and_promote if together else self._rebuild)
 
     async def promote(self) -> str:
         """As `projector rebuild promote`, now and then with `--force`."""
@@ -140,9 +93,10 @@ class Rebuilders:
         """As `projector rebuild rollback`."""
         return await self._switch("roll_back", self._roll_back)
 
-    async def roll_back_in_quiet(self) -> str:
-        """The same while nobody writes."""
-        return await self._run("roll_back", self._roll_back)
+    async def switch_at_last(self, *, back: bool) -> str:
+        """One of both while nothing fails, and nobody writes but to make the other one lag."""
+        work = self._roll_back if back else self._promote
+        return await self._run("at_last", work, holds=[1])
 
     async def abort(self) -> str:
         """As `projector rebuild abort`."""
@@ -171,11 +125,14 @@ class Rebuilders:
         record = being_made(await self._world.records())
         if record is None or record.state is GenerationState.FILLING or self._promoting:
             return "nothing to spoil"
+        return f"in generation {record.id}" if self._spoil(record) else "no row"
+
+    def _spoil(self, record: GenerationRecord) -> bool:
         text = PLANT.format(rows=generation_of(record).rows, key=record.definition.key.column)
-        if not self._sql(text, self._world.random.randrange(10)):
-            return "no row"
+        if not self._sql(text, self._world.random.randrange(5)):
+            return False
         self._world.planted.add(record.id)
-        return f"in generation {record.id}"
+        return True
 
     async def _switch(self, what: str, work: Callable[[SimulatedReached], Awaitable[str]]) -> str:
         told = await self._run(what, work)
@@ -183,7 +140,13 @@ class Rebuilders:
             await self._life()
         return told
 
-    async def _run(self, what: str, work: Callable[[SimulatedReached], Awaitable[str]]) -> str:
+    async def _run(
+        self,
+        what: str,
+        work: Callable[[SimulatedReached], Awaitable[str]],
+        *,
+        holds: Sequence[int] = (0, 1, 2),
+    ) -> str:
         self._born += 1
         world = self._world
         passage = Passage(world.loop, world.random, f"{what}-{self._born}")
@@ -196,6 +159,8 @@ class Rebuilders:
             stack=AsyncExitStack(),
             world=world,
             passage=passage,
+            holds=world.random.choice(holds),
+            done=self.done,
         )
 
         async def run() -> None:
@@ -222,26 +187,48 @@ class Rebuilders:
         self._world.partial.add(made.id)
         return "begun at bookmarks"
 
+    async def _rebuild_and_promote(self, reached: SimulatedReached) -> str:
+        self.done[await self._rebuild(reached)] += 1
+        return await self._promote(reached)
+
     async def _promote(self, reached: SimulatedReached) -> str:
-        sides, force = reached.sides, self._world.random.random() < 0.1
+        force = self._world.random.random() < 0.1
         self._promoting += 1
         try:
             async with asyncio.timeout(PROMOTION_SECONDS):
-                record = meant(await sides.records())
-                record = await rebuild.caught_up(sides, generation=record.id, tell=_nobody)
-                verdict = await rebuild.judged(sides, record)
-                if not verdict.open and not force:
-                    return "refused"
-                await rebuild.promote(sides, verdict, who=WHO, tell=_nobody)
+                record = meant(await reached.records())
+                told = await self._through_the_gate(reached, record, force=force)
+                if told == "refused" and record.id in self._world.planted:
+                    await _mend(self._world, record)
+                    told = await self._through_the_gate(reached, record, force=force)
         except TimeoutError:
-            return "not promoted for long"
+            told = "not promoted for long"
         finally:
             self._promoting -= 1
-        if verdict.open and self._is_planted(record):
-            raise PromotedWrongError(f"generation {record.id}: {verdict}")
-        if verdict.open:
-            self._world.partial.discard(record.id)
-        return "promoted" if verdict.open else "forced"
+        return told
+
+    async def _through_the_gate(
+        self, reached: SimulatedReached, record: GenerationRecord, *, force: bool
+    ) -> str:
+        """Once; now and then a row becomes wrong before the comparison."""
+        world, sides = self._world, reached.sides
+        record = await rebuild.caught_up(sides, generation=record.id, tell=_nobody)
+        alone = self._promoting == 1  # or another's comparison is over
+        if alone and not force and world.random.random() < 0.7:
+            self._spoil(record)
+        settled = Settled(world, record)
+        verdict = await rebuild.judged(sides, record)
+        if not verdict.open and not force:
+            return "refused"
+        await rebuild.promote(sides, verdict, who=WHO, tell=_nobody)
+        if not verdict.open:
+            return "forced"
+        planted = ["a row that was made wrong"] if self._is_planted(record) else []
+        wrong = [*planted, *settled.wrong()]
+        if wrong:
+            raise WrongError("gate", wrong)
+        world.partial.discard(record.id)
+        return "promoted"
 
     async def _roll_back(self, reached: SimulatedReached) -> str:
         try:
@@ -288,9 +275,14 @@ async def mended(world: World) -> None:
     """Repair what somebody has spoiled, as `projector verify --generation N --repair` does."""
     for record in await world.fed():
         if record.id in world.planted:
-            operator = await operator_of(world, record, f"mend-{record.id}")
-            await operator.verify(repair=True)
+            await _mend(world, record)
     world.planted.clear()
+
+
+async def _mend(world: World, record: GenerationRecord) -> None:
+    operator = await operator_of(world, record, f"mend-{record.id}")
+    await operator.verify(repair=True)
+    world.planted.discard(record.id)
 
 
 def _nobody(_: object) -> None:

@@ -2,7 +2,7 @@
 
 A history mixes what shoppers write, what operators do and what breaks; after each turn somebody reads the
 views. At its end faults stop, hosts drain, and every generation must equal the container but for documents
-that ended unseen; perhaps the former one is gone back to; then all is repaired, or all leases are reset, and
+that ended unseen; perhaps another one is made live; then all is repaired, or all leases are reset, and
 SQL must equal the container exactly.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from random import Random
 
 from projector.core.start import BEGINNING
-from projector.operations.generations import former_of, live_of
+from projector.operations.generations import being_made, former_of
 from projector.ports.generations import GenerationState
 from tests.simulation.disasters import create_leases, create_source
 from tests.simulation.generations import mended, own_patience
@@ -68,8 +68,8 @@ class History(Turns):
             await self.turn()
             self.read()
         found = await self._quiet("history", forgiven=True)
-        if found is None and self._random.random() < 0.5:
-            found = await self._back_and_forth()
+        if found is None and self._random.random() < 0.8:
+            found = await self._switched()
         if found is None and self._random.random() < 0.5:
             return await self._after_repair()
         return found or await self._after_reset()
@@ -126,19 +126,23 @@ class History(Turns):
         of_today = host.is_of(self._shop.container.rid) and host.start_from == self._start_from
         return of_today and not host.begins_anew
 
-    async def _back_and_forth(self) -> Divergence | None:
-        """The former generation is as current as the live one."""
+    async def _switched(self) -> Divergence | None:
+        """Whatever can be made live at last is, and is as current as the one that was."""
         records = await self.world.records()
-        if former_of(records) is None:
+        to = being_made(records) or former_of(records)
+        if to is None:
             return None
-        self._shop.story.append("roll back at last")
-        await self.rebuilders.roll_back_in_quiet()
+        back = to.state is GenerationState.FORMER
+        self._shop.story.append(f"{'roll back' if back else 'promote'} at last")
+        await self.rebuilders.switch_at_last(back=back)
         await asyncio.gather(*self._jobs)
-        if live_of(await self.world.records()).id == live_of(records).id:
+        if back and (await self.world.live()).id != to.id:
             return self._divergence("rollback", [f"nothing was rolled back: {records}"])
+        await self._all_caught_up()
+        await mended(self.world)
         self.read()
         wrong = await self._wrong(forgiven=True)
-        return self._divergence("rollback", wrong) if wrong else None
+        return self._divergence("switch", wrong) if wrong else None
 
     async def _after_repair(self) -> Divergence | None:
         """Verify mends what a reset would, and then finds nothing more."""

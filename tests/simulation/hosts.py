@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -43,6 +43,7 @@ from tests.simulation.ports import HostCrashed, Passage, SimulatedLeases, Simula
 from tests.simulation.world import IDENTITY, PROCESSOR, GatedConnections, World
 
 SILENT_SECONDS = 30
+HELD_SECONDS = 0.3
 METRICS = Metrics()
 
 
@@ -53,9 +54,17 @@ def _sink_failure() -> ProjectorError:
 class GatedSink:
     """The PostgreSQL sink, each call behind the host's passage."""
 
-    def __init__(self, sink: Sink[ProjectedPage], passage: Passage, *, slow: Random) -> None:
+    def __init__(
+        self,
+        sink: Sink[ProjectedPage],
+        passage: Passage,
+        *,
+        slow: Random,
+        is_held: Callable[[], bool],
+    ) -> None:
         self._sink = sink
         self._passage = passage
+        self._is_held = is_held
         self._slow = slow
         self._slow_rate = slow.choice([0.0, 0.0, 0.6])
 
@@ -79,6 +88,8 @@ class GatedSink:
     ) -> Applied:
         if self._slow.random() < self._slow_rate:  # one generation falls behind the other
             await asyncio.sleep(self._slow.choice([0.3, 3.0]))
+        while self._is_held():  # noqa: ASYNC110 - whoever holds it may crash
+            await asyncio.sleep(HELD_SECONDS)
         return await self._passage.cross(
             f"sink.apply {grant.claim.lease_token}",
             _sink_failure,
@@ -337,7 +348,12 @@ class SimulatedFeeder(Feeder):
             source=SimulatedSource(engine, of.passage, random),
             leases=simulated,
             markers=simulated,
-            sink=GatedSink(rows, of.passage, slow=random),
+            sink=GatedSink(
+                rows,
+                of.passage,
+                slow=random,
+                is_held=lambda: self.record.id in of.world.held,
+            ),
             sweeper=sweeper,
             options=replace(options, batch_documents=of.batch_documents),
             clock=clock,

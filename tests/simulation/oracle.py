@@ -49,13 +49,13 @@ def _expected(body: bytes, projection: Projection) -> Expected:
 
 
 def actual_rows(
-    connection: psycopg.Connection[Any], definition: Definition, schema: str | None = None
+    connection: psycopg.Connection[Any], definition: Definition, shown: str | None = None
 ) -> dict[Key, Row]:
-    """The rows of the view, as analysts meet them; `schema`: another one that has it."""
+    """The rows of the view, as analysts meet them; `shown`: what else to read as it."""
     columns = ", ".join((definition.key.column, "id", *definition.columns))
     query = f"""
         SELECT {columns}, extract(epoch FROM changed_at)::bigint
-        FROM {schema or definition.schema}.{definition.rows}"""
+        FROM {shown or f"{definition.schema}.{definition.rows}"}"""
     return {(row[0], row[1]): tuple(row) for row in connection.execute(query)}
 
 
@@ -79,7 +79,8 @@ def differences(
     if schema is not None:
         totals = totals.replace(f" {definition.schema}.", f" {schema}.")
     expected = _without(expected_rows(container, trade.projection), hidden)
-    actual = _without(actual_rows(connection, definition, schema), hidden)
+    shown = None if schema is None else f"{schema}.{definition.rows}"
+    actual = _without(actual_rows(connection, definition, shown), hidden)
     allowed = set(forgiven)
     if unswept:
         allowed |= {key for key in actual if any(r.contains(epk_of(key[0])) for r in unswept)}

@@ -1,7 +1,8 @@
 """Somebody who looks at all views after every step, in one snapshot: the rule that readers are promised.
 
 Totals equal a recount. All views show the one generation that is live. A row whose document is as it was
-does not go, whatever is rebuilt, promoted, rolled back, aborted or retired: so counts never drop to 0.
+does not go, whatever is rebuilt, promoted, rolled back, aborted or retired: so counts never drop to 0. Nor is
+a row of an older version of its document than before.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ SELECT 'view {view} is not that of generation {id}' WHERE EXISTS (
 
 IS_FED = "SELECT 1 FROM projector.generations WHERE id = %s AND state IN ('live', 'former')"
 
+# An etag of the emulator begins with the number of the version in its container.
+VERSIONS = "SELECT {key}, id, etag FROM {rows} WHERE NOT deleted"
+
 BEING_MADE = {"filling", "following"}
 
 
@@ -49,6 +53,8 @@ class Reader:
         self._live, self._forced = 1, None
         self._last = (1, 0)
         self._rows: dict[Key, Row] = {}
+        self._versions: dict[Key, int] = {}
+        self._seen_versions: dict[Key, int] = {}
         self._slow: tuple[psycopg.Connection[Any], int, dict[Key, Row]] | None = None
 
     def close(self) -> None:
@@ -97,7 +103,7 @@ class Reader:
             if newest != self._newest:
                 wrong = self._shown(self._session)
         self._newest = newest
-        return wrong + self._gone(excused)
+        return wrong + self._taken_back(excused)
 
     def _shown(self, session: psycopg.Connection[Any]) -> list[str]:
         """Look at all of it; what is wrong in itself."""
@@ -107,6 +113,7 @@ class Reader:
             return [f"live: {states}"]
         [(self._live, _, schema, control, self._forced)] = live
         self._rows = actual_rows(session, self._definition)
+        self._versions = self._versions_in(session, schema)
         wrong = [f"total {one}" for (one,) in session.execute(self._totals).fetchall()]
         if sum(one[1] in BEING_MADE for one in states) > 1:
             wrong.append(f"two are made at once: {states}")
@@ -129,13 +136,20 @@ class Reader:
         for (told,) in session.execute("UNION ALL".join(texts).encode()).fetchall():
             yield told
 
-    def _gone(self, excused: Callable[[int], Collection[ItemKey]]) -> list[str]:
-        """Rows that were right, of documents that are as they were, and are not shown so any more."""
+    def _versions_in(self, session: psycopg.Connection[Any], schema: str) -> dict[Key, int]:
+        rows = f"{schema}.{self._definition.rows}"
+        text = VERSIONS.format(key=self._definition.key.column, rows=rows)
+        found = session.execute(text.encode())
+        return {(key, id_): int(etag.strip('"')[:8], 16) for key, id_, etag in found}
+
+    def _taken_back(self, excused: Callable[[int], Collection[ItemKey]]) -> list[str]:
+        """What is shown as it was earlier, or not at all any more."""
         projection = self._world.trade.projection
         expected = expected_rows(self._shop.container, projection, self._known)
         rows, before = self._rows, self._last
         self._last = (self._live, self._world.losses)
         seen, self._seen = self._seen, {k: row for k, row in rows.items() if expected.get(k) == row}
+        older, self._seen_versions = self._older(), self._versions
         forced = before[0] != self._live and self._forced is not None
         if forced or before[1] != self._world.losses:
             return []
@@ -143,7 +157,20 @@ class Reader:
         if gone:
             allowed = {*self._shop.hidden(), *excused(self._live)}
             gone = [key for key in gone if (epk_of(key[0]), key[1]) not in allowed]
-        return [f"gone from {before} to {self._last}: {key}: {rows.get(key)}" for key in gone]
+        return [
+            f"{what} from {before} to {self._last}: {key}: {rows.get(key)}"
+            for what, keys in (("gone", gone), ("older", older))
+            for key in keys
+        ]
+
+    def _older(self) -> list[Key]:
+        """Rows of an older version of their document than they were of."""
+        return [
+            key
+            for key, version in self._versions.items()
+            if version < self._seen_versions.get(key, version)
+            and not self._shop.numbered_anew(epk_of(key[0]))
+        ]
 
 
 def _snapshot(url: str) -> psycopg.Connection[Any]:

@@ -86,6 +86,14 @@ class Shop:
             if document.lsn <= one.reached
         }
 
+    def numbered_anew(self, epk: str) -> bool:
+        """Whether a restore, or another container, has set the numbers of that place back."""
+        return any(one.minimum <= epk < one.maximum for one in self._restores)
+
+    def begin_anew(self) -> None:
+        """The container is another one."""
+        self._restores.append(Restored(minimum="", maximum="FF", reached=0))
+
     def step(self) -> None:
         """Do one thing, chosen by the seed; refusals of the service are part of life."""
         name = choose(self._random, _STEPS)
@@ -105,6 +113,12 @@ class Shop:
         if random.random() < 0.3:
             document["note"] = random.choice(["gift", "été", {"deep": [1, None]}])
         return document
+
+    def write(self) -> None:
+        """Write a good document."""
+        key = self._key()
+        self.container.upsert(self._document(key))
+        self.story.append(f"write at once: {key}")
 
     def _write(self) -> str:
         key = self._key()

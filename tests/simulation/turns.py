@@ -99,7 +99,7 @@ class Turns:
         self._born = 0
         self._refusal_rate = 0.0
         self._start_from = self._random.choice([BEGINNING, BEGINNING, BEGINNING, NOW])
-        self._shop = Shop(engine, self._random, trade)
+        self._shop = self.world.shop = Shop(engine, self._random, trade)
         self._disasters = Disasters(self.world, step=self._shop.step)
         self._leases = Leases(self.world)
         self.books = Bookkeeper(self.world, self._begin)
@@ -183,10 +183,14 @@ class Turns:
 
     async def _job(self) -> str:
         """Now and then the next one runs at once, under another START_FROM."""
-        told = await self._run_job()
-        if self._random.random() < 0.5:
-            await self._change_start()
-            told += f", {await self._run_job()}"
+        self.world.quiet = True
+        try:
+            told = await self._run_job()
+            if self._random.random() < 0.5:
+                await self._change_start()
+                told += f", {await self._run_job()}"
+        finally:
+            self.world.quiet = False
         return told
 
     async def _run_job(self) -> str:

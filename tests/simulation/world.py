@@ -37,6 +37,7 @@ from tests.simulation.ports import (
     SimulatedLeases,
     SimulatedSource,
 )
+from tests.simulation.shop import Shop
 from tests.simulation.trade import Trade
 
 PROCESSOR = "projector"
@@ -97,6 +98,9 @@ class World:
         losses: how often something may have been taken back from readers: a database failed over, a generation
             was forced on them, the container is another one.
         planted: generations in which somebody has made a row wrong.
+        held: generations that take nothing in for the moment.
+        quiet: nobody writes for the moment.
+        shop: who writes into the container.
         look: somebody reads all views, and raises WrongError.
         partial: generations that began at bookmarks: what lies before is not in them, unless the gate says so.
     """
@@ -109,6 +113,9 @@ class World:
     losses: int = 0
     planted: set[int] = field(default_factory=set)
     partial: set[int] = field(default_factory=set)
+    held: set[int] = field(default_factory=set)
+    quiet: bool = False
+    shop: Shop = field(init=False)
     look: Callable[[], None] = lambda: None
     _pools: dict[str, Connections] = field(default_factory=dict)
 
