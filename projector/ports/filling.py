@@ -121,11 +121,15 @@ class Filled:
     bookmarks: Sequence[Lease]
 
 
+class NotLoaded(Exception):
+    """Parts are missing, or not loaded any more: PostgreSQL failed over without its last commits."""
+
+
 class Finishing(Protocol):
     """What is built once from the rows."""
 
     async def step(self, step: FinishStep) -> bool:
-        """Do it, unless it was done; False: another process is at it. Raises SinkUnavailable."""
+        """Do it, unless it was done; False: another process is at it. Raises SinkUnavailable, NotLoaded."""
 
     async def waits(self, error: str) -> None:
         """Tell whoever looks why a step is not done, until one is. Raises SinkUnavailable."""

@@ -19,7 +19,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from projector.core.ranges import FeedRange
-from projector.ports.filling import Filled, FinishStep
+from projector.ports.filling import Filled, FinishStep, NotLoaded
 from projector.postgres.connections import Connections, Session
 from projector.postgres.copying import count_all, counting, trigger_of
 from projector.postgres.fill_parts import anchor_of, lease_of_part
@@ -41,6 +41,11 @@ LONGEST_SECONDS = 86_400.0
 # Held until the end of the transaction; whoever does not get that very row, does not wait for it.
 FIRST_PART = """
 SELECT 1 FROM fill_parts WHERE id = (SELECT min(id) FROM fill_parts) FOR UPDATE SKIP LOCKED"""
+
+# Looked at with each step: a step over rows that a failover took back would make a whole of a part.
+NOT_LOADED = """
+SELECT 1 WHERE NOT EXISTS (SELECT FROM fill_parts)
+  OR EXISTS (SELECT FROM fill_parts WHERE phase <> 'loaded')"""
 
 # Another process may be at a step: then there is nothing to tell.
 WAITS = """
@@ -103,7 +108,9 @@ class Finish:
     async def step(self, step: FinishStep) -> bool:
         """Do it, unless it was done; see `Finishing`."""
         async with self._connections.transaction(seconds=LONGEST_SECONDS) as session:
-            if await (await session.execute(FIRST_PART)).fetchone() is None:
+            if await _found(session, NOT_LOADED):
+                raise NotLoaded
+            if not await _found(session, FIRST_PART):
                 return False
             await allow_scan(session)
             await self._work[step](session)

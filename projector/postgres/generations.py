@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 
 from projector.core.errors import ConfigurationError, RebuildError, SchemaMismatch
 from projector.core.lease import Lease
+from projector.ports.filling import NotLoaded
 from projector.ports.generations import FED, FillSource, GenerationRecord, GenerationState
 from projector.ports.timeline import Kind
 from projector.postgres import timeline
@@ -65,7 +66,9 @@ RETURNING id"""
 FOLLOWS = """
 UPDATE projector.generations SET state = 'following', filled_at = now(),
   documents = %(documents)s, request_units = %(request_units)s
-WHERE id = %(id)s AND state = 'filling'"""
+WHERE id = %(id)s AND state = 'filling' AND EXISTS (SELECT FROM ranges)"""
+
+IS_FILLED = "SELECT 1 FROM projector.generations WHERE id = %s AND state = 'filling'"
 
 VERIFIED = """
 UPDATE projector.generations SET verified_at = now(), differences = %(report)s WHERE id = %(id)s"""
@@ -244,12 +247,17 @@ async def by_id(session: Session, number: int) -> Registered:
 async def mark_following(
     session: Session, number: int, *, documents: int | None, request_units: float | None
 ) -> bool:
-    """It is loaded and hosts follow the feed for it from here; False when it was given up meanwhile."""
+    """It is loaded and hosts follow the feed for it from here; False when it was given up meanwhile.
+
+    The session works for that generation. Raises NotLoaded: what was finished is not there any more.
+    """
     asked = {"id": number, "documents": documents, "request_units": request_units}
     cursor = await session.execute(FOLLOWS, asked)
     if cursor.rowcount == 1:
         followed = await by_id(session, number)
         await begin_unread(session, followed.generation, found=documents)
+    elif await (await session.execute(IS_FILLED, [number])).fetchone() is not None:
+        raise NotLoaded
     await tell(session)
     return cursor.rowcount == 1
 

@@ -114,16 +114,16 @@ ON CONFLICT (container_rid, min_epk, max_epk, lease_token) DO UPDATE SET
   opened_at = excluded.opened_at, retired_at = NULL
 RETURNING id, epoch""")
 
-# Who begins at a time in rows that had been read further passes nothing over: no document is excused by its age.
+# Who begins at a time in rows that had been read further passes nothing over: fewer are excused by their age.
 BEGIN = """
 UPDATE ranges SET placed = true, continuation = %(continuation)s, lsn = %(lsn)s,
   position_time = CASE WHEN %(continuation)s::text IS NOT NULL THEN position_time END,
   anchored_from = %(anchored_from)s, lineage = lineage + %(raise)s::int,
-  read_since = CASE WHEN %(replay)s THEN NULL WHEN %(anchored_from)s::text IS NULL
-      OR NOT %(raise)s AND continuation IS NOT NULL AND lsn >= %(lsn)s::bigint THEN read_since
-    WHEN %(anchored_from)s = 'now' THEN now() ELSE %(anchored_from)s::timestamptz END
-WHERE id = %(id)s AND epoch = %(epoch)s AND retired_at IS NULL
-RETURNING lineage"""
+  read_since = CASE WHEN %(replay)s THEN NULL WHEN %(anchored_from)s::text IS NULL THEN read_since
+    WHEN NOT %(raise)s AND continuation IS NOT NULL AND lsn >= %(lsn)s::bigint
+      THEN CASE WHEN read_since IS NOT NULL THEN LEAST(read_since, %(anchored_from)s::timestamptz) END
+    ELSE %(anchored_from)s::timestamptz END
+WHERE id = %(id)s AND epoch = %(epoch)s AND retired_at IS NULL RETURNING lineage"""
 
 
 async def open_range(

@@ -46,7 +46,7 @@ from projector.ports.feed import (
     LeaseStore,
     PhysicalRange,
 )
-from projector.ports.filling import Filled, Finishing, FinishStep, Part, PartStore
+from projector.ports.filling import Filled, Finishing, FinishStep, NotLoaded, Part, PartStore
 from projector.processor.refusals import Refusals
 from projector.processor.waiting import Failed, Patience, is_passing
 from projector.rebuild.pages import Delivered, FromBefore, Pages
@@ -128,6 +128,13 @@ class Filler:
 
         Raises: any error that waiting does not mend; what was loaded stays.
         """
+        while True:
+            try:
+                return await self._fill()
+            except NotLoaded:
+                log.warning(GENERATION_WAITS, error="a failover took back what was loaded")
+
+    async def _fill(self) -> None:
         await self._patience.until_done(self._cut)
         workers = (self._load_parts() for _ in range(self._options.parts_at_once))
         try:

@@ -173,7 +173,7 @@ class _Reached:
         """This process's share of its first load; ends when it is filled, by whomever."""
 
         async def done(filled: Filled) -> None:
-            async with self.connections.transaction() as session:
+            async with (await self.sessions_of(record)).transaction() as session:
                 await generations.mark_following(
                     session,
                     record.id,

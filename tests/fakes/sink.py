@@ -119,12 +119,15 @@ class FakeSink:
             stored.read_since = None
         elif beginning.anchored_from is not None:
             stored.replay = None
+            since = (
+                self._clock.now()
+                if beginning.anchored_from == "now"
+                else datetime.fromisoformat(beginning.anchored_from)
+            )
             if not _had_read_as_far(before, beginning):
-                stored.read_since = (
-                    self._clock.now()
-                    if beginning.anchored_from == "now"
-                    else datetime.fromisoformat(beginning.anchored_from)
-                )
+                stored.read_since = since
+            elif stored.read_since is not None:
+                stored.read_since = min(stored.read_since, since)
         await self.faults.after("begin", grant.claim.lease_token)
         return _grant(stored, grant.claim)
 

@@ -298,6 +298,20 @@ async def test_who_begins_at_a_time_in_rows_that_were_read_further_passes_nothin
     assert one.read_since == since
 
 
+@pytest.mark.parametrize(
+    ("then", "since"),
+    [(timedelta(hours=-1), timedelta(hours=-1)), (timedelta(hours=1), timedelta(0))],
+)
+async def test_who_begins_earlier_in_rows_that_were_read_since_a_time_excuses_fewer(
+    connections: Connections, sink: PostgresSink, then: timedelta, since: timedelta
+) -> None:
+    for at in (NOON, NOON + then):
+        began = Beginning(position=position(5), anchored_from=at.isoformat())
+        await apply(sink, await sink.begin(await sink.open(claim()), began), at=9)
+    (one,) = await live_ranges(connections)
+    assert one.read_since == NOON + since
+
+
 async def test_a_range_that_began_at_a_time_stays_so_unless_it_goes_back_before_it(
     connections: Connections, sink: PostgresSink
 ) -> None:

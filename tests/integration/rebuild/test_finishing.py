@@ -77,6 +77,36 @@ async def test_of_two_rows_of_one_key_the_newer_one_stays(site: Site) -> None:
     assert placed == ("0", '"9"', 9, 0, True, False)
 
 
+@pytest.mark.parametrize(
+    "taken",
+    [
+        "DELETE FROM projector_g2.fill_parts",
+        "UPDATE projector_g2.fill_parts SET phase = 'loading', batches = 0, place = NULL, documents = 0",
+    ],
+)
+async def test_what_a_failover_takes_back_before_it_was_finished_is_loaded_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, taken: str
+) -> None:
+    """The standby did not know of the load yet, or of a part of it; nobody finishes a half."""
+    failed_over = False
+    real = Finish.step
+
+    async def step(self: Finish, at: FinishStep) -> bool:
+        nonlocal failed_over
+        if not failed_over:
+            failed_over = True
+            await site.sql(taken)
+            await site.sql("TRUNCATE projector_g2.cart_items")
+        return await real(self, at)
+
+    monkeypatch.setattr(Finish, "step", step)
+    await site.load(lines(30))
+    await site.make()
+    assert (await site.fill()).documents == 30
+    assert len(await site.rows()) == 30
+    assert sum(row[2] for row in (await site.totals())[0]) == 30
+
+
 @pytest.mark.parametrize("step", list(FinishStep), ids=str)
 async def test_one_process_is_at_a_step_at_a_time(site: Site, step: FinishStep) -> None:
     await site.make()
