@@ -26,6 +26,7 @@ from projector.operations.rebuild_progress import Look, Meter, Progress, open_en
 from projector.ports.feed import Clock
 from projector.ports.generations import BEING_MADE, FillSource, GenerationRecord, GenerationState
 from projector.projection.definition import Definition
+from projector.projection.definition_text import definition_hash
 
 LOOK_SECONDS = 1.0
 SWITCH_ATTEMPTS = 60
@@ -139,9 +140,15 @@ async def start(
     except SinkUnavailable as error:
         waits(str(error))
         for one in await registered(sides):  # none was being made before
-            if one.state in BEING_MADE and (one.who, one.why) == (wish.who, wish.why):
+            if one.state in BEING_MADE and _is_wished(one, wish):
                 return one
         raise
+
+
+def _is_wished(made: GenerationRecord, wish: Wish) -> bool:
+    """Whether it is what was asked for; somebody else's of this moment seldom is."""
+    asked = (wish.who, wish.why, wish.source, definition_hash(wish.definition))
+    return (made.who, made.why, made.source, made.definition_hash) == asked
 
 
 async def may_start(sides: Sides, definition: Definition) -> GenerationRecord:

@@ -110,7 +110,8 @@ class Feeders:
                 await asyncio.wait([watching])
                 self._ended.clear()
                 fed = await self._around.servers.waiting_for_target(self._fed_unless_stopping)
-                await self._fit(group, fed)
+                if not self._stopping:  # then what runs drains
+                    await self._fit(group, fed)
             self._leave_desk()
 
     async def _watch(self, group: asyncio.TaskGroup, seen: Sequence[Registered]) -> None:

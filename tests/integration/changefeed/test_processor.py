@@ -15,7 +15,14 @@ from typing import Any
 import pytest
 
 from cosmos_emulator import EmulatorServer
-from projector.changefeed import ChangeFeedEstimator, CloseReason, ConfigurationError, SourceMissing
+from projector.changefeed import (
+    ChangeContext,
+    ChangeFeedEstimator,
+    ChangeHandlerFailed,
+    CloseReason,
+    ConfigurationError,
+    SourceMissing,
+)
 from tests.fixtures.emulator import control
 from tests.integration.changefeed.shop import (
     COLLECTION,
@@ -76,6 +83,28 @@ async def test_two_processes_share_the_ranges(shop: Shop) -> None:
     await until(lambda: len(set(shop.seen)) == len(NAMES))
     await second.stop()
     await first.stop()
+
+
+async def test_handler_that_raises_gets_the_same_changes_again(shop: Shop) -> None:
+    await shop.write("one")
+    errors: list[Exception] = []
+    attempts = 0
+
+    async def flaky(changes: list[dict[str, Any]], context: ChangeContext) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise ValueError("not today")
+        await shop.handle(changes, context)
+
+    async def on_error(_token: str, error: Exception) -> None:
+        errors.append(error)
+
+    async with shop.processor(handler=flaky, on_error=on_error):
+        await until(lambda: shop.seen == ["one"])
+    (error,) = errors
+    assert isinstance(error, ChangeHandlerFailed)
+    assert isinstance(error.__cause__, ValueError)
 
 
 async def test_hooks_tell_of_leases(shop: Shop) -> None:

@@ -32,18 +32,20 @@ from projector.operations.status import RangeStatus
 from projector.ports.generations import GenerationRecord, GenerationState
 from projector.projection.carts import CARTS
 from projector.projection.definition import Definition
+from projector.projection.definition_text import definition_hash
 from tests.fakes.clock import START, FakeClock
 
 EQUAL = {"missing": 0, "extra": 0, "stale": 0, "totals_wrong": 0, "pending": 0, "before_start": 0}
 
 
 def record(number: int, state: GenerationState, **more: Any) -> GenerationRecord:
+    definition = more.pop("definition", CARTS)
     return GenerationRecord(
         id=number,
         schema=f"projector_g{number}",
         control="projector" if number == 1 else f"projector_g{number}",
-        definition=more.pop("definition", CARTS),
-        definition_hash="",
+        definition=definition,
+        definition_hash=definition_hash(definition),
         processor_name="projector",
         state=state,
         **more,

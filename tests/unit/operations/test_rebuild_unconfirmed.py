@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from projector.core.errors import SinkUnavailable
-from projector.operations.rebuild import abort, judged, promote, start
-from projector.ports.generations import GenerationState
+from projector.operations.rebuild import Wish, abort, judged, promote, start
+from projector.ports.generations import FillSource, GenerationRecord, GenerationState
 from tests.unit.operations.test_rebuild import LIVE, MADE, WISH, Registry
 
 
@@ -46,3 +48,15 @@ async def test_a_start_and_an_abort_that_were_not_done_say_why() -> None:
     with pytest.raises(SinkUnavailable, match="before COMMIT"):
         await start(registry.sides(), WISH)
     assert registry.records == [LIVE]
+
+
+async def test_what_somebody_else_has_just_started_is_not_taken_for_what_was_asked() -> None:
+    registry = Registry(LIVE)
+
+    async def another(_: Wish) -> GenerationRecord:
+        registry.records = [LIVE, MADE]  # committed while ours waited for the lock
+        raise SinkUnavailable("the registry is locked")
+
+    sides = replace(registry.sides(), create=another)
+    with pytest.raises(SinkUnavailable, match="is locked"):
+        await start(sides, replace(WISH, source=FillSource.SCAN))
