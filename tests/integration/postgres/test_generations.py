@@ -8,9 +8,10 @@ import psycopg
 import pytest
 
 from projector.core.errors import RebuildError, SchemaMismatch, SinkUnavailable
+from projector.ports.filling import NotLoaded
 from projector.postgres import both_views, retiring, switching
 from projector.postgres import generations as registry
-from projector.postgres.connections import Connections
+from projector.postgres.connections import ConnectionOptions, Connections
 from projector.postgres.generation import FIRST_GENERATION
 from projector.postgres.switching import RangePosition, why_behind
 from tests.integration.postgres.carts import apply, begun, page, rejection
@@ -118,6 +119,19 @@ async def test_who_works_for_no_user_looks_at_no_view(
                 len(sql.execute(query.encode(), about).fetchall()) for query, about in looks
             ]
     assert found == {"usesysid": [1, 1], "NULL::oid": [0, 0]}
+
+
+async def test_a_load_that_a_failover_took_back_is_not_called_filled(
+    connections: Connections, database_url: str, sql: psycopg.Connection
+) -> None:
+    second = await made(connections)
+    sql.execute("UPDATE projector.generations SET state = 'filling' WHERE id = 2")
+    options = ConnectionOptions(url=database_url, control=second.record.control)
+    async with Connections(options) as sessions, sessions.session() as session:
+        with pytest.raises(NotLoaded):
+            await registry.mark_following(session, 2, documents=1, request_units=1.0)
+        sql.execute("UPDATE projector.generations SET state = 'aborted' WHERE id = 2")
+        assert not await registry.mark_following(session, 2, documents=1, request_units=1.0)
 
 
 async def test_one_that_is_behind_is_not_made_live_unless_forced(
