@@ -57,7 +57,6 @@ integration/verify/test_strangers: operations/strangers
 integration/verify/test_timeline: cli/timeline wiring/presence
 integration/verify/test_verify: reconcile/verify
 integration/web/test_probes: wiring/web
-integration/web/test_server: web/door
 integration/wiring/test_reset: wiring/commands
 integration/wiring/test_service: processor/clock
 integration/wiring/test_start: wiring/opening

@@ -76,12 +76,16 @@ class Door:
 
     async def _let_in(self, listening: socket.socket) -> None:
         while True:
+            await self._somebody_knocks(listening)
             try:
-                client, _ = await self._loop.sock_accept(listening)
+                client, _ = listening.accept()
+            except BlockingIOError:
+                continue  # gone again
             except OSError as error:
                 await self._make_way(error)
                 continue
             self._refusing = False
+            client.setblocking(False)  # noqa: FBT003 - the socket's own signature
             try:
                 transport, _ = await self._loop.connect_accepted_socket(self._protocol, client)
             except Exception:  # noqa: BLE001 - whatever one client is, the door stays open
@@ -90,6 +94,15 @@ class Door:
             self._inside.append((self._loop.time() + CONNECTION_SECONDS, transport))
             if self.inside > PLACES:
                 self._send_away()
+
+    async def _somebody_knocks(self, listening: socket.socket) -> None:
+        """Wait, and accept nothing: `sock_accept` that is cancelled in that moment would lose a client, unclosed."""
+        knocked = asyncio.Event()
+        self._loop.add_reader(listening, knocked.set)
+        try:
+            await knocked.wait()
+        finally:
+            self._loop.remove_reader(listening)
 
     async def _make_way(self, error: OSError) -> None:
         """Without a descriptor for one more: the oldest goes, or everybody waits."""

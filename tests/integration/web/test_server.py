@@ -139,17 +139,16 @@ async def test_without_a_descriptor_one_line_says_so_and_accepting_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(door, "PAUSE_SECONDS", 0.05)
-    loop = asyncio.get_running_loop()
-    accept, tries = loop.sock_accept, 0
+    accept, tries = socket.socket.accept, 0
 
-    async def refused(one: socket.socket) -> tuple[socket.socket, Any]:
+    def refused(one: socket.socket) -> tuple[socket.socket, Any]:
         nonlocal tries
         tries += 1
         if tries <= 5:
             raise OSError(errno.EMFILE, "Too many open files")
-        return await accept(one)
+        return accept(one)
 
-    monkeypatch.setattr(loop, "sock_accept", refused)
+    monkeypatch.setattr(socket.socket, "accept", refused)
     with capture_logs() as told:
         async with served() as port:
             assert (await answer(port, "/livez"))[0] == 200
